@@ -1,0 +1,3 @@
+//! Lambda function: Kafka batches into daily indices.
+
+fn main() {}

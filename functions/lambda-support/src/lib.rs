@@ -1,0 +1,1 @@
+//! What the functions share: configuration, secrets, telemetry, deadline.

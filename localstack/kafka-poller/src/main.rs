@@ -1,0 +1,3 @@
+//! Serves Kafka event source mappings read from the Lambda API.
+
+fn main() {}
