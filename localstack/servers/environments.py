@@ -1,0 +1,106 @@
+"""Python environments in the cache: LocalStack's, the deployment tools', the checks'. Each is made once for its pinned versions."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import paths
+from errors import StackError
+from layout import locked, once
+from process import run_logged
+from versions import pinned
+
+NAMES = ("localstack", "tools", "checks")
+
+
+def ensure(name: str) -> Path:
+    """Returns the environment's folder, made if it is not there. What it is made of decides the folder's name."""
+    asked = pinned()["environments"][name]
+    constraints = paths.SERVERS / "constraints" / f"{name}.txt"
+    folder = paths.cache() / f"{name}-{_fingerprint(asked, constraints)}"
+    finished = folder / "finished"
+    if finished.exists():
+        return folder
+    with locked(folder):
+        if not finished.exists():
+            _make(name, folder, asked, constraints)
+            finished.touch()
+    return folder
+
+
+def run(name: str, command: list[str]) -> int:
+    """Runs a command with an environment's programs first on PATH."""
+    environment = {**os.environ, "PATH": f"{ensure(name) / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        raise StackError(f"no program `{command[0]}` in the environment `{name}` or on PATH")
+    return subprocess.run([program, *command[1:]], env=environment, check=False).returncode
+
+
+def extension() -> Path | None:
+    """The LocalStack extension as installed, in a folder for PYTHONPATH; None where the project has none.
+
+    It stands apart from LocalStack's environment, so that a change of it costs seconds, and checkouts with different
+    extensions share the environment.
+    """
+    if not (paths.EXTENSION / "pyproject.toml").exists():
+        return None
+    sources = extension_sources()
+    digest = hashlib.sha256()
+    for file in sources:
+        digest.update(f"{file.relative_to(paths.EXTENSION)}\0".encode())
+        digest.update(file.read_bytes())
+    python = ensure("localstack")
+    digest.update(python.name.encode())
+    return once(paths.cache() / f"extension-{digest.hexdigest()[:16]}", lambda into: _install_extension(python, into))
+
+
+def extension_sources() -> list[Path]:
+    """The extension's own files, without what building and testing it leaves behind."""
+    passing = {"__pycache__", "build", "dist", ".pytest_cache", "tests"}
+    files = (file for file in paths.EXTENSION.rglob("*") if file.is_file())
+    return sorted(
+        file
+        for file in files
+        if not any(part in passing or part.endswith(".egg-info") for part in file.relative_to(paths.EXTENSION).parts)
+    )
+
+
+def _make(name: str, folder: Path, asked: list[str], constraints: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)  # an earlier try may have been cut short
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    run_logged(
+        f"installing {asked[0].split('==')[0]} and its {_count(constraints)} packages (Python environment `{name}`)",
+        [str(folder / "bin" / "pip"), "install", "--no-input", "--disable-pip-version-check", "-c", str(constraints), *asked],
+        paths.cache() / "logs" / f"pip-{name}.log",
+    )
+
+
+def _install_extension(environment: Path, into: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        # A copy, because building leaves files beside the sources.
+        copy = Path(folder) / "extension"
+        for file in extension_sources():
+            target = copy / file.relative_to(paths.EXTENSION)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(file, target)
+        # Its dependencies are LocalStack's own, and setuptools is in the environment: nothing is downloaded.
+        options = ["--no-deps", "--no-build-isolation", "--no-input", "--disable-pip-version-check"]
+        run_logged(
+            "installing the LocalStack extension",
+            [str(environment / "bin" / "pip"), "install", *options, "--target", str(into), str(copy)],
+            paths.cache() / "logs" / "pip-extension.log",
+        )
+
+
+def _fingerprint(asked: list[str], constraints: Path) -> str:
+    text = "\n".join([*asked, constraints.read_text(), sys.version, sys.base_prefix])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _count(constraints: Path) -> int:
+    return sum(1 for line in constraints.read_text().splitlines() if line and not line.startswith("#"))

@@ -1,0 +1,69 @@
+"""Finds the newest JDK, wherever it was installed."""
+
+import os
+import re
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+from errors import StackError
+from versions import at_least, parse, pinned
+
+PLACES = (
+    "/usr/lib/jvm/*",
+    "/usr/java/*",
+    "/opt/java/*",
+    "/opt/jdk*",
+    "/Library/Java/JavaVirtualMachines/*/Contents/Home",
+    "/opt/homebrew/opt/openjdk*/libexec/openjdk.jdk/Contents/Home",
+    "~/.sdkman/candidates/java/*",
+    "~/.jdks/*",
+    "~/.local/share/mise/installs/java/*",
+)
+
+
+@cache
+def home() -> Path:
+    """The home of the newest JDK that is new enough."""
+    fit = [(version, folder) for version, folder in installed() if at_least(version, str(pinned()["java"]["minimum"]))]
+    if not fit:
+        raise StackError(f"no JDK {pinned()['java']['minimum']} or newer was found")
+    return max(fit, key=lambda found: parse(found[0]))[1]
+
+
+def installed() -> list[tuple[str, Path]]:
+    """Every JDK that was found and runs, with its version."""
+    found = {}
+    for candidate in _candidates():
+        folder = candidate.resolve()
+        if folder not in found and (folder / "bin" / "java").exists():
+            found[folder] = _version(folder)
+    return [(version, folder) for folder, version in found.items() if version]
+
+
+def _candidates() -> list[Path]:
+    candidates = [Path(os.environ["JAVA_HOME"])] if os.environ.get("JAVA_HOME") else []
+    on_path = shutil.which("java")
+    if on_path:
+        candidates.append(Path(on_path).resolve().parent.parent)
+    for place in PLACES:
+        pattern = Path(place).expanduser()
+        candidates.extend(sorted(Path(pattern.anchor).glob(str(pattern.relative_to(pattern.anchor)))))
+    return candidates
+
+
+def _version(folder: Path) -> str | None:
+    try:
+        release = (folder / "release").read_text("utf-8", "replace")
+    except OSError:
+        release = ""
+    stated = re.search(r'^JAVA_VERSION="([^"]+)"', release, re.MULTILINE)
+    if stated:
+        return stated.group(1)
+    try:
+        told = subprocess.run([folder / "bin" / "java", "-version"], capture_output=True, text=True, check=False)
+    except OSError:
+        return None
+    quoted = re.search(r'version "([^"]+)"', told.stderr)
+    return quoted.group(1) if quoted else None

@@ -1,0 +1,40 @@
+"""kafka-poller: built from this checkout, it serves the Kafka event source mappings of the instance's LocalStack."""
+
+import os
+from pathlib import Path
+
+import cargo
+import localstack
+import sam
+from errors import StackError
+from instance import Instance
+from process import launch, wait_until
+from progress import step
+
+NAME = "poller"
+START_TIMEOUT_S = 30
+STOP_GRACE_S = 60
+
+
+def fetch() -> Path:
+    """Returns the built program."""
+    return cargo.build("kafka-poller")
+
+
+def start(instance: Instance) -> None:
+    """Starts the poller; it follows the mappings by itself, so it may start before they are deployed."""
+    program = fetch()
+    if not instance.running(localstack.NAME):
+        raise StackError("the poller needs LocalStack, which does not run: start localstack first")
+    folder, log = instance.server_folder(NAME), instance.log(NAME)
+    endpoint = localstack.info(instance)["endpoint"]
+    with step("starting the poller"):
+        environment = {**os.environ, **sam.aws_variables(instance)}
+        process, popen = launch([str(program), "serve", "--endpoint-url", endpoint], log, folder, environment)
+        instance.remember(NAME, process)
+        wait_until(lambda: log.stat().st_size > 0, popen, "the poller", log, START_TIMEOUT_S)
+
+
+def info(instance: Instance) -> dict:
+    """The poller listens on nothing."""
+    return {}

@@ -1,0 +1,94 @@
+"""Deploys infra/template.yaml to an instance's LocalStack with the SAM command line, as it is deployed to AWS."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import environments
+import kafka
+import localstack
+import opensearch
+import paths
+from errors import StackError
+from instance import Instance
+from process import run_logged
+
+STACK_NAME = "kafka-to-search"
+REGION = "us-east-1"
+
+
+def deploy(instance: Instance, overrides: list[str]) -> None:
+    """Builds the functions and deploys the template."""
+    if not instance.running(localstack.NAME):
+        raise StackError(f"LocalStack does not run in instance `{instance.name}`: start it before deploying")
+    environment = variables(instance)
+    build = instance.folder / "sam"
+    logs = instance.folder / "logs"
+    run_logged(
+        "building the functions (sam build)",
+        ["sam", "build", "--template-file", str(paths.TEMPLATE), "--build-dir", str(build)],
+        logs / "sam-build.log", paths.REPOSITORY, environment,
+    )  # fmt: skip
+    parameters = [f"{name}={value}" for name, value in parameter_overrides(instance).items()] + overrides
+    run_logged(
+        f"deploying {STACK_NAME} to LocalStack (sam deploy)",
+        [
+            "sam", "deploy", "--template-file", str(build / "template.yaml"), "--config-file", os.devnull,
+            "--stack-name", STACK_NAME, "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM",
+            "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--parameter-overrides", *parameters,
+        ],
+        logs / "sam-deploy.log", paths.REPOSITORY, environment,
+    )  # fmt: skip
+
+
+def parameter_overrides(instance: Instance) -> dict[str, str]:
+    """The template's parameters that name the instance's servers."""
+    return {
+        "KafkaBootstrapServers": kafka.info(instance)["bootstrap_servers"],
+        "SearchEndpoint": opensearch.info(instance)["endpoint"],
+    }
+
+
+def run(instance: Instance, command: list[str]) -> int:
+    """Runs a command with the tools on PATH and the AWS variables of the instance's LocalStack."""
+    environment = variables(instance)
+    program = shutil.which(command[0], path=environment["PATH"])
+    if program is None:
+        raise StackError(f"no program `{command[0]}` among the tools or on PATH")
+    return subprocess.run([program, *command[1:]], env=environment, check=False).returncode
+
+
+def variables(instance: Instance) -> dict[str, str]:
+    """The environment of a command that works on the instance's LocalStack, and cannot reach AWS by mistake."""
+    tools, aws = environments.ensure("tools") / "bin", environments.ensure("localstack") / "bin"
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    # `aws` comes with LocalStack. Its folder stands last: it has a Python of its own and more.
+    path = os.pathsep.join([str(tools), inherited.get("PATH", os.defpath), str(aws)])
+    application = instance.folder / "sam-cli"
+    application.mkdir(parents=True, exist_ok=True)
+    return {
+        **inherited,
+        **aws_variables(instance),
+        "PATH": path,
+        "SAM_CLI_TELEMETRY": "0",
+        "SAM_CLI_CHECK_UPDATES": "0",
+        "__SAM_CLI_APP_DIR": str(application),
+        # cargo itself: the functions run on this machine, so its own C library serves.
+        "CARGO_LAMBDA_COMPILER": os.environ.get("CARGO_LAMBDA_COMPILER", "cargo"),
+    }
+
+
+def aws_variables(instance: Instance) -> dict[str, str]:
+    """Credentials that mean nothing to AWS, and no configuration of the user's own."""
+    return {
+        "AWS_ENDPOINT_URL": localstack.info(instance)["endpoint"],
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_REGION": REGION,
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_PAGER": "",
+    }
