@@ -1,0 +1,1 @@
+"""LocalStack plugins: Lambda functions as child processes, and Kafka event source mappings."""

@@ -1,0 +1,54 @@
+"""Where LocalStack has no hook: the places in its Lambda provider that the extension changes, all of them here."""
+
+from localstack.runtime import hooks
+from localstack.utils.patch import patch
+
+from kafka_to_search_localstack.mapping_defaults import is_kafka
+
+
+@hooks.on_infra_start()
+def install() -> None:
+    """Applies the patches, once, before the first request."""
+    # Imported here: the modules are heavy, and LocalStack loads plugins before it has set itself up.
+    from localstack.services.lambda_.event_source_mapping.esm_worker_factory import EsmWorkerFactory
+    from localstack.services.lambda_.invocation.models import lambda_stores
+    from localstack.services.lambda_.provider import LambdaProvider
+    from localstack.services.lambda_.resource_providers.aws_lambda_eventsourcemapping import (
+        LambdaEventSourceMappingProvider,
+    )
+
+    from kafka_to_search_localstack.cloudformation import create_parameters, update_kafka_mapping
+    from kafka_to_search_localstack.mapping_rules import check_kafka_mapping, merge_kafka_update, normalise_endpoints
+    from kafka_to_search_localstack.mapping_worker import KafkaMappingWorker
+
+    @patch(EsmWorkerFactory.get_esm_worker)
+    def get_esm_worker(fn, self):
+        if is_kafka(self.esm_config):
+            return KafkaMappingWorker(self.esm_config, self.enabled)
+        return fn(self)
+
+    @patch(LambdaProvider.validate_event_source_mapping)
+    def validate_event_source_mapping(fn, self, context, request):
+        if is_kafka(request):
+            normalise_endpoints(request)
+            check_kafka_mapping(request)
+        return fn(self, context, request)
+
+    @patch(LambdaProvider.update_event_source_mapping_v2)
+    def update_event_source_mapping_v2(fn, self, context, request):
+        mapping = lambda_stores[context.account_id][context.region].event_source_mappings.get(request.get("UUID"))
+        if mapping and is_kafka(mapping):
+            merge_kafka_update(mapping, request)
+        return fn(self, context, request)
+
+    @patch(LambdaEventSourceMappingProvider.create)
+    def create(fn, self, request):
+        if is_kafka(request.desired_state) and "KmsKeyArn" in request.desired_state:
+            request.desired_state = create_parameters(request.desired_state)
+        return fn(self, request)
+
+    @patch(LambdaEventSourceMappingProvider.update)
+    def update(fn, self, request):
+        if is_kafka(request.desired_state):
+            return update_kafka_mapping(self.create, self.delete, request)
+        return fn(self, request)

@@ -1,0 +1,120 @@
+"""What one function process and its executor tell each other.
+
+The Runtime API writes what the process says, the process watcher that it ended, the executor what there is to do.
+Every wait is on one condition, so nobody polls.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kafka_to_search_localstack.outcome import Exited, FunctionError, ResponseTooLarge, Response, TimedOut
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One event for the function, with what the Runtime API says about it."""
+
+    request_id: str
+    payload: bytes
+    function_arn: str
+    trace_id: str
+    deadline_ms: int
+
+
+class Session:
+    """The life of one function process: init, then one invocation at a time, then the end."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._waiting = False
+        self._invocation: Invocation | None = None
+        self._running: str | None = None
+        self._outcome: Response | FunctionError | ResponseTooLarge | None = None
+        self._init_error: FunctionError | None = None
+        self._exited: Exited | None = None
+        self._shutting_down = False
+        self._closed = False
+
+    # The executor's side.
+
+    def wait_ready(self, limit_s: float) -> FunctionError | Exited | TimedOut | None:
+        """Waits until the process asks for an invocation; None when it does, else why it never will."""
+        with self._changed:
+            if not self._wait(lambda: self._waiting or self._init_error or self._exited, limit_s):
+                return TimedOut(limit_s)
+            return self._init_error or self._exited
+
+    def run(self, invocation: Invocation, limit_s: float):
+        """Hands the invocation to the process and waits for its outcome."""
+        with self._changed:
+            self._outcome, self._invocation, self._running = None, invocation, invocation.request_id
+            self._changed.notify_all()
+            done = self._wait(lambda: self._outcome or self._exited, limit_s)
+            self._invocation = self._running = None
+            if not done:
+                return TimedOut(limit_s)
+            return self._outcome or self._exited
+
+    def announce_shutdown(self) -> None:
+        """Tells the process's extensions that it is about to be ended."""
+        with self._changed:
+            self._shutting_down = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """Ends every request of the process that waits."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    # The Runtime API's side.
+
+    def next_invocation(self) -> Invocation | None:
+        """Waits for an invocation; None once the session is closed."""
+        with self._changed:
+            self._waiting = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._invocation or self._closed)
+            self._waiting = False
+            invocation, self._invocation = self._invocation, None
+            return invocation
+
+    def finish(self, request_id: str, outcome: Response | FunctionError | ResponseTooLarge) -> bool:
+        """Takes the outcome of the running invocation; False when another one, or none, is running."""
+        with self._changed:
+            if self._running != request_id or self._outcome:
+                return False
+            self._outcome = outcome
+            self._changed.notify_all()
+            return True
+
+    def fail_init(self, error: FunctionError) -> None:
+        """Takes the error that the process reports for its init."""
+        with self._changed:
+            self._init_error = error
+            self._changed.notify_all()
+
+    def wait_shutdown(self) -> None:
+        """Waits for the end to be announced: all that an extension without events waits for."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._shutting_down or self._closed)
+
+    # The process watcher's side.
+
+    def exit(self, returncode: int) -> None:
+        """Takes the end of the process."""
+        with self._changed:
+            self._exited = Exited(returncode)
+            self._closed = True
+            self._changed.notify_all()
+
+    def _wait(self, condition: Callable[[], object], limit_s: float) -> bool:
+        deadline = time.monotonic() + limit_s
+        while not condition():
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                return False
+            self._changed.wait(left_s)
+        return True
