@@ -95,9 +95,9 @@ def jvm_options(shipped: str, folder: Path) -> str:
 
 
 def java_options(environment: dict | os._Environ) -> str:
-    """Heap and compiler: the first compiler alone by default, which starts sooner; both for benchmarks."""
+    """Heap and compiler: by default what starts sooner, the first compiler alone and a heap touched as it is used."""
     heap = environment.get("OPENSEARCH_HEAP", "1g")
-    quick = "" if environment.get("STACK_OPENSEARCH_C2") == "1" else " -XX:TieredStopAtLevel=1"
+    quick = "" if environment.get("STACK_OPENSEARCH_C2") == "1" else " -XX:TieredStopAtLevel=1 -XX:-AlwaysPreTouch"
     own = environment.get("OPENSEARCH_JAVA_OPTS", "")
     return f"-Xms{heap} -Xmx{heap} -Djava.net.preferIPv4Stack=true{quick} {own}".rstrip()
 

@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from typing import Any
 
 from errors import StackError
 
@@ -10,10 +11,11 @@ from errors import StackError
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def call(method: str, url: str, body: object = None, timeout_s: float = 30) -> dict:
+def call(method: str, url: str, body: object = None, timeout_s: float = 30) -> Any:
     """Sends a request and returns the answer's JSON; an error answer or none is a StackError."""
     try:
-        return json.loads(_exchange(method, url, body, timeout_s))
+        data = None if body is None else json.dumps(body).encode()
+        return json.loads(_exchange(method, url, data, timeout_s))
     except urllib.error.HTTPError as error:
         answer = error.read().decode("utf-8", "replace")[:2000]
         raise StackError(f"{method} {url} answered {error.code}: {answer}") from error
@@ -30,8 +32,7 @@ def answers(url: str) -> bool:
     return True
 
 
-def _exchange(method: str, url: str, body: object, timeout_s: float) -> bytes:
-    data = None if body is None else json.dumps(body).encode()
+def _exchange(method: str, url: str, data: bytes | None, timeout_s: float) -> bytes:
     request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
     with _direct.open(request, timeout=timeout_s) as answer:
         return answer.read()

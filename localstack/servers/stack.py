@@ -6,23 +6,17 @@
 import argparse
 import json
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from types import ModuleType
 
+import deployment
 import environments
-import kafka
-import localstack
-import opensearch
-import poller
 import prerequisites
 import process
 import progress
 import sam
+import temporary
 from errors import StackError
 from instance import Instance, instances
-
-# In the order in which they are started; they are stopped in the reverse order.
-SERVERS: dict[str, ModuleType] = {server.NAME: server for server in (kafka, opensearch, localstack, poller)}
+from servers import SERVERS, end, fetch, info, start, stop
 
 
 def main() -> int:
@@ -36,69 +30,6 @@ def main() -> int:
     except KeyboardInterrupt:
         progress.say("interrupted; what was started goes on running: `stack.py status` lists it, `stack.py stop` ends it")
         return 130
-
-
-def start(instance: Instance, names: list[str], *, free_ports: bool = False) -> None:
-    """Starts servers side by side; the poller last, since it needs LocalStack."""
-    instance.choose_ports(free=free_ports)
-    fetch([name for name in names if not instance.running(name)])
-    together = [name for name in names if name != poller.NAME]
-    with ThreadPoolExecutor(max_workers=len(SERVERS)) as pool:
-        outcomes = [pool.submit(_start_one, instance, name) for name in together]
-    failures = [str(error) for outcome in outcomes if (error := outcome.exception())]
-    if failures:
-        raise StackError("\n".join(failures))
-    if poller.NAME in names:
-        _start_one(instance, poller.NAME)
-
-
-def stop(instance: Instance, names: list[str]) -> None:
-    """Stops servers, the poller first, so that it can finish what it has in flight."""
-    for name in [name for name in reversed(SERVERS) if name in names]:
-        _end(instance, name, lambda found, grace_s=SERVERS[name].STOP_GRACE_S: process.stop(found, grace_s))
-
-
-def fetch(names: list[str]) -> None:
-    """Makes everything ready that the servers need, one after another: package managers dislike company."""
-    for name in names:
-        SERVERS[name].fetch()
-
-
-def info(instance: Instance) -> dict:
-    """What a client needs to know of each server that was started."""
-    known = {}
-    for name, server in SERVERS.items():
-        found = instance.process(name)
-        if found:
-            known[name] = {
-                **server.info(instance),
-                "pid": found.pid if found.alive() else None,
-                "running": found.alive(),
-                "log": str(instance.log(name)),
-            }
-    return known
-
-
-def _start_one(instance: Instance, name: str) -> None:
-    with instance.exclusive(name):
-        found = instance.running(name)
-        if found:
-            progress.say(f"   ok {name} already runs (pid {found.pid})")
-        else:
-            SERVERS[name].start(instance)
-
-
-def _end(instance: Instance, name: str, how) -> None:
-    with instance.exclusive(name):
-        found = instance.process(name)
-        if found is None:
-            return
-        if found.alive():
-            with progress.step(f"stopping {name} (pid {found.pid})"):
-                outcome = how(found)
-            if outcome not in ("stopped", "killed"):
-                progress.say(f"      {name} {outcome}")
-        instance.forget(name)
 
 
 def _prerequisites_command(arguments: argparse.Namespace) -> int:
@@ -126,7 +57,7 @@ def _stop_command(arguments: argparse.Namespace) -> int:
 
 
 def _kill_command(arguments: argparse.Namespace) -> int:
-    _end(Instance(arguments.instance), arguments.server, process.kill)
+    end(Instance(arguments.instance), arguments.server, process.kill)
     return 0
 
 
@@ -154,8 +85,13 @@ def _exec_command(arguments: argparse.Namespace) -> int:
 
 
 def _deploy_command(arguments: argparse.Namespace) -> int:
-    sam.deploy(Instance(arguments.instance), _after_dashes(arguments.parameters))
+    deployment.deploy(Instance(arguments.instance), _after_dashes(arguments.parameters))
     return 0
+
+
+def _with_command(arguments: argparse.Namespace) -> int:
+    prerequisites.require()
+    return temporary.run(Instance(arguments.instance), _after_dashes(arguments.run))
 
 
 def _run_command(arguments: argparse.Namespace) -> int:
@@ -192,6 +128,9 @@ def _arguments() -> argparse.Namespace:
     executing.add_argument("run", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     deploying = command("deploy", _deploy_command, "build the functions and deploy infra/template.yaml to the instance's LocalStack")
     deploying.add_argument("parameters", nargs=argparse.REMAINDER, metavar="-- NAME=VALUE")
+    temporarily = command("with", _with_command, "run a command beside an empty, deployed stack on free ports, stopped in the end",
+                          instance="test")  # fmt: skip
+    temporarily.add_argument("run", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     running = command("run", _run_command, f"run a command in a Python environment ({', '.join(environments.NAMES)})")
     running.add_argument("environment", choices=environments.NAMES, metavar="ENVIRONMENT")
     running.add_argument("run", nargs=argparse.REMAINDER, metavar="-- COMMAND")

@@ -1,0 +1,86 @@
+"""Starts, stops and describes the servers of an instance together."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from types import ModuleType
+
+import kafka
+import localstack
+import opensearch
+import poller
+import process
+import progress
+from errors import StackError
+from instance import Instance
+from process import Identity
+
+# In the order in which they are started; they are stopped in the reverse order.
+SERVERS: dict[str, ModuleType] = {server.NAME: server for server in (kafka, opensearch, localstack, poller)}
+
+
+def start(instance: Instance, names: list[str], *, free_ports: bool = False) -> None:
+    """Starts servers side by side; the poller last, since it needs LocalStack."""
+    instance.choose_ports(free=free_ports)
+    fetch([name for name in names if not instance.running(name)])
+    together = [name for name in names if name != poller.NAME]
+    with ThreadPoolExecutor(max_workers=len(SERVERS)) as pool:
+        outcomes = [pool.submit(_start_one, instance, name) for name in together]
+    failures = [error for outcome in outcomes if (error := outcome.exception())]
+    for error in failures:
+        if not isinstance(error, StackError):
+            raise error
+    if failures:
+        raise StackError("\n".join(str(error) for error in failures))
+    if poller.NAME in names:
+        _start_one(instance, poller.NAME)
+
+
+def stop(instance: Instance, names: list[str]) -> None:
+    """Stops servers, the poller first, so that it can finish what it has in flight."""
+    for name in [name for name in reversed(SERVERS) if name in names]:
+        end(instance, name, lambda found, grace_s=SERVERS[name].STOP_GRACE_S: process.stop(found, grace_s))
+
+
+def end(instance: Instance, name: str, how: Callable[[Identity], str]) -> None:
+    """Ends one server's recorded process in the given way, and forgets it."""
+    with instance.exclusive(name):
+        found = instance.process(name)
+        if found is None:
+            return
+        if found.alive():
+            with progress.step(f"stopping {name} (pid {found.pid})"):
+                outcome = how(found)
+            if outcome not in ("stopped", "killed"):
+                progress.say(f"      {name} {outcome}")
+        instance.forget(name)
+
+
+def fetch(names: list[str]) -> None:
+    """Makes everything ready that the servers need, one after another: package managers dislike company."""
+    for name in names:
+        SERVERS[name].fetch()
+
+
+def info(instance: Instance) -> dict:
+    """What a client needs to know of each server that was started."""
+    known = {}
+    for name, server in SERVERS.items():
+        found = instance.process(name)
+        if found:
+            running = found.alive()
+            known[name] = {
+                **server.info(instance),
+                "pid": found.pid if running else None,
+                "running": running,
+                "log": str(instance.log(name)),
+            }
+    return known
+
+
+def _start_one(instance: Instance, name: str) -> None:
+    with instance.exclusive(name):
+        found = instance.running(name)
+        if found:
+            progress.say(f"   ok {name} already runs (pid {found.pid})")
+        else:
+            SERVERS[name].start(instance)

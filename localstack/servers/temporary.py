@@ -1,0 +1,39 @@
+"""An empty stack for the length of one command: started, deployed, and stopped in the end, whatever happens."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+import deployment
+import kafka
+import localstack
+import opensearch
+import progress
+import servers
+from errors import StackError
+from instance import Instance
+
+
+def run(instance: Instance, command: list[str]) -> int:
+    """Runs the command with STACK_INSTANCE naming the stack; returns its exit code."""
+    if not command:
+        raise StackError("say which command to run: stack.py with -- COMMAND")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that being ended stops the servers too
+    try:
+        _empty(instance)
+        servers.start(instance, [kafka.NAME, opensearch.NAME, localstack.NAME], free_ports=True)
+        deployment.deploy(instance, [])
+        code = subprocess.run(command, env={**os.environ, "STACK_INSTANCE": instance.name}, check=False).returncode
+        if code != 0:
+            progress.say(f"`{' '.join(command)}` ended with exit code {code}; the servers' logs stay in {instance.folder}")
+        return code
+    finally:
+        servers.stop(instance, list(servers.SERVERS))
+
+
+def _empty(instance: Instance) -> None:
+    """Stops what an earlier run may have left, and removes its data."""
+    servers.stop(instance, list(servers.SERVERS))
+    shutil.rmtree(instance.folder, ignore_errors=True)
