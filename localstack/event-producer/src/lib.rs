@@ -1,0 +1,5 @@
+//! Realistic events of an order, an inventory and a notification service, and their way into Kafka.
+
+pub mod generate;
+#[cfg(feature = "publish")]
+pub mod publish;

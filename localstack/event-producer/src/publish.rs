@@ -1,0 +1,219 @@
+//! Publishes records to Kafka and keeps the account: how many each topic took, and which were refused and why.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::{ClientContext, DefaultClientContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+
+/// How many partitions a missing topic is made with.
+pub const PARTITIONS: i32 = 3;
+
+/// A record to be published.
+#[derive(Debug)]
+pub struct Record<'a> {
+    /// Its topic.
+    pub topic: &'a str,
+    /// Its key, if any: records with the same key stay in order.
+    pub key: Option<&'a [u8]>,
+    /// Its value.
+    pub value: &'a [u8],
+    /// Its headers, in order.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// Its timestamp in milliseconds since the epoch; `None` is now.
+    pub timestamp_ms: Option<i64>,
+    /// Where it came from, a line of a file or the number of an event: names it if it is refused.
+    pub origin: u64,
+}
+
+/// A record that Kafka did not take.
+#[derive(Debug)]
+pub struct Refused {
+    /// The record's [`Record::origin`].
+    pub origin: u64,
+    /// Why.
+    pub error: KafkaError,
+}
+
+/// What became of the records.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// Records that each topic took.
+    pub delivered: BTreeMap<String, u64>,
+    /// Records that were not taken, in no order.
+    pub refused: Vec<Refused>,
+}
+
+/// Why publishing could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The client configuration is wrong.
+    #[error("the Kafka client could not be made")]
+    Client(#[source] KafkaError),
+    /// No broker answered.
+    #[error("no Kafka broker answers at {bootstrap_servers}; is it started?")]
+    NoBroker {
+        /// Where it was looked for.
+        bootstrap_servers: String,
+        /// What the client says.
+        #[source]
+        source: KafkaError,
+    },
+    /// A topic is missing and could not be made.
+    #[error("topic {topic} could not be made: {code}")]
+    Topic {
+        /// The topic's name.
+        topic: String,
+        /// The broker's answer.
+        code: RDKafkaErrorCode,
+    },
+    /// Some records were still waiting for the broker when the time was up.
+    #[error("Kafka did not take the last records in time")]
+    Flush(#[source] KafkaError),
+}
+
+/// A producer that counts.
+pub struct Publisher {
+    producer: BaseProducer<Account>,
+}
+
+/// Takes the delivery reports.
+#[derive(Default)]
+struct Account {
+    report: Mutex<Report>,
+}
+
+impl ClientContext for Account {}
+
+impl ProducerContext for Account {
+    type DeliveryOpaque = Box<u64>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, origin: Box<u64>) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(message) => *report.delivered.entry(message.topic().to_owned()).or_default() += 1,
+            Err((error, _)) => report.refused.push(Refused { origin: *origin, error: error.clone() }),
+        }
+    }
+}
+
+impl fmt::Debug for Publisher {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Publisher").finish_non_exhaustive()
+    }
+}
+
+impl Publisher {
+    /// Makes a producer and waits for a broker to answer.
+    ///
+    /// # Errors
+    /// When no broker answers within `timeout`.
+    pub fn connect(bootstrap_servers: &str, timeout: Duration) -> Result<Self, PublishError> {
+        let producer: BaseProducer<Account> = client_config(bootstrap_servers)
+            // A retry after a lost answer must not write a record twice.
+            .set("enable.idempotence", "true")
+            .set("linger.ms", "20")
+            .set("queue.buffering.max.kbytes", "65536")
+            .create_with_context(Account::default())
+            .map_err(PublishError::Client)?;
+        producer.client().fetch_metadata(None, timeout).map_err(|source| PublishError::NoBroker {
+            bootstrap_servers: bootstrap_servers.to_owned(),
+            source,
+        })?;
+        Ok(Self { producer })
+    }
+
+    /// Hands a record over; waits while the buffer is full. A record that can't even be handed over is in the report.
+    pub fn publish(&self, record: &Record<'_>) {
+        let mut outgoing = base_record(record);
+        loop {
+            match self.producer.send(outgoing) {
+                Ok(()) => break,
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    outgoing = back;
+                    self.producer.poll(Duration::from_millis(20));
+                }
+                Err((error, _)) => {
+                    let mut report =
+                        self.producer.context().report.lock().unwrap_or_else(PoisonError::into_inner);
+                    report.refused.push(Refused { origin: record.origin, error });
+                    break;
+                }
+            }
+        }
+        self.producer.poll(Duration::ZERO);
+    }
+
+    /// Waits until every record is taken or refused and gives the account.
+    ///
+    /// # Errors
+    /// When records are still waiting after `timeout`.
+    pub fn finish(self, timeout: Duration) -> Result<Report, PublishError> {
+        self.producer.flush(timeout).map_err(PublishError::Flush)?;
+        let mut report = self.producer.context().report.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut report))
+    }
+}
+
+fn base_record<'a>(record: &Record<'a>) -> BaseRecord<'a, [u8], [u8], Box<u64>> {
+    let mut outgoing =
+        BaseRecord::with_opaque_to(record.topic, Box::new(record.origin)).payload(record.value);
+    if let Some(key) = record.key {
+        outgoing = outgoing.key(key);
+    }
+    if let Some(timestamp_ms) = record.timestamp_ms {
+        outgoing = outgoing.timestamp(timestamp_ms);
+    }
+    if !record.headers.is_empty() {
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new_with_capacity(record.headers.len()), |headers, (name, value)| {
+                headers.insert(Header { key: name, value: Some(*value) })
+            });
+        outgoing = outgoing.headers(headers);
+    }
+    outgoing
+}
+
+/// Makes those of `topics` that are missing, with [`PARTITIONS`] partitions; says which it made.
+///
+/// # Errors
+/// When the broker does not answer or refuses.
+pub async fn create_missing_topics(
+    bootstrap_servers: &str,
+    topics: &[&str],
+    timeout: Duration,
+) -> Result<Vec<String>, PublishError> {
+    let admin: AdminClient<DefaultClientContext> =
+        client_config(bootstrap_servers).create().map_err(PublishError::Client)?;
+    // -1 leaves the replication factor to the broker's default.
+    let wanted: Vec<NewTopic<'_>> =
+        topics.iter().map(|topic| NewTopic::new(topic, PARTITIONS, TopicReplication::Fixed(-1))).collect();
+    let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+    let results = admin.create_topics(&wanted, &options).await.map_err(|source| PublishError::NoBroker {
+        bootstrap_servers: bootstrap_servers.to_owned(),
+        source,
+    })?;
+    let mut made = Vec::new();
+    for result in results {
+        match result {
+            Ok(topic) => made.push(topic),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => return Err(PublishError::Topic { topic, code }),
+        }
+    }
+    Ok(made)
+}
+
+fn client_config(bootstrap_servers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", bootstrap_servers).set("client.id", "event-producer");
+    config
+}
