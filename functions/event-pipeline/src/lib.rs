@@ -1,1 +1,18 @@
-//! Turns a Kafka event source mapping's payload into bulk requests. Pure: no IO, no clock, no environment.
+//! Turns the payload of a Kafka event source mapping into bulk requests.
+//!
+//! Pure: no IO, no clock, no environment. Everything comes as an argument, so that the same record gives the same
+//! document, id and index whenever and however it is delivered.
+
+pub mod batch_response;
+pub mod bulk;
+pub mod bulk_response;
+mod dead_letter;
+pub mod document;
+pub mod envelope;
+mod headers;
+pub mod index;
+pub mod json;
+pub mod outcome;
+pub mod settings;
+mod text;
+pub mod timestamp;

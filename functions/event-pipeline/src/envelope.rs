@@ -1,0 +1,338 @@
+//! Reads the event of a Kafka event source mapping, borrowing from the payload, one record at a time.
+//!
+//! The shape is that of <https://docs.aws.amazon.com/lambda/latest/dg/with-kafka-process.html>. `KafkaEvent` of
+//! `aws_lambda_events` refuses a whole event for one odd record (no headers, a header byte over 127, timestamp -1)
+//! and rounds timestamps through a float; here an odd record is its own affair.
+
+use std::borrow::Cow;
+
+use thiserror::Error;
+
+use crate::json::{JsonError, RawString, Scanner};
+
+/// Says why a payload can't be read at all, so that none of its records can be told apart.
+#[derive(Debug, Error, Clone, PartialEq, Eq)]
+pub enum EnvelopeError {
+    /// The payload is not JSON.
+    #[error("payload of the invocation is not a JSON object: {0}")]
+    Json(#[from] JsonError),
+    /// The payload is JSON but not an event of a Kafka event source mapping.
+    #[error(
+        "payload has no object `records`: this function reads events of a Kafka event source mapping \
+         (eventSource `aws:kafka` or `SelfManagedKafka`)"
+    )]
+    NoRecords,
+}
+
+/// Says why a record can't be read as a Kafka record. Reading it again would give the same.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+pub enum RecordError {
+    /// The record is JSON but not an object.
+    #[error("record is not a JSON object")]
+    NotAnObject,
+    /// Neither the record nor its place in the event names a topic and a partition.
+    #[error("record has no topic and partition")]
+    NoPartition,
+    /// The record has no offset, or one that is not a whole number.
+    #[error("record has no offset")]
+    NoOffset,
+    /// The value is not a base64 string or null.
+    #[error("value of the record is not base64")]
+    Value,
+}
+
+/// A record's JSON text and where the event lists it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawRecord<'a> {
+    /// Key of the record's list in `records`: `topic-partition`.
+    pub partition_key: &'a str,
+    /// The record's own JSON text.
+    pub json: &'a [u8],
+}
+
+/// A Kafka record as the event source mapping passes it on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Name of the topic.
+    pub topic: &'a str,
+    /// Number of the partition.
+    pub partition: i64,
+    /// Offset in the partition.
+    pub offset: i64,
+    /// Milliseconds since the epoch; `None` where the record has none. -1 is kept: Kafka's "no timestamp".
+    pub timestamp_ms: Option<i64>,
+    /// Base64 of the key; `None` for a null key.
+    pub key: Option<RawString<'a>>,
+    /// Base64 of the value; `None` for a null value, a tombstone.
+    pub value: Option<RawString<'a>>,
+    /// JSON text of the headers, `[{"name": [bytes]}]`; `None` where there are none.
+    pub headers: Option<&'a [u8]>,
+}
+
+/// One record of a batch: its text, and the record or why it can't be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry<'a> {
+    /// The record as it stands in the event.
+    pub raw: RawRecord<'a>,
+    /// The record, if it can be read as one.
+    pub record: Result<Record<'a>, RecordError>,
+}
+
+/// Reads the batch in `payload`, in its order.
+///
+/// # Errors
+/// [`EnvelopeError`] when the payload is not an event of a Kafka event source mapping.
+pub fn read_batch(payload: &[u8]) -> Result<Vec<Entry<'_>>, EnvelopeError> {
+    let mut scanner = Scanner::new(payload);
+    let mut batch = Vec::new();
+    let mut has_records = false;
+    scanner.object(|scanner, key| {
+        if key.unescape().as_ref() != b"records" {
+            scanner.value()?;
+            return Ok(());
+        }
+        has_records = true;
+        match scanner.peek()? {
+            b'{' => {}
+            b'n' => return Ok(scanner.value().map(drop)?),
+            _ => return Err(EnvelopeError::NoRecords),
+        }
+        scanner.object(|scanner, partition_key| {
+            let partition_key = borrowed_text(partition_key).unwrap_or_default();
+            if scanner.peek()? == b'n' {
+                return Ok(scanner.value().map(drop)?);
+            }
+            scanner.array(|scanner| {
+                batch.push(read_record(scanner, partition_key)?);
+                Ok::<_, EnvelopeError>(())
+            })
+        })
+    })?;
+    scanner.end()?;
+    if has_records { Ok(batch) } else { Err(EnvelopeError::NoRecords) }
+}
+
+fn read_record<'a>(scanner: &mut Scanner<'a>, partition_key: &'a str) -> Result<Entry<'a>, JsonError> {
+    scanner.peek()?;
+    let start = scanner.position();
+    let record = match Fields::read(scanner) {
+        Ok(fields) => fields.into_record(partition_key),
+        Err(_) => {
+            // An odd record is read again as any JSON value, to find its end; if it is not JSON, nothing is.
+            scanner.seek(start);
+            scanner.value()?;
+            Err(RecordError::NotAnObject)
+        }
+    };
+    let json = scanner.slice(start..scanner.position());
+    Ok(Entry { raw: RawRecord { partition_key, json }, record })
+}
+
+impl<'a> RawRecord<'a> {
+    /// The record's offset, if that much can be read of it.
+    pub fn offset(&self) -> Option<i64> {
+        Fields::read(&mut Scanner::new(self.json)).ok()?.offset
+    }
+
+    /// The topic and partition in the partition key.
+    pub fn topic_and_partition(&self) -> Option<(&'a str, i64)> {
+        let (topic, partition) = self.partition_key.rsplit_once('-')?;
+        Some((topic, partition.parse().ok()?))
+    }
+}
+
+/// A record's members, each `None` where it is missing, null or not of its type.
+#[derive(Default)]
+struct Fields<'a> {
+    topic: Option<&'a str>,
+    partition: Option<i64>,
+    offset: Option<i64>,
+    timestamp_ms: Option<i64>,
+    key: Option<RawString<'a>>,
+    value: Value<'a>,
+    headers: Option<&'a [u8]>,
+}
+
+#[derive(Default)]
+enum Value<'a> {
+    #[default]
+    Null,
+    Base64(RawString<'a>),
+    Other,
+}
+
+impl<'a> Fields<'a> {
+    fn read(scanner: &mut Scanner<'a>) -> Result<Self, JsonError> {
+        let mut fields = Self::default();
+        scanner.object(|scanner, name| {
+            match name.unescape().as_ref() {
+                b"topic" if scanner.peek()? == b'"' => fields.topic = borrowed_text(scanner.string()?),
+                b"partition" => fields.partition = whole_number(scanner)?,
+                b"offset" => fields.offset = whole_number(scanner)?,
+                b"timestamp" => fields.timestamp_ms = whole_number(scanner)?,
+                b"key" if scanner.peek()? == b'"' => fields.key = Some(scanner.long_string()?),
+                b"value" => {
+                    fields.value = match scanner.peek()? {
+                        b'"' => Value::Base64(scanner.long_string()?),
+                        b'n' => {
+                            scanner.value()?;
+                            Value::Null
+                        }
+                        _ => {
+                            scanner.value()?;
+                            Value::Other
+                        }
+                    }
+                }
+                b"headers" => {
+                    let is_array = scanner.peek()? == b'[';
+                    let text = scanner.value()?;
+                    fields.headers = Some(scanner.slice(text)).filter(|text| is_array && text.len() > 2);
+                }
+                _ => {
+                    scanner.value()?;
+                }
+            }
+            Ok::<_, JsonError>(())
+        })?;
+        Ok(fields)
+    }
+
+    fn into_record(self, partition_key: &'a str) -> Result<Record<'a>, RecordError> {
+        let (topic, partition) = match (self.topic, self.partition) {
+            (Some(topic), Some(partition)) => (topic, partition),
+            (topic, partition) => {
+                let place = RawRecord { partition_key, json: b"" }.topic_and_partition();
+                let (place_topic, place_partition) = place.ok_or(RecordError::NoPartition)?;
+                (topic.unwrap_or(place_topic), partition.unwrap_or(place_partition))
+            }
+        };
+        let value = match self.value {
+            Value::Null => None,
+            Value::Base64(text) => Some(text),
+            Value::Other => return Err(RecordError::Value),
+        };
+        Ok(Record {
+            topic,
+            partition,
+            offset: self.offset.ok_or(RecordError::NoOffset)?,
+            timestamp_ms: self.timestamp_ms,
+            key: self.key,
+            value,
+            headers: self.headers,
+        })
+    }
+}
+
+/// The text of a string without escapes. Topics have none: Kafka allows only letters, digits, `.`, `_` and `-`.
+fn borrowed_text(raw: RawString<'_>) -> Option<&str> {
+    match raw.unescape() {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok(),
+        Cow::Owned(_) => None,
+    }
+}
+
+/// Reads a whole number, as a JSON number or a string of one; any other value is read and gives `None`.
+fn whole_number(scanner: &mut Scanner<'_>) -> Result<Option<i64>, JsonError> {
+    let range = scanner.value()?;
+    let text = std::str::from_utf8(scanner.slice(range)).unwrap_or_default();
+    Ok(text.trim_matches('"').parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_lambda_events::event::kafka::KafkaEvent;
+    use serde_json::json;
+
+    use super::*;
+
+    fn text(raw: Option<RawString<'_>>) -> Option<String> {
+        raw.map(|raw| String::from_utf8(raw.unescape().into_owned()).unwrap())
+    }
+
+    fn event(records: serde_json::Value) -> Vec<u8> {
+        let event =
+            json!({"eventSource": "SelfManagedKafka", "bootstrapServers": "b:9092", "records": records});
+        serde_json::to_vec_pretty(&event).unwrap()
+    }
+
+    #[test]
+    fn records_are_read_as_aws_lambda_events_reads_them() {
+        let payload = event(json!({
+            "order.events-0": [
+                {"topic": "order.events", "partition": 0, "offset": 15, "timestamp": 1_545_084_650_987_i64,
+                 "timestampType": "CREATE_TIME", "key": "abcDEFghiJKLmnoPQRstuVWXyz1234==",
+                 "value": "SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==", "headers": [{"headerKey": [104, 101, -1]}]},
+                {"topic": "order.events", "partition": 0, "offset": 16, "timestamp": 1_545_084_650_988_i64,
+                 "key": null, "value": null, "headers": []},
+            ],
+            "a-b-12": [{"topic": "a-b", "partition": 12, "offset": 7, "timestamp": 5, "headers": []}],
+        }));
+        let theirs: KafkaEvent = serde_json::from_slice(&payload).unwrap();
+        let mut n_records = 0;
+        for Entry { raw, record } in read_batch(&payload).unwrap() {
+            let record = record.unwrap();
+            let theirs =
+                theirs.records[raw.partition_key].iter().find(|r| r.offset == record.offset).unwrap();
+            assert_eq!(Some(record.topic), theirs.topic.as_deref());
+            assert_eq!(record.partition, theirs.partition);
+            assert_eq!((text(record.key), text(record.value)), (theirs.key.clone(), theirs.value.clone()));
+            n_records += 1;
+        }
+        assert_eq!(n_records, 3);
+    }
+
+    #[test]
+    fn odd_records_do_not_fail_the_others() {
+        let payload = event(json!({"t-3": [
+            {"offset": 1, "value": "AA=="},
+            {"offset": "2", "timestamp": -1, "headers": null, "key": null, "valueSchemaMetadata": {"id": [1]}},
+            {"value": "AA=="},
+            17,
+            {"offset": 5, "value": {"not": "base64"}},
+            {"offset": 6, "headers": [{"a": [255, -128, 0]}]},
+        ]}));
+        let records = read_batch(&payload).unwrap();
+        let summary: Vec<_> = records
+            .iter()
+            .map(|Entry { raw, record }| {
+                (raw.offset(), record.as_ref().map(|r| (r.topic, r.partition, r.timestamp_ms)))
+            })
+            .collect();
+        assert_eq!(
+            summary,
+            [
+                (Some(1), Ok(("t", 3, None))),
+                (Some(2), Ok(("t", 3, Some(-1)))),
+                (None, Err(&RecordError::NoOffset)),
+                (None, Err(&RecordError::NotAnObject)),
+                (Some(5), Err(&RecordError::Value)),
+                (Some(6), Ok(("t", 3, None))),
+            ]
+        );
+    }
+
+    #[test]
+    fn no_records_is_an_empty_batch_only_where_it_says_so() {
+        assert_eq!(read_batch(br#"{"records":{}}"#).unwrap(), []);
+        assert_eq!(read_batch(br#"{"records":null}"#).unwrap(), []);
+        assert_eq!(read_batch(br#"{"records":{"t-0":null}}"#).unwrap(), []);
+        assert_eq!(read_batch(br#"{"key1":"value1"}"#), Err(EnvelopeError::NoRecords));
+        assert_eq!(read_batch(br#"{"records":[]}"#), Err(EnvelopeError::NoRecords));
+    }
+
+    #[test]
+    fn a_payload_cut_short_fails_whole() {
+        let payload = event(json!({"t-0": [{"offset": 1, "value": "AA=="}]}));
+        for end in 0..payload.len() {
+            assert!(read_batch(&payload[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn base64_with_escaped_slashes_is_the_same_base64() {
+        let payload = br#"{"records":{"t-0":[{"offset":1,"value":"\/\/8="}]}}"#;
+        let records = read_batch(payload).unwrap();
+        assert_eq!(text(records[0].record.as_ref().unwrap().value).as_deref(), Some("//8="));
+    }
+}

@@ -1,0 +1,175 @@
+//! Reads what is wanted of a record's headers: trace context, correlation id, and the configured ones.
+
+use std::ops::Range;
+
+use crate::json::{JsonError, Scanner};
+
+/// Header names that carry a correlation id, compared without case.
+const CORRELATION: [&str; 4] = ["x-correlation-id", "correlation-id", "correlation_id", "correlationid"];
+/// W3C trace context, <https://www.w3.org/TR/trace-context/#traceparent-header>.
+const TRACEPARENT: &str = "traceparent";
+
+/// Trace and parent id of a `traceparent`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TraceParent<'a> {
+    pub(crate) trace_id: &'a str,
+    pub(crate) span_id: &'a str,
+}
+
+impl<'a> TraceParent<'a> {
+    /// Reads `version-traceid-parentid-flags`; `None` for what the specification calls invalid.
+    pub(crate) fn parse(text: &'a str) -> Option<Self> {
+        let mut parts = text.trim().splitn(4, '-');
+        let (version, trace_id, span_id, flags) =
+            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let is_hex = |part: &str, len: usize| {
+            part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        };
+        let is_zero = |part: &str| part.bytes().all(|b| b == b'0');
+        let valid = is_hex(version, 2)
+            && version != "ff"
+            && is_hex(trace_id, 32)
+            && is_hex(span_id, 16)
+            && flags.get(..2).is_some_and(|flags| is_hex(flags, 2))
+            && !is_zero(trace_id)
+            && !is_zero(span_id);
+        valid.then_some(Self { trace_id, span_id })
+    }
+}
+
+/// What was found in a record's headers. Its buffers are kept from one record to the next.
+#[derive(Debug, Default)]
+pub(crate) struct Headers {
+    bytes: Vec<u8>,
+    traceparent: Option<Range<usize>>,
+    correlation_id: Option<Range<usize>>,
+    /// For each configured name, its value.
+    kept: Vec<Option<Range<usize>>>,
+}
+
+impl Headers {
+    /// Reads `[{"name": [bytes]}, …]`. A header that comes again replaces the earlier one, as Kafka's
+    /// `Headers.lastHeader` does; one whose value is null or not a list of bytes is passed over.
+    pub(crate) fn read(&mut self, headers: Option<&[u8]>, keep: &[String]) {
+        self.bytes.clear();
+        (self.traceparent, self.correlation_id) = (None, None);
+        self.kept.clear();
+        self.kept.resize(keep.len(), None);
+        let Some(text) = headers else { return };
+        // The envelope has validated the text: an error here is a header of another shape, and ends the reading.
+        let _odd: Result<(), JsonError> = Scanner::new(text).array(|scanner| {
+            if scanner.peek()? != b'{' {
+                return scanner.value().map(drop);
+            }
+            scanner.object(|scanner, name| {
+                let name = name.unescape();
+                let name = std::str::from_utf8(&name).unwrap_or_default();
+                let is_traceparent = name.eq_ignore_ascii_case(TRACEPARENT);
+                let is_correlation = CORRELATION.iter().any(|known| known.eq_ignore_ascii_case(name));
+                let kept = keep.iter().position(|kept| kept.eq_ignore_ascii_case(name));
+                if !is_traceparent && !is_correlation && kept.is_none() {
+                    return scanner.value().map(drop);
+                }
+                let start = self.bytes.len();
+                if !append_bytes(&mut self.bytes, scanner)? {
+                    self.bytes.truncate(start);
+                    return Ok(());
+                }
+                let value = start..self.bytes.len();
+                if let Some(slot) = kept.and_then(|kept| self.kept.get_mut(kept)) {
+                    *slot = Some(value.clone());
+                }
+                if is_traceparent {
+                    self.traceparent = Some(value);
+                } else if is_correlation && !value.is_empty() {
+                    self.correlation_id = Some(value);
+                }
+                Ok(())
+            })
+        });
+    }
+
+    fn bytes(&self, range: &Range<usize>) -> &[u8] {
+        self.bytes.get(range.clone()).unwrap_or_default()
+    }
+
+    fn text(&self, range: &Option<Range<usize>>) -> Option<&str> {
+        std::str::from_utf8(self.bytes(range.as_ref()?)).ok()
+    }
+
+    pub(crate) fn traceparent(&self) -> Option<TraceParent<'_>> {
+        TraceParent::parse(self.text(&self.traceparent)?)
+    }
+
+    pub(crate) fn correlation_id(&self) -> Option<&str> {
+        self.text(&self.correlation_id)
+    }
+
+    /// The configured headers that the record has, by their place among the configured names.
+    pub(crate) fn kept(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.kept.iter().enumerate().filter_map(|(i, range)| Some((i, self.bytes(range.as_ref()?))))
+    }
+}
+
+/// Reads a list of bytes, written 0 to 255 or -128 to 127; `false` if the value is something else.
+fn append_bytes(out: &mut Vec<u8>, scanner: &mut Scanner<'_>) -> Result<bool, JsonError> {
+    if scanner.peek()? != b'[' {
+        scanner.value()?;
+        return Ok(false);
+    }
+    let mut all_bytes = true;
+    scanner.array(|scanner| {
+        let range = scanner.value()?;
+        let number = std::str::from_utf8(scanner.slice(range)).ok().and_then(|text| text.parse::<i16>().ok());
+        match number {
+            Some(number @ -128..=255) => out.push(number as u8),
+            _ => all_bytes = false,
+        }
+        Ok::<_, JsonError>(())
+    })?;
+    Ok(all_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(json: &str, keep: &[&str]) -> Headers {
+        let mut headers = Headers::default();
+        let keep: Vec<String> = keep.iter().map(|name| (*name).to_owned()).collect();
+        headers.read(Some(json.as_bytes()), &keep);
+        headers
+    }
+
+    #[test]
+    fn bytes_are_read_signed_and_unsigned() {
+        let headers =
+            read(r#"[{"a":[195,169]},{"B":[-61,-87]},{"c":[300]},{"d":null}]"#, &["a", "b", "c", "d"]);
+        assert_eq!(headers.kept().collect::<Vec<_>>(), [(0, "é".as_bytes()), (1, "é".as_bytes())]);
+    }
+
+    #[test]
+    fn the_last_of_several_headers_counts() {
+        let headers = read(r#"[{"X-Correlation-Id":[49]},{"correlation_id":[50]}]"#, &[]);
+        assert_eq!(headers.correlation_id(), Some("2"));
+    }
+
+    #[test]
+    fn only_a_valid_traceparent_counts() {
+        let valid = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let parsed = TraceParent::parse(valid).unwrap();
+        assert_eq!(
+            (parsed.trace_id, parsed.span_id),
+            ("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7")
+        );
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+        ] {
+            assert_eq!(TraceParent::parse(bad), None, "{bad}");
+        }
+    }
+}

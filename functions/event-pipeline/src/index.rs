@@ -1,0 +1,95 @@
+//! Names of daily indices.
+
+use thiserror::Error;
+
+use crate::timestamp::Timestamp;
+
+/// What a daily index's name begins with: `<prefix>-YYYY.MM.DD`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexPrefix(String);
+
+/// Says why a text can't begin an index name.
+///
+/// The rules are those of
+/// <https://docs.opensearch.org/latest/api-reference/index-apis/create-index/#index-naming-restrictions>.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum IndexPrefixError {
+    /// Nothing was given.
+    #[error("index prefix is empty: give a name such as `microservices`")]
+    Empty,
+    /// Index names are lowercase.
+    #[error("index prefix `{0}` must be lowercase")]
+    NotLowercase(String),
+    /// The cluster keeps such names to itself.
+    #[error("index prefix `{0}` must not begin with `_`, `-`, `+` or `.`")]
+    BadStart(String),
+    /// Index names can't hold some characters.
+    #[error(
+        r#"index prefix `{0}` must not contain spaces, control characters or any of , : " * + / \ | ? # > <"#
+    )]
+    BadCharacter(String),
+    /// Index names have at most 255 bytes, of which the day takes 11.
+    #[error("index prefix `{0}` is longer than 244 bytes")]
+    TooLong(String),
+}
+
+impl IndexPrefix {
+    /// Checks `text` against the cluster's rules for index names.
+    pub fn parse(text: &str) -> Result<Self, IndexPrefixError> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Err(IndexPrefixError::Empty);
+        }
+        if text.chars().any(char::is_uppercase) {
+            return Err(IndexPrefixError::NotLowercase(text.to_owned()));
+        }
+        if text.starts_with(['_', '-', '+', '.']) {
+            return Err(IndexPrefixError::BadStart(text.to_owned()));
+        }
+        if text.contains(|c: char| c.is_whitespace() || c.is_control() || r#",:"*+/\|?#><"#.contains(c)) {
+            return Err(IndexPrefixError::BadCharacter(text.to_owned()));
+        }
+        if text.len() > 244 {
+            return Err(IndexPrefixError::TooLong(text.to_owned()));
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The prefix without the day.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Name of the index of `time`'s UTC day.
+    pub fn daily(&self, time: Timestamp) -> String {
+        let day = time.day();
+        format!("{}-{}", self.0, String::from_utf8_lossy(&day))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_index_is_named_after_the_utc_day() {
+        let prefix = IndexPrefix::parse("microservices").unwrap();
+        assert_eq!(
+            prefix.daily(Timestamp::from_millis(1_772_360_430_123).unwrap()),
+            "microservices-2026.03.01"
+        );
+    }
+
+    #[test]
+    fn prefixes_that_the_cluster_refuses_are_refused() {
+        assert_eq!(IndexPrefix::parse(" "), Err(IndexPrefixError::Empty));
+        assert_eq!(
+            IndexPrefix::parse("Foo").unwrap_err().to_string(),
+            "index prefix `Foo` must be lowercase"
+        );
+        assert_eq!(IndexPrefix::parse("_foo"), Err(IndexPrefixError::BadStart("_foo".into())));
+        assert_eq!(IndexPrefix::parse("a b"), Err(IndexPrefixError::BadCharacter("a b".into())));
+        assert_eq!(IndexPrefix::parse("a*"), Err(IndexPrefixError::BadCharacter("a*".into())));
+        assert!(IndexPrefix::parse(&"a".repeat(245)).is_err());
+    }
+}

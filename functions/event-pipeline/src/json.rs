@@ -1,0 +1,738 @@
+//! Scans JSON text in place: validates it, finds members and refuses a key that comes twice, without a tree.
+//!
+//! Why not a parser crate: the hot path needs three things in one pass over each payload that no crate gives
+//! together: RFC 8259 validation, the byte positions of a few top-level members, and the duplicate keys at every
+//! depth that OpenSearch and Elasticsearch refuse. `benches/pipeline.rs` shows what that saves.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use thiserror::Error;
+
+/// Says why a text is not JSON that the cluster would take. Positions are bytes from the start of the text.
+#[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
+pub enum JsonError {
+    /// The text ends inside a value.
+    #[error("JSON text ends early at byte {0}")]
+    End(usize),
+    /// A byte that the grammar (RFC 8259) does not allow there.
+    #[error("unexpected byte at {0} of JSON text")]
+    Unexpected(usize),
+    /// Something other than white space follows the value.
+    #[error("JSON text goes on after its value at byte {0}")]
+    Trailing(usize),
+    /// An object has the same key twice; the cluster refuses such a document.
+    #[error("JSON object has the key at byte {0} twice")]
+    DuplicateKey(usize),
+    /// The text is not an object.
+    #[error("JSON text is not an object")]
+    NotAnObject,
+}
+
+/// A JSON string as it stands in the text, without its quotes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RawString<'a> {
+    bytes: &'a [u8],
+    escaped: bool,
+}
+
+impl<'a> RawString<'a> {
+    /// Returns the string's bytes with its escapes resolved; borrowed when it has none.
+    pub fn unescape(&self) -> Cow<'a, [u8]> {
+        if !self.escaped {
+            return Cow::Borrowed(self.bytes);
+        }
+        let mut quoted = Vec::with_capacity(self.bytes.len() + 2);
+        quoted.push(b'"');
+        quoted.extend_from_slice(self.bytes);
+        quoted.push(b'"');
+        match serde_json::from_slice::<String>(&quoted) {
+            Ok(text) => Cow::Owned(text.into_bytes()),
+            // An unpaired surrogate escape is grammatical but stands for no text: it is compared as written.
+            Err(_) => Cow::Borrowed(self.bytes),
+        }
+    }
+}
+
+/// Reads JSON text from left to right. Every method leaves the position after what it read.
+#[derive(Debug, Clone)]
+pub struct Scanner<'a> {
+    text: &'a [u8],
+    pos: usize,
+    newlines: bool,
+}
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Marks, in the high bit of each byte of `word`, the first byte that ends or interrupts a string: a quote, a
+/// backslash or a control character. Bits above the lowest set one can be wrong, as a subtraction borrows upward.
+fn string_stops(word: u64) -> u64 {
+    let quote = word ^ (ONES * b'"' as u64);
+    let backslash = word ^ (ONES * b'\\' as u64);
+    let is_quote = quote.wrapping_sub(ONES) & !quote;
+    let is_backslash = backslash.wrapping_sub(ONES) & !backslash;
+    let is_control = word.wrapping_sub(ONES * 0x20) & !word;
+    (is_quote | is_backslash | is_control) & HIGHS
+}
+
+impl<'a> Scanner<'a> {
+    /// Starts at the first byte of `text`.
+    pub fn new(text: &'a [u8]) -> Self {
+        Self { text, pos: 0, newlines: false }
+    }
+
+    /// Position of the next byte to be read.
+    pub fn position(&self) -> usize {
+        self.pos
+    }
+
+    /// Goes back, or on, to a position that this scanner gave before.
+    pub fn seek(&mut self, pos: usize) {
+        self.pos = pos;
+    }
+
+    /// The bytes of a range that this scanner has read.
+    pub fn slice(&self, range: Range<usize>) -> &'a [u8] {
+        self.text.get(range).unwrap_or_default()
+    }
+
+    /// Skips white space and returns the next byte without reading it.
+    pub fn peek(&mut self) -> Result<u8, JsonError> {
+        loop {
+            match self.text.get(self.pos) {
+                Some(b' ' | b'\t') => self.pos += 1,
+                Some(b'\n' | b'\r') => {
+                    self.newlines = true;
+                    self.pos += 1;
+                }
+                Some(byte) => return Ok(*byte),
+                None => return Err(JsonError::End(self.pos)),
+            }
+        }
+    }
+
+    /// Skips white space and reads `byte`.
+    pub fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
+        if self.peek()? != byte {
+            return Err(JsonError::Unexpected(self.pos));
+        }
+        self.pos += 1;
+        Ok(())
+    }
+
+    /// Skips white space and reads `byte` if it comes next.
+    pub fn take(&mut self, byte: u8) -> Result<bool, JsonError> {
+        let found = self.peek()? == byte;
+        self.pos += usize::from(found);
+        Ok(found)
+    }
+
+    /// Fails unless only white space is left.
+    pub fn end(&mut self) -> Result<(), JsonError> {
+        match self.peek() {
+            Err(JsonError::End(_)) => Ok(()),
+            _ => Err(JsonError::Trailing(self.pos)),
+        }
+    }
+
+    /// Reads a string.
+    pub fn string(&mut self) -> Result<RawString<'a>, JsonError> {
+        self.expect(b'"')?;
+        self.string_after_quote()
+    }
+
+    fn string_after_quote(&mut self) -> Result<RawString<'a>, JsonError> {
+        let start = self.pos;
+        let mut escaped = false;
+        loop {
+            self.pos = next_string_stop(self.text, self.pos);
+            match self.text.get(self.pos) {
+                Some(b'"') => {
+                    let bytes = self.slice(start..self.pos);
+                    self.pos += 1;
+                    return Ok(RawString { bytes, escaped });
+                }
+                Some(b'\\') => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                Some(_) => return Err(JsonError::Unexpected(self.pos)),
+                None => return Err(JsonError::End(self.pos)),
+            }
+        }
+    }
+
+    /// Reads a string known to be long and almost surely without escapes, such as base64, at memory speed.
+    /// Its content is not validated: whoever decodes it does that.
+    pub fn long_string(&mut self) -> Result<RawString<'a>, JsonError> {
+        self.expect(b'"')?;
+        let rest = self.text.get(self.pos..).unwrap_or_default();
+        match memchr::memchr2(b'"', b'\\', rest) {
+            Some(len) if rest.get(len) == Some(&b'"') => {
+                let bytes = self.slice(self.pos..self.pos + len);
+                self.pos += len + 1;
+                Ok(RawString { bytes, escaped: false })
+            }
+            Some(_) => self.string_after_quote(),
+            None => Err(JsonError::End(self.text.len())),
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), JsonError> {
+        match self.text.get(self.pos + 1) {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.pos += 2,
+            Some(b'u') => {
+                let hex = self.text.get(self.pos + 2..self.pos + 6).ok_or(JsonError::End(self.text.len()))?;
+                if !hex.iter().all(u8::is_ascii_hexdigit) {
+                    return Err(JsonError::Unexpected(self.pos + 2));
+                }
+                self.pos += 6;
+            }
+            Some(_) => return Err(JsonError::Unexpected(self.pos + 1)),
+            None => return Err(JsonError::End(self.text.len())),
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), JsonError> {
+        let start = self.pos;
+        while self.text.get(self.pos).is_some_and(u8::is_ascii_digit) {
+            self.pos += 1;
+        }
+        match self.text.get(self.pos) {
+            _ if self.pos > start => Ok(()),
+            Some(_) => Err(JsonError::Unexpected(self.pos)),
+            None => Err(JsonError::End(self.pos)),
+        }
+    }
+
+    fn number(&mut self) -> Result<(), JsonError> {
+        self.pos += usize::from(self.text.get(self.pos) == Some(&b'-'));
+        if self.text.get(self.pos) == Some(&b'0') {
+            self.pos += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.text.get(self.pos) == Some(&b'.') {
+            self.pos += 1;
+            self.digits()?;
+        }
+        if matches!(self.text.get(self.pos), Some(b'e' | b'E')) {
+            self.pos += 1;
+            self.pos += usize::from(matches!(self.text.get(self.pos), Some(b'+' | b'-')));
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn literal(&mut self, word: &[u8]) -> Result<(), JsonError> {
+        if !self.text.get(self.pos..).is_some_and(|rest| rest.starts_with(word)) {
+            return Err(JsonError::Unexpected(self.pos));
+        }
+        self.pos += word.len();
+        Ok(())
+    }
+
+    /// Reads a value that is neither an object nor an array; `first` is its first byte, not yet read.
+    fn scalar(&mut self, first: u8) -> Result<(), JsonError> {
+        match first {
+            b'"' => {
+                self.pos += 1;
+                self.string_after_quote().map(|_| ())
+            }
+            b't' => self.literal(b"true"),
+            b'f' => self.literal(b"false"),
+            b'n' => self.literal(b"null"),
+            b'-' | b'0'..=b'9' => self.number(),
+            _ => Err(JsonError::Unexpected(self.pos)),
+        }
+    }
+
+    /// Reads any value, validating it, and returns where it stands.
+    pub fn value(&mut self) -> Result<Range<usize>, JsonError> {
+        self.peek()?;
+        let start = self.pos;
+        // Whether each open level is an object. No recursion: depth is bounded by memory, not by the stack.
+        let mut levels: Vec<bool> = Vec::new();
+        loop {
+            match self.peek()? {
+                b'{' => {
+                    self.pos += 1;
+                    if !self.take(b'}')? {
+                        levels.push(true);
+                        self.key_and_colon()?;
+                        continue;
+                    }
+                }
+                b'[' => {
+                    self.pos += 1;
+                    if !self.take(b']')? {
+                        levels.push(false);
+                        continue;
+                    }
+                }
+                first => self.scalar(first)?,
+            }
+            loop {
+                let Some(in_object) = levels.last().copied() else { return Ok(start..self.pos) };
+                if self.take(b',')? {
+                    if in_object {
+                        self.key_and_colon()?;
+                    }
+                    break;
+                }
+                self.expect(if in_object { b'}' } else { b']' })?;
+                levels.pop();
+            }
+        }
+    }
+
+    fn key_and_colon(&mut self) -> Result<RawString<'a>, JsonError> {
+        let key = self.string()?;
+        self.expect(b':')?;
+        Ok(key)
+    }
+
+    /// Reads the object that comes next, handing each key to `member`, which reads the member's value from the
+    /// scanner.
+    pub fn object<E: From<JsonError>>(
+        &mut self,
+        mut member: impl FnMut(&mut Self, RawString<'a>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.expect(b'{')?;
+        if self.take(b'}')? {
+            return Ok(());
+        }
+        loop {
+            let key = self.key_and_colon()?;
+            member(self, key)?;
+            if !self.take(b',')? {
+                return Ok(self.expect(b'}')?);
+            }
+        }
+    }
+
+    /// Reads the array that comes next, calling `element` with the scanner before each element.
+    pub fn array<E: From<JsonError>>(
+        &mut self,
+        mut element: impl FnMut(&mut Self) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.expect(b'[')?;
+        if self.take(b']')? {
+            return Ok(());
+        }
+        loop {
+            element(self)?;
+            if !self.take(b',')? {
+                return Ok(self.expect(b']')?);
+            }
+        }
+    }
+}
+
+/// Position, from `pos` on, of the first byte that ends or interrupts a string: a quote, a backslash or a control
+/// character; the text's length if there is none.
+pub(crate) fn next_string_stop(text: &[u8], mut pos: usize) -> usize {
+    while let Some(chunk) = text.get(pos..).and_then(<[u8]>::first_chunk::<8>) {
+        let stops = string_stops(u64::from_le_bytes(*chunk));
+        if stops != 0 {
+            return pos + stops.trailing_zeros() as usize / 8;
+        }
+        pos += 8;
+    }
+    while text.get(pos).is_some_and(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\') {
+        pos += 1;
+    }
+    pos
+}
+
+/// A top-level member of an object that [`ObjectScanner`] was asked to find.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// Number of the name in the table that the scan was given.
+    pub name: usize,
+    /// Where the key stands, with its quotes.
+    pub key: Range<usize>,
+    /// Where the value stands.
+    pub value: Range<usize>,
+}
+
+/// What [`ObjectScanner::scan`] learned of an object besides its members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectShape {
+    /// Position of the opening brace.
+    pub open: usize,
+    /// Position of the closing brace.
+    pub close: usize,
+    /// Whether white space between the tokens holds line ends, which a bulk body can't.
+    pub newlines: bool,
+}
+
+/// Scans whole objects, keeping its buffers from one to the next so that a steady stream allocates nothing.
+#[derive(Debug, Default)]
+pub struct ObjectScanner {
+    levels: Vec<Level>,
+    keys: Vec<Key>,
+    unescaped: Vec<Vec<u8>>,
+    members: Vec<Member>,
+}
+
+/// An object or array that is open.
+#[derive(Debug, Clone, Copy)]
+struct Level {
+    is_object: bool,
+    /// Where this object's keys begin in `ObjectScanner::keys`.
+    first_key: usize,
+    /// A bit for each key's hash: a key whose bit is free is new.
+    seen: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    hash: u64,
+    start: usize,
+    len: usize,
+    /// Number in `ObjectScanner::unescaped` when the key as written has escapes.
+    unescaped: Option<usize>,
+}
+
+/// Objects with more keys than this are checked once, when they close, by sorting their keys.
+const CHECK_EACH_KEY: usize = 48;
+
+/// Mixes a key's length, first and last eight bytes; equal hashes are told apart by the bytes.
+fn hash_key(key: &[u8]) -> u64 {
+    const K: u64 = 0x9e37_79b9_7f4a_7c15;
+    let (head, tail) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
+        (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
+        _ => (key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+    };
+    let mixed = (head ^ key.len() as u64).wrapping_mul(K) ^ tail.wrapping_mul(K.rotate_left(32));
+    mixed ^ mixed >> 29
+}
+
+impl ObjectScanner {
+    /// Validates that `text` is one JSON object that the cluster can take, and finds its top-level members that
+    /// are in `names`. See [`ObjectScanner::members`] for those.
+    pub fn scan(&mut self, text: &[u8], names: &NameTable) -> Result<ObjectShape, JsonError> {
+        self.clear();
+        let mut scanner = Scanner::new(text);
+        if scanner.peek()? != b'{' {
+            return Err(JsonError::NotAnObject);
+        }
+        let open = scanner.pos;
+        self.walk(&mut scanner, names)?;
+        let close = scanner.pos - 1;
+        scanner.end()?;
+        Ok(ObjectShape { open, close, newlines: scanner.newlines })
+    }
+
+    /// The members that the last scan found, in the order of the text.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    /// The member with that number in the table, if the last scan found it.
+    pub fn member(&self, name: usize) -> Option<&Member> {
+        self.members.iter().find(|member| member.name == name)
+    }
+
+    /// Forgets what the last scan found.
+    pub fn clear(&mut self) {
+        self.levels.clear();
+        self.keys.clear();
+        self.unescaped.clear();
+        self.members.clear();
+    }
+
+    fn walk(&mut self, scanner: &mut Scanner<'_>, names: &NameTable) -> Result<(), JsonError> {
+        loop {
+            match scanner.peek()? {
+                b'{' => {
+                    scanner.pos += 1;
+                    if !scanner.take(b'}')? {
+                        self.levels.push(Level { is_object: true, first_key: self.keys.len(), seen: 0 });
+                        self.key(scanner, names)?;
+                        continue;
+                    }
+                }
+                b'[' => {
+                    scanner.pos += 1;
+                    if !scanner.take(b']')? {
+                        self.levels.push(Level { is_object: false, first_key: self.keys.len(), seen: 0 });
+                        continue;
+                    }
+                }
+                first => scanner.scalar(first)?,
+            }
+            loop {
+                let Some(level) = self.levels.last().copied() else { return Ok(()) };
+                // A value has just ended: at the top level it may be one that was asked for.
+                if self.levels.len() == 1
+                    && let Some(member) = self.members.last_mut()
+                    && member.value.end == 0
+                {
+                    member.value.end = scanner.pos;
+                }
+                if scanner.take(b',')? {
+                    if level.is_object {
+                        self.key(scanner, names)?;
+                    }
+                    break;
+                }
+                scanner.expect(if level.is_object { b'}' } else { b']' })?;
+                self.close(scanner.text, level)?;
+            }
+        }
+    }
+
+    fn key(&mut self, scanner: &mut Scanner<'_>, names: &NameTable) -> Result<(), JsonError> {
+        scanner.expect(b'"')?;
+        let start = scanner.pos;
+        let raw = scanner.string_after_quote()?;
+        let end = scanner.pos;
+        scanner.expect(b':')?;
+        let name = raw.unescape();
+        if self.levels.len() == 1
+            && let Some(name) = names.find(&name)
+        {
+            scanner.peek()?;
+            // The end of the value is not known yet: 0 until `walk` comes to it.
+            self.members.push(Member { name, key: start - 1..end, value: scanner.pos..0 });
+        }
+        let hash = hash_key(&name);
+        let unescaped = match name {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(bytes) => {
+                self.unescaped.push(bytes);
+                Some(self.unescaped.len() - 1)
+            }
+        };
+        let key = Key { hash, start, len: raw.bytes.len(), unescaped };
+        let bit = 1 << (hash & 63);
+        let level = self.levels.last_mut().expect("a key is read inside an object");
+        let may_be_known = level.seen & bit != 0;
+        level.seen |= bit;
+        let earlier = self.keys.get(level.first_key..).unwrap_or_default();
+        if may_be_known
+            && earlier.len() <= CHECK_EACH_KEY
+            && earlier.iter().any(|other| {
+                other.hash == hash
+                    && self.key_bytes(scanner.text, other) == self.key_bytes(scanner.text, &key)
+            })
+        {
+            return Err(JsonError::DuplicateKey(start));
+        }
+        self.keys.push(key);
+        Ok(())
+    }
+
+    fn close(&mut self, text: &[u8], level: Level) -> Result<(), JsonError> {
+        self.levels.pop();
+        let n_keys = self.keys.len() - level.first_key;
+        if n_keys > CHECK_EACH_KEY {
+            let mut keys = self.keys.split_off(level.first_key);
+            keys.sort_by(|a, b| {
+                a.hash.cmp(&b.hash).then_with(|| self.key_bytes(text, a).cmp(self.key_bytes(text, b)))
+            });
+            for (a, b) in keys.iter().zip(keys.iter().skip(1)) {
+                if a.hash == b.hash && self.key_bytes(text, a) == self.key_bytes(text, b) {
+                    return Err(JsonError::DuplicateKey(a.start.max(b.start)));
+                }
+            }
+        } else if !self.levels.is_empty() {
+            self.keys.truncate(level.first_key);
+        }
+        Ok(())
+    }
+
+    fn key_bytes<'t>(&'t self, text: &'t [u8], key: &Key) -> &'t [u8] {
+        match key.unescaped {
+            Some(number) => self.unescaped.get(number).map(Vec::as_slice).unwrap_or_default(),
+            None => text.get(key.start..key.start + key.len).unwrap_or_default(),
+        }
+    }
+}
+
+/// Names to be found among an object's keys; most keys are turned away by their length and first byte alone.
+#[derive(Debug, Clone, Default)]
+pub struct NameTable {
+    names: Vec<String>,
+    by_first: Vec<Vec<usize>>,
+    lengths: u64,
+}
+
+impl NameTable {
+    /// Makes a table; names are numbered in their order, one that comes again is left out.
+    pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let mut table = Self { names: Vec::new(), by_first: vec![Vec::new(); 256], lengths: 0 };
+        for name in names {
+            if table.find(name.as_bytes()).is_some() {
+                continue;
+            }
+            let number = table.names.len();
+            table.names.push(name.to_owned());
+            let Some(numbers) =
+                name.as_bytes().first().and_then(|first| table.by_first.get_mut(usize::from(*first)))
+            else {
+                continue;
+            };
+            numbers.push(number);
+            table.lengths |= 1 << name.len().min(63);
+        }
+        table
+    }
+
+    /// The name with that number; empty if there is none.
+    pub fn name(&self, number: usize) -> &str {
+        self.names.get(number).map(String::as_str).unwrap_or_default()
+    }
+
+    /// Number of `key`, if it is in the table.
+    pub fn find(&self, key: &[u8]) -> Option<usize> {
+        if self.lengths >> key.len().min(63) & 1 == 0 {
+            return None;
+        }
+        let candidates = self.by_first.get(usize::from(*key.first()?))?;
+        candidates
+            .iter()
+            .copied()
+            .find(|number| self.names.get(*number).is_some_and(|name| name.as_bytes() == key))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::Value;
+
+    use super::*;
+
+    fn scan(text: &str) -> Result<ObjectShape, JsonError> {
+        ObjectScanner::default().scan(text.as_bytes(), &NameTable::default())
+    }
+
+    #[test]
+    fn members_are_found_with_their_places() {
+        let text = r#" {"a":1, "time" : [1,{"time":2}] ,"b":{"time":3},"service":"x\"y"} "#;
+        let mut scanner = ObjectScanner::default();
+        let shape = scanner.scan(text.as_bytes(), &NameTable::new(["time", "service"])).unwrap();
+        assert_eq!((text.as_bytes()[shape.open], text.as_bytes()[shape.close]), (b'{', b'}'));
+        let found: Vec<_> = scanner
+            .members()
+            .iter()
+            .map(|m| (m.name, &text[m.key.clone()], &text[m.value.clone()]))
+            .collect();
+        assert_eq!(found, [(0, "\"time\"", "[1,{\"time\":2}]"), (1, "\"service\"", "\"x\\\"y\"")]);
+    }
+
+    #[test]
+    fn a_key_twice_is_refused_at_every_depth() {
+        assert_eq!(scan(r#"{"a":1,"a":2}"#), Err(JsonError::DuplicateKey(8)));
+        assert_eq!(scan(r#"{"a":[{"b":1,"c":2,"b":3}]}"#), Err(JsonError::DuplicateKey(20)));
+        assert_eq!(scan(r#"{"a":1,"\u0061":2}"#), Err(JsonError::DuplicateKey(8)));
+        assert!(scan(r#"{"a":{"a":{"a":1}},"b":{"a":1}}"#).is_ok());
+    }
+
+    #[test]
+    fn a_key_twice_among_thousands_is_refused() {
+        let keys = |n: usize| {
+            (0..n).map(|i| format!("\"some-longer-key-{i}-tail\":{i}")).collect::<Vec<_>>().join(",")
+        };
+        assert!(scan(&format!("{{{}}}", keys(5000))).is_ok());
+        let text = format!("{{\"x\":{{{},\"some-longer-key-7-tail\":0}}}}", keys(5000));
+        assert!(matches!(scan(&text), Err(JsonError::DuplicateKey(_))));
+    }
+
+    #[test]
+    fn depth_is_bounded_by_memory_alone() {
+        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200_000), "]".repeat(200_000));
+        assert!(scan(&deep).is_ok());
+    }
+
+    #[test]
+    fn only_objects_are_objects() {
+        for text in ["[]", "1", "\"a\"", "null", "true"] {
+            assert_eq!(scan(text), Err(JsonError::NotAnObject), "{text}");
+        }
+        assert_eq!(scan(""), Err(JsonError::End(0)));
+        assert_eq!(scan("{} x"), Err(JsonError::Trailing(3)));
+    }
+
+    fn json_like() -> impl Strategy<Value = String> {
+        let tokens = prop::sample::select(vec![
+            "{",
+            "}",
+            "[",
+            "]",
+            ",",
+            ":",
+            "\"a\"",
+            "\"b\"",
+            "\"\\u0061\"",
+            "\"\\ud800\"",
+            "\"\\x\"",
+            "\"\t\"",
+            "1",
+            "-0",
+            "01",
+            "1.5e+3",
+            "1.",
+            "-",
+            "true",
+            "nul",
+            "null",
+            " ",
+            "\n",
+            "\"é\"",
+            "\"long text with spaces\"",
+        ]);
+        prop::collection::vec(tokens, 0..14).prop_map(|tokens| tokens.concat())
+    }
+
+    fn json_value() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            ".*".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 40, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::btree_map(".*", inner, 0..6)
+                    .prop_map(|map| Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+
+    fn accepts(text: &[u8]) -> bool {
+        let mut scanner = Scanner::new(text);
+        scanner.value().and_then(|_| scanner.end()).is_ok()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn what_serde_json_reads_is_read_and_nothing_else(text in json_like()) {
+            let raw: Result<&serde_json::value::RawValue, _> = serde_json::from_str(&text);
+            prop_assert_eq!(accepts(text.as_bytes()), raw.is_ok(), "{}", text);
+        }
+
+        #[test]
+        fn every_value_is_read(value in json_value()) {
+            for text in [serde_json::to_string(&value).unwrap(), serde_json::to_string_pretty(&value).unwrap()] {
+                prop_assert!(accepts(text.as_bytes()));
+                prop_assert_eq!(scan(&text).is_ok(), value.is_object(), "{}", text);
+            }
+        }
+
+        #[test]
+        fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..64)) {
+            let _ = accepts(&text);
+            let _ = ObjectScanner::default().scan(&text, &NameTable::new(["a"]));
+        }
+    }
+}

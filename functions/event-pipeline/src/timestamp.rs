@@ -1,0 +1,206 @@
+//! Timestamps: what counts as one in an event, and how `@timestamp` is written.
+
+use chrono::{DateTime, Datelike, Timelike};
+
+/// Milliseconds since 1970-01-01T00:00:00Z that lie in the years 0 to 9999, which four digits can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(i64);
+
+/// Whole numbers up to this size are seconds, larger ones milliseconds: in seconds it is the year 5138, in
+/// milliseconds March 1973.
+const MAX_SECONDS: i64 = 100_000_000_000;
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00.000Z.
+    pub const EPOCH: Self = Self(0);
+
+    /// Takes milliseconds since the epoch; `None` outside the years 0 to 9999.
+    pub fn from_millis(millis: i64) -> Option<Self> {
+        (-62_167_219_200_000..=253_402_300_799_999).contains(&millis).then_some(Self(millis))
+    }
+
+    /// Takes a Kafka record's timestamp; `None` for -1, Kafka's "no timestamp", and for what no producer means.
+    pub fn from_kafka(millis: i64) -> Option<Self> {
+        Self::from_millis(millis).filter(|_| millis >= 0)
+    }
+
+    /// Reads the text of a JSON value: an RFC 3339 string with any offset, or epoch seconds or milliseconds as a
+    /// number or a string of one. Parts of a millisecond are cut off.
+    pub fn from_json(value: &[u8]) -> Option<Self> {
+        match value {
+            [b'"', text @ .., b'"'] => Self::from_text(std::str::from_utf8(text).ok()?),
+            _ => Self::from_epoch(std::str::from_utf8(value).ok()?),
+        }
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        let text = text.trim();
+        match DateTime::parse_from_rfc3339(text) {
+            Ok(time) => Self::from_millis(time.timestamp_millis()),
+            Err(_) => Self::from_epoch(text),
+        }
+    }
+
+    fn from_epoch(text: &str) -> Option<Self> {
+        if text.contains(['e', 'E']) {
+            let number: f64 = text.parse().ok()?;
+            let millis = if number.abs() <= MAX_SECONDS as f64 { number * 1000.0 } else { number };
+            return millis.is_finite().then(|| Self::from_millis(millis.round() as i64))?;
+        }
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        if !fraction.bytes().all(|byte| byte.is_ascii_digit()) || whole.starts_with('+') {
+            return None;
+        }
+        let number: i64 = whole.parse().ok()?;
+        if number.abs() > MAX_SECONDS {
+            return Self::from_millis(number);
+        }
+        // The first three digits after the point are milliseconds.
+        let fraction_ms = fraction
+            .bytes()
+            .chain("000".bytes())
+            .take(3)
+            .fold(0, |ms, digit| ms * 10 + i64::from(digit - b'0'));
+        let negative = whole.starts_with('-');
+        Self::from_millis(number * 1000 + if negative { -fraction_ms } else { fraction_ms })
+    }
+
+    /// Milliseconds since the epoch.
+    pub fn millis(self) -> i64 {
+        self.0
+    }
+
+    /// Appends `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+    pub fn append_to(self, out: &mut Vec<u8>) {
+        let time = self.utc();
+        let (date, [hour, minute, second]) =
+            (digits_of_day(time), [time.hour(), time.minute(), time.second()]);
+        out.extend_from_slice(&date.with_separator(b'-'));
+        for (separator, number) in [(b'T', hour), (b':', minute), (b':', second)] {
+            out.extend_from_slice(&[separator, digit(number / 10), digit(number)]);
+        }
+        let millis = time.timestamp_subsec_millis();
+        out.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
+    }
+
+    /// The UTC day as `YYYY.MM.DD`, as daily indices are named.
+    pub fn day(self) -> [u8; 10] {
+        digits_of_day(self.utc()).with_separator(b'.')
+    }
+
+    fn utc(self) -> DateTime<chrono::Utc> {
+        DateTime::from_timestamp_millis(self.0).expect("the years 0 to 9999 are within chrono's range")
+    }
+}
+
+struct Day {
+    year: u32,
+    month: u32,
+    day: u32,
+}
+
+fn digits_of_day(time: DateTime<chrono::Utc>) -> Day {
+    Day { year: time.year().unsigned_abs(), month: time.month(), day: time.day() }
+}
+
+impl Day {
+    fn with_separator(&self, separator: u8) -> [u8; 10] {
+        let Self { year, month, day } = *self;
+        [
+            digit(year / 1000),
+            digit(year / 100),
+            digit(year / 10),
+            digit(year),
+            separator,
+            digit(month / 10),
+            digit(month),
+            separator,
+            digit(day / 10),
+            digit(day),
+        ]
+    }
+}
+
+fn digit(number: u32) -> u8 {
+    b'0' + (number % 10) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn written(value: &str) -> Option<String> {
+        let mut out = Vec::new();
+        Timestamp::from_json(value.as_bytes())?.append_to(&mut out);
+        Some(String::from_utf8(out).unwrap())
+    }
+
+    #[test]
+    fn every_accepted_form_is_normalised_to_utc_milliseconds() {
+        for (value, expected) in [
+            (r#""2026-03-01T10:20:30Z""#, "2026-03-01T10:20:30.000Z"),
+            (r#""2026-03-01T00:20:30.123456789+02:00""#, "2026-02-28T22:20:30.123Z"),
+            (r#""2026-03-01t10:20:30.5z""#, "2026-03-01T10:20:30.500Z"),
+            (r#""2026-12-31T23:30:00-01:30""#, "2027-01-01T01:00:00.000Z"),
+            ("1772360430", "2026-03-01T10:20:30.000Z"),
+            ("1772360430123", "2026-03-01T10:20:30.123Z"),
+            ("1772360430.0429", "2026-03-01T10:20:30.042Z"),
+            ("1.772360430123e9", "2026-03-01T10:20:30.123Z"),
+            (r#""1772360430123""#, "2026-03-01T10:20:30.123Z"),
+            (r#"" 1772360430 ""#, "2026-03-01T10:20:30.000Z"),
+            ("-1.5", "1969-12-31T23:59:58.500Z"),
+            ("0", "1970-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(written(value).as_deref(), Some(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_time_is_none() {
+        for value in [
+            r#""""#,
+            r#""yesterday""#,
+            r#""2026-03-01""#,
+            r#""2026-03-01T10:20:30""#,
+            r#""2026-02-30T00:00:00Z""#,
+            "null",
+            "true",
+            "{}",
+            "[1]",
+            "99999999999999999999",
+            "1e400",
+            "1.2.3",
+            "1.x",
+            r#""+5""#,
+        ] {
+            assert_eq!(written(value), None, "{value}");
+        }
+    }
+
+    #[test]
+    fn kafka_says_no_timestamp_with_minus_one() {
+        assert_eq!(Timestamp::from_kafka(-1), None);
+        assert_eq!(Timestamp::from_kafka(i64::MAX), None);
+        assert_eq!(Timestamp::from_kafka(5), Some(Timestamp(5)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_the_same(millis in -62_167_219_200_000i64..=253_402_300_799_999) {
+            let time = Timestamp::from_millis(millis).unwrap();
+            let mut out = vec![b'"'];
+            time.append_to(&mut out);
+            out.push(b'"');
+            prop_assert_eq!(Timestamp::from_json(&out), Some(time));
+            prop_assert_eq!(out.len(), 26);
+        }
+
+        #[test]
+        fn no_text_makes_it_panic(text in ".*") {
+            let _ = Timestamp::from_json(text.as_bytes());
+            let _ = Timestamp::from_json(format!("\"{text}\"").as_bytes());
+        }
+    }
+}
