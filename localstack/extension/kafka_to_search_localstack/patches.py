@@ -31,6 +31,8 @@ def install() -> None:
     def validate_event_source_mapping(fn, self, context, request):
         if is_kafka(request):
             normalise_endpoints(request)
+            # Lambda wants credentials or a VPC for a self-managed cluster; a local one may have neither.
+            request.setdefault("SourceAccessConfigurations", [])
             check_kafka_mapping(request)
         return fn(self, context, request)
 
