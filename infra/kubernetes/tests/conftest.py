@@ -1,0 +1,82 @@
+"""What the tests share: the files under test, the builds of the overlays, JRuby."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+TESTS = Path(__file__).resolve().parent
+KUBERNETES = TESTS.parent
+REPOSITORY = KUBERNETES.parent.parent
+ELK = REPOSITORY / "infra" / "elk"
+OVERLAYS = ("dev", "production")
+JRUBY = "org.jruby:jruby-complete:10.0.6.0"  # what Logstash 9.5 brings
+
+sys.path.insert(0, str(TESTS))
+sys.path.insert(0, str(REPOSITORY / "localstack" / "servers"))
+
+
+def kubectl() -> str:
+    """The kubectl of the Python environment that runs the tests."""
+    program = Path(sys.executable).with_name("kubectl")
+    assert program.exists(), f"{program} is missing: run the tests with `make test-kubernetes`"
+    return str(program)
+
+
+def build(folder: Path) -> list[dict]:
+    """The objects that `kubectl kustomize` makes of a folder."""
+    done = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"kubectl kustomize {folder}: {done.stderr}"
+    return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def folder_of(build_name: str) -> Path:
+    """The folder of `base` or of an overlay."""
+    return KUBERNETES / "base" if build_name == "base" else KUBERNETES / "overlays" / build_name
+
+
+@pytest.fixture(scope="session")
+def builds() -> dict[str, list[dict]]:
+    """The objects of the base and of every overlay."""
+    return {name: build(folder_of(name)) for name in ("base", *OVERLAYS)}
+
+
+@pytest.fixture(scope="session")
+def ruby():
+    """Runs ruby filters in one JRuby: `ruby(options, fields, metadata)` gives the fields and metadata after them."""
+    import java
+    import layout
+    import maven
+    import paths
+
+    version = JRUBY.rsplit(":", 1)[1]
+    folder = layout.once(
+        paths.cache() / f"jruby-{version}", lambda into: maven.copy(f"fetching JRuby {version} (34 MB)", JRUBY, into)
+    )
+    (jar,) = folder.glob("jruby-complete-*.jar")
+    command = [
+        str(java.home() / "bin" / "java"),
+        "-XX:TieredStopAtLevel=1",
+        # Silences the JDK about what JRuby does to it.
+        "--enable-native-access=ALL-UNNAMED",
+        "--add-opens=java.base/java.io=ALL-UNNAMED",
+        "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+        "-jar",
+        str(jar),
+        str(TESTS / "logstash" / "ruby_filter.rb"),
+    ]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:
+
+        def run(options: dict, fields: dict, metadata: dict) -> tuple[dict, dict]:
+            process.stdin.write(json.dumps({**options, "fields": fields, "metadata": metadata}) + "\n")
+            process.stdin.flush()
+            answer = json.loads(process.stdout.readline())
+            assert "error" not in answer, f"the ruby filter failed: {answer}"
+            return answer["fields"], answer["metadata"]
+
+        yield run
+        process.stdin.close()
+        assert process.wait(timeout=60) == 0

@@ -1,0 +1,120 @@
+"""The document that logstash.conf makes of a record is the one that the function writes.
+
+Each file in tests/fixtures/parity holds a Kafka record and the document that both paths owe; the function's own tests read
+the same files. Here the pipeline file is parsed and evaluated (logstash/); its Ruby code runs in JRuby. Logstash itself
+does not run: no package registry serves it.
+"""
+
+import base64
+import json
+
+import pytest
+from conftest import ELK, REPOSITORY
+from logstash.config import parse
+from logstash.evaluate import Evaluator, Event
+
+FIXTURES = sorted((REPOSITORY / "tests" / "fixtures" / "parity").glob("*.json"))
+ENVIRONMENT = {"ELASTIC_PASSWORD": "unused", "HOSTNAME": "logstash-0"}
+
+
+@pytest.fixture(scope="module")
+def evaluator(ruby):
+    text = (ELK / "logstash" / "pipeline" / "logstash.conf").read_text()
+    return Evaluator(parse(text), ENVIRONMENT, ruby)
+
+
+def received(record: dict, group: str) -> Event:
+    """The event that the kafka input makes of a record, with the options of logstash.conf (see test_kafka_input…)."""
+    value = record_bytes(record, "value")
+    key = record_bytes(record, "key")
+    headers = {}
+    for header in record.get("headers", []):
+        content = record_bytes(header, "value")
+        try:
+            # The input passes over headers without a value or whose value is not UTF-8; the last of a name stays.
+            if content:
+                headers[header["name"]] = content.decode()
+        except UnicodeDecodeError:
+            continue
+    kafka = {name: record[name] for name in ("topic", "partition", "offset", "timestamp")}
+    kafka |= {"consumer_group": group, "headers": headers}
+    # Kafka's StringDeserializer puts U+FFFD for what is not UTF-8.
+    kafka["key"] = None if key is None else key.decode(errors="replace")
+    fields = {
+        # A null value and an empty one are the same to the input.
+        "message": (value or b"").decode("iso-8859-1"),
+        "@timestamp": "2001-01-01T00:00:00.000Z",
+        "@version": "1",
+    }
+    return Event(fields, {"kafka": {name: item for name, item in kafka.items() if item is not None}})
+
+
+def record_bytes(holder: dict, name: str) -> bytes | None:
+    """A fixture's bytes: `name` is text, or `name`_base64 is base64, or null."""
+    if f"{name}_base64" in holder:
+        return base64.b64decode(holder[f"{name}_base64"], validate=True)
+    return None if holder[name] is None else holder[name].encode()
+
+
+def test_there_are_fixtures():
+    assert len(FIXTURES) >= 30
+
+
+@pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
+def test_logstash_writes_the_document_of_the_function(path, evaluator):
+    fixture = json.loads(path.read_text())
+    expected = {"action": "create", **fixture["expected"]}
+    if "logstash" in fixture:
+        assert fixture["logstash"]["why"].strip(), "a difference needs its reason"
+        expected["document"] = fixture["logstash"]["document"]
+        assert expected["document"] != fixture["expected"]["document"], "a difference that is none"
+    (output, written), *others = evaluator.written(received(fixture["record"], "logstash-consumer-group"))
+    assert others == []
+    assert output.options["id"] == "microservices"
+    assert written == expected
+
+
+def test_a_record_delivered_twice_is_the_same_document(evaluator):
+    record = json.loads(FIXTURES[0].read_text())["record"]
+    first, second = (evaluator.written(received(record, "g"))[0][1] for _ in range(2))
+    assert first == second
+
+
+def test_a_platform_log_goes_to_its_own_index(evaluator):
+    fields = {"message": "started", "@timestamp": "2026-03-01T10:20:30.000Z", "@version": "1"}
+    ((output, written),) = evaluator.written(Event(fields, {}))
+    assert output.options["id"] == "platform-logs"
+    assert written["index"] == "platform-logs-2026.03.01"
+    assert written["id"] is None
+    assert written["document"] == {**fields, "environment": "kubernetes", "platform": "demo-micro"}
+
+
+def test_a_refused_document_goes_to_the_dead_letter_index_under_its_id(ruby):
+    pipeline = parse((ELK / "logstash" / "pipeline" / "dead-letters.conf").read_text())
+    evaluator = Evaluator(pipeline, ENVIRONMENT, ruby)
+    fields = {"@timestamp": "2026-03-01T10:20:30.000Z", "service": "order.events", "kafka_topic": "order.events"}
+    letter = {"reason": "status: 400, mapper_parsing_exception", "plugin_id": "microservices", "entry_time": "2026-03-02T00:00:00.000Z"}
+    metadata = {"document_id": "order.events-0-1-2", "dead_letter_queue": letter}
+    ((output, written),) = evaluator.written(Event(fields, metadata))
+    assert output.options["id"] == "dead-letters"
+    assert (written["action"], written["index"], written["id"]) == (
+        "create", "dead-letters-microservices-2026.03.01", "order.events-0-1-2",
+    )  # fmt: skip
+    assert written["document"]["error"]["reason"] == letter["reason"]
+    assert json.loads(written["document"]["payload"]) == fields
+
+
+def test_kafka_input_gives_the_events_that_these_tests_start_from():
+    pipeline = parse((ELK / "logstash" / "pipeline" / "logstash.conf").read_text())
+    kafka = next(plugin.options for plugin in pipeline.input if plugin.name == "kafka")
+    assert kafka["topics"] == ["order.events", "inventory.events", "notification.events"]
+    assert kafka["bootstrap_servers"] == "${KAFKA_BOOTSTRAP_SERVERS:kafka:29092}"
+    assert kafka["group_id"] == "logstash-consumer-group"
+    assert kafka["consumer_threads"] == 3
+    assert kafka["auto_offset_reset"] == "earliest"
+    assert kafka["decorate_events"] == "extended"
+    assert kafka["enable_auto_commit"] is False
+    assert kafka["value_deserializer_class"].endswith(".ByteArrayDeserializer")
+    assert "key_deserializer_class" not in kafka, "the input can't put a key of bytes on an event"
+    codec = kafka["codec"]
+    assert (codec.name, codec.options) == ("plain", {"charset": "ISO-8859-1", "ecs_compatibility": "disabled"})
