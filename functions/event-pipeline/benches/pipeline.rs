@@ -1,0 +1,147 @@
+//! The pipeline beside the obvious way to write it, on one 6 MB payload, and the parts that its time goes to.
+
+use std::hint::black_box;
+use std::io::Write as _;
+
+use aws_lambda_events::event::kafka::KafkaEvent;
+use base64_simd::STANDARD;
+use chrono::DateTime;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
+use event_pipeline::document::Encoder;
+use event_pipeline::envelope::read_batch;
+use event_pipeline::settings::Settings;
+use event_producer::payload::{RecordHeaders, payload};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::{Value, json};
+
+const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
+const NOW_MS: i64 = 1_772_360_430_123;
+
+/// Payload to bulk bodies as the function does it; returns the bytes of the bodies.
+fn pipeline(encoder: &mut Encoder, request: &mut BulkRequest, payload: &[u8]) -> usize {
+    let limits = BulkLimits::default();
+    let mut bytes = 0;
+    request.clear();
+    for (i, entry) in read_batch(payload).unwrap().iter().enumerate() {
+        let record = entry.record.as_ref().unwrap();
+        while request.push(i, limits, |body| encoder.append(record, body).map(drop)).unwrap() == Pushed::Full {
+            bytes += black_box(request.body()).len();
+            request.clear();
+        }
+    }
+    bytes + black_box(request.body()).len()
+}
+
+/// The same documents the way most handlers are written: typed event, `Value`, `to_vec`.
+fn obvious(payload: &[u8]) -> usize {
+    let event: KafkaEvent = serde_json::from_slice(payload).unwrap();
+    let (mut bytes, mut body) = (0, Vec::new());
+    for records in event.records.into_values() {
+        for record in records {
+            let topic = record.topic.unwrap();
+            let value = STANDARD.decode_to_vec(record.value.unwrap()).unwrap();
+            let mut document: Value = serde_json::from_slice(&value).unwrap();
+            let time = ["timestamp", "occurredAt", "eventTime"].iter().find_map(|field| document[*field].as_str());
+            let time = DateTime::parse_from_rfc3339(time.unwrap()).unwrap().to_utc();
+            let kafka_ms = record.timestamp.timestamp_millis();
+            for header in &record.headers {
+                for (name, bytes) in header {
+                    let text = String::from_utf8(bytes.iter().map(|b| *b as u8).collect()).unwrap();
+                    match name.as_str() {
+                        "traceparent" => {
+                            document["trace"] = json!({"id": &text[3..35]});
+                            document["span"] = json!({"id": &text[36..52]});
+                        }
+                        _ => document["correlation_id"] = json!(text),
+                    }
+                }
+            }
+            document["@timestamp"] = json!(time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true));
+            document["service"] = json!(topic);
+            document["service_name"] = json!(topic.trim_end_matches(".events"));
+            document["kafka_topic"] = json!(topic);
+            document["kafka_partition"] = json!(record.partition);
+            document["kafka_offset"] = json!(record.offset);
+            document["kafka_timestamp"] = json!(kafka_ms);
+            document["kafka_key"] =
+                json!(String::from_utf8(STANDARD.decode_to_vec(record.key.unwrap()).unwrap()).unwrap());
+            document["environment"] = json!("kubernetes");
+            document["platform"] = json!("demo-micro");
+            let action = json!({"create": {
+                "_index": format!("microservices-{}", time.format("%Y.%m.%d")),
+                "_id": format!("{topic}-{}-{}-{kafka_ms}", record.partition, record.offset),
+            }});
+            body.extend(serde_json::to_vec(&action).unwrap());
+            body.push(b'\n');
+            body.extend(serde_json::to_vec(&document).unwrap());
+            body.push(b'\n');
+            if body.len() > BulkLimits::default().max_bytes {
+                bytes += black_box(&body).len();
+                body.clear();
+            }
+        }
+    }
+    bytes + black_box(&body).len()
+}
+
+fn whole(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("6 MB payload to bulk bodies");
+    for (headers, name) in [(RecordHeaders::None, "no headers"), (RecordHeaders::TraceAndCorrelation, "two headers")] {
+        let payload = payload(1, NOW_MS, MAX_PAYLOAD, headers);
+        group.throughput(Throughput::Elements(payload.n_records as u64));
+        let mut encoder = Encoder::new(Settings::default());
+        let mut request = BulkRequest::default();
+        group.bench_with_input(BenchmarkId::new("pipeline", name), &payload.json, |bencher, payload| {
+            bencher.iter(|| pipeline(&mut encoder, &mut request, payload));
+        });
+        group.bench_with_input(BenchmarkId::new("obvious", name), &payload.json, |bencher, payload| {
+            bencher.iter(|| obvious(payload));
+        });
+    }
+    group.finish();
+}
+
+fn parts(criterion: &mut Criterion) {
+    let payload = payload(1, NOW_MS, MAX_PAYLOAD, RecordHeaders::None);
+    let batch = read_batch(&payload.json).unwrap();
+    let mut group = criterion.benchmark_group("parts");
+    group.throughput(Throughput::Elements(payload.n_records as u64));
+    group.bench_function("envelope", |bencher| bencher.iter(|| read_batch(black_box(&payload.json)).unwrap().len()));
+    let mut decoded = Vec::new();
+    group.bench_function("base64", |bencher| {
+        bencher.iter(|| {
+            for entry in &batch {
+                decoded.clear();
+                let value = entry.record.as_ref().unwrap().value.unwrap();
+                STANDARD.decode_append(value.unescape(), &mut decoded).unwrap();
+                black_box(&decoded);
+            }
+        });
+    });
+    let mut encoder = Encoder::new(Settings::default());
+    let mut body = Vec::new();
+    for entry in &batch {
+        encoder.append(entry.record.as_ref().unwrap(), &mut body).unwrap();
+    }
+    for level in [1, 6] {
+        let mut compressed = Vec::with_capacity(body.len());
+        group.bench_function(BenchmarkId::new("gzip", level), |bencher| {
+            bencher.iter(|| {
+                compressed.clear();
+                let mut gzip = GzEncoder::new(&mut compressed, Compression::new(level));
+                gzip.write_all(&body).unwrap();
+                black_box(gzip.finish().unwrap().len())
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(20);
+    targets = whole, parts
+}
+criterion_main!(benches);
