@@ -62,7 +62,7 @@ def update_kafka_mapping(create, delete, request: ResourceRequest) -> ProgressEv
     """Updates a mapping in place, or replaces it."""
     previous, desired = request.previous_state, request.desired_state
     if needs_replacement(previous, desired):
-        # LocalStack's engine does not replace resources; the old mapping goes first, as both may not exist at once.
+        # The old mapping goes first: Lambda does not take two of the same function and topic.
         new_desired = dict(desired)
         request.desired_state = previous
         delete(request)

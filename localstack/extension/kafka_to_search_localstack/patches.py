@@ -43,6 +43,10 @@ def install() -> None:
             merge_kafka_update(mapping, request)
         return fn(self, context, request)
 
+    # CloudFormation decides on replacement by looking at the template, and takes every Fn::If for a change.
+    # The update below compares values.
+    LambdaEventSourceMappingProvider.SCHEMA["createOnlyProperties"] = []
+
     @patch(LambdaEventSourceMappingProvider.create)
     def create(fn, self, request):
         if is_kafka(request.desired_state) and "KmsKeyArn" in request.desired_state:
