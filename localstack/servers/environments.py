@@ -35,6 +35,8 @@ def ensure(name: str) -> Path:
 def run(name: str, command: list[str]) -> int:
     """Runs a command with an environment's programs first on PATH."""
     environment = {**os.environ, "PATH": f"{ensure(name) / 'bin'}{os.pathsep}{os.environ.get('PATH', '')}"}
+    if name == "localstack" and (installed := extension()):
+        environment["PYTHONPATH"] = str(installed)
     program = shutil.which(command[0], path=environment["PATH"])
     if program is None:
         raise StackError(f"no program `{command[0]}` in the environment `{name}` or on PATH")

@@ -77,24 +77,20 @@ class Instance:
         process = self.process(server)
         return process if process and process.alive() else None
 
-    def remember(self, server: str, process: Identity) -> None:
-        """Records a process that was started, so that only it is stopped later."""
+    def release(self, server: str) -> str | None:
+        """What the server's process was started from."""
+        entry = self._read()["servers"].get(server)
+        return entry.get("release") if entry else None
+
+    def remember(self, server: str, process: Identity, release: str) -> None:
+        """Records a process that was started, and from what, so that only it is stopped later."""
         with self._locked() as kept:
-            kept["servers"][server] = {"pid": process.pid, "started": process.started, "log": str(self.log(server))}
+            kept["servers"][server] = {"pid": process.pid, "started": process.started, "release": release}
 
     def forget(self, server: str) -> None:
         """Drops the record of a process that was ended."""
         with self._locked() as kept:
             kept["servers"].pop(server, None)
-
-    def note(self, key: str, value: str) -> None:
-        """Keeps a fact about the stack, such as which build was deployed."""
-        with self._locked() as kept:
-            kept["notes"][key] = value
-
-    def noted(self, key: str) -> str | None:
-        """A fact kept by `note`."""
-        return self._read()["notes"].get(key)
 
     @contextmanager
     def exclusive(self, server: str) -> Iterator[None]:
@@ -107,7 +103,7 @@ class Instance:
             kept = json.loads((self.folder / "stack.json").read_text())
         except FileNotFoundError:
             kept = {}
-        return {"ports": {}, "servers": {}, "notes": {}} | kept
+        return {"ports": {}, "servers": {}} | kept
 
     @contextmanager
     def _locked(self) -> Iterator[dict]:

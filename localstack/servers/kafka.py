@@ -41,6 +41,11 @@ def fetch() -> Path:
     return once(folder, lambda into: maven.copy_with_dependencies(title, artifacts, into))
 
 
+def release() -> str:
+    """What would be started now, to tell whether what runs is older."""
+    return fetch().name
+
+
 def start(instance: Instance) -> None:
     """Starts the broker; returns when it is registered and answers."""
     jars = fetch()
@@ -59,7 +64,7 @@ def start(instance: Instance) -> None:
             "kafka.Kafka", str(configuration),
         ]  # fmt: skip
         process, popen = launch(command, log, folder, os.environ)
-        instance.remember(NAME, process)
+        instance.remember(NAME, process, release())
         wait_until(lambda: _answers(port), popen, "Kafka", log, START_TIMEOUT_S)
 
 

@@ -20,6 +20,12 @@ def fetch() -> Path:
     return environments.ensure(NAME)
 
 
+def release() -> str:
+    """What would be started now, to tell whether what runs is older."""
+    extension = environments.extension()
+    return f"{environments.ensure(NAME).name} {extension.name if extension else 'without extension'}"
+
+
 def start(instance: Instance) -> None:
     """Starts LocalStack; returns when its gateway answers. It holds its state in memory: deploy after each start."""
     environment = fetch()
@@ -34,7 +40,7 @@ def start(instance: Instance) -> None:
             [str(environment / "bin" / "python"), "-P", "-m", "localstack.runtime.main"],
             log, folder, settings(os.environ, port, folder, extension),
         )  # fmt: skip
-        instance.remember(NAME, process)
+        instance.remember(NAME, process, release())
         health = f"{info(instance)['endpoint']}/_localstack/health"
         wait_until(lambda: rest.answers(health), popen, "LocalStack", log, START_TIMEOUT_S)
 

@@ -32,6 +32,11 @@ def fetch() -> Path:
     return once(paths.cache() / f"opensearch-{version}", lambda into: _lay_out(version, into))
 
 
+def release() -> str:
+    """What would be started now, to tell whether what runs is older."""
+    return fetch().name
+
+
 def start(instance: Instance) -> None:
     """Starts the node; returns when the cluster is healthy."""
     home = fetch()
@@ -56,7 +61,7 @@ def start(instance: Instance) -> None:
     }
     with step(f"starting OpenSearch on 127.0.0.1:{port}"):
         process, popen = launch([*_drop_root(), str(home / "bin" / "opensearch")], log, folder, environment)
-        instance.remember(NAME, process)
+        instance.remember(NAME, process, release())
         health = f"{info(instance)['endpoint']}/_cluster/health?wait_for_status=yellow&timeout=1s"
         wait_until(lambda: rest.answers(health), popen, "OpenSearch", log, START_TIMEOUT_S)
 

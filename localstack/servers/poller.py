@@ -1,5 +1,6 @@
 """kafka-poller: built from this checkout, it serves the Kafka event source mappings of the instance's LocalStack."""
 
+import hashlib
 import os
 from pathlib import Path
 
@@ -21,6 +22,11 @@ def fetch() -> Path:
     return cargo.build("kafka-poller")
 
 
+def release() -> str:
+    """What would be started now, to tell whether what runs is older."""
+    return hashlib.sha256(fetch().read_bytes()).hexdigest()
+
+
 def start(instance: Instance) -> None:
     """Starts the poller; it follows the mappings by itself, so it may start before they are deployed."""
     program = fetch()
@@ -31,7 +37,7 @@ def start(instance: Instance) -> None:
     with step("starting the poller"):
         environment = {**os.environ, **sam.aws_variables(instance)}
         process, popen = launch([str(program), "serve", "--endpoint-url", endpoint], log, folder, environment)
-        instance.remember(NAME, process)
+        instance.remember(NAME, process, release())
         wait_until(lambda: log.stat().st_size > 0, popen, "the poller", log, START_TIMEOUT_S)
 
 

@@ -25,21 +25,30 @@ def deploy(instance: Instance, overrides: list[str]) -> None:
     environment = variables(instance)
     build = instance.folder / "sam"
     logs = instance.folder / "logs"
+    # samconfig.toml is for AWS, and for those who start the servers themselves.
+    own_configuration = ["--config-file", str(_empty_configuration(instance))]
     run_logged(
         "building the functions (sam build)",
-        ["sam", "build", "--template-file", str(paths.TEMPLATE), "--build-dir", str(build)],
+        ["sam", "build", *own_configuration, "--template-file", str(paths.TEMPLATE), "--build-dir", str(build)],
         logs / "sam-build.log", paths.REPOSITORY, environment,
     )  # fmt: skip
     parameters = [f"{name}={value}" for name, value in parameter_overrides(instance).items()] + overrides
     run_logged(
         f"deploying {STACK_NAME} to LocalStack (sam deploy)",
         [
-            "sam", "deploy", "--template-file", str(build / "template.yaml"), "--config-file", os.devnull,
-            "--stack-name", STACK_NAME, "--resolve-s3", "--capabilities", "CAPABILITY_IAM", "CAPABILITY_NAMED_IAM",
-            "--no-confirm-changeset", "--no-fail-on-empty-changeset", "--parameter-overrides", *parameters,
+            "sam", "deploy", *own_configuration, "--template-file", str(build / "template.yaml"),
+            "--stack-name", STACK_NAME, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
+            "--on-failure", "DELETE", "--no-confirm-changeset", "--no-fail-on-empty-changeset",
+            "--parameter-overrides", *parameters,
         ],
         logs / "sam-deploy.log", paths.REPOSITORY, environment,
     )  # fmt: skip
+
+
+def _empty_configuration(instance: Instance) -> Path:
+    file = instance.folder / "samconfig.toml"
+    file.write_text("version = 0.1\n")
+    return file
 
 
 def parameter_overrides(instance: Instance) -> dict[str, str]:

@@ -21,7 +21,7 @@ SERVERS: dict[str, ModuleType] = {server.NAME: server for server in (kafka, open
 def start(instance: Instance, names: list[str], *, free_ports: bool = False) -> None:
     """Starts servers side by side; the poller last, since it needs LocalStack."""
     instance.choose_ports(free=free_ports)
-    fetch([name for name in names if not instance.running(name)])
+    fetch(names)
     together = [name for name in names if name != poller.NAME]
     with ThreadPoolExecutor(max_workers=len(SERVERS)) as pool:
         outcomes = [pool.submit(_start_one, instance, name) for name in together]
@@ -79,8 +79,11 @@ def info(instance: Instance) -> dict:
 
 def _start_one(instance: Instance, name: str) -> None:
     with instance.exclusive(name):
-        found = instance.running(name)
-        if found:
+        found, server = instance.running(name), SERVERS[name]
+        if found and instance.release(name) == server.release():
             progress.say(f"   ok {name} already runs (pid {found.pid})")
-        else:
-            SERVERS[name].start(instance)
+            return
+        if found:
+            with progress.step(f"stopping {name}, which runs an older release"):
+                process.stop(found, server.STOP_GRACE_S)
+        server.start(instance)

@@ -1,0 +1,105 @@
+# Kafka to Search. `make` lists what can be done; localstack/servers/README.md tells how the local stack works.
+
+PYTHON := localstack/servers/python.sh
+STACK := $(PYTHON) localstack/servers/stack.py
+DEMO := $(PYTHON) localstack/servers/demo.py
+CHECKS := $(STACK) run checks --
+# Rust code that waits for servers is compiled only for the tests that have them.
+LIVE := --package integration-tests --features integration-tests/live
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-down demo-clean produce search status build deploy-local test test-fast test-live \
+    lint lint-rust lint-python lint-shell lint-yaml lint-template format bench bench-function bench-e2e deploy-aws clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+## The local stack
+
+demo: ## Start Kafka, OpenSearch and LocalStack, deploy, publish events, show them indexed
+	@$(DEMO) up
+
+demo-down: ## Stop all that `make demo` started; the data stays
+	@$(DEMO) down
+
+demo-clean: ## Stop it and remove its data
+	@$(DEMO) clean
+
+N ?= 3000
+produce: ## Publish more events: N=10000, or your own: FILE=events.ndjson TOPIC=order.events
+	@$(DEMO) produce --count $(N) $(if $(FILE),--file '$(FILE)') $(if $(TOPIC),--topic '$(TOPIC)')
+
+Q ?= *
+search: ## Search the indexed events: Q='service_name:order'
+	@$(DEMO) search '$(Q)'
+
+status: ## Show what runs, on which ports, with which logs
+	@$(STACK) status
+
+deploy-local: ## Build the functions and deploy them to the running demo again, after a change
+	@$(STACK) deploy
+
+## Building and testing
+
+build: ## Build everything for release
+	cargo build --workspace --release --locked
+
+test: test-fast test-live ## Run all tests: the fast ones, then those on real servers
+
+test-fast: ## Run unit, property and scenario tests
+	cargo test --workspace --locked
+	$(CHECKS) pytest -q localstack/servers/tests
+
+test-live: ## Run the integration tests on a stack of their own, on free ports, stopped in the end
+	cargo test --locked $(LIVE) --no-run
+	$(STACK) run localstack -- pytest -q localstack/extension/tests
+	$(STACK) with --instance test -- cargo test --locked $(LIVE) -- --test-threads=1
+
+lint: lint-rust lint-python lint-shell lint-yaml lint-template ## Check formatting and lints of every language
+
+lint-rust:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	cargo clippy --all-targets --locked $(LIVE) -- -D warnings
+
+lint-python:
+	$(CHECKS) ruff check .
+	$(CHECKS) ruff format --check localstack/servers
+
+lint-shell:
+	$(CHECKS) shellcheck $$(git ls-files '*.sh') .ci/run
+
+lint-yaml:
+	$(CHECKS) yamllint --strict $$(git ls-files '*.yaml' '*.yml')
+
+lint-template:
+	$(STACK) exec -- sam validate --lint --template-file infra/template.yaml
+	$(STACK) exec -- sam validate --template-file infra/template.yaml
+	$(CHECKS) cfn-lint infra/template.yaml
+
+format: ## Format Rust and Python code
+	cargo fmt --all
+	$(CHECKS) ruff format localstack/servers
+
+## Measuring
+
+bench: ## Measure the pipeline beside the obvious implementation (criterion)
+	cargo bench --package event-pipeline
+
+bench-function: ## Measure the whole function: CPU per million events, memory, size, start
+	cargo run --release --package integration-tests --bin bench-function
+
+bench-e2e: ## Measure indexing through the function beside prebuilt bulk bodies, on real servers
+	STACK_OPENSEARCH_C2=1 $(STACK) with --instance bench -- \
+	    cargo run --release --package integration-tests --bin bench-e2e
+
+## Elsewhere
+
+deploy-aws: ## Tell how to deploy to AWS
+	@echo 'cd infra && sam build && sam deploy --guided    (README.md, "Deploying to AWS", goes through it step by step)'
+
+clean: ## Remove what was built; the cache of downloads and the demo's data stay
+	cargo clean
+	rm -rf .aws-sam
+
+-include infra/kubernetes/kubernetes.mk

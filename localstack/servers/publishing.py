@@ -1,0 +1,93 @@
+"""Publishes events to the instance's Kafka and waits until each of them can be found in OpenSearch."""
+
+import time
+from pathlib import Path
+
+import cargo
+import kafka
+import opensearch
+import rest
+from errors import StackError
+from instance import Instance
+from process import run_logged, tail
+from progress import say, seconds, step
+
+INDICES = "microservices-*,dead-letters-microservices-*"
+WAIT_S = 120
+EVENTS_PER_S = 200  # far below what the stack does on a small machine: a deadline, not a promise
+
+Offsets = dict[tuple[str, int], int]
+
+
+def generate(instance: Instance, count: int) -> None:
+    """Publishes realistic events of the three services."""
+    _publish(instance, f"publishing {count} events", ["generate", "--count", str(count)])
+
+
+def publish_file(instance: Instance, file: Path, topic: str) -> None:
+    """Publishes the user's own events, a line an event."""
+    if not file.is_file():
+        raise StackError(f"there is no file {file}")
+    _publish(instance, f"publishing {file} to {topic}", ["file", "--topic", topic, str(file.resolve())])
+
+
+def _publish(instance: Instance, title: str, arguments: list[str]) -> None:
+    producer = cargo.build("event-producer")
+    servers = kafka.info(instance)["bootstrap_servers"]
+    before = kafka.end_offsets(instance)
+    log = instance.folder / "logs" / "event-producer.log"
+    command = [str(producer), arguments[0], "--bootstrap-servers", servers, *arguments[1:]]
+    began = time.monotonic()
+    run_logged(title, command, log)
+    say(tail(log))
+    after = kafka.end_offsets(instance)
+    _wait_until_searchable(instance, before, after, began)
+
+
+def _wait_until_searchable(instance: Instance, before: Offsets, after: Offsets, began: float) -> None:
+    """Counts the documents of exactly the offsets that were just published, daily and dead-letter indices together."""
+    query = published_between(before, after)
+    wanted = sum(end - before.get(partition, 0) for partition, end in after.items())
+    if wanted == 0:
+        say("      no event was published")
+        return
+    endpoint = opensearch.info(instance)["endpoint"]
+    deadline = time.monotonic() + WAIT_S + wanted / EVENTS_PER_S
+    with step(f"waiting until {wanted} events are searchable"):
+        while (found := _count(endpoint, query)) < wanted:
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"only {found} of {wanted} events are searchable. Whether the function fails: {instance.log('poller')} "
+                    f"and {instance.log('localstack')}. Topics other than order.events, inventory.events and "
+                    "notification.events need an event source mapping of their own"
+                )
+            time.sleep(0.2)
+    say(f"      {wanted} events were searchable {seconds(time.monotonic() - began)} after publishing began")
+
+
+def published_between(before: Offsets, after: Offsets) -> dict:
+    """The query for the documents of records with offsets in between."""
+    grown = {partition: (before.get(partition, 0), end) for partition, end in after.items() if end > before.get(partition, 0)}
+    return {
+        "bool": {
+            "should": [
+                {
+                    "bool": {
+                        "filter": [
+                            {"term": {"kafka_topic": topic}},
+                            {"term": {"kafka_partition": partition}},
+                            {"range": {"kafka_offset": {"gte": first, "lt": end}}},
+                        ]
+                    }
+                }
+                for (topic, partition), (first, end) in sorted(grown.items())
+            ],
+            "minimum_should_match": 1,
+        }
+    }
+
+
+def _count(endpoint: str, query: dict) -> int:
+    rest.call("POST", f"{endpoint}/{INDICES}/_refresh?ignore_unavailable=true")
+    answer = rest.call("POST", f"{endpoint}/{INDICES}/_count?ignore_unavailable=true", {"query": query})
+    return answer["count"]
