@@ -89,19 +89,46 @@ def test_a_platform_log_goes_to_its_own_index(evaluator):
     assert written["document"] == {**fields, "environment": "kubernetes", "platform": "demo-micro"}
 
 
-def test_a_refused_document_goes_to_the_dead_letter_index_under_its_id(ruby):
-    pipeline = parse((ELK / "logstash" / "pipeline" / "dead-letters.conf").read_text())
-    evaluator = Evaluator(pipeline, ENVIRONMENT, ruby)
-    fields = {"@timestamp": "2026-03-01T10:20:30.000Z", "service": "order.events", "kafka_topic": "order.events"}
-    letter = {"reason": "status: 400, mapper_parsing_exception", "plugin_id": "microservices", "entry_time": "2026-03-02T00:00:00.000Z"}
-    metadata = {"document_id": "order.events-0-1-2", "dead_letter_queue": letter}
-    ((output, written),) = evaluator.written(Event(fields, metadata))
+def test_a_refused_document_goes_to_the_dead_letter_index_under_its_id(evaluator, ruby):
+    record = json.loads((FIXTURES[0].parent / "headers.json").read_text())["record"]
+    event = received(record, "g")
+    ((_, written),) = evaluator.written(event)
+    reason = (
+        'Could not index event to Elasticsearch. status: 400, action: ["create"], response: {"create" => {"status" => 400, '
+        '"error" => {"type" => "document_parsing_exception", "reason" => "[1:9] failed to parse field [a]"}}}'
+    )
+    metadata = {
+        "kafka": event.metadata["kafka"],
+        "document_id": written["id"],
+        "value": record["value"],
+        "dead_letter_queue": {"reason": reason, "plugin_id": "microservices", "entry_time": "2026-03-02T00:00:00.000Z"},
+    }
+    letters = Evaluator(parse((ELK / "logstash" / "pipeline" / "dead-letters.conf").read_text()), ENVIRONMENT, ruby)
+    ((output, letter),) = letters.written(Event(written["document"], metadata))
     assert output.options["id"] == "dead-letters"
-    assert (written["action"], written["index"], written["id"]) == (
-        "create", "dead-letters-microservices-2026.03.01", "order.events-0-1-2",
-    )  # fmt: skip
-    assert written["document"]["error"]["reason"] == letter["reason"]
-    assert json.loads(written["document"]["payload"]) == fields
+    identity = ("service", "service_name", "environment", "platform", "kafka_topic", "kafka_partition", "kafka_offset")
+    assert letter == {
+        "action": "create",
+        "index": "dead-letters-microservices-2026.03.01",
+        "id": written["id"],
+        "document": {
+            **{name: written["document"][name] for name in (*identity, "@timestamp", "kafka_timestamp", "kafka_key")},
+            "error": {"type": "document_parsing_exception", "reason": reason, "status": 400},
+            "target_index": written["index"],
+            "kafka_headers_raw": [{header["name"]: list(header["value"].encode())} for header in record["headers"]],
+            "payload": record["value"],
+        },
+    }
+
+
+def test_a_refused_platform_log_keeps_its_whole_event(ruby):
+    letters = Evaluator(parse((ELK / "logstash" / "pipeline" / "dead-letters.conf").read_text()), ENVIRONMENT, ruby)
+    fields = {"@timestamp": "2026-03-01T10:20:30.000Z", "message": "started"}
+    ((output, letter),) = letters.written(Event(fields, {"dead_letter_queue": {"reason": "status: 404"}}))
+    assert output.options["id"] == "dead-platform-logs"
+    assert letter["id"] is None
+    assert json.loads(letter["document"]["payload"]) == fields
+    assert letter["document"]["error"] == {"type": "unknown", "reason": "status: 404", "status": 404}
 
 
 def test_kafka_input_gives_the_events_that_these_tests_start_from():

@@ -17,6 +17,7 @@ module LogStash
     end
 
     def to_json(*) = @iso.to_json
+    def to_s = @iso
   end
 
   class Event
@@ -47,6 +48,16 @@ module LogStash
     def remove(reference)
       *parents, last = path(reference)
       parents.reduce(root(reference)) { |node, name| node[name] || (return nil) }.delete(last)
+    end
+
+    def include?(reference)
+      *parents, last = path(reference)
+      parents.reduce(root(reference)) { |node, name| node[name] || (return false) }.key?(last)
+    end
+
+    def sprintf(format)
+      time = Time.iso8601(@fields["@timestamp"].to_s).utc
+      format.gsub(/%\{\+YYYY\.MM\.dd\}/) { time.strftime("%Y.%m.%d") }
     end
 
     def to_hash = Marshal.load(Marshal.dump(@fields))

@@ -1,0 +1,62 @@
+"""Reads and writes Secrets over the Kubernetes API, with the token of the pod's service account."""
+
+import base64
+import json
+import os
+import ssl
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class Secrets:
+    """The Secrets of this pod's namespace."""
+
+    def __init__(self, api: str, token: str, namespace: str, context: ssl.SSLContext | None):
+        self._secrets = f"{api}/api/v1/namespaces/{namespace}/secrets"
+        self._token = token
+        self._context = context
+
+    @classmethod
+    def of_pod(cls) -> "Secrets":
+        """Finds the API as Kubernetes tells every pod; KUBERNETES_API and SERVICE_ACCOUNT name other places."""
+        account = Path(os.environ.get("SERVICE_ACCOUNT", ACCOUNT))
+        api = os.environ.get("KUBERNETES_API", "https://kubernetes.default.svc")
+        context = ssl.create_default_context(cafile=account / "ca.crt") if api.startswith("https:") else None
+        return cls(api, (account / "token").read_text().strip(), (account / "namespace").read_text().strip(), context)
+
+    def read(self, name: str) -> dict[str, bytes] | None:
+        """The values of a Secret; None if there is no such Secret."""
+        try:
+            secret = self._call("GET", f"/{name}")
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return None
+            raise
+        return {key: base64.b64decode(value) for key, value in secret.get("data", {}).items()}
+
+    def write(self, name: str, values: dict[str, bytes]) -> None:
+        """Makes a Secret, or gives it new values."""
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "labels": {"app.kubernetes.io/part-of": "kafka-to-search"}},
+            "type": "Opaque",
+            "data": {key: base64.b64encode(value).decode() for key, value in values.items()},
+        }
+        if self.read(name) is None:
+            self._call("POST", "", secret)
+        else:
+            self._call("PUT", f"/{name}", secret)
+
+    def _call(self, method: str, path: str, body: dict | None = None) -> dict:
+        request = urllib.request.Request(
+            self._secrets + path,
+            method=method,
+            data=json.dumps(body).encode() if body else None,
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=30, context=self._context) as answer:
+            return json.load(answer)

@@ -1,0 +1,125 @@
+"""Makes the stack's passwords, keys and certificates: those that are missing, and certificates that end soon.
+
+What is there is kept, whoever made it.
+"""
+
+import secrets
+import subprocess
+import tempfile
+from pathlib import Path
+
+from kubernetes_secrets import Secrets
+
+PASSWORDS = {
+    "kafka-users": ["broker", "admin", "logstash", "functions", "services"],
+    "redis-auth": ["password"],
+    "elasticsearch-users": ["elastic", "kibana_system"],
+    "kibana-keys": ["security", "saved-objects", "reporting"],
+}
+KAFKA_NODES = 3
+ELASTICSEARCH_NODES = 3
+# The names that clients call each server by.
+CERTIFICATES = {
+    "kafka": ["kafka", *(f"kafka-{node}.kafka-headless" for node in range(KAFKA_NODES))],
+    "elasticsearch": [
+        "elasticsearch",
+        *(f"elasticsearch-{node}.elasticsearch-headless" for node in range(ELASTICSEARCH_NODES)),
+    ],
+    "logstash": ["logstash"],
+    "kibana": ["kibana"],
+}
+AUTHORITY_DAYS = 3650
+CERTIFICATE_DAYS = 398
+# A certificate that ends sooner is made anew by the next run.
+RENEW_DAYS = 60
+
+
+def main() -> None:
+    """Makes what is missing."""
+    store = Secrets.of_pod()
+    for name, keys in PASSWORDS.items():
+        ensure_passwords(store, name, keys)
+    authority = ensure_authority(store)
+    for name, hosts in CERTIFICATES.items():
+        ensure_certificate(store, name, hosts, authority)
+
+
+def ensure_passwords(store: Secrets, name: str, keys: list[str]) -> None:
+    """Adds the keys that a Secret lacks, each with a password of its own."""
+    known = store.read(name) or {}
+    missing = [key for key in keys if not known.get(key)]
+    if missing:
+        store.write(name, known | {key: secrets.token_hex(24).encode() for key in missing})
+    print(f"{name}: {'made ' + ', '.join(missing) if missing else 'kept'}", flush=True)
+
+
+def ensure_authority(store: Secrets) -> dict[str, bytes]:
+    """The certificate authority of the stack. Only this Job reads its key; pods get its certificate alone."""
+    known = store.read("certificate-authority")
+    if known:
+        print("certificate-authority: kept", flush=True)
+        return known
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        openssl(
+            "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+            "-days", str(AUTHORITY_DAYS), "-subj", "/CN=kafka-to-search stack",
+            "-addext", "basicConstraints=critical,CA:true,pathlen:0", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+            "-keyout", str(place / "ca.key"), "-out", str(place / "ca.crt"),
+        )  # fmt: skip
+        made = {name: (place / name).read_bytes() for name in ("ca.crt", "ca.key")}
+    store.write("certificate-authority", made)
+    print("certificate-authority: made", flush=True)
+    return made
+
+
+def ensure_certificate(store: Secrets, name: str, hosts: list[str], authority: dict[str, bytes]) -> None:
+    """A server's key (PKCS #8) and certificate, which also serves as its client certificate."""
+    known = store.read(f"certificates-{name}")
+    if known and lasts(known["tls.crt"], RENEW_DAYS) and known.get("ca.crt") == authority["ca.crt"]:
+        print(f"certificates-{name}: kept", flush=True)
+        return
+    if known and "ca.key" not in authority:
+        print(f"certificates-{name}: kept, since the authority's key is not here", flush=True)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "ca.crt").write_bytes(authority["ca.crt"])
+        (place / "ca.key").write_bytes(authority["ca.key"])
+        (place / "extensions").write_text(
+            "subjectAltName=" + ",".join(f"DNS:{host}" for host in [*hosts, "localhost"]) + ",IP:127.0.0.1\n"
+            "basicConstraints=critical,CA:false\nkeyUsage=critical,digitalSignature\n"
+            "extendedKeyUsage=serverAuth,clientAuth\n"
+            "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
+        )
+        openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", str(place / "tls.key"))
+        openssl("req", "-new", "-key", str(place / "tls.key"), "-subj", f"/CN={name}", "-out", str(place / "csr"))
+        openssl(
+            "x509", "-req", "-in", str(place / "csr"), "-CA", str(place / "ca.crt"), "-CAkey", str(place / "ca.key"),
+            "-days", str(CERTIFICATE_DAYS), "-extfile", str(place / "extensions"), "-out", str(place / "tls.crt"),
+        )  # fmt: skip
+        key, certificate = (place / "tls.key").read_bytes(), (place / "tls.crt").read_bytes()
+    values = {"tls.key": key, "tls.crt": certificate, "ca.crt": authority["ca.crt"]}
+    # Kafka reads key and chain from one file.
+    values["keystore.pem"] = key + certificate + authority["ca.crt"]
+    store.write(f"certificates-{name}", values)
+    print(f"certificates-{name}: made", flush=True)
+
+
+def lasts(certificate: bytes, days: int) -> bool:
+    """Whether a certificate is still valid in so many days."""
+    done = subprocess.run(
+        ["openssl", "x509", "-noout", "-checkend", str(days * 86_400)], input=certificate, capture_output=True, check=False
+    )
+    return done.returncode == 0
+
+
+def openssl(*arguments: str) -> None:
+    """Runs openssl; its own words tell what went wrong."""
+    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise SystemExit(f"openssl {arguments[0]} failed: {done.stderr}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+#!/bin/bash
+# Makes the topics that are not there yet; with users, makes Logstash's and the functions' and grants them what they need.
+set -euo pipefail
+
+: "${KAFKA_HOME:=/opt/kafka}" "${KAFKA_CONFIGURATION:=/etc/kafka/stack}" "${KAFKA_RUN:=/run/kafka}"
+: "${KAFKA_BOOTSTRAP_SERVERS:?}" "${TOPICS:?}" "${PARTITIONS:?}" "${REPLICATION_FACTOR:?}" "${MIN_INSYNC_REPLICAS:?}"
+
+export KAFKA_LOG4J_OPTS="-Dlog4j2.configurationFile=$KAFKA_CONFIGURATION/log4j2.properties"
+export LOG_DIR=$KAFKA_RUN/logs
+umask 077
+cp "$KAFKA_CONFIGURATION/client.properties" "$KAFKA_RUN/client.properties"
+connection=(--bootstrap-server "$KAFKA_BOOTSTRAP_SERVERS" --command-config "$KAFKA_RUN/client.properties")
+
+for topic in $TOPICS; do
+    "$KAFKA_HOME/bin/kafka-topics.sh" "${connection[@]}" --create --if-not-exists --topic "$topic" \
+        --partitions "$PARTITIONS" --replication-factor "$REPLICATION_FACTOR" \
+        --config "min.insync.replicas=$MIN_INSYNC_REPLICAS"
+done
+
+add_user() { # name password
+    "$KAFKA_HOME/bin/kafka-configs.sh" "${connection[@]}" --alter --entity-type users --entity-name "$1" \
+        --add-config "SCRAM-SHA-512=[password=$2]"
+}
+
+may_read() { # name, prefix of its consumer groups
+    local topic
+    for topic in $TOPICS; do
+        "$KAFKA_HOME/bin/kafka-acls.sh" "${connection[@]}" --add --allow-principal "User:$1" \
+            --operation Read --operation Describe --topic "$topic"
+    done
+    "$KAFKA_HOME/bin/kafka-acls.sh" "${connection[@]}" --add --allow-principal "User:$1" \
+        --operation Read --operation Describe --group "$2" --resource-pattern-type prefixed
+}
+
+may_write() { # name
+    local topic
+    for topic in $TOPICS; do
+        "$KAFKA_HOME/bin/kafka-acls.sh" "${connection[@]}" --add --allow-principal "User:$1" \
+            --operation Write --operation Describe --topic "$topic"
+    done
+}
+
+if [ -n "${KAFKA_LOGSTASH_PASSWORD:-}" ]; then
+    add_user logstash "$KAFKA_LOGSTASH_PASSWORD"
+    may_read logstash logstash-consumer-group
+    add_user functions "$KAFKA_FUNCTIONS_PASSWORD"
+    may_read functions kafka-to-search
+    add_user services "$KAFKA_SERVICES_PASSWORD"
+    may_write services
+fi
+
+"$KAFKA_HOME/bin/kafka-topics.sh" "${connection[@]}" --describe

@@ -1,0 +1,29 @@
+#!/bin/bash
+# Starts this pod's broker and controller: completes the configuration, formats an empty volume, becomes Kafka.
+set -euo pipefail
+
+: "${KAFKA_HOME:=/opt/kafka}" "${KAFKA_CONFIGURATION:=/etc/kafka/stack}" "${KAFKA_RUN:=/run/kafka}"
+: "${KAFKA_DATA:=/var/lib/kafka/data}" "${KAFKA_CLUSTER_ID:?}" "${POD_NAME:?}"
+
+# kafka-0 is node 0. Replica and quorum settings name the nodes by it.
+node=${POD_NAME##*-}
+umask 077
+configuration=$KAFKA_RUN/server.properties
+{
+    cat "$KAFKA_CONFIGURATION/server.properties" "$KAFKA_CONFIGURATION/security.properties"
+    echo "node.id=$node"
+    echo "log.dirs=$KAFKA_DATA"
+} | sed "s/@POD@/$POD_NAME/g" >"$configuration"
+sed "s/@POD@/$POD_NAME/g" "$KAFKA_CONFIGURATION/client.properties" >"$KAFKA_RUN/client.properties"
+
+format=(--cluster-id "$KAFKA_CLUSTER_ID" --config "$configuration" --ignore-formatted)
+# The users that the cluster needs before anybody could make one: the brokers' own, and the administrator.
+if [ -n "${KAFKA_BROKER_PASSWORD:-}" ]; then
+    format+=(--add-scram "SCRAM-SHA-512=[name=broker,password=$KAFKA_BROKER_PASSWORD]")
+    format+=(--add-scram "SCRAM-SHA-512=[name=admin,password=$KAFKA_ADMIN_PASSWORD]")
+fi
+
+export KAFKA_LOG4J_OPTS="-Dlog4j2.configurationFile=$KAFKA_CONFIGURATION/log4j2.properties"
+export LOG_DIR=$KAFKA_RUN/logs
+"$KAFKA_HOME/bin/kafka-storage.sh" format "${format[@]}"
+exec "$KAFKA_HOME/bin/kafka-server-start.sh" "$configuration"
