@@ -55,7 +55,9 @@ def produce(instance: Instance, n_events: int, file: str | None, topic: str | No
             raise StackError(f"{name} does not run: start the stack with `make demo`")
     if file:
         if not topic:
-            raise StackError("say which topic the file's events go to: make produce FILE=events.ndjson TOPIC=order.events")
+            raise StackError(
+                "say which topic the file's events go to: make produce FILE=events.ndjson TOPIC=order.events"
+            )
         publishing.publish_file(instance, Path(file), topic)
     else:
         publishing.generate(instance, n_events)
@@ -99,7 +101,9 @@ def _arguments() -> argparse.Namespace:
     more.add_argument("--file", help="your own events, a line an event, in place of generated ones")
     more.add_argument("--topic", help="the topic that the file's events go to")
     asked = commands.add_parser("search", help="search the daily indices")
-    asked.add_argument("query", help="as in OpenSearch Dashboards' search box, for example: service_name:order AND total:>100")
+    asked.add_argument(
+        "query", help="as in OpenSearch Dashboards' search box, for example: service_name:order AND total:>100"
+    )
     return parser.parse_args()
 
 

@@ -77,7 +77,15 @@ def _make(name: str, folder: Path, asked: list[str], constraints: Path) -> None:
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     run_logged(
         f"installing {asked[0].split('==')[0]} and its {_count(constraints)} packages (Python environment `{name}`)",
-        [str(folder / "bin" / "pip"), "install", "--no-input", "--disable-pip-version-check", "-c", str(constraints), *asked],
+        [
+            str(folder / "bin" / "pip"),
+            "install",
+            "--no-input",
+            "--disable-pip-version-check",
+            "-c",
+            str(constraints),
+            *asked,
+        ],
         paths.cache() / "logs" / f"pip-{name}.log",
     )
 

@@ -137,7 +137,10 @@ def _drop_root() -> list[str]:
         f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}",
     ]  # fmt: skip
     for prefix in (namespace, other_user):
-        if shutil.which(prefix[0]) and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0:
+        if (
+            shutil.which(prefix[0])
+            and subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0
+        ):
             return prefix
     raise StackError(
         "OpenSearch refuses to run as root, and this root may neither make a user namespace (unshare) nor change its "

@@ -115,7 +115,10 @@ def newest_java() -> str | None:
 
 def c_compiler() -> str | None:
     """The version line of the C compiler that cargo's build scripts will use."""
-    return next((line for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name and (line := told(name, "--version"))), None)
+    return next(
+        (line for name in (os.environ.get("CC"), "cc", "gcc", "clang") if name and (line := told(name, "--version"))),
+        None,
+    )
 
 
 def _plain(line: str) -> str:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -99,7 +100,12 @@ def run_logged(
     log.parent.mkdir(parents=True, exist_ok=True)
     with step(title, log), log.open("wb") as out:
         done = subprocess.run(
-            command, cwd=cwd, env=dict(env) if env is not None else None, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            command,
+            cwd=cwd,
+            env=dict(env) if env is not None else None,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
         )
         if done.returncode != 0:
             raise StackError(
@@ -121,12 +127,9 @@ def _ending(code: int) -> str:
 
 
 def _signal(process: Identity, number: signal.Signals) -> None:
-    if not process.alive():
-        return
-    try:
-        os.kill(process.pid, number)
-    except ProcessLookupError:
-        pass  # it ended between the look and the signal
+    if process.alive():
+        with suppress(ProcessLookupError):  # it may end between the look and the signal
+            os.kill(process.pid, number)
 
 
 def _wait_gone(processes: Sequence[Identity], timeout_s: float) -> bool:

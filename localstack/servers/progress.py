@@ -68,7 +68,7 @@ def _tick() -> None:
             now = time.monotonic()
             if _terminal and _running:
                 parts = [f"{title} {now - began:.0f} s{detail()}" for title, (began, detail) in _running.items()]
-                print(f"\r\033[K      {' | '.join(parts)[:_width()]}", end="", file=sys.stderr, flush=True)
+                print(f"\r\033[K      {' | '.join(parts)[: _width()]}", end="", file=sys.stderr, flush=True)
             for title, (began, detail) in _running.items() if not _terminal else ():
                 if now - reminded.get(title, began) >= REMINDER_S:
                     reminded[title] = now

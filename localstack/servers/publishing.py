@@ -67,7 +67,9 @@ def _wait_until_searchable(instance: Instance, before: Offsets, after: Offsets, 
 
 def published_between(before: Offsets, after: Offsets) -> dict:
     """The query for the documents of records with offsets in between."""
-    grown = {partition: (before.get(partition, 0), end) for partition, end in after.items() if end > before.get(partition, 0)}
+    grown = {
+        partition: (before.get(partition, 0), end) for partition, end in after.items() if end > before.get(partition, 0)
+    }
     return {
         "bool": {
             "should": [

@@ -82,6 +82,7 @@ def variables(instance: Instance) -> dict[str, str]:
         "PATH": path,
         "SAM_CLI_TELEMETRY": "0",
         "SAM_CLI_CHECK_UPDATES": "0",
+        "SAM_CLI_POLL_DELAY": "1",  # LocalStack makes a stack in seconds
         "__SAM_CLI_APP_DIR": str(application),
         # cargo itself: the functions run on this machine, so its own C library serves.
         "CARGO_LAMBDA_COMPILER": os.environ.get("CARGO_LAMBDA_COMPILER", "cargo"),

@@ -28,7 +28,9 @@ def main() -> int:
         progress.say(f"error: {error}")
         return 1
     except KeyboardInterrupt:
-        progress.say("interrupted; what was started goes on running: `stack.py status` lists it, `stack.py stop` ends it")
+        progress.say(
+            "interrupted; what was started goes on running: `stack.py status` lists it, `stack.py stop` ends it"
+        )
         return 130
 
 
@@ -124,9 +126,13 @@ def _arguments() -> argparse.Namespace:
     killing.add_argument("server", choices=SERVERS, metavar="SERVER")
     command("status", _status_command, "list what runs", instance=None)
     command("info", _info_command, "print the servers' addresses, process ids and logs as JSON")
-    executing = command("exec", _exec_command, "run a command with sam, cargo-lambda and aws pointed at the instance's LocalStack")
+    executing = command(
+        "exec", _exec_command, "run a command with sam, cargo-lambda and aws pointed at the instance's LocalStack"
+    )
     executing.add_argument("run", nargs=argparse.REMAINDER, metavar="-- COMMAND")
-    deploying = command("deploy", _deploy_command, "build the functions and deploy infra/template.yaml to the instance's LocalStack")
+    deploying = command(
+        "deploy", _deploy_command, "build the functions and deploy infra/template.yaml to the instance's LocalStack"
+    )
     deploying.add_argument("parameters", nargs=argparse.REMAINDER, metavar="-- NAME=VALUE")
     temporarily = command("with", _with_command, "run a command beside an empty, deployed stack on free ports, stopped in the end",
                           instance="test")  # fmt: skip

@@ -18,7 +18,9 @@ def show(instance: Instance) -> None:
     """Prints the summary that ends `make demo`."""
     endpoint = opensearch.info(instance)["endpoint"]
     print("\nDaily indices")
-    for index in rest.call("GET", f"{endpoint}/_cat/indices/*microservices-*?format=json&s=index&h=index,docs.count,store.size,health"):
+    for index in rest.call(
+        "GET", f"{endpoint}/_cat/indices/*microservices-*?format=json&s=index&h=index,docs.count,store.size,health"
+    ):
         print(f"  {index['index']:<44}{index['docs.count']:>9} documents  {index['store.size']:>9}")
     print("\nEvents per service")
     query = {"size": 0, "aggs": {"services": {"terms": {"field": "service_name", "size": 20}}}}
@@ -47,7 +49,12 @@ What to try next
 def search(instance: Instance, query: str) -> None:
     """Prints the newest documents that a query in Lucene's syntax finds."""
     endpoint = opensearch.info(instance)["endpoint"]
-    body = {"size": 5, "track_total_hits": True, "sort": [{"@timestamp": "desc"}], "query": {"query_string": {"query": query}}}
+    body = {
+        "size": 5,
+        "track_total_hits": True,
+        "sort": [{"@timestamp": "desc"}],
+        "query": {"query_string": {"query": query}},
+    }
     found = rest.call("POST", f"{endpoint}/{DAILY}/_search", body)
     total = found["hits"]["total"]["value"]
     print(f"{total} events found" + (", the newest 5:" if total > 5 else ""))
@@ -57,4 +64,6 @@ def search(instance: Instance, query: str) -> None:
 def _print_documents(found: dict) -> None:
     for hit in found["hits"]["hits"]:
         print(f"  {hit['_index']}/{hit['_id']}")
-        print("\n".join(f"    {line}" for line in json.dumps(hit["_source"], indent=2, ensure_ascii=False).splitlines()))
+        print(
+            "\n".join(f"    {line}" for line in json.dumps(hit["_source"], indent=2, ensure_ascii=False).splitlines())
+        )

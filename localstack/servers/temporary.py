@@ -27,7 +27,9 @@ def run(instance: Instance, command: list[str]) -> int:
         deployment.deploy(instance, [])
         code = subprocess.run(command, env={**os.environ, "STACK_INSTANCE": instance.name}, check=False).returncode
         if code != 0:
-            progress.say(f"`{' '.join(command)}` ended with exit code {code}; the servers' logs stay in {instance.folder}")
+            progress.say(
+                f"`{' '.join(command)}` ended with exit code {code}; the servers' logs stay in {instance.folder}"
+            )
         return code
     finally:
         servers.stop(instance, list(servers.SERVERS))

@@ -1,0 +1,97 @@
+"""What the servers are started with."""
+
+from pathlib import Path
+
+import kafka
+import localstack
+import maven
+import opensearch
+import publishing
+
+
+def test_kafka_listens_on_the_loopback_address_alone():
+    lines = kafka.properties(29092, 29093, Path("/state/kafka/data")).splitlines()
+
+    assert "listeners=PLAINTEXT://127.0.0.1:29092,CONTROLLER://127.0.0.1:29093" in lines
+    assert "advertised.listeners=PLAINTEXT://127.0.0.1:29092" in lines
+    assert "controller.quorum.voters=1@127.0.0.1:29093" in lines
+    assert "log.dirs=/state/kafka/data" in lines
+
+
+def test_opensearch_keeps_everything_in_its_own_folder():
+    lines = opensearch.settings(Path("/state/opensearch"), 29200, 29300).splitlines()
+
+    assert "path.data: /state/opensearch/data" in lines
+    assert "path.logs: /state/opensearch/logs" in lines
+    assert "network.host: 127.0.0.1" in lines
+    assert "http.port: 29200" in lines
+
+
+def test_opensearchs_jvm_writes_nothing_into_its_home():
+    shipped = (
+        "-Xms1g\n"
+        "9-:-Xlog:gc*,gc+age=trace,safepoint:file=logs/gc.log:utctime,pid,tags:filecount=32,filesize=64m\n"
+        "8:-XX:+PrintGCDetails\n"
+        "-XX:HeapDumpPath=data\n"
+        "-XX:ErrorFile=logs/hs_err_pid%p.log\n"
+    )
+
+    assert opensearch.jvm_options(shipped, Path("/state/opensearch")) == (
+        "-Xms1g\n-XX:HeapDumpPath=/state/opensearch\n-XX:ErrorFile=/state/opensearch/hs_err_pid%p.log\n"
+    )
+
+
+def test_opensearch_starts_with_the_quick_compiler_unless_it_is_measured():
+    assert "-XX:TieredStopAtLevel=1" in opensearch.java_options({})
+    assert "-XX:TieredStopAtLevel=1" not in opensearch.java_options({"STACK_OPENSEARCH_C2": "1"})
+    assert opensearch.java_options({"OPENSEARCH_HEAP": "2g"}).startswith("-Xms2g -Xmx2g ")
+    assert opensearch.java_options({"OPENSEARCH_JAVA_OPTS": "-Dmine=1"}).endswith(" -Dmine=1")
+
+
+def test_localstack_gets_none_of_the_users_aws_settings():
+    settings = localstack.settings(
+        {"PATH": "/bin", "AWS_PROFILE": "production", "AWS_SECRET_ACCESS_KEY": "real"}, 24566, Path("/state/ls"), None
+    )
+
+    assert [name for name in settings if name.startswith("AWS_")] == []
+    assert settings["PATH"] == "/bin"
+    assert settings["GATEWAY_LISTEN"] == "127.0.0.1:24566"
+    assert "LAMBDA_RUNTIME_EXECUTOR" not in settings
+
+
+def test_localstack_runs_functions_as_processes_with_the_extension():
+    settings = localstack.settings({}, 24566, Path("/state/ls"), Path("/cache/extension"))
+
+    assert settings["PYTHONPATH"] == "/cache/extension"
+    assert settings["LAMBDA_RUNTIME_EXECUTOR"] == "process"
+
+
+def test_a_maven_project_needs_each_artifact():
+    assert maven.pom(["org.apache.kafka:kafka_2.13:4.3.1"]).count("<dependency>") == 1
+    assert (
+        "<groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>4.3.1</version>"
+        in maven.pom(["org.apache.kafka:kafka_2.13:4.3.1"])
+    )
+
+
+def test_only_the_published_offsets_are_counted():
+    before = {("order.events", 0): 5, ("order.events", 1): 7}
+    after = {("order.events", 0): 9, ("order.events", 1): 7, ("inventory.events", 0): 2}
+
+    def partition(topic, number, first, end):
+        return {
+            "bool": {
+                "filter": [
+                    {"term": {"kafka_topic": topic}},
+                    {"term": {"kafka_partition": number}},
+                    {"range": {"kafka_offset": {"gte": first, "lt": end}}},
+                ]
+            }
+        }
+
+    assert publishing.published_between(before, after) == {
+        "bool": {
+            "should": [partition("inventory.events", 0, 0, 2), partition("order.events", 0, 5, 9)],
+            "minimum_should_match": 1,
+        }
+    }

@@ -1,0 +1,50 @@
+"""The newest of several JDKs is found by itself."""
+
+import pytest
+
+import java
+from errors import StackError
+
+
+@pytest.fixture
+def jdks(tmp_path, monkeypatch):
+    """Puts JDKs of given versions where JDKs are looked for; returns their folder."""
+
+    def install(*versions):
+        for version in versions:
+            home = tmp_path / f"jdk-{version}"
+            (home / "bin").mkdir(parents=True)
+            (home / "bin" / "java").touch()
+            (home / "release").write_text(f'IMPLEMENTOR="x"\nJAVA_VERSION="{version}"\n')
+        monkeypatch.setattr(java, "PLACES", (f"{tmp_path}/*",))
+        monkeypatch.delenv("JAVA_HOME", raising=False)
+        monkeypatch.setattr(java.shutil, "which", lambda _: None)
+        java.home.cache_clear()
+        return tmp_path
+
+    yield install
+    java.home.cache_clear()
+
+
+def test_the_newest_fitting_jdk_is_chosen(jdks):
+    folder = jdks("17.0.15", "21.0.9", "100.0.1", "25.0.3")
+
+    assert java.home() == folder / "jdk-100.0.1"
+
+
+def test_older_jdks_alone_are_not_enough(jdks):
+    jdks("17.0.15", "11")
+
+    with pytest.raises(StackError, match="no JDK 21 or newer"):
+        java.home()
+
+
+def test_java_home_counts_though_it_is_elsewhere(jdks, monkeypatch, tmp_path_factory):
+    jdks("17.0.15")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "bin").mkdir()
+    (elsewhere / "bin" / "java").touch()
+    (elsewhere / "release").write_text('JAVA_VERSION="22"\n')
+    monkeypatch.setenv("JAVA_HOME", str(elsewhere))
+
+    assert java.home() == elsewhere
