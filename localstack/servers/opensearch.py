@@ -125,7 +125,8 @@ def _drop_root() -> list[str]:
     """What to put before the command, because OpenSearch refuses to run as root.
 
     A user namespace shows the process another user id while its files stay ours. Where namespaces are refused, it gets
-    another user id for real and keeps the right to reach our files: no system user, no chown, no readable home folder.
+    another user id for real and keeps the right to reach our files (also when access(2) is asked, hence the securebit). So
+    it takes no system user, no chown, and no home folder that everyone may read.
     """
     if os.geteuid() != 0 or platform.system() != "Linux":
         return []
@@ -133,7 +134,7 @@ def _drop_root() -> list[str]:
     namespace = ["unshare", "--user", f"--map-user={user}", f"--map-group={user}"]
     capabilities = "+dac_override"
     other_user = [
-        "setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups",
+        "setpriv", "--securebits=+no_setuid_fixup", f"--reuid={user}", f"--regid={user}", "--clear-groups",
         f"--inh-caps={capabilities}", f"--ambient-caps={capabilities}",
     ]  # fmt: skip
     for prefix in (namespace, other_user):
