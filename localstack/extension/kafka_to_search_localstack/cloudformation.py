@@ -74,6 +74,4 @@ def update_kafka_mapping(create, delete, request: ResourceRequest) -> ProgressEv
     model = dict(desired) | {"Id": previous["Id"]}
     if "EventSourceMappingArn" in previous:
         model["EventSourceMappingArn"] = previous["EventSourceMappingArn"]
-    return ProgressEvent(
-        status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context
-    )
+    return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)

@@ -11,6 +11,7 @@ def install() -> None:
     """Applies the patches, once, before the first request."""
     # Imported here: the modules are heavy, and LocalStack loads plugins before it has set itself up.
     from localstack.services.lambda_.event_source_mapping.esm_worker_factory import EsmWorkerFactory
+    from localstack.services.lambda_.invocation.lambda_service import LambdaService
     from localstack.services.lambda_.invocation.models import lambda_stores
     from localstack.services.lambda_.provider import LambdaProvider
     from localstack.services.lambda_.resource_providers.aws_lambda_eventsourcemapping import (
@@ -20,6 +21,12 @@ def install() -> None:
     from kafka_to_search_localstack.cloudformation import create_parameters, update_kafka_mapping
     from kafka_to_search_localstack.mapping_rules import check_kafka_mapping, merge_kafka_update, normalise_endpoints
     from kafka_to_search_localstack.mapping_worker import KafkaMappingWorker
+    from kafka_to_search_localstack.request_size import check_request_size
+
+    @patch(LambdaService.invoke)
+    def invoke(fn, self, *args, **kwargs):
+        check_request_size(kwargs["invocation_type"], kwargs["payload"])
+        return fn(self, *args, **kwargs)
 
     @patch(EsmWorkerFactory.get_esm_worker)
     def get_esm_worker(fn, self):

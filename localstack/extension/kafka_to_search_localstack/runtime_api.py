@@ -98,9 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
         if not session.finish(request_id, outcome):
             self._refuse(HTTPStatus.BAD_REQUEST, "InvalidRequestID", f"{request_id} is not the running invocation")
         elif isinstance(outcome, ResponseTooLarge):
-            self._refuse(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge", f"response of {len(body)} bytes"
-            )
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "RequestEntityTooLarge", f"response of {len(body)} bytes")
         else:
             self._accept()
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from kafka_to_search_localstack.outcome import Exited, FunctionError, ResponseTooLarge, Response, TimedOut
+from kafka_to_search_localstack.outcome import Exited, FunctionError, Response, ResponseTooLarge, TimedOut
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,9 @@ class Session:
                 return TimedOut(limit_s)
             return self._init_error or self._exited
 
-    def run(self, invocation: Invocation, limit_s: float):
+    def run(
+        self, invocation: Invocation, limit_s: float
+    ) -> Response | FunctionError | ResponseTooLarge | Exited | TimedOut:
         """Hands the invocation to the process and waits for its outcome."""
         with self._changed:
             self._outcome, self._invocation, self._running = None, invocation, invocation.request_id

@@ -59,6 +59,8 @@ def act(event, headers):
             return "response", "x" * (event["bytes"] - 2)
         case "allocate":
             return "response", len(bytearray(b"x") * (event["megabytes"] << 20))
+        case "measure":
+            return "response", len(event["text"])
         case "environment":
             return "response", dict(os.environ)
         case "headers":
@@ -82,6 +84,8 @@ def rendezvous(folder, n):
 
 
 def register_extension():
+    shutdown = threading.Event()
+
     def wait_for_shutdown():
         connection = http.client.HTTPConnection(API)
         connection.request("POST", "/2020-01-01/extension/register", "{}", {"Lambda-Extension-Name": "helper"})
@@ -90,9 +94,11 @@ def register_extension():
         identifier = {"Lambda-Extension-Identifier": response.headers["Lambda-Extension-Identifier"]}
         connection.request("GET", "/2020-01-01/extension/event/next", headers=identifier)
         note(json.loads(connection.getresponse().read())["eventType"])
+        shutdown.set()
 
     def on_sigterm(*_):
         note("SIGTERM")
+        shutdown.wait()
         sys.exit(0)
 
     def note(text):

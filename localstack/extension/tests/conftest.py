@@ -30,7 +30,7 @@ class LocalStack:
         self._folder = folder
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self._address = "127.0.0.1:%d" % free.getsockname()[1]
+            self._address = f"127.0.0.1:{free.getsockname()[1]}"
         self.endpoint = f"http://{self._address}"
 
     def start(self) -> None:
@@ -115,7 +115,8 @@ class Function:
 
     def invoke(self, **event):
         """Returns what the caller of the function sees: the payload, and FunctionError or None."""
-        answer = self.client.invoke(FunctionName=self.name, Payload=json.dumps(event), LogType="Tail")
+        payload = json.dumps(event, ensure_ascii=False).encode()
+        answer = self.client.invoke(FunctionName=self.name, Payload=payload)
         payload = answer["Payload"].read()
         return json.loads(payload) if payload else None, answer.get("FunctionError")
 
@@ -123,6 +124,11 @@ class Function:
 @pytest.fixture(scope="session")
 def make_function(lambda_client):
     """Deploys the test bootstrap as a new function, with any property of CreateFunction."""
+    return function_maker(lambda_client)
+
+
+def function_maker(lambda_client):
+    """What deploys test functions to the LocalStack of the client."""
 
     def make(environment: dict | None = None, script: str | None = None, **properties) -> Function:
         name = f"function-{uuid.uuid4().hex[:8]}"

@@ -1,0 +1,125 @@
+"""Kafka event source mappings through CloudFormation."""
+
+import json
+import uuid
+
+import pytest
+
+from conftest import eventually
+
+
+@pytest.fixture(scope="module")
+def function(make_function):
+    return make_function()
+
+
+class Stack:
+    """A CloudFormation stack with one mapping."""
+
+    def __init__(self, localstack, function) -> None:
+        self._client = localstack.client("cloudformation")
+        self._lambda = localstack.client("lambda")
+        self._function = function
+        self._name = f"stack-{uuid.uuid4().hex[:8]}"
+
+    def create(self, **properties) -> dict:
+        self._client.create_stack(StackName=self._name, TemplateBody=self._template(properties))
+        return self._settled("CREATE_COMPLETE")
+
+    def update(self, **properties) -> dict:
+        self._client.update_stack(StackName=self._name, TemplateBody=self._template(properties))
+        return self._settled("UPDATE_COMPLETE")
+
+    def delete(self) -> None:
+        self._client.delete_stack(StackName=self._name)
+        eventually(lambda: self.mappings() == [])
+
+    def mappings(self) -> list[dict]:
+        return self._lambda.list_event_source_mappings(FunctionName=self._function.name)["EventSourceMappings"]
+
+    def _template(self, properties: dict) -> str:
+        mapping = {
+            "FunctionName": self._function.name,
+            "SelfManagedEventSource": {"Endpoints": {"KafkaBootstrapServers": ["a:9092"]}},
+            "Topics": ["order.events"],
+            "StartingPosition": "TRIM_HORIZON",
+            # A condition: CloudFormation has to look at its value, not at the text of the template.
+            "SelfManagedKafkaEventSourceConfig": {
+                "Fn::If": ["Always", {"ConsumerGroupId": "orders"}, {"Ref": "AWS::NoValue"}]
+            },
+        }
+        return json.dumps(
+            {
+                "Conditions": {"Always": {"Fn::Equals": ["a", "a"]}},
+                "Resources": {
+                    "Mapping": {"Type": "AWS::Lambda::EventSourceMapping", "Properties": mapping | properties}
+                },
+            }
+        )
+
+    def _settled(self, status: str) -> dict:
+        def settled():
+            stack = self._client.describe_stacks(StackName=self._name)["Stacks"][0]
+            if stack["StackStatus"].endswith("_IN_PROGRESS"):
+                return None
+            assert stack["StackStatus"] == status, self._client.describe_stack_events(StackName=self._name)
+            return True
+
+        eventually(settled)
+        (mapping,) = self.mappings()
+        return mapping
+
+
+@pytest.fixture
+def stack(localstack, function):
+    stack = Stack(localstack, function)
+    yield stack
+    stack.delete()
+
+
+def test_a_stack_creates_and_deletes_a_mapping(stack):
+    mapping = stack.create(BatchSize=500)
+    assert mapping["SelfManagedEventSource"] == {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["a:9092"]}}
+    assert mapping["SelfManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": "orders"}
+    assert (mapping["State"], mapping["BatchSize"], mapping["Topics"]) == ("Enabled", 500, ["order.events"])
+
+
+def test_an_update_keeps_the_mapping_and_changes_every_property_that_may_change(stack):
+    before = stack.create()
+    changed = {
+        "BatchSize": 7,
+        "BisectBatchOnFunctionError": True,
+        "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:failed"}},
+        "FilterCriteria": {"Filters": [{"Pattern": '{"value":{"kind":["order"]}}'}]},
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "MaximumBatchingWindowInSeconds": 3,
+        "MaximumRecordAgeInSeconds": 60,
+        "MaximumRetryAttempts": 4,
+        "ProvisionedPollerConfig": {"MinimumPollers": 2, "MaximumPollers": 4},
+        "SourceAccessConfigurations": [{"Type": "BASIC_AUTH", "URI": "arn:aws:secretsmanager:us-east-1:0:secret:s"}],
+    }
+    after = stack.update(Enabled=False, KmsKeyArn="arn:aws:kms:us-east-1:000000000000:key/1", **changed)
+    assert after["UUID"] == before["UUID"]
+    assert {name: after.get(name) for name in changed} == changed
+    assert (after["State"], after["KMSKeyArn"]) == ("Disabled", "arn:aws:kms:us-east-1:000000000000:key/1")
+
+
+def test_a_property_that_leaves_the_template_gets_its_default_back(stack):
+    stack.create(
+        BatchSize=7,
+        Enabled=False,
+        FunctionResponseTypes=["ReportBatchItemFailures"],
+        ProvisionedPollerConfig={"MinimumPollers": 2, "MaximumPollers": 4},
+        DestinationConfig={"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:failed"}},
+    )
+    mapping = stack.update()
+    assert (mapping["BatchSize"], mapping["State"], mapping["FunctionResponseTypes"]) == (100, "Enabled", [])
+    assert not mapping.get("ProvisionedPollerConfig")
+    assert not mapping["DestinationConfig"]["OnFailure"]
+
+
+def test_another_topic_is_another_mapping(stack):
+    before = stack.create()
+    after = stack.update(Topics=["order.events.v2"], BatchSize=50)
+    assert after["UUID"] != before["UUID"]
+    assert (after["Topics"], after["BatchSize"]) == (["order.events.v2"], 50)

@@ -1,0 +1,209 @@
+"""Kafka event source mappings through the Lambda API."""
+
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from botocore.exceptions import ClientError
+
+from conftest import eventually
+
+MSK = "arn:aws:kafka:us-east-1:123456789012:cluster/demo/6c1b9c1e-4b6a-4c55-9a3f-111122223333-7"
+
+
+@pytest.fixture(scope="module")
+def function(make_function):
+    return make_function()
+
+
+@pytest.fixture
+def create(lambda_client, function):
+    """Creates mappings that are deleted in the end."""
+    made = []
+
+    def create(**properties):
+        mapping = lambda_client.create_event_source_mapping(FunctionName=function.name, **properties)
+        made.append(mapping["UUID"])
+        return mapping
+
+    yield create
+    for mapping_id in made:
+        if mapping_id in listed(lambda_client):
+            lambda_client.delete_event_source_mapping(UUID=mapping_id)
+
+
+def self_managed(**properties):
+    """The properties that a mapping of a self-managed cluster must have."""
+    return {
+        "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["a:9092", "b:9092"]}},
+        "Topics": [f"topic-{uuid.uuid4().hex[:8]}"],
+        "StartingPosition": "TRIM_HORIZON",
+    } | properties
+
+
+def listed(client) -> dict[str, dict]:
+    pages = client.get_paginator("list_event_source_mappings").paginate()
+    return {mapping["UUID"]: mapping for page in pages for mapping in page["EventSourceMappings"]}
+
+
+def without_metadata(mapping: dict) -> dict:
+    return {name: value for name, value in mapping.items() if name != "ResponseMetadata"}
+
+
+def refused(call, **properties) -> str:
+    with pytest.raises(ClientError) as error:
+        call(**properties)
+    return error.value.response["Error"]["Code"]
+
+
+def test_a_plain_mapping_gets_the_defaults_that_lambda_documents(lambda_client, create):
+    mapping = create(**self_managed())
+    shown = listed(lambda_client)[mapping["UUID"]]
+    assert shown["SelfManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": mapping["UUID"]}
+    assert (shown["State"], shown["BatchSize"]) == ("Enabled", 100)
+    assert (shown["MaximumRetryAttempts"], shown["MaximumRecordAgeInSeconds"]) == (-1, -1)
+    assert (shown["BisectBatchOnFunctionError"], shown["FunctionResponseTypes"]) == (False, [])
+    assert shown["DestinationConfig"] == {"OnFailure": {}}
+    assert "MaximumBatchingWindowInSeconds" not in shown
+
+
+def test_every_property_of_a_self_managed_mapping_is_returned(lambda_client, create):
+    secret = "arn:aws:secretsmanager:us-east-1:000000000000:secret:kafka"
+    properties = self_managed(
+        BatchSize=2000,
+        BisectBatchOnFunctionError=True,
+        DestinationConfig={"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:failed"}},
+        FilterCriteria={"Filters": [{"Pattern": '{"value":{"kind":["order"]}}'}]},
+        FunctionResponseTypes=["ReportBatchItemFailures"],
+        KMSKeyArn="arn:aws:kms:us-east-1:000000000000:key/1",
+        LoggingConfig={"SystemLogLevel": "DEBUG"},
+        MaximumBatchingWindowInSeconds=7,
+        MaximumRecordAgeInSeconds=3600,
+        MaximumRetryAttempts=5,
+        MetricsConfig={"Metrics": ["EventCount", "KafkaMetrics"]},
+        ProvisionedPollerConfig={"MinimumPollers": 2, "MaximumPollers": 5, "PollerGroupName": "search"},
+        SelfManagedKafkaEventSourceConfig={
+            "ConsumerGroupId": f"group-{uuid.uuid4()}",
+            "SchemaRegistryConfig": {
+                "SchemaRegistryURI": "https://registry:8081",
+                "EventRecordFormat": "JSON",
+                "AccessConfigs": [{"Type": "BASIC_AUTH", "URI": secret}],
+                "SchemaValidationConfigs": [{"Attribute": "VALUE"}],
+            },
+        },
+        SourceAccessConfigurations=[{"Type": "SASL_SCRAM_512_AUTH", "URI": secret}],
+        StartingPosition="AT_TIMESTAMP",
+        StartingPositionTimestamp=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+    )
+    mapping_id = create(**properties)["UUID"]
+    shown = listed(lambda_client)[mapping_id]
+    assert {name: shown.get(name) for name in properties} == properties
+
+
+def test_every_property_of_an_msk_mapping_is_returned(lambda_client, create):
+    properties = {
+        "EventSourceArn": MSK,
+        "Topics": [f"topic-{uuid.uuid4().hex[:8]}"],
+        "StartingPosition": "LATEST",
+        "AmazonManagedKafkaEventSourceConfig": {"ConsumerGroupId": f"group-{uuid.uuid4()}"},
+        "ProvisionedPollerConfig": {"MinimumPollers": 3},
+    }
+    mapping = create(**properties)
+    shown = listed(lambda_client)[mapping["UUID"]]
+    expected = properties | {"ProvisionedPollerConfig": {"MinimumPollers": 3, "MaximumPollers": 200}}
+    assert {name: shown.get(name) for name in expected} == expected
+    by_source = lambda_client.list_event_source_mappings(EventSourceArn=MSK)["EventSourceMappings"]
+    assert [found["UUID"] for found in by_source] == [mapping["UUID"]]
+
+
+def test_get_and_list_show_the_same(lambda_client, create):
+    mapping_id = create(**self_managed())["UUID"]
+    shown = lambda_client.get_event_source_mapping(UUID=mapping_id)
+    assert without_metadata(shown) == listed(lambda_client)[mapping_id]
+
+
+def test_a_mapping_is_disabled_and_enabled_at_once(lambda_client, create):
+    mapping_id = create(**self_managed(Enabled=False))["UUID"]
+    assert listed(lambda_client)[mapping_id]["State"] == "Disabled"
+    for enabled, state in [(True, "Enabled"), (False, "Disabled"), (True, "Enabled")]:
+        lambda_client.update_event_source_mapping(UUID=mapping_id, Enabled=enabled)
+        assert listed(lambda_client)[mapping_id]["State"] == state
+
+
+def test_an_update_changes_what_it_names_and_keeps_the_rest(lambda_client, create):
+    mapping_id = create(
+        **self_managed(ProvisionedPollerConfig={"MinimumPollers": 2, "MaximumPollers": 5}, BatchSize=10)
+    )["UUID"]
+    before = listed(lambda_client)[mapping_id]
+    lambda_client.update_event_source_mapping(
+        UUID=mapping_id,
+        BatchSize=20,
+        FunctionResponseTypes=["ReportBatchItemFailures"],
+        ProvisionedPollerConfig={"MaximumPollers": 9},
+    )
+    after = listed(lambda_client)[mapping_id]
+    assert after.pop("LastModified") > before.pop("LastModified")
+    assert after == before | {
+        "BatchSize": 20,
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ProvisionedPollerConfig": {"MinimumPollers": 2, "MaximumPollers": 9},
+    }
+
+
+def test_an_update_of_a_disabled_mapping_leaves_it_disabled(lambda_client, create):
+    mapping_id = create(**self_managed(Enabled=False))["UUID"]
+    lambda_client.update_event_source_mapping(UUID=mapping_id, BatchSize=20)
+    assert listed(lambda_client)[mapping_id]["State"] == "Disabled"
+
+
+def test_a_deleted_mapping_is_gone_at_once_and_may_be_made_again(lambda_client, create):
+    properties = self_managed()
+    mapping_id = create(**properties)["UUID"]
+    assert refused(create, **properties) == "ResourceConflictException"
+    lambda_client.delete_event_source_mapping(UUID=mapping_id)
+    assert mapping_id not in listed(lambda_client)
+    assert refused(lambda_client.get_event_source_mapping, UUID=mapping_id) == "ResourceNotFoundException"
+    create(**properties)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"StartingPosition": None},
+        {"StartingPosition": "AT_TIMESTAMP"},
+        {"Topics": ["one", "two"]},
+        {"BatchSize": 10_001},
+        {"MaximumBatchingWindowInSeconds": 301},
+        {"MaximumRecordAgeInSeconds": 59},
+        {"MaximumRetryAttempts": 10_001},
+        {"ProvisionedPollerConfig": {"MinimumPollers": 5, "MaximumPollers": 4}},
+        {"SelfManagedEventSource": {"Endpoints": {}}},
+    ],
+    ids=str,
+)
+def test_what_lambda_refuses_is_refused_and_leaves_nothing(lambda_client, create, wrong):
+    before = listed(lambda_client)
+    properties = {name: value for name, value in self_managed(**wrong).items() if value is not None}
+    assert refused(create, **properties) in ("InvalidParameterValueException", "ValidationException")
+    assert listed(lambda_client) == before
+
+
+def test_the_consumer_group_of_a_mapping_cannot_be_changed(lambda_client, create):
+    mapping_id = create(**self_managed())["UUID"]
+    error = refused(
+        lambda_client.update_event_source_mapping,
+        UUID=mapping_id,
+        SelfManagedKafkaEventSourceConfig={"ConsumerGroupId": "another"},
+    )
+    assert error == "InvalidParameterValueException"
+    shown = listed(lambda_client)[mapping_id]
+    assert shown["SelfManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": mapping_id}
+
+
+def test_mappings_of_other_sources_still_work(localstack, lambda_client, create):
+    queue = localstack.client("sqs").create_queue(QueueName=f"queue-{uuid.uuid4().hex[:8]}")["QueueUrl"]
+    arn = f"arn:aws:sqs:us-east-1:000000000000:{queue.rsplit('/', 1)[1]}"
+    mapping_id = create(EventSourceArn=arn)["UUID"]
+    eventually(lambda: listed(lambda_client)[mapping_id]["State"] == "Enabled")
+    lambda_client.delete_event_source_mapping(UUID=mapping_id)
+    eventually(lambda: mapping_id not in listed(lambda_client))
