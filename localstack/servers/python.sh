@@ -37,6 +37,11 @@ No Python 3.$minimum or newer with the venv module was found (on PATH, in ~/.pye
   macOS:         brew install python
 An interpreter elsewhere is named by the variable PYTHON.
 END
+    others=
+    for program in cargo mvn cc make cmake git; do
+        command -v "$program" >/dev/null || others="$others $program"
+    done
+    [ -z "$others" ] || echo "Needed too, and not on PATH:$others (with a Python, how to get them is told)" >&2
     exit 1
 fi
 

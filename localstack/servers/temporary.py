@@ -11,13 +11,14 @@ import kafka
 import localstack
 import opensearch
 import progress
+import sam
 import servers
 from errors import StackError
 from instance import Instance
 
 
 def run(instance: Instance, command: list[str]) -> int:
-    """Runs the command with STACK_INSTANCE naming the stack; returns its exit code."""
+    """Runs the command, which finds the stack by STACK_INSTANCE and the AWS variables; returns its exit code."""
     if not command:
         raise StackError("say which command to run: stack.py with -- COMMAND")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that being ended stops the servers too
@@ -25,7 +26,13 @@ def run(instance: Instance, command: list[str]) -> int:
         _empty(instance)
         servers.start(instance, [kafka.NAME, opensearch.NAME, localstack.NAME], free_ports=True)
         deployment.deploy(instance, [])
-        code = subprocess.run(command, env={**os.environ, "STACK_INSTANCE": instance.name}, check=False).returncode
+        environment = {
+            **os.environ,
+            **sam.aws_variables(instance),  # so that nothing in the command can reach AWS by mistake
+            "STACK_INSTANCE": instance.name,
+            "KAFKA_BOOTSTRAP_SERVERS": kafka.info(instance)["bootstrap_servers"],
+        }
+        code = subprocess.run(command, env=environment, check=False).returncode
         if code != 0:
             progress.say(
                 f"`{' '.join(command)}` ended with exit code {code}; the servers' logs stay in {instance.folder}"
