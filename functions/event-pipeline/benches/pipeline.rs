@@ -26,7 +26,8 @@ fn pipeline(encoder: &mut Encoder, request: &mut BulkRequest, payload: &[u8]) ->
     request.clear();
     for (i, entry) in read_batch(payload).unwrap().iter().enumerate() {
         let record = entry.record.as_ref().unwrap();
-        while request.push(i, limits, |body| encoder.append(record, body).map(drop)).unwrap() == Pushed::Full {
+        while request.push(i, limits, |body| encoder.append(record, body).map(drop)).unwrap() == Pushed::Full
+        {
             bytes += black_box(request.body()).len();
             request.clear();
         }
@@ -43,7 +44,8 @@ fn obvious(payload: &[u8]) -> usize {
             let topic = record.topic.unwrap();
             let value = STANDARD.decode_to_vec(record.value.unwrap()).unwrap();
             let mut document: Value = serde_json::from_slice(&value).unwrap();
-            let time = ["timestamp", "occurredAt", "eventTime"].iter().find_map(|field| document[*field].as_str());
+            let time =
+                ["timestamp", "occurredAt", "eventTime"].iter().find_map(|field| document[*field].as_str());
             let time = DateTime::parse_from_rfc3339(time.unwrap()).unwrap().to_utc();
             let kafka_ms = record.timestamp.timestamp_millis();
             for header in &record.headers {
@@ -88,7 +90,9 @@ fn obvious(payload: &[u8]) -> usize {
 
 fn whole(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("6 MB payload to bulk bodies");
-    for (headers, name) in [(RecordHeaders::None, "no headers"), (RecordHeaders::TraceAndCorrelation, "two headers")] {
+    for (headers, name) in
+        [(RecordHeaders::None, "no headers"), (RecordHeaders::TraceAndCorrelation, "two headers")]
+    {
         let payload = payload(1, NOW_MS, MAX_PAYLOAD, headers);
         group.throughput(Throughput::Elements(payload.n_records as u64));
         let mut encoder = Encoder::new(Settings::default());
@@ -108,7 +112,9 @@ fn parts(criterion: &mut Criterion) {
     let batch = read_batch(&payload.json).unwrap();
     let mut group = criterion.benchmark_group("parts");
     group.throughput(Throughput::Elements(payload.n_records as u64));
-    group.bench_function("envelope", |bencher| bencher.iter(|| read_batch(black_box(&payload.json)).unwrap().len()));
+    group.bench_function("envelope", |bencher| {
+        bencher.iter(|| read_batch(black_box(&payload.json)).unwrap().len())
+    });
     let mut decoded = Vec::new();
     group.bench_function("base64", |bencher| {
         bencher.iter(|| {

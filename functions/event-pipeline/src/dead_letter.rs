@@ -5,6 +5,7 @@
 
 use crate::document::{Encoder, append_identity, append_record_time_and_key};
 use crate::envelope::{Entry, Record};
+use crate::json::Scanner;
 use crate::outcome::Fault;
 use crate::settings::{DocumentId, Settings};
 use crate::text::{append_decoded, append_json_string, append_number};
@@ -53,7 +54,10 @@ fn append_record(
     append_record_time_and_key(body, record, &mut bytes);
     if let Some(headers) = record.headers {
         append_name(body, "kafka_headers_raw");
-        append_on_one_line(body, headers);
+        match Scanner::new(headers).value() {
+            Ok(_) => append_on_one_line(body, headers),
+            Err(_) => append_json_string(body, &String::from_utf8_lossy(headers)),
+        }
     }
     if let Some(value) = record.value {
         bytes.clear();
@@ -110,7 +114,7 @@ fn append_opening(body: &mut Vec<u8>, settings: &Settings, id: &str, time: Times
         append_json_string(body, id);
     }
     body.extend_from_slice(b"}}\n{\"@timestamp\":\"");
-    time.append_to(body);
+    body.extend_from_slice(&time.to_text());
     body.extend_from_slice(br#"","error":{"type":"#);
     append_json_string(body, &fault.kind);
     append_name(body, "reason");

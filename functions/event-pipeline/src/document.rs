@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use crate::envelope::{Record, RecordError};
 use crate::headers::{Headers, TraceParent};
-use crate::json::{Member, NameTable, ObjectScanner, ObjectShape};
+use crate::json::{NameTable, ObjectScanner, ObjectShape};
 use crate::settings::{DocumentId, Settings};
 use crate::text::{append_decoded, append_json_string, append_number};
 use crate::timestamp::Timestamp;
@@ -43,6 +43,19 @@ const OTHERS: [&str; 12] = [
     "spanId",
     "correlationId",
 ];
+/// Numbers of the names above in the encoder's table.
+mod name {
+    pub(super) const TRACE: usize = super::OURS.len();
+    pub(super) const SPAN: usize = TRACE + 1;
+    pub(super) const DOTTED_TRACE_ID: usize = TRACE + 2;
+    pub(super) const DOTTED_SPAN_ID: usize = TRACE + 3;
+    pub(super) const CORRELATION_ID: usize = TRACE + 4;
+    pub(super) const TAGS: usize = TRACE + 5;
+    pub(super) const TRACEPARENT: usize = TRACE + 6;
+    pub(super) const TRACE_ID: [usize; 2] = [TRACE + 7, TRACE + 8];
+    pub(super) const SPAN_ID: [usize; 2] = [TRACE + 9, TRACE + 10];
+    pub(super) const CAMEL_CORRELATION_ID: usize = TRACE + 11;
+}
 const DAY_PLACEHOLDER: &[u8; 10] = b"0000.00.00";
 
 /// Writes documents, keeping its buffers from one to the next.
@@ -228,10 +241,10 @@ impl Encoder {
 
     /// Gathers the fields that not every document has in `extra`, and the members to be taken out in `removed`.
     fn collect_extra(&mut self, payload: &Payload, tag: TimeTag, text: &[u8]) {
-        let Self { scanner, headers, extra, removed, scratch, settings, names, .. } = self;
+        let Self { scanner, headers, extra, removed, scratch, settings, .. } = self;
         extra.clear();
         removed.clear();
-        let members = Members { scanner, names, text };
+        let members = Members { scanner, text };
 
         let trace = TraceFields::find(headers, &members);
         for (field, id) in [("trace", trace.trace_id), ("span", trace.span_id)] {
@@ -247,8 +260,8 @@ impl Encoder {
         if let Some(id) = correlation {
             extra.extend_from_slice(br#","correlation_id":"#);
             append_json_string(extra, id);
-        } else if members.get("correlation_id").is_none()
-            && let Some(id @ [b'"' | b'-' | b'0'..=b'9', ..]) = members.get("correlationId")
+        } else if members.get(name::CORRELATION_ID).is_none()
+            && let Some(id @ [b'"' | b'-' | b'0'..=b'9', ..]) = members.get(name::CAMEL_CORRELATION_ID)
         {
             extra.extend_from_slice(br#","correlation_id":"#);
             extra.extend_from_slice(id);
@@ -274,19 +287,19 @@ impl Encoder {
         for member in scanner.members() {
             let value = text.get(member.value.clone()).unwrap_or_default();
             let is_object = value.first() == Some(&b'{');
-            let clashes = match names.name(member.name) {
-                "trace" => trace.trace_id.is_some() || !is_object,
-                "span" => trace.span_id.is_some() || !is_object,
-                "trace.id" => trace.trace_id.is_some(),
-                "span.id" => trace.span_id.is_some(),
-                "correlation_id" => correlation.is_some(),
-                "tags" if has_tags && matches!(value, [b'[' | b'"', ..]) => {
+            let clashes = match member.name {
+                name::TRACE => trace.trace_id.is_some() || !is_object,
+                name::SPAN => trace.span_id.is_some() || !is_object,
+                name::DOTTED_TRACE_ID => trace.trace_id.is_some(),
+                name::DOTTED_SPAN_ID => trace.span_id.is_some(),
+                name::CORRELATION_ID => correlation.is_some(),
+                name::TAGS if has_tags && matches!(value, [b'[' | b'"', ..]) => {
                     tags_in_payload = Some(value);
                     removed.push(member.key.start..member.value.end);
                     continue;
                 }
-                "tags" => has_tags,
-                name => OURS.contains(&name),
+                name::TAGS => has_tags,
+                number => number < OURS.len(),
             };
             if clashes {
                 removed.push(member.key.start..member.value.end);
@@ -344,7 +357,7 @@ impl Encoder {
 
     fn append_fields(&mut self, record: &Record<'_>, time: Timestamp, body: &mut Vec<u8>) {
         body.extend_from_slice(br#""@timestamp":""#);
-        time.append_to(body);
+        body.extend_from_slice(&time.to_text());
         body.extend_from_slice(b"\",");
         body.extend_from_slice(&self.partition.fields);
         append_number(body, record.offset);
@@ -452,22 +465,20 @@ fn skip_comma(body: &[u8], end: usize) -> usize {
     }
 }
 
-/// A payload's members by name.
+/// A payload's members by the numbers of their names.
 struct Members<'a> {
     scanner: &'a ObjectScanner,
-    names: &'a NameTable,
     text: &'a [u8],
 }
 
 impl<'a> Members<'a> {
-    fn get(&self, name: &str) -> Option<&'a [u8]> {
-        let Member { value, .. } = self.scanner.member(self.names.find(name.as_bytes())?)?;
-        self.text.get(value.clone())
+    fn get(&self, name: usize) -> Option<&'a [u8]> {
+        self.text.get(self.scanner.member(name)?.value.clone())
     }
 
     /// The first of `names` whose value is a plain string, without its quotes.
-    fn text(&self, names: &[&str]) -> Option<&'a str> {
-        names.iter().find_map(|name| match self.get(name)? {
+    fn text(&self, names: &[usize]) -> Option<&'a str> {
+        names.iter().find_map(|name| match self.get(*name)? {
             [b'"', text @ .., b'"'] if !text.is_empty() && !text.contains(&b'\\') => {
                 std::str::from_utf8(text).ok()
             }
@@ -491,17 +502,17 @@ impl<'a> TraceFields<'a> {
         if members.scanner.members().is_empty() {
             return Self::default();
         }
-        let parent = members.text(&["traceparent"]).and_then(TraceParent::parse);
-        let unless_there = |id, [object, dotted]: [&str; 2]| {
+        let parent = members.text(&[name::TRACEPARENT]).and_then(TraceParent::parse);
+        let unless_there = |id, object: usize, dotted: usize| {
             let there = members.get(dotted).is_some()
                 || members.get(object).is_some_and(|value| value.starts_with(b"{"));
             if there { None } else { id }
         };
-        let trace_id = parent.map(|p| p.trace_id).or_else(|| members.text(&["trace_id", "traceId"]));
-        let span_id = parent.map(|p| p.span_id).or_else(|| members.text(&["span_id", "spanId"]));
+        let trace_id = parent.map(|p| p.trace_id).or_else(|| members.text(&name::TRACE_ID));
+        let span_id = parent.map(|p| p.span_id).or_else(|| members.text(&name::SPAN_ID));
         Self {
-            trace_id: unless_there(trace_id, ["trace", "trace.id"]),
-            span_id: unless_there(span_id, ["span", "span.id"]),
+            trace_id: unless_there(trace_id, name::TRACE, name::DOTTED_TRACE_ID),
+            span_id: unless_there(span_id, name::SPAN, name::DOTTED_SPAN_ID),
         }
     }
 }

@@ -4,8 +4,6 @@
 //! `aws_lambda_events` refuses a whole event for one odd record (no headers, a header byte over 127, timestamp -1)
 //! and rounds timestamps through a float; here an odd record is its own affair.
 
-use std::borrow::Cow;
-
 use thiserror::Error;
 
 use crate::json::{JsonError, RawString, Scanner};
@@ -87,7 +85,7 @@ pub fn read_batch(payload: &[u8]) -> Result<Vec<Entry<'_>>, EnvelopeError> {
     let mut batch = Vec::new();
     let mut has_records = false;
     scanner.object(|scanner, key| {
-        if key.unescape().as_ref() != b"records" {
+        if key.plain() != Some(b"records") {
             scanner.value()?;
             return Ok(());
         }
@@ -165,11 +163,12 @@ impl<'a> Fields<'a> {
     fn read(scanner: &mut Scanner<'a>) -> Result<Self, JsonError> {
         let mut fields = Self::default();
         scanner.object(|scanner, name| {
-            match name.unescape().as_ref() {
+            // A name with escapes is none of these.
+            match name.plain().unwrap_or_default() {
                 b"topic" if scanner.peek()? == b'"' => fields.topic = borrowed_text(scanner.string()?),
-                b"partition" => fields.partition = whole_number(scanner)?,
-                b"offset" => fields.offset = whole_number(scanner)?,
-                b"timestamp" => fields.timestamp_ms = whole_number(scanner)?,
+                b"partition" => fields.partition = scanner.whole_number()?,
+                b"offset" => fields.offset = scanner.whole_number()?,
+                b"timestamp" => fields.timestamp_ms = scanner.whole_number()?,
                 b"key" if scanner.peek()? == b'"' => fields.key = Some(scanner.long_string()?),
                 b"value" => {
                     fields.value = match scanner.peek()? {
@@ -184,10 +183,9 @@ impl<'a> Fields<'a> {
                         }
                     }
                 }
-                b"headers" => {
-                    let is_array = scanner.peek()? == b'[';
-                    let text = scanner.value()?;
-                    fields.headers = Some(scanner.slice(text)).filter(|text| is_array && text.len() > 2);
+                b"headers" if scanner.peek()? == b'[' => {
+                    let text = scanner.array_unread()?;
+                    fields.headers = Some(scanner.slice(text)).filter(|text| text.len() > 2);
                 }
                 _ => {
                     scanner.value()?;
@@ -226,17 +224,7 @@ impl<'a> Fields<'a> {
 
 /// The text of a string without escapes. Topics have none: Kafka allows only letters, digits, `.`, `_` and `-`.
 fn borrowed_text(raw: RawString<'_>) -> Option<&str> {
-    match raw.unescape() {
-        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok(),
-        Cow::Owned(_) => None,
-    }
-}
-
-/// Reads a whole number, as a JSON number or a string of one; any other value is read and gives `None`.
-fn whole_number(scanner: &mut Scanner<'_>) -> Result<Option<i64>, JsonError> {
-    let range = scanner.value()?;
-    let text = std::str::from_utf8(scanner.slice(range)).unwrap_or_default();
-    Ok(text.trim_matches('"').parse().ok())
+    std::str::from_utf8(raw.plain()?).ok()
 }
 
 #[cfg(test)]

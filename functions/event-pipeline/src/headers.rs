@@ -56,7 +56,7 @@ impl Headers {
         self.kept.clear();
         self.kept.resize(keep.len(), None);
         let Some(text) = headers else { return };
-        // The envelope has validated the text: an error here is a header of another shape, and ends the reading.
+        // A list that is not JSON after all ends the reading: what came before it counts.
         let _odd: Result<(), JsonError> = Scanner::new(text).array(|scanner| {
             if scanner.peek()? != b'{' {
                 return scanner.value().map(drop);
@@ -71,7 +71,7 @@ impl Headers {
                     return scanner.value().map(drop);
                 }
                 let start = self.bytes.len();
-                if !append_bytes(&mut self.bytes, scanner)? {
+                if !scanner.byte_array(&mut self.bytes)? {
                     self.bytes.truncate(start);
                     return Ok(());
                 }
@@ -109,25 +109,6 @@ impl Headers {
     pub(crate) fn kept(&self) -> impl Iterator<Item = (usize, &[u8])> {
         self.kept.iter().enumerate().filter_map(|(i, range)| Some((i, self.bytes(range.as_ref()?))))
     }
-}
-
-/// Reads a list of bytes, written 0 to 255 or -128 to 127; `false` if the value is something else.
-fn append_bytes(out: &mut Vec<u8>, scanner: &mut Scanner<'_>) -> Result<bool, JsonError> {
-    if scanner.peek()? != b'[' {
-        scanner.value()?;
-        return Ok(false);
-    }
-    let mut all_bytes = true;
-    scanner.array(|scanner| {
-        let range = scanner.value()?;
-        let number = std::str::from_utf8(scanner.slice(range)).ok().and_then(|text| text.parse::<i16>().ok());
-        match number {
-            Some(number @ -128..=255) => out.push(number as u8),
-            _ => all_bytes = false,
-        }
-        Ok::<_, JsonError>(())
-    })?;
-    Ok(all_bytes)
 }
 
 #[cfg(test)]

@@ -37,10 +37,16 @@ pub struct RawString<'a> {
 }
 
 impl<'a> RawString<'a> {
+    /// The string's bytes as they stand; `None` when it has escapes, so that they are not what it means.
+    #[inline]
+    pub fn plain(&self) -> Option<&'a [u8]> {
+        (!self.escaped).then_some(self.bytes)
+    }
+
     /// Returns the string's bytes with its escapes resolved; borrowed when it has none.
     pub fn unescape(&self) -> Cow<'a, [u8]> {
-        if !self.escaped {
-            return Cow::Borrowed(self.bytes);
+        if let Some(bytes) = self.plain() {
+            return Cow::Borrowed(bytes);
         }
         let mut quoted = Vec::with_capacity(self.bytes.len() + 2);
         quoted.push(b'"');
@@ -98,6 +104,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips white space and returns the next byte without reading it.
+    #[inline]
     pub fn peek(&mut self) -> Result<u8, JsonError> {
         loop {
             match self.text.get(self.pos) {
@@ -113,6 +120,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips white space and reads `byte`.
+    #[inline]
     pub fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
         if self.peek()? != byte {
             return Err(JsonError::Unexpected(self.pos));
@@ -122,6 +130,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips white space and reads `byte` if it comes next.
+    #[inline]
     pub fn take(&mut self, byte: u8) -> Result<bool, JsonError> {
         let found = self.peek()? == byte;
         self.pos += usize::from(found);
@@ -142,6 +151,7 @@ impl<'a> Scanner<'a> {
         self.string_after_quote()
     }
 
+    #[inline]
     fn string_after_quote(&mut self) -> Result<RawString<'a>, JsonError> {
         let start = self.pos;
         let mut escaped = false;
@@ -177,6 +187,90 @@ impl<'a> Scanner<'a> {
             Some(_) => self.string_after_quote(),
             None => Err(JsonError::End(self.text.len())),
         }
+    }
+
+    /// Reads an array by its brackets and strings alone, at memory speed, and returns where it stands. What lies
+    /// between them is not validated: whoever reads the elements does that.
+    pub fn array_unread(&mut self) -> Result<Range<usize>, JsonError> {
+        self.expect(b'[')?;
+        let start = self.pos - 1;
+        let mut depth = 1;
+        while depth > 0 {
+            let rest = self.text.get(self.pos..).unwrap_or_default();
+            let Some(stop) = memchr::memchr3(b'"', b'[', b']', rest) else {
+                return Err(JsonError::End(self.text.len()));
+            };
+            self.pos += stop;
+            match rest.get(stop) {
+                Some(b'"') => {
+                    self.long_string()?;
+                    continue;
+                }
+                Some(b'[') => depth += 1,
+                _ => depth -= 1,
+            }
+            self.pos += 1;
+        }
+        Ok(start..self.pos)
+    }
+
+    /// Reads an array of bytes, written 0 to 255 or -128 to 127, and appends them to `out`; `false` if the value
+    /// that comes next is something else, which is read all the same.
+    pub fn byte_array(&mut self, out: &mut Vec<u8>) -> Result<bool, JsonError> {
+        let is_array = self.peek()? == b'[';
+        let (start, len) = (self.pos, out.len());
+        if is_array && self.compact_byte_array(out).is_some() {
+            return Ok(true);
+        }
+        self.pos = start;
+        out.truncate(len);
+        if !is_array {
+            return self.value().map(|_| false);
+        }
+        let mut all_bytes = true;
+        self.array(|scanner| {
+            let range = scanner.value()?;
+            let number =
+                std::str::from_utf8(scanner.slice(range)).ok().and_then(|text| text.parse::<i16>().ok());
+            match number {
+                Some(number @ -128..=255) => out.push(number as u8),
+                _ => all_bytes = false,
+            }
+            Ok::<_, JsonError>(())
+        })?;
+        Ok(all_bytes)
+    }
+
+    /// [`Scanner::byte_array`] for the form that every encoder writes: no white space, one to three digits.
+    fn compact_byte_array(&mut self, out: &mut Vec<u8>) -> Option<()> {
+        self.pos += 1;
+        let mut rest = self.text.get(self.pos..)?.iter();
+        let before = rest.len();
+        loop {
+            let mut byte = *rest.next()?;
+            let negative = byte == b'-';
+            if negative {
+                byte = *rest.next()?;
+            }
+            let mut number = 0;
+            let mut digits = 0;
+            while byte.is_ascii_digit() && digits < 4 {
+                number = number * 10 + i16::from(byte - b'0');
+                digits += 1;
+                byte = *rest.next()?;
+            }
+            if !(1..=3).contains(&digits) || number > if negative { 128 } else { 255 } {
+                return None;
+            }
+            out.push(if negative { -number } else { number } as u8);
+            match byte {
+                b',' => {}
+                b']' => break,
+                _ => return None,
+            }
+        }
+        self.pos += before - rest.len();
+        Some(())
     }
 
     fn escape(&mut self) -> Result<(), JsonError> {
@@ -224,6 +318,24 @@ impl<'a> Scanner<'a> {
             self.digits()?;
         }
         Ok(())
+    }
+
+    /// Reads a whole number, as a JSON number or as a string of one; any other value is read and gives `None`.
+    pub fn whole_number(&mut self) -> Result<Option<i64>, JsonError> {
+        self.peek()?;
+        let digits = self.text.get(self.pos..).unwrap_or_default().iter().take(18);
+        let (mut number, mut len) = (0, 0);
+        for digit in digits.take_while(|byte| byte.is_ascii_digit()) {
+            number = number * 10 + i64::from(digit - b'0');
+            len += 1;
+        }
+        if len > 0 && matches!(self.text.get(self.pos + len), Some(b',' | b'}' | b']')) {
+            self.pos += len;
+            return Ok(Some(number));
+        }
+        let range = self.value()?;
+        let text = std::str::from_utf8(self.slice(range)).unwrap_or_default();
+        Ok(text.trim_matches('"').parse().ok())
     }
 
     fn literal(&mut self, word: &[u8]) -> Result<(), JsonError> {
@@ -333,9 +445,11 @@ impl<'a> Scanner<'a> {
 
 /// Position, from `pos` on, of the first byte that ends or interrupts a string: a quote, a backslash or a control
 /// character; the text's length if there is none.
+#[inline]
 pub(crate) fn next_string_stop(text: &[u8], mut pos: usize) -> usize {
-    while let Some(chunk) = text.get(pos..).and_then(<[u8]>::first_chunk::<8>) {
-        let stops = string_stops(u64::from_le_bytes(*chunk));
+    let (words, _) = text.get(pos..).unwrap_or_default().as_chunks::<8>();
+    for word in words {
+        let stops = string_stops(u64::from_le_bytes(*word));
         if stops != 0 {
             return pos + stops.trailing_zeros() as usize / 8;
         }
@@ -373,6 +487,8 @@ pub struct ObjectShape {
 #[derive(Debug, Default)]
 pub struct ObjectScanner {
     levels: Vec<Level>,
+    /// Hashes of the keys of all open objects, and where those keys stand.
+    hashes: Vec<u64>,
     keys: Vec<Key>,
     unescaped: Vec<Vec<u8>>,
     members: Vec<Member>,
@@ -385,12 +501,11 @@ struct Level {
     /// Where this object's keys begin in `ObjectScanner::keys`.
     first_key: usize,
     /// A bit for each key's hash: a key whose bit is free is new.
-    seen: u64,
+    seen: u128,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Key {
-    hash: u64,
     start: usize,
     len: usize,
     /// Number in `ObjectScanner::unescaped` when the key as written has escapes.
@@ -440,6 +555,7 @@ impl ObjectScanner {
     /// Forgets what the last scan found.
     pub fn clear(&mut self) {
         self.levels.clear();
+        self.hashes.clear();
         self.keys.clear();
         self.unescaped.clear();
         self.members.clear();
@@ -492,57 +608,67 @@ impl ObjectScanner {
         let raw = scanner.string_after_quote()?;
         let end = scanner.pos;
         scanner.expect(b':')?;
-        let name = raw.unescape();
+        let unescaped = match raw.plain() {
+            Some(_) => None,
+            None => {
+                self.unescaped.push(raw.unescape().into_owned());
+                Some(self.unescaped.len() - 1)
+            }
+        };
+        let key = Key { start, len: raw.bytes.len(), unescaped };
+        let name = self.key_bytes(scanner.text, &key);
+        let hash = hash_key(name);
         if self.levels.len() == 1
-            && let Some(name) = names.find(&name)
+            && let Some(name) = names.find(name)
         {
             scanner.peek()?;
             // The end of the value is not known yet: 0 until `walk` comes to it.
             self.members.push(Member { name, key: start - 1..end, value: scanner.pos..0 });
         }
-        let hash = hash_key(&name);
-        let unescaped = match name {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(bytes) => {
-                self.unescaped.push(bytes);
-                Some(self.unescaped.len() - 1)
-            }
-        };
-        let key = Key { hash, start, len: raw.bytes.len(), unescaped };
-        let bit = 1 << (hash & 63);
+        let bit = 1 << (hash & 127);
         let level = self.levels.last_mut().expect("a key is read inside an object");
+        let first_key = level.first_key;
         let may_be_known = level.seen & bit != 0;
         level.seen |= bit;
-        let earlier = self.keys.get(level.first_key..).unwrap_or_default();
-        if may_be_known
-            && earlier.len() <= CHECK_EACH_KEY
-            && earlier.iter().any(|other| {
-                other.hash == hash
-                    && self.key_bytes(scanner.text, other) == self.key_bytes(scanner.text, &key)
-            })
-        {
+        if may_be_known && self.is_known(scanner.text, first_key, hash, &key) {
             return Err(JsonError::DuplicateKey(start));
         }
+        self.hashes.push(hash);
         self.keys.push(key);
         Ok(())
     }
 
+    /// Whether the object whose keys begin at `first_key` has `key` already. Large objects are looked at when they
+    /// close.
+    #[cold]
+    fn is_known(&self, text: &[u8], first_key: usize, hash: u64, key: &Key) -> bool {
+        let earlier = self.hashes.get(first_key..).unwrap_or_default();
+        earlier.len() <= CHECK_EACH_KEY
+            && earlier.iter().zip(self.keys.get(first_key..).unwrap_or_default()).any(
+                |(other_hash, other)| {
+                    *other_hash == hash && self.key_bytes(text, other) == self.key_bytes(text, key)
+                },
+            )
+    }
+
     fn close(&mut self, text: &[u8], level: Level) -> Result<(), JsonError> {
         self.levels.pop();
-        let n_keys = self.keys.len() - level.first_key;
-        if n_keys > CHECK_EACH_KEY {
-            let mut keys = self.keys.split_off(level.first_key);
-            keys.sort_by(|a, b| {
-                a.hash.cmp(&b.hash).then_with(|| self.key_bytes(text, a).cmp(self.key_bytes(text, b)))
-            });
-            for (a, b) in keys.iter().zip(keys.iter().skip(1)) {
-                if a.hash == b.hash && self.key_bytes(text, a) == self.key_bytes(text, b) {
-                    return Err(JsonError::DuplicateKey(a.start.max(b.start)));
+        let keys = self.keys.get(level.first_key..).unwrap_or_default();
+        if keys.len() > CHECK_EACH_KEY {
+            let hashes = self.hashes.get(level.first_key..).unwrap_or_default();
+            let mut sorted: Vec<_> =
+                hashes.iter().zip(keys).map(|(h, key)| (h, self.key_bytes(text, key), key.start)).collect();
+            sorted.sort_unstable();
+            for ((hash, name, start), (next_hash, next_name, next_start)) in
+                sorted.iter().zip(sorted.iter().skip(1))
+            {
+                if hash == next_hash && name == next_name {
+                    return Err(JsonError::DuplicateKey(*start.max(next_start)));
                 }
             }
-        } else if !self.levels.is_empty() {
-            self.keys.truncate(level.first_key);
         }
+        self.hashes.truncate(level.first_key);
+        self.keys.truncate(level.first_key);
         Ok(())
     }
 
@@ -581,11 +707,6 @@ impl NameTable {
             table.lengths |= 1 << name.len().min(63);
         }
         table
-    }
-
-    /// The name with that number; empty if there is none.
-    pub fn name(&self, number: usize) -> &str {
-        self.names.get(number).map(String::as_str).unwrap_or_default()
     }
 
     /// Number of `key`, if it is in the table.
@@ -648,6 +769,36 @@ mod tests {
     fn depth_is_bounded_by_memory_alone() {
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200_000), "]".repeat(200_000));
         assert!(scan(&deep).is_ok());
+    }
+
+    #[test]
+    fn byte_arrays_are_read_in_every_form() {
+        for (text, expected) in [
+            ("[0,255,-1,-128]", Some(&[0, 255, 255, 128][..])),
+            ("[]", Some(&[])),
+            ("[ 1 ,\n2]", Some(&[1, 2])),
+            ("[256]", None),
+            ("[-129]", None),
+            ("[1.0]", None),
+            ("null", None),
+            ("[\"a\"]", None),
+        ] {
+            let (mut out, mut scanner) = (Vec::new(), Scanner::new(text.as_bytes()));
+            assert_eq!(scanner.byte_array(&mut out).unwrap().then_some(&out[..]), expected, "{text}");
+            assert!(scanner.end().is_ok(), "{text} is read whole");
+        }
+        assert!(Scanner::new(b"[1,,2]").byte_array(&mut Vec::new()).is_err());
+        assert!(
+            Scanner::new(b"[1000000000000]").byte_array(&mut Vec::new()).is_ok_and(|all_bytes| !all_bytes)
+        );
+        assert!(Scanner::new(b"[1").byte_array(&mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn an_array_is_bounded_by_its_brackets_outside_strings() {
+        let text = br#"[{"a]":[1,2]},{"b\"[":[]}] ,7"#;
+        assert_eq!(Scanner::new(text).array_unread(), Ok(0..text.len() - 3));
+        assert_eq!(Scanner::new(br#"[{"a":"]"#).array_unread(), Err(JsonError::End(8)));
     }
 
     #[test]

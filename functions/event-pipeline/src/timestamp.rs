@@ -70,55 +70,53 @@ impl Timestamp {
         self.0
     }
 
-    /// Appends `YYYY-MM-DDTHH:MM:SS.mmmZ`.
-    pub fn append_to(self, out: &mut Vec<u8>) {
-        let time = self.utc();
-        let (date, [hour, minute, second]) =
-            (digits_of_day(time), [time.hour(), time.minute(), time.second()]);
-        out.extend_from_slice(&date.with_separator(b'-'));
-        for (separator, number) in [(b'T', hour), (b':', minute), (b':', second)] {
-            out.extend_from_slice(&[separator, digit(number / 10), digit(number)]);
-        }
-        let millis = time.timestamp_subsec_millis();
-        out.extend_from_slice(&[b'.', digit(millis / 100), digit(millis / 10), digit(millis), b'Z']);
+    /// `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+    pub fn to_text(self) -> [u8; 24] {
+        let time =
+            DateTime::from_timestamp_millis(self.0).expect("the years 0 to 9999 are within chrono's range");
+        let (date, millis) = (time.date_naive(), time.timestamp_subsec_millis());
+        let (year, month, day) = (date.year().unsigned_abs(), date.month(), date.day());
+        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+        let [y, year_rest] = [year / 100, year % 100].map(two_digits);
+        let [month, day, hour, minute, second] = [month, day, hour, minute, second].map(two_digits);
+        let [tens, units] = two_digits(millis % 100);
+        [
+            y[0],
+            y[1],
+            year_rest[0],
+            year_rest[1],
+            b'-',
+            month[0],
+            month[1],
+            b'-',
+            day[0],
+            day[1],
+            b'T',
+            hour[0],
+            hour[1],
+            b':',
+            minute[0],
+            minute[1],
+            b':',
+            second[0],
+            second[1],
+            b'.',
+            digit(millis / 100),
+            tens,
+            units,
+            b'Z',
+        ]
     }
 
     /// The UTC day as `YYYY.MM.DD`, as daily indices are named.
     pub fn day(self) -> [u8; 10] {
-        digits_of_day(self.utc()).with_separator(b'.')
-    }
-
-    fn utc(self) -> DateTime<chrono::Utc> {
-        DateTime::from_timestamp_millis(self.0).expect("the years 0 to 9999 are within chrono's range")
+        let [y1, y2, y3, y4, _, m1, m2, _, d1, d2, ..] = self.to_text();
+        [y1, y2, y3, y4, b'.', m1, m2, b'.', d1, d2]
     }
 }
 
-struct Day {
-    year: u32,
-    month: u32,
-    day: u32,
-}
-
-fn digits_of_day(time: DateTime<chrono::Utc>) -> Day {
-    Day { year: time.year().unsigned_abs(), month: time.month(), day: time.day() }
-}
-
-impl Day {
-    fn with_separator(&self, separator: u8) -> [u8; 10] {
-        let Self { year, month, day } = *self;
-        [
-            digit(year / 1000),
-            digit(year / 100),
-            digit(year / 10),
-            digit(year),
-            separator,
-            digit(month / 10),
-            digit(month),
-            separator,
-            digit(day / 10),
-            digit(day),
-        ]
-    }
+fn two_digits(number: u32) -> [u8; 2] {
+    [digit(number / 10), digit(number)]
 }
 
 fn digit(number: u32) -> u8 {
@@ -132,9 +130,8 @@ mod tests {
     use super::*;
 
     fn written(value: &str) -> Option<String> {
-        let mut out = Vec::new();
-        Timestamp::from_json(value.as_bytes())?.append_to(&mut out);
-        Some(String::from_utf8(out).unwrap())
+        let text = Timestamp::from_json(value.as_bytes())?.to_text();
+        Some(String::from_utf8(text.to_vec()).unwrap())
     }
 
     #[test]
@@ -190,11 +187,8 @@ mod tests {
         #[test]
         fn what_is_written_reads_back_the_same(millis in -62_167_219_200_000i64..=253_402_300_799_999) {
             let time = Timestamp::from_millis(millis).unwrap();
-            let mut out = vec![b'"'];
-            time.append_to(&mut out);
-            out.push(b'"');
-            prop_assert_eq!(Timestamp::from_json(&out), Some(time));
-            prop_assert_eq!(out.len(), 26);
+            let quoted = [b"\"".as_slice(), &time.to_text(), b"\""].concat();
+            prop_assert_eq!(Timestamp::from_json(&quoted), Some(time));
         }
 
         #[test]
