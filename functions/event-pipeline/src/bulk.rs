@@ -39,6 +39,16 @@ impl BulkRequest {
         &self.body
     }
 
+    /// Takes the body out, to hand it on without a copy; [`BulkRequest::put_back`] brings it back.
+    pub fn take_body(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.body)
+    }
+
+    /// Puts back what [`BulkRequest::take_body`] took.
+    pub fn put_back(&mut self, body: Vec<u8>) {
+        self.body = body;
+    }
+
     /// The operations, in the order of the body and of the response's items.
     pub fn operations(&self) -> &[Operation] {
         &self.operations

@@ -1,1 +1,8 @@
-//! OpenSearch and Elasticsearch over HTTP: endpoint, authentication, bulk.
+//! OpenSearch and Elasticsearch over HTTP: the endpoint, authentication, and bulk writes with their retries.
+
+pub mod auth;
+pub mod backoff;
+pub mod bulk;
+pub mod client;
+pub mod endpoint;
+mod sigv4;

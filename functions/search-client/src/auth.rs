@@ -1,0 +1,142 @@
+//! Credentials for the cluster.
+
+use std::fmt;
+
+use base64_simd::STANDARD;
+use reqwest::header::{AUTHORIZATION, HeaderValue};
+use serde_json::Value;
+use thiserror::Error;
+
+use crate::sigv4::SigningKey;
+
+/// Text that is never shown: it has no `Display`, and its `Debug` tells only that it is there.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself, for the one place that sends it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// How the client proves who it is.
+#[derive(Debug, Clone)]
+pub enum Auth {
+    /// It doesn't.
+    None,
+    /// HTTP basic authentication.
+    Basic {
+        /// Name of the user.
+        username: String,
+        /// Its password.
+        password: Secret,
+    },
+    /// `Authorization: ApiKey …`, as Elasticsearch and OpenSearch 3.7 take it: base64 of `id:key`.
+    ApiKey(Secret),
+    /// Requests signed with AWS Signature Version 4.
+    SigV4(SigningKey),
+}
+
+/// Which form of credentials a secret is to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretKind {
+    /// `{"username": "…", "password": "…"}`
+    Basic,
+    /// `{"api_key": "…"}`
+    ApiKey,
+}
+
+/// Says what is wrong with a secret, without showing any of it.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum SecretError {
+    /// It is not a JSON object.
+    #[error("the secret is not a JSON object")]
+    NotAnObject,
+    /// A member is missing or not text.
+    #[error("the secret has no text `{0}`: it must be {1}")]
+    Missing(&'static str, &'static str),
+    /// A member can't stand in an HTTP header.
+    #[error("`{0}` of the secret has characters that an HTTP header can't hold")]
+    NotAHeader(&'static str),
+}
+
+impl Auth {
+    /// Reads credentials from the text of a secret.
+    pub fn from_secret(kind: SecretKind, text: &str) -> Result<Self, SecretError> {
+        let secret: Value = serde_json::from_str(text).map_err(|_| SecretError::NotAnObject)?;
+        let Value::Object(members) = secret else { return Err(SecretError::NotAnObject) };
+        let member = |name, form| {
+            members
+                .get(name)
+                .and_then(Value::as_str)
+                .map(str::to_owned)
+                .ok_or(SecretError::Missing(name, form))
+        };
+        match kind {
+            SecretKind::Basic => {
+                const FORM: &str = r#"{"username": "…", "password": "…"}"#;
+                let (username, password) = (member("username", FORM)?, member("password", FORM)?);
+                Ok(Self::Basic { username, password: Secret(password) })
+            }
+            SecretKind::ApiKey => {
+                let key = member("api_key", r#"{"api_key": "…"}"#)?;
+                if HeaderValue::from_str(&key).is_err() {
+                    return Err(SecretError::NotAHeader("api_key"));
+                }
+                Ok(Self::ApiKey(Secret(key)))
+            }
+        }
+    }
+
+    /// Adds what proves the sender to a request whose other parts are complete.
+    pub(crate) fn apply(&self, request: &mut reqwest::Request) -> Result<(), crate::client::SendError> {
+        let credentials = match self {
+            Self::None => return Ok(()),
+            Self::Basic { username, password } => {
+                format!("Basic {}", STANDARD.encode_to_string(format!("{username}:{}", password.expose())))
+            }
+            Self::ApiKey(key) => format!("ApiKey {}", key.expose()),
+            Self::SigV4(key) => return key.sign(request),
+        };
+        let mut value = HeaderValue::from_str(&credentials).expect("secrets are checked when they are read");
+        value.set_sensitive(true);
+        request.headers_mut().insert(AUTHORIZATION, value);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_never_shown() {
+        let auth =
+            Auth::from_secret(SecretKind::Basic, r#"{"username":"writer","password":"hunter2"}"#).unwrap();
+        assert!(!format!("{auth:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_secret_of_another_form_is_refused_without_being_shown() {
+        let refused = |kind, text| Auth::from_secret(kind, text).unwrap_err().to_string();
+        assert_eq!(refused(SecretKind::Basic, "hunter2"), "the secret is not a JSON object");
+        assert_eq!(
+            refused(SecretKind::Basic, r#"{"username":"hunter2"}"#),
+            r#"the secret has no text `password`: it must be {"username": "…", "password": "…"}"#
+        );
+        assert!(refused(SecretKind::ApiKey, r#"{"api_key":7}"#).contains("`api_key`"));
+        assert!(refused(SecretKind::ApiKey, "{\"api_key\":\"a\\nb\"}").contains("HTTP header"));
+    }
+}

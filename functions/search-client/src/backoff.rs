@@ -1,0 +1,44 @@
+//! How long to wait before a retry: exponential with full jitter,
+//! <https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/>.
+
+use std::time::Duration;
+
+/// Bounds of the waits, and where their randomness comes from.
+#[derive(Debug, Clone, Copy)]
+pub struct Backoff {
+    /// Longest wait before the first retry; it doubles with each one.
+    pub base: Duration,
+    /// Longest wait ever.
+    pub max: Duration,
+    /// Gives numbers from 0 to below 1; tests fix it.
+    pub random: fn() -> f64,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { base: Duration::from_millis(200), max: Duration::from_secs(10), random: fastrand::f64 }
+    }
+}
+
+impl Backoff {
+    /// How long to wait after the `n_failures`-th failure in a row, from 1 on.
+    pub fn delay(&self, n_failures: u32) -> Duration {
+        let ceiling =
+            self.base.saturating_mul(2u32.saturating_pow(n_failures.saturating_sub(1))).min(self.max);
+        ceiling.mul_f64((self.random)().clamp(0.0, 1.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_their_bound() {
+        let backoff = Backoff { random: || 1.0, ..Backoff::default() };
+        let waits: Vec<_> = [1, 2, 3, 7, 40].map(|n| backoff.delay(n).as_millis()).to_vec();
+        assert_eq!(waits, [200, 400, 800, 10_000, 10_000]);
+        let none = Backoff { random: || 0.0, ..Backoff::default() };
+        assert_eq!(none.delay(5), Duration::ZERO);
+    }
+}

@@ -1,0 +1,402 @@
+//! Writes bulk requests and settles every operation in them: the one owner of retries.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use event_pipeline::bulk::{BulkRequest, Operation};
+use event_pipeline::bulk_response::read_bulk_response;
+use event_pipeline::outcome::{Failure, Fault, Verdict};
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use crate::backoff::Backoff;
+use crate::client::{BulkTransport, Renewed, Reply, SendError};
+
+/// What became of one operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// Written now.
+    Indexed,
+    /// Written before.
+    Duplicate,
+    /// The document is at fault.
+    Rejected(Fault),
+    /// Not written, although the document may be sound.
+    Failed(Failure),
+}
+
+/// How a bulk request went.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Every operation of the request once: the record it stands for, and what became of it. In no certain order.
+    pub settled: Vec<(usize, Settlement)>,
+    /// What it took.
+    pub effort: Effort,
+    /// The request's memory, to be used again.
+    pub spare: BulkRequest,
+}
+
+/// What writing took.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Requests that were sent.
+    pub requests: u32,
+    /// Those of them that repeated some or all of an earlier one.
+    pub retries: u32,
+    /// Bytes of all bodies, before compression.
+    pub bytes: u64,
+    /// Time from sending to the response, of all requests together.
+    pub waited: Duration,
+}
+
+impl std::ops::AddAssign for Effort {
+    fn add_assign(&mut self, other: Self) {
+        self.requests += other.requests;
+        self.retries += other.retries;
+        self.bytes += other.bytes;
+        self.waited += other.waited;
+    }
+}
+
+/// The shortest time that a request is worth starting for.
+const MIN_ATTEMPT: Duration = Duration::from_millis(50);
+
+/// Writes `request` until every operation is settled or `deadline` comes.
+///
+/// Retried, with exponential backoff and full jitter, are only the operations that need it: items answered 429,
+/// 502, 503 or 504, and whole requests answered so, timed out, refused, cut off or answered with nonsense. 413
+/// halves the request. 401 and 403 read the credentials again, once.
+pub async fn write<T: BulkTransport>(
+    transport: &T,
+    request: BulkRequest,
+    deadline: Instant,
+    backoff: &Backoff,
+) -> Written {
+    let mut written = Written::default();
+    let mut writer = Writer { transport, deadline, backoff, renewed: false, written: &mut written };
+    let mut parts = VecDeque::from([request]);
+    while let Some(part) = parts.pop_front() {
+        if let Some([first, second]) = writer.write_part(part).await {
+            parts.push_front(second);
+            parts.push_front(first);
+        }
+    }
+    written
+}
+
+struct Writer<'w, T> {
+    transport: &'w T,
+    deadline: Instant,
+    backoff: &'w Backoff,
+    renewed: bool,
+    written: &'w mut Written,
+}
+
+/// What to do after a response to a whole request.
+enum Next {
+    Done,
+    Retry(Failure),
+    RetryAtOnce(Failure),
+    Halve(Failure),
+}
+
+impl<T: BulkTransport> Writer<'_, T> {
+    /// Settles `request`, or returns the halves that it has to be sent as.
+    async fn write_part(&mut self, mut request: BulkRequest) -> Option<[BulkRequest; 2]> {
+        let mut n_failures = 0;
+        while !request.is_empty() {
+            let next = match self.attempt(&mut request).await {
+                Ok(reply) => self.judge(&mut request, &reply).await,
+                Err(failure) => Next::Retry(failure),
+            };
+            let (failure, delay) = match next {
+                Next::Done => break,
+                Next::Halve(failure) => match request.split_half() {
+                    Some(second) => return Some([request, second]),
+                    None => {
+                        self.settle(&mut request, || {
+                            let Failure { reason, status, .. } = failure.clone();
+                            Settlement::Rejected(Fault { kind: "document_too_large".into(), reason, status })
+                        });
+                        break;
+                    }
+                },
+                Next::RetryAtOnce(failure) => (failure, Duration::ZERO),
+                Next::Retry(failure) => {
+                    n_failures += 1;
+                    (failure, self.backoff.delay(n_failures))
+                }
+            };
+            if Instant::now() + delay + MIN_ATTEMPT >= self.deadline {
+                self.settle(&mut request, || Settlement::Failed(failure.clone()));
+                break;
+            }
+            warn!(
+                kind = failure.kind,
+                status = failure.status,
+                reason = failure.reason,
+                n_operations = request.len(),
+                delay_ms = delay.as_millis() as u64,
+                "bulk request to be sent again"
+            );
+            self.written.effort.retries += 1;
+            sleep(delay).await;
+        }
+        request.clear();
+        self.written.spare = request;
+        None
+    }
+
+    /// Sends the request once. Half of the time that is left, so that a connection gone silent leaves time for
+    /// another.
+    async fn attempt(&mut self, request: &mut BulkRequest) -> Result<Reply, Failure> {
+        let started = Instant::now();
+        let timeout = (self.deadline.saturating_duration_since(started) / 2).max(MIN_ATTEMPT);
+        let body = Bytes::from(request.take_body());
+        self.written.effort.requests += 1;
+        self.written.effort.bytes += body.len() as u64;
+        let reply = self.transport.send_bulk(body.clone(), timeout).await;
+        // The transport has dropped its handle by now: this gives the memory back without copying it.
+        request.put_back(Vec::from(body));
+        self.written.effort.waited += started.elapsed();
+        reply.map_err(|error| {
+            let kind = match error {
+                SendError::Connection(_) => "connection",
+                SendError::Timeout(_) => "timeout",
+                SendError::Signing(_) => "signing",
+            };
+            Failure { kind: kind.into(), reason: error.to_string(), status: 0 }
+        })
+    }
+
+    async fn judge(&mut self, request: &mut BulkRequest, reply: &Reply) -> Next {
+        match reply.status {
+            200 | 201 => match read_bulk_response(&reply.body, request.len()) {
+                Ok(verdicts) => self.settle_items(request, verdicts),
+                Err(error) => Next::Retry(Failure {
+                    kind: "bad_response".into(),
+                    reason: error.to_string(),
+                    status: reply.status,
+                }),
+            },
+            413 => Next::Halve(whole_failure("request_too_large", reply)),
+            429 | 502 | 503 | 504 => Next::Retry(whole_failure("unavailable", reply)),
+            401 | 403 if !self.renewed => {
+                self.renewed = true;
+                let failure = whole_failure("unauthorized", reply);
+                match self.transport.renew_credentials().await {
+                    Renewed::Yes => Next::RetryAtOnce(failure),
+                    Renewed::No => self.give_up(request, failure),
+                }
+            }
+            status => {
+                let kind = if matches!(status, 401 | 403) { "unauthorized" } else { "refused" };
+                self.give_up(request, whole_failure(kind, reply))
+            }
+        }
+    }
+
+    fn settle_items(&mut self, request: &mut BulkRequest, verdicts: Vec<Verdict>) -> Next {
+        let mut again = vec![false; verdicts.len()];
+        let mut last_failure = None;
+        for ((operation, verdict), again) in request.operations().iter().zip(verdicts).zip(&mut again) {
+            let settlement = match verdict {
+                Verdict::Indexed => Settlement::Indexed,
+                Verdict::Duplicate => Settlement::Duplicate,
+                Verdict::Rejected(fault) => Settlement::Rejected(fault),
+                Verdict::Failed(failure) => Settlement::Failed(failure),
+                Verdict::Retry(failure) => {
+                    *again = true;
+                    last_failure = Some(failure);
+                    continue;
+                }
+            };
+            self.written.settled.push((operation.record, settlement));
+        }
+        match last_failure {
+            None => Next::Done,
+            Some(failure) => {
+                request.retain(|position| again.get(position).copied().unwrap_or(true));
+                Next::Retry(failure)
+            }
+        }
+    }
+
+    fn give_up(&mut self, request: &mut BulkRequest, failure: Failure) -> Next {
+        self.settle(request, || Settlement::Failed(failure.clone()));
+        Next::Done
+    }
+
+    fn settle(&mut self, request: &mut BulkRequest, settlement: impl Fn() -> Settlement) {
+        let records = request.operations().iter().map(|Operation { record, .. }| (*record, settlement()));
+        self.written.settled.extend(records);
+        request.clear();
+    }
+}
+
+/// Longest part of an error page that is kept.
+const MAX_REASON: usize = 500;
+
+fn whole_failure(kind: &str, reply: &Reply) -> Failure {
+    let text = String::from_utf8_lossy(&reply.body);
+    let reason = text.chars().take(MAX_REASON).collect();
+    Failure { kind: kind.into(), reason, status: reply.status }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use event_pipeline::bulk::BulkLimits;
+
+    use super::*;
+
+    /// Stands in for a cluster, to show answers that a real one can't be made to give: each request is answered by
+    /// the next line of the script, and the bodies are kept.
+    struct Script {
+        answers: Mutex<VecDeque<Answer>>,
+        bodies: Mutex<Vec<String>>,
+    }
+
+    enum Answer {
+        Reply(u16, String),
+        Silence,
+        NewCredentials,
+    }
+
+    fn statuses(statuses: &[u16]) -> Answer {
+        let items: Vec<_> = statuses
+            .iter()
+            .map(|status| match status {
+                200..300 => format!(r#"{{"create":{{"status":{status}}}}}"#),
+                _ => format!(
+                    r#"{{"create":{{"status":{status},"error":{{"type":"t{status}","reason":"r"}}}}}}"#
+                ),
+            })
+            .collect();
+        Answer::Reply(200, format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")))
+    }
+
+    fn reply(status: u16) -> Answer {
+        Answer::Reply(status, "{}".into())
+    }
+
+    impl BulkTransport for Script {
+        async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Reply, SendError> {
+            self.bodies.lock().unwrap().push(String::from_utf8(body.to_vec()).unwrap());
+            let answer = self.answers.lock().unwrap().pop_front().expect("the script has an answer left");
+            match answer {
+                Answer::Reply(status, body) => Ok(Reply { status, body: body.into() }),
+                Answer::Silence => {
+                    sleep(timeout).await;
+                    Err(SendError::Timeout(timeout))
+                }
+                Answer::NewCredentials => panic!("credentials were to be renewed"),
+            }
+        }
+
+        async fn renew_credentials(&self) -> Renewed {
+            let mut answers = self.answers.lock().unwrap();
+            if matches!(answers.front(), Some(Answer::NewCredentials)) {
+                answers.pop_front();
+                return Renewed::Yes;
+            }
+            Renewed::No
+        }
+    }
+
+    const SECONDS: u64 = 30;
+
+    /// Writes operations `a`, `b`, `c` … against the script; returns bodies sent and statuses by record.
+    async fn run(
+        n_operations: usize,
+        answers: impl Into<VecDeque<Answer>>,
+    ) -> (Vec<String>, Vec<String>, Effort) {
+        let mut request = BulkRequest::default();
+        for record in 0..n_operations {
+            let line = [b'a' + record as u8, b'\n'];
+            let write = |body: &mut Vec<u8>| {
+                body.extend_from_slice(&line);
+                Ok::<_, ()>(())
+            };
+            request.push(record, BulkLimits::default(), write).unwrap();
+        }
+        let script = Script { answers: Mutex::new(answers.into()), bodies: Mutex::default() };
+        let deadline = Instant::now() + Duration::from_secs(SECONDS);
+        let written =
+            write(&script, request, deadline, &Backoff { random: || 1.0, ..Backoff::default() }).await;
+        assert!(script.answers.lock().unwrap().is_empty(), "the script was played to its end");
+        assert!(Instant::now() <= deadline, "the deadline was kept");
+        let mut settled = written.settled;
+        settled.sort_by_key(|(record, _)| *record);
+        let outcomes = settled.into_iter().map(|(record, settlement)| {
+            let what = match settlement {
+                Settlement::Indexed => "indexed".into(),
+                Settlement::Duplicate => "duplicate".into(),
+                Settlement::Rejected(fault) => format!("rejected {}", fault.kind),
+                Settlement::Failed(failure) => format!("failed {}", failure.kind),
+            };
+            format!("{}: {what}", (b'a' + record as u8) as char)
+        });
+        (script.bodies.into_inner().unwrap(), outcomes.collect(), written.effort)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_retryable_items_are_sent_again() {
+        let answers = [statuses(&[201, 429, 400, 503, 409]), statuses(&[409, 201])];
+        let (bodies, outcomes, effort) = run(5, answers).await;
+        assert_eq!(bodies, ["a\nb\nc\nd\ne\n", "b\nd\n"]);
+        assert_eq!(
+            outcomes,
+            ["a: indexed", "b: duplicate", "c: rejected t400", "d: indexed", "e: duplicate"]
+        );
+        assert_eq!((effort.requests, effort.retries, effort.bytes), (2, 1, 14));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whole_requests_are_sent_again_until_one_is_answered_soundly() {
+        let bad = |text: &str| Answer::Reply(200, text.into());
+        let answers = [
+            reply(503),
+            reply(429),
+            Answer::Silence,
+            bad("<html>"),
+            bad(r#"{"errors":false,"items":[{"create":{"status":201}}]}"#),
+            statuses(&[201, 201]),
+        ];
+        let (bodies, outcomes, _) = run(2, answers).await;
+        assert_eq!((bodies.len(), outcomes), (6, vec!["a: indexed".to_owned(), "b: indexed".into()]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_outlasts_the_deadline_has_failed() {
+        let answers: VecDeque<_> = (0..8).map(|_| statuses(&[429])).collect();
+        let (bodies, outcomes, _) = run(1, answers).await;
+        assert_eq!((bodies.len(), outcomes), (8, vec!["a: failed t429".to_owned()]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_too_large_is_halved_until_the_document_alone_is_at_fault() {
+        let answers = [reply(413), statuses(&[201]), reply(413), reply(413), statuses(&[201])];
+        let (bodies, outcomes, effort) = run(3, answers).await;
+        assert_eq!(bodies, ["a\nb\nc\n", "a\n", "b\nc\n", "b\n", "c\n"]);
+        assert_eq!(outcomes, ["a: indexed", "b: rejected document_too_large", "c: indexed"]);
+        assert_eq!(effort.retries, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refused_credentials_are_read_again_once() {
+        let answers = [reply(401), Answer::NewCredentials, statuses(&[201])];
+        assert_eq!(run(1, answers).await.1, ["a: indexed"]);
+        let answers = [reply(403), Answer::NewCredentials, reply(403)];
+        assert_eq!(run(1, answers).await.1, ["a: failed unauthorized"]);
+        assert_eq!(run(1, [reply(401)]).await.1, ["a: failed unauthorized"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_of_the_set_up_fails_at_once_and_is_no_dead_letter() {
+        assert_eq!(run(2, [reply(404)]).await.1, ["a: failed refused", "b: failed refused"]);
+        assert_eq!(run(2, [statuses(&[403, 201])]).await.1, ["a: failed t403", "b: indexed"]);
+    }
+}

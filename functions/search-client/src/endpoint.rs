@@ -1,0 +1,86 @@
+//! The cluster's URL.
+
+use reqwest::Url;
+use thiserror::Error;
+
+/// URL of a cluster, without credentials, query or fragment; it may have a path, as behind a gateway.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint(Url);
+
+/// Says why a text can't be a cluster's URL.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum EndpointError {
+    /// It is not a URL.
+    #[error("`{0}` is not a URL: give one such as `https://search.example.com:9200`")]
+    NotAUrl(String),
+    /// It is a URL of another kind.
+    #[error("`{0}` must begin with http:// or https://")]
+    Scheme(String),
+    /// Credentials belong in a secret.
+    #[error(
+        "the URL of the cluster must not hold credentials: put them in Secrets Manager and name the secret"
+    )]
+    Credentials,
+    /// Nothing of a query would be sent.
+    #[error("`{0}` must not have a query or a fragment")]
+    Query(String),
+}
+
+impl Endpoint {
+    /// Reads a URL; a host without a scheme, as managed domains are listed, is taken as https.
+    pub fn parse(text: &str) -> Result<Self, EndpointError> {
+        let text = text.trim();
+        let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let mut url = Url::parse(&with_scheme).map_err(|_| EndpointError::NotAUrl(text.to_owned()))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(EndpointError::Credentials);
+        }
+        if !matches!(url.scheme(), "http" | "https") {
+            return Err(EndpointError::Scheme(text.to_owned()));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(EndpointError::Query(text.to_owned()));
+        }
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        Ok(Self(url))
+    }
+
+    /// Whether the connection is encrypted.
+    pub fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// URL of an API below the endpoint, such as `_bulk?filter_path=errors`.
+    pub fn join(&self, path_and_query: &str) -> Url {
+        self.0.join(path_and_query).expect("API paths are valid relative URLs")
+    }
+
+    /// The URL as text.
+    pub fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_in_front_of_the_apis_is_kept() {
+        for text in ["https://gateway.example.com/search", "gateway.example.com/search/"] {
+            let endpoint = Endpoint::parse(text).unwrap();
+            assert_eq!(endpoint.join("_bulk?a=b").as_str(), "https://gateway.example.com/search/_bulk?a=b");
+        }
+        assert!(!Endpoint::parse("http://localhost:9200").unwrap().is_https());
+    }
+
+    #[test]
+    fn what_is_not_a_clusters_url_is_refused_with_the_mend() {
+        assert_eq!(Endpoint::parse("ftp://x"), Err(EndpointError::Scheme("ftp://x".into())));
+        assert_eq!(Endpoint::parse("https://u:p@x"), Err(EndpointError::Credentials));
+        assert_eq!(Endpoint::parse("https://x/?a"), Err(EndpointError::Query("https://x/?a".into())));
+        assert_eq!(Endpoint::parse("https://"), Err(EndpointError::NotAUrl("https://".into())));
+    }
+}
