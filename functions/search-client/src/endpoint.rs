@@ -57,6 +57,11 @@ impl Endpoint {
         self.0.join(path_and_query).expect("API paths are valid relative URLs")
     }
 
+    /// Name or address of the host.
+    pub fn host(&self) -> &str {
+        self.0.host_str().unwrap_or_default()
+    }
+
     /// The URL as text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()

@@ -5,4 +5,4 @@ pub mod backoff;
 pub mod bulk;
 pub mod client;
 pub mod endpoint;
-mod sigv4;
+pub mod sigv4;
