@@ -59,9 +59,7 @@ class Elasticsearch:
 
     def accepts(self, authorization: str) -> bool:
         """Whether these credentials are good."""
-        request = urllib.request.Request(
-            f"{self._url}/_security/_authenticate", headers={"Authorization": authorization}
-        )
+        request = urllib.request.Request(f"{self._url}/_security/_authenticate", headers={"Authorization": authorization})
         try:
             with urllib.request.urlopen(request, timeout=60, context=self._context):
                 return True

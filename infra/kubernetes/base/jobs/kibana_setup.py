@@ -21,9 +21,7 @@ ROLES = {
     },
     "microservices_analyst": {
         "elasticsearch": {"cluster": [], "indices": [{"names": ["microservices-*", "dead-letters-*"], "privileges": READ}]},
-        "kibana": [
-            {"base": [], "feature": {"discover": ["all"], "dashboard": ["all"], "visualize": ["all"]}, "spaces": ["*"]}
-        ],
+        "kibana": [{"base": [], "feature": {"discover": ["all"], "dashboard": ["all"], "visualize": ["all"]}, "spaces": ["*"]}],
     },
 }
 

@@ -27,6 +27,7 @@ CERTIFICATES = {
     ],
     "logstash": ["logstash"],
     "kibana": ["kibana"],
+    "redis": ["redis"],
 }
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 398

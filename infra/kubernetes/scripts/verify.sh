@@ -1,0 +1,189 @@
+#!/usr/bin/env bash
+# Checks a deployed stack: each line passes or fails, and any failure makes the exit status 1.
+set -uo pipefail
+
+kubernetes=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+usage() {
+    cat <<'END'
+Usage: verify.sh [OPTION ...]
+
+  --overlay NAME      dev (default) or production: what was deployed
+  --namespace NAME    another namespace than demo-micro
+  --send-event        publish one event to order.events, and wait until it can be searched
+  --help              this text
+END
+}
+
+overlay=dev
+namespace=demo-micro
+send_event=no
+while [ $# -gt 0 ]; do
+    case $1 in
+    --overlay) overlay=${2:?"--overlay needs a name: dev or production"} && shift ;;
+    --namespace) namespace=${2:?"--namespace needs a name"} && shift ;;
+    --send-event) send_event=yes ;;
+    --help) usage && exit 0 ;;
+    *) usage >&2 && echo "verify.sh: unknown option $1" >&2 && exit 2 ;;
+    esac
+    shift
+done
+if [ ! -f "$kubernetes/overlays/$overlay/kustomization.yaml" ]; then
+    echo "verify.sh: no overlay $overlay: it is dev or production" >&2 && exit 2
+fi
+source="$kubernetes/overlays/$overlay"
+if [ "$namespace" != demo-micro ]; then
+    source="$kubernetes/overlays/namespace-$namespace"
+    mkdir -p "$source"
+    printf 'resources: [../%s]\nnamespace: %s\n' "$overlay" "$namespace" >"$source/kustomization.yaml"
+fi
+
+failed=0
+check() { # what, hint, command ...
+    local what=$1 hint=$2 output
+    shift 2
+    if output=$("$@" 2>&1); then
+        echo "PASS  $what"
+    else
+        failed=$((failed + 1))
+        echo "FAIL  $what"
+        [ -z "$output" ] || printf '%s\n' "$output" | tail -n 5 | sed 's/^/      /'
+        echo "      $hint"
+    fi
+}
+
+on() { # pod, command ...
+    local pod=$1
+    shift
+    kubectl --namespace "$namespace" exec "$pod" -- "$@"
+}
+
+elasticsearch() { # path, JSON body
+    # The password is in the pod's own environment and never comes here.
+    # shellcheck disable=SC2016
+    on elasticsearch-0 sh -c '
+        url=http://localhost:9200
+        set -- "$1" "$2" --silent --show-error --fail --user "elastic:$ELASTIC_PASSWORD"
+        if [ -f config/certificates/ca.crt ]; then
+            url=https://localhost:9200
+            set -- "$@" --cacert config/certificates/ca.crt
+        fi
+        path=$1 body=$2
+        shift 2
+        if [ -n "$body" ]; then
+            set -- "$@" --header "Content-Type: application/json" --data "$body"
+        fi
+        curl "$@" "$url$path"' sh "$1" "${2:-}"
+}
+
+logstash() { # path
+    on logstash-0 curl --silent --show-error --fail "http://localhost:9600$1"
+}
+
+kafka() { # tool, arguments ...
+    local tool=$1
+    shift
+    on kafka-0 "/opt/kafka/bin/$tool" --bootstrap-server kafka:29092 --command-config /run/kafka/client.properties "$@"
+}
+
+ready() { # name
+    kubectl --namespace "$namespace" wait --for=condition=ready pod -l "app.kubernetes.io/name=$1" --timeout=10s
+}
+
+config_map_is_the_file() {
+    kubectl diff -k "$source" -l kafka-to-search/step=logstash-config
+}
+
+init_containers_completed() {
+    local reasons
+    reasons=$(kubectl --namespace "$namespace" get pod logstash-0 \
+        -o 'jsonpath={range .status.initContainerStatuses[*]}{.name}={.state.terminated.reason}{"\n"}{end}') || return 1
+    echo "$reasons"
+    [ "$(echo "$reasons" | grep -c '=Completed$')" = 2 ]
+}
+
+group_is_active() {
+    local state
+    state=$(kafka kafka-consumer-groups.sh --describe --state --group logstash-consumer-group) || return 1
+    echo "$state"
+    echo "$state" | grep -q Stable
+}
+
+replicas_in_sync() {
+    local behind
+    behind=$(kafka kafka-topics.sh --describe --under-replicated-partitions) || return 1
+    echo "$behind"
+    [ -z "$(echo "$behind" | tr -d '[:space:]')" ]
+}
+
+# The counters of Logstash's outputs: what Elasticsearch took, or had already.
+written_to_elasticsearch() {
+    local documents
+    documents=$(logstash /_node/stats/pipelines/main | grep -o '"documents":{[^}]*}') || return 1
+    echo "$documents"
+    echo "$documents" | grep -Eq '"(successes|non_retryable_failures)":[1-9]'
+}
+
+cluster_is_healthy() {
+    local health
+    health=$(elasticsearch '/_cluster/health?filter_path=status,number_of_nodes') || return 1
+    echo "$health"
+    echo "$health" | grep -Eq '"status":"(green|yellow)"'
+}
+
+indices_exist() {
+    local indices
+    indices=$(elasticsearch '/_cat/indices/microservices-*?h=index,docs.count') || return 1
+    echo "$indices"
+    echo "$indices" | grep -q '^microservices-'
+}
+
+documents_have_metadata() {
+    local answer
+    answer=$(elasticsearch '/microservices-*/_search?size=1&filter_path=hits.hits' \
+        '{"query":{"bool":{"filter":[{"exists":{"field":"kafka_offset"}},{"exists":{"field":"kafka_partition"}},{"exists":{"field":"service_name"}},{"term":{"platform":"demo-micro"}}]}}}') || return 1
+    echo "$answer"
+    echo "$answer" | grep -q '"_id"'
+}
+
+event_arrives() {
+    local id="verify-$$-$RANDOM" deadline=$((SECONDS + 120))
+    # The tool reads the event from its standard input.
+    printf '{"orderId":"%s","source":"verify.sh"}\n' "$id" |
+        kubectl --namespace "$namespace" exec --stdin kafka-0 -- /opt/kafka/bin/kafka-console-producer.sh \
+            --bootstrap-server kafka:29092 --command-config /run/kafka/client.properties --topic order.events || return 1
+    while [ $SECONDS -lt $deadline ]; do
+        if elasticsearch '/microservices-*/_search?filter_path=hits.hits._id' \
+            "{\"query\":{\"match_phrase\":{\"orderId\":\"$id\"}}}" | grep -q '"_id"'; then
+            return 0
+        fi
+        sleep 2
+    done
+    echo "event $id was published and could not be found within 120 s"
+    return 1
+}
+
+logs="kubectl --namespace $namespace logs"
+check "Logstash's ConfigMap is the one of this folder" "deploy.sh --elk applies it" config_map_is_the_file
+check "Kafka's pods are ready" "$logs kafka-0" ready kafka
+check "Kafka's replicas are in sync" "$logs kafka-0" replicas_in_sync
+check "Elasticsearch's pods are ready" "$logs elasticsearch-0" ready elasticsearch
+check "Elasticsearch is healthy" "$logs elasticsearch-0" cluster_is_healthy
+check "Logstash's init containers have completed" "$logs logstash-0 -c wait-for-kafka" init_containers_completed
+check "Logstash's pods are ready" "$logs logstash-0" ready logstash
+check "Logstash runs its pipeline" "$logs logstash-0" logstash /_node/pipelines/main
+check "Kibana's pods are ready" "$logs deployment/kibana" ready kibana
+check "Logstash's consumer group is active" "$logs logstash-0" group_is_active
+if [ "$send_event" = yes ]; then
+    check "An event that was published can be searched" "$logs logstash-0" event_arrives
+fi
+check "Logstash has written to Elasticsearch" "nothing was published yet? verify.sh --send-event publishes one" written_to_elasticsearch
+check "Daily indices exist" "nothing was published yet? verify.sh --send-event publishes one" indices_exist
+check "Documents have Kafka's metadata" "nothing was published yet? verify.sh --send-event publishes one" documents_have_metadata
+
+echo
+if [ $failed -gt 0 ]; then
+    echo "$failed checks failed"
+    exit 1
+fi
+echo "all checks passed"

@@ -1,0 +1,298 @@
+"""Production's Kafka, for real: three nodes started by start-kafka.sh, with the certificates that stack_secrets.py makes.
+
+The servers are the released jars; only the shell wrappers of Kafka's own distribution, which no package registry serves,
+are written here. Each node has a loopback address of its own in place of a pod's.
+"""
+
+import base64
+import os
+import random
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import KUBERNETES, build, folder_of
+from kubernetes_api import secrets_api
+
+JOBS = KUBERNETES / "base" / "jobs"
+TOOLS = {
+    "kafka-storage.sh": "kafka.tools.StorageTool",
+    "kafka-server-start.sh": "kafka.Kafka",
+    "kafka-topics.sh": "org.apache.kafka.tools.TopicCommand",
+    "kafka-configs.sh": "kafka.admin.ConfigCommand",
+    "kafka-acls.sh": "org.apache.kafka.tools.AclCommand",
+    "kafka-consumer-groups.sh": "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    "kafka-console-producer.sh": "org.apache.kafka.tools.ConsoleProducer",
+    "kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
+    "kafka-get-offsets.sh": "org.apache.kafka.tools.GetOffsetShell",
+}
+START_S = 180
+
+
+class Cluster:
+    """The nodes, their files, and the tools that talk to them."""
+
+    def __init__(self, overlay: str, folder: Path, certificates: dict[str, bytes], passwords: dict[str, str]):
+        import java
+        import kafka as kafka_server
+
+        self.folder = folder
+        self.objects = build(folder_of(overlay))
+        self.passwords = passwords
+        self.addresses = [f"127.{random.randint(1, 250)}.{random.randint(1, 250)}.{node + 2}" for node in range(3)]
+        self.processes: list[subprocess.Popen] = []
+        (folder / "hosts").write_text(
+            "".join(f"{address} kafka-{node}.kafka-headless\n" for node, address in enumerate(self.addresses))
+            + f"{self.addresses[0]} kafka\n127.0.0.1 localhost\n"
+        )
+        (folder / "certificates").mkdir()
+        for name, content in certificates.items():
+            (folder / "certificates" / name).write_bytes(content)
+        binaries = folder / "home" / "bin"
+        binaries.mkdir(parents=True)
+        for script, main_class in TOOLS.items():
+            (binaries / script).write_text(
+                "#!/bin/bash\n"
+                f'exec "{java.home()}/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx256m $KAFKA_LOG4J_OPTS '
+                f'-Djdk.net.hosts.file={folder}/hosts -cp "{kafka_server.fetch()}/*" {main_class} "$@"\n'
+            )
+            (binaries / script).chmod(0o755)
+
+    def configuration(self, node: int) -> Path:
+        """The ConfigMap as the pod sees it, its places and the node's address put in."""
+        (config_map,) = (
+            item for item in self.objects
+            if item["kind"] == "ConfigMap" and item["metadata"]["name"].startswith("kafka-configuration")
+        )  # fmt: skip
+        folder = self.folder / f"configuration-{node}"
+        folder.mkdir(exist_ok=True)
+        for name, text in config_map["data"].items():
+            text = text.replace("/etc/kafka/certificates", str(self.folder / "certificates"))
+            text = re.sub(r"(INTERNAL|CONTROLLER)://:", rf"\1://{self.addresses[node]}:", text)
+            (folder / name).write_text(text)
+        return folder
+
+    def environment(self, workload: str, node: int = 0) -> dict[str, str]:
+        """The container's environment: the manifest's own, Secrets and fields put in."""
+        (found,) = (
+            item for item in self.objects
+            if item["metadata"]["name"] == workload and item["kind"] in ("StatefulSet", "Job")
+        )  # fmt: skip
+        (container,) = found["spec"]["template"]["spec"]["containers"]
+        environment = {}
+        for entry in container["env"]:
+            source = entry.get("valueFrom", {})
+            if "secretKeyRef" in source:
+                assert source["secretKeyRef"]["name"] == "kafka-users"
+                environment[entry["name"]] = self.passwords[source["secretKeyRef"]["key"]]
+            elif "fieldRef" in source:
+                environment[entry["name"]] = f"kafka-{node}"
+            else:
+                environment[entry["name"]] = entry["value"]
+        run = self.folder / f"run-{workload}-{node}"
+        run.mkdir(exist_ok=True)
+        return {
+            "PATH": os.environ["PATH"],
+            "KAFKA_HOME": str(self.folder / "home"),
+            "KAFKA_CONFIGURATION": str(self.configuration(node)),
+            "KAFKA_RUN": str(run),
+            "KAFKA_DATA": str(self.folder / f"data-{node}" / "data"),
+            **environment,
+        }
+
+    def start(self, nodes: int) -> None:
+        """Starts the nodes; returns when every one answers a client."""
+        for node in range(nodes):
+            environment = self.environment("kafka", node)
+            log = (self.folder / f"kafka-{node}.log").open("wb")
+            script = Path(environment["KAFKA_CONFIGURATION"]) / "start-kafka.sh"
+            self.processes.append(
+                subprocess.Popen(["bash", str(script)], env=environment, stdout=log, stderr=log, start_new_session=True)
+            )
+        deadline = time.monotonic() + START_S
+        for node in range(nodes):
+            while not self.listens(node):
+                assert self.processes[node].poll() is None, self.log(node)
+                assert time.monotonic() < deadline, f"kafka-{node} did not listen in {START_S} s: {self.log(node)}"
+                time.sleep(0.5)
+
+    def listens(self, node: int) -> bool:
+        try:
+            with socket.create_connection((self.addresses[node], 29092), timeout=1):
+                return True
+        except OSError:
+            return False
+
+    def log(self, node: int) -> str:
+        return (self.folder / f"kafka-{node}.log").read_text(errors="replace")[-3000:]
+
+    def stop(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self.processes:
+            try:
+                process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def tool(self, script: str, *arguments: str, user: str = "admin", stdin: str = "") -> subprocess.CompletedProcess:
+        """Runs one of Kafka's tools as a user, with client.properties as the pods have it."""
+        environment = self.environment("kafka")
+        properties = Path(environment["KAFKA_CONFIGURATION"]) / "client.properties"
+        mine = self.folder / f"client-{user}.properties"
+        text = properties.read_text()
+        if user != "admin":
+            text = text.replace('username="admin"', f'username="{user}"').replace("KAFKA_ADMIN_PASSWORD", "KAFKA_MY_PASSWORD")
+            environment["KAFKA_MY_PASSWORD"] = self.passwords[user]
+        mine.write_text(text)
+        return subprocess.run(
+            [str(self.folder / "home" / "bin" / script), "--bootstrap-server", "kafka:29092", "--command-config", str(mine),
+             *arguments],
+            env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=120,
+        )  # fmt: skip
+
+
+def made_secrets(folder: Path) -> dict[str, dict[str, bytes]]:
+    """What stack_secrets.py makes in an empty namespace."""
+    with secrets_api(folder / "account") as (environment, secrets):
+        subprocess.run(
+            [sys.executable, "-B", str(JOBS / "stack_secrets.py")], env={"PATH": os.environ["PATH"], **environment}, check=True
+        )
+        return {
+            name: {key: base64.b64decode(value) for key, value in secret["data"].items()} for name, secret in secrets.items()
+        }
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Production's three nodes, with its topics, users and rights."""
+    folder = tmp_path_factory.mktemp("kafka")
+    secrets = made_secrets(folder)
+    passwords = {user: password.decode() for user, password in secrets["kafka-users"].items()}
+    cluster = Cluster("production", folder, secrets["certificates-kafka"], passwords)
+    try:
+        cluster.start(3)
+        environment = cluster.environment("kafka-topics")
+        script = Path(environment["KAFKA_CONFIGURATION"]) / "create-topics.sh"
+        done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr + cluster.log(0)
+        # As Kubernetes runs the Job again after a failure.
+        again = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=False, timeout=300)
+        assert again.returncode == 0, again.stdout + again.stderr
+        yield cluster
+    finally:
+        cluster.stop()
+
+
+def test_topics_have_three_replicas_on_three_nodes(cluster):
+    done = cluster.tool("kafka-topics.sh", "--describe")
+    assert done.returncode == 0, done.stderr
+    for topic in ("order.events", "inventory.events", "notification.events"):
+        partitions = re.findall(rf"Topic: {re.escape(topic)}\tPartition: \d+.*?Replicas: ([\d,]+)\tIsr: ([\d,]+)", done.stdout)
+        assert len(partitions) == 12
+        assert all(sorted(replicas.split(",")) == sorted(isr.split(",")) == ["0", "1", "2"] for replicas, isr in partitions)
+    assert "min.insync.replicas=2" in done.stdout
+
+
+def test_services_may_write_and_logstash_may_read_and_no_more(cluster):
+    sent = cluster.tool(
+        "kafka-console-producer.sh", "--topic", "order.events", "--command-property", "acks=all",
+        user="services", stdin='{"orderId":"1"}\n',
+    )  # fmt: skip
+    assert sent.returncode == 0 and "ERROR" not in sent.stdout + sent.stderr, sent.stdout + sent.stderr
+    read = cluster.tool(
+        "kafka-console-consumer.sh", "--topic", "order.events", "--from-beginning", "--max-messages", "1",
+        "--timeout-ms", "60000", "--group", "logstash-consumer-group", user="logstash",
+    )  # fmt: skip
+    assert '{"orderId":"1"}' in read.stdout, read.stdout + read.stderr
+    refused = cluster.tool("kafka-console-producer.sh", "--topic", "order.events", user="logstash", stdin="no\n")
+    assert "AuthorizationException" in refused.stdout + refused.stderr
+    other_group = cluster.tool(
+        "kafka-console-consumer.sh", "--topic", "order.events", "--timeout-ms", "20000", "--group", "others", user="logstash"
+    )
+    assert "GroupAuthorizationException" in other_group.stdout + other_group.stderr
+
+
+def test_a_wrong_password_is_refused(cluster):
+    cluster.passwords["nobody"] = "wrong"
+    refused = cluster.tool("kafka-topics.sh", "--list", user="nobody")
+    assert refused.returncode != 0
+    assert "SaslAuthenticationException" in refused.stdout + refused.stderr
+
+
+def test_wait_for_speaks_to_a_broker_over_tls(cluster):
+    script = (
+        "import socket, sys; find = socket.getaddrinfo\n"
+        f"socket.getaddrinfo = lambda host, *rest, **more: find({cluster.addresses[0]!r}, *rest, **more)\n"
+        f"sys.path.insert(0, {str(JOBS)!r}); import wait_for; sys.exit(wait_for.main())"
+    )
+    environment = {**os.environ, "CA_FILE": str(cluster.folder / "certificates" / "ca.crt"), "TIMEOUT_S": "30"}
+    for url, status in (("kafkas://kafka:29092", 0), ("kafkas://elsewhere:29092", 1), ("kafka://kafka:29092", 1)):
+        done = subprocess.run(
+            [sys.executable, "-B", "-c", script, url], capture_output=True, text=True, check=False,
+            env={**environment, "TIMEOUT_S": "30" if status == 0 else "1"},
+        )  # fmt: skip
+        assert done.returncode == status, (url, done.stdout, done.stderr)
+
+
+def test_a_node_may_fail_and_come_back(cluster):
+    os.killpg(cluster.processes[2].pid, signal.SIGKILL)
+    cluster.processes[2].wait()
+    deadline = time.monotonic() + START_S
+    while True:
+        # Until the others have noticed, a partition that the dead node led takes nothing.
+        sent = cluster.tool(
+            "kafka-console-producer.sh", "--topic", "inventory.events", "--command-property", "acks=all",
+            user="services", stdin="during\n",
+        )  # fmt: skip
+        if sent.returncode == 0 and "ERROR" not in sent.stdout + sent.stderr:
+            break
+        assert time.monotonic() < deadline, sent.stdout + sent.stderr
+    environment = cluster.environment("kafka", 2)
+    log = (cluster.folder / "kafka-2.log").open("ab")
+    script = Path(environment["KAFKA_CONFIGURATION"]) / "start-kafka.sh"
+    cluster.processes[2] = subprocess.Popen(
+        ["bash", str(script)], env=environment, stdout=log, stderr=log, start_new_session=True
+    )
+    deadline = time.monotonic() + START_S
+    while True:
+        behind = cluster.tool("kafka-topics.sh", "--describe", "--under-replicated-partitions")
+        if behind.returncode == 0 and not behind.stdout.strip():
+            break
+        assert cluster.processes[2].poll() is None, cluster.log(2)
+        assert time.monotonic() < deadline, behind.stdout[-1000:]
+
+
+def test_dev_runs_one_node_without_encryption(tmp_path):
+    cluster = Cluster("dev", tmp_path, {}, {})
+    config = yaml.safe_load((KUBERNETES / "infrastructure" / "kustomization.yaml").read_text())
+    assert "kafka/start-kafka.sh" in config["configMapGenerator"][0]["files"]
+    # The listener for `kubectl port-forward` takes a port that other tests may have.
+    original = cluster.configuration
+
+    def without_local(node: int) -> Path:
+        folder = original(node)
+        properties = folder / "security.properties"
+        text = properties.read_text()
+        assert "LOCAL://localhost:9092" in text
+        properties.write_text(text.replace(",LOCAL://:9092", "").replace(",LOCAL://localhost:9092", ""))
+        return folder
+
+    cluster.configuration = without_local
+    try:
+        cluster.start(1)
+        environment = cluster.environment("kafka-topics")
+        script = Path(environment["KAFKA_CONFIGURATION"]) / "create-topics.sh"
+        done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr + cluster.log(0)
+        assert len(re.findall(r"Topic: order.events\tPartition: ", done.stdout)) == 3
+    finally:
+        cluster.stop()

@@ -1,0 +1,505 @@
+"""The manifests: valid against the Kubernetes schemas, and by the project's own rules."""
+
+import json
+import re
+from fnmatch import fnmatch
+
+import kubernetes_validate
+import pytest
+import yaml
+from conftest import ELK, KUBERNETES, OVERLAYS, REPOSITORY
+
+BUILDS = ("base", *OVERLAYS)
+WORKLOADS = ("StatefulSet", "Deployment", "Job")
+PARTITIONS = {"base": 3, "dev": 3, "production": 12}
+# Each with its reason: the policies below have no other exceptions.
+WITHOUT_LIVENESS = {
+    "kafka-poller": "it ends when it cannot go on, and Kubernetes starts it again; a LocalStack that is away is no reason to",
+}
+POSSIBLE_SECRET = re.compile(r"password|secret|token|private.?key|api.?key|credential", re.IGNORECASE)
+
+
+def named(objects: list[dict], kind: str, name: str) -> dict:
+    """The one object of that kind and name."""
+    (found,) = (item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name)
+    return found
+
+
+def workloads(objects: list[dict]) -> list[dict]:
+    """What makes pods."""
+    return [item for item in objects if item["kind"] in WORKLOADS]
+
+
+def containers(workload: dict) -> list[dict]:
+    """A workload's containers, those that run before it too."""
+    spec = workload["spec"]["template"]["spec"]
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+def labels(workload: dict) -> dict[str, str]:
+    """The labels of a workload's pods."""
+    return workload["spec"]["template"]["metadata"]["labels"]
+
+
+def selects(selector: dict, pod_labels: dict[str, str]) -> bool:
+    """Whether a label selector takes these labels."""
+    assert selector.keys() <= {"matchLabels"}, "only matchLabels is used here"
+    return selector.get("matchLabels", {}).items() <= pod_labels.items()
+
+
+def options(objects: list[dict], kind: str = "StatefulSet", name: str = "logstash") -> dict[str, str]:
+    """The plain environment variables of a workload's main container."""
+    (container,) = named(objects, kind, name)["spec"]["template"]["spec"]["containers"]
+    return {entry["name"]: entry.get("value") for entry in container["env"]}
+
+
+@pytest.fixture(params=BUILDS)
+def objects(request, builds):
+    """The objects of each build in turn."""
+    return builds[request.param]
+
+
+def test_every_object_is_valid_by_the_schema_of_kubernetes(objects):
+    for item in objects:
+        kubernetes_validate.validate(item, "1.37", strict=True)
+
+
+def test_every_object_belongs_to_the_stack_and_to_a_step_of_the_deployment(objects):
+    script = (KUBERNETES / "scripts" / "deploy.sh").read_text()
+    applied = set(re.findall(r"apply -k \"\$source\" -l kafka-to-search/step=([a-z-]+)", script))
+    for item in objects:
+        step = item["metadata"].get("labels", {}).get("kafka-to-search/step")
+        assert step in applied, f"{item['kind']} {item['metadata']['name']} has the step {step}: deploy.sh would not apply it"
+        assert item["metadata"]["labels"]["app.kubernetes.io/part-of"] == "kafka-to-search"
+
+
+def test_images_are_pinned_in_one_place(objects):
+    pins = {
+        image.get("newName", image["name"]): image["newTag"]
+        for image in yaml.safe_load((KUBERNETES / "base" / "kustomization.yaml").read_text())["images"]
+    }
+    used = set()
+    for workload in workloads(objects):
+        for container in containers(workload):
+            name, _, tag = container["image"].rpartition(":")
+            assert pins[name] == tag
+            assert re.search(r"\d+\.\d+", tag), f"{container['image']} is no version"
+            used.add(name)
+    unused = {"kafka-to-search/localstack", "kafka-to-search/kafka-poller"} - used
+    assert used | unused == pins.keys()
+
+
+def test_no_image_is_pinned_anywhere_else():
+    for path in [*KUBERNETES.glob("*/**/*.yaml"), *KUBERNETES.glob("*/*.yaml")]:
+        if path.parent.name == "tests" or path == KUBERNETES / "base" / "kustomization.yaml":
+            continue
+        for image in re.findall(r"^\s*(?:- )?image:\s*(\S+)", path.read_text(), re.MULTILINE):
+            assert ":" not in image and "@" not in image, f"{path.relative_to(KUBERNETES)} pins {image}"
+
+
+def test_pods_are_restricted(objects):
+    """The restricted Pod Security Standard, which the namespace enforces, and a read-only root file system."""
+    for workload in workloads(objects):
+        spec = workload["spec"]["template"]["spec"]
+        where = workload["metadata"]["name"]
+        assert spec["securityContext"]["runAsNonRoot"] is True, where
+        assert spec["securityContext"]["runAsUser"] >= 900, where
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, where
+        assert not spec.keys() & {"hostNetwork", "hostPID", "hostIPC"}, where
+        assert all(
+            volume.keys() & {"configMap", "secret", "emptyDir", "persistentVolumeClaim"} for volume in spec.get("volumes", [])
+        )
+        for container in containers(workload):
+            context = container["securityContext"]
+            assert context == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, f"{where}/{container['name']}"
+            assert not any("hostPort" in port for port in container.get("ports", []))
+    namespace = named(objects, "Namespace", "demo-micro")
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+def test_every_container_has_requests_and_limits(objects):
+    for workload in workloads(objects):
+        for container in containers(workload):
+            resources = container["resources"]
+            for kind in ("requests", "limits"):
+                assert resources[kind].keys() == {"cpu", "memory"}, f"{workload['metadata']['name']}/{container['name']}"
+            for name in ("cpu", "memory"):
+                assert quantity(resources["requests"][name]) <= quantity(resources["limits"][name])
+
+
+def test_every_server_has_probes_on_ports_it_opens(objects):
+    for workload in workloads(objects):
+        if workload["kind"] == "Job":
+            assert workload["spec"]["activeDeadlineSeconds"] > 0 and workload["spec"]["backoffLimit"] > 0
+            continue
+        (container,) = workload["spec"]["template"]["spec"]["containers"]
+        assert "readinessProbe" in container, container["name"]
+        assert ("livenessProbe" in container) != (container["name"] in WITHOUT_LIVENESS), container["name"]
+        ports = {port["name"] for port in container.get("ports", [])}
+        for kind in ("startupProbe", "readinessProbe", "livenessProbe"):
+            probe = container.get(kind, {})
+            for how in ("httpGet", "tcpSocket"):
+                assert how not in probe or probe[how]["port"] in ports, f"{container['name']} {kind}"
+
+
+def test_only_the_jobs_that_write_secrets_get_a_token(objects):
+    for workload in workloads(objects):
+        spec = workload["spec"]["template"]["spec"]
+        if workload["metadata"]["name"] in ("stack-secrets", "elasticsearch-setup"):
+            assert spec["serviceAccountName"] == "secrets-writer"
+            assert labels(workload)["kafka-to-search/kubernetes-client"] == "true"
+        else:
+            assert spec["automountServiceAccountToken"] is False
+            assert "serviceAccountName" not in spec
+            assert "kafka-to-search/kubernetes-client" not in labels(workload)
+    rules = named(objects, "Role", "secrets-writer")["rules"]
+    assert all(rule["resources"] == ["secrets"] for rule in rules)
+    assert {verb for rule in rules if "resourceNames" not in rule for verb in rule["verbs"]} == {"create"}
+
+
+def test_the_role_allows_the_secrets_that_the_jobs_write(objects):
+    import importlib.util
+
+    def job(name):
+        spec = importlib.util.spec_from_file_location(name, KUBERNETES / "base" / "jobs" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        return module
+
+    import sys
+
+    sys.path.insert(0, str(KUBERNETES / "base" / "jobs"))
+    stack, search = job("stack_secrets"), job("elasticsearch_setup")
+    written = {
+        *stack.PASSWORDS, "certificate-authority", *(f"certificates-{name}" for name in stack.CERTIFICATES), search.KEYS,
+    }  # fmt: skip
+    (rule,) = (rule for rule in named(objects, "Role", "secrets-writer")["rules"] if "resourceNames" in rule)
+    assert set(rule["resourceNames"]) == written
+    made = {
+        **{name: set(keys) for name, keys in stack.PASSWORDS.items()},
+        **{f"certificates-{name}": {"tls.crt", "tls.key", "ca.crt", "keystore.pem"} for name in stack.CERTIFICATES},
+        search.KEYS: {"logstash", "functions", "logstash-encoded", "functions-encoded"},
+    }
+    for workload in workloads(objects):
+        for container in containers(workload):
+            for entry in container.get("env", []):
+                reference = entry.get("valueFrom", {}).get("secretKeyRef")
+                assert reference is None or reference["key"] in made[reference["name"]], f"{container['name']}: {reference}"
+        for volume in workload["spec"]["template"]["spec"].get("volumes", []):
+            for item in volume.get("secret", {}).get("items", []):
+                assert item["key"] in made[volume["secret"]["secretName"]]
+
+
+def test_every_replica_has_a_name_in_its_certificate(builds):
+    import sys
+
+    sys.path.insert(0, str(KUBERNETES / "base" / "jobs"))
+    import stack_secrets
+
+    for name, nodes in (("kafka", stack_secrets.KAFKA_NODES), ("elasticsearch", stack_secrets.ELASTICSEARCH_NODES)):
+        stateful_set = named(builds["production"], "StatefulSet", name)["spec"]
+        assert stateful_set["replicas"] == nodes
+        for node in range(nodes):
+            assert f"{name}-{node}.{stateful_set['serviceName']}" in stack_secrets.CERTIFICATES[name]
+
+
+def test_no_secret_is_in_git(objects):
+    assert not [item for item in objects if item["kind"] == "Secret"]
+    for workload in workloads(objects):
+        for container in containers(workload):
+            for entry in container.get("env", []):
+                if POSSIBLE_SECRET.search(entry["name"]) and "value" in entry:
+                    # LocalStack takes any credentials; `test` is its own example.
+                    assert entry["name"].startswith("AWS_") and entry["value"] == "test", (
+                        f"{container['name']}: {entry['name']}"
+                    )
+    for item in objects:
+        if item["kind"] == "ConfigMap":
+            for name, text in item["data"].items():
+                for line in text.splitlines():
+                    found = re.search(r"""password\s*(?:=>|=|:)\s*["']?([^\s"'$%,)=>]+)""", line)
+                    assert not found or name.endswith(".py"), f"{item['metadata']['name']}/{name}: {line}"
+                    assert "BEGIN PRIVATE KEY" not in line and "BEGIN EC PRIVATE KEY" not in line
+
+
+def test_services_lead_to_ports_of_pods(objects):
+    for service in (item for item in objects if item["kind"] == "Service"):
+        (workload,) = (
+            item for item in workloads(objects) if service["spec"]["selector"].items() <= labels(item).items()
+        )  # fmt: skip
+        (container,) = workload["spec"]["template"]["spec"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+        for port in service["spec"]["ports"]:
+            assert ports[port["targetPort"]] == port["port"], f"{service['metadata']['name']}: {port}"
+        assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
+
+
+def test_stateful_sets_name_a_service_that_selects_them(objects):
+    for item in objects:
+        if item["kind"] == "StatefulSet":
+            service = named(objects, "Service", item["spec"]["serviceName"])
+            assert service["spec"]["selector"].items() <= labels(item).items()
+        if item["kind"] in ("StatefulSet", "Deployment"):
+            assert item["spec"]["selector"]["matchLabels"].items() <= labels(item).items()
+
+
+def test_network_policies_start_from_nothing(objects):
+    policies = [item for item in objects if item["kind"] == "NetworkPolicy"]
+    deny = named(policies, "NetworkPolicy", "default-deny")["spec"]
+    assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    for policy in policies:
+        selector = policy["spec"]["podSelector"]
+        if policy["metadata"]["name"] in ("default-deny", "dns") or policy["metadata"]["name"].endswith("-client"):
+            continue
+        assert [item for item in workloads(objects) if selects(selector, labels(item))], policy["metadata"]["name"]
+
+
+def test_network_policies_open_the_ports_that_are_used(objects):
+    """Every address that a container is given can be reached: egress of its pod, ingress of the other's, a Service's port."""
+    for workload in workloads(objects):
+        for container in containers(workload):
+            for host, port in addresses(container):
+                service = named(objects, "Service", host)
+                (target,) = (item for item in workloads(objects) if service["spec"]["selector"].items() <= labels(item).items())
+                assert port in [entry["port"] for entry in service["spec"]["ports"]], f"{host}:{port}"
+                if target is workload:
+                    continue
+                for direction, mine, other in (("egress", workload, target), ("ingress", target, workload)):
+                    assert allowed(objects, direction, labels(mine), labels(other), port), (
+                        f"{direction} from {workload['metadata']['name']} to {host}:{port} is not allowed"
+                    )
+
+
+def test_network_policies_refuse_what_is_not_used(objects):
+    of = {item["metadata"]["name"]: labels(item) for item in workloads(objects)}
+    refused = [
+        ("redis", "kafka", 29092), ("kibana", "kafka", 29092), ("redis", "elasticsearch", 9200),
+        ("kafka", "elasticsearch", 9200), ("logstash", "kafka", 9093), ("logstash", "elasticsearch", 9300),
+        ("logstash", "redis", 6379), ("kafka-topics", "kafka", 9093), ("logstash", "kibana", 5601),
+    ]  # fmt: skip
+    for source, target, port in refused:
+        assert not allowed(objects, "ingress", of[target], of[source], port), f"{source} reaches {target}:{port}"
+
+
+def test_nodes_reach_each_other(objects):
+    for name, port in (("kafka", 9093), ("kafka", 29092), ("elasticsearch", 9300)):
+        mine = labels(named(objects, "StatefulSet", name))
+        assert allowed(objects, "ingress", mine, mine, port) and allowed(objects, "egress", mine, mine, port)
+
+
+def test_logstash_is_set_up_as_documented(objects):
+    logstash = named(objects, "StatefulSet", "logstash")["spec"]["template"]["spec"]
+    assert [container["name"] for container in logstash["initContainers"]] == ["wait-for-kafka", "wait-for-elasticsearch"]
+    (container,) = logstash["containers"]
+    assert {port["name"]: port["containerPort"] for port in container["ports"]} == {"beats": 5044, "tcp": 50000, "http": 9600}
+    assert container["resources"] == {
+        "requests": {"memory": "768Mi", "cpu": "500m"},
+        "limits": {"memory": "1536Mi", "cpu": "1000m"},
+    }
+    assert options(objects)["LS_JAVA_OPTS"] == "-Xmx512m -Xms512m"
+    settings = named(objects, "ConfigMap", "logstash-settings")["data"]
+    (main, dead_letters) = yaml.safe_load(settings["pipelines.yml"])
+    assert (main["pipeline.workers"], main["pipeline.batch.size"], main["pipeline.batch.delay"]) == (2, 125, 50)
+    assert main["queue.type"] == "persisted" and main["dead_letter_queue.enable"] is True
+    assert dead_letters["pipeline.id"] == "dead-letters"
+    assert yaml.safe_load(settings["logstash.yml"])["config.reload.automatic"] is True
+    # Both are on the volume, which holds what they may grow to.
+    (claim,) = named(objects, "StatefulSet", "logstash")["spec"]["volumeClaimTemplates"]
+    needed = quantity(main["queue.max_bytes"].upper().replace("GB", "Gi")) + quantity("512Mi")
+    assert quantity(claim["spec"]["resources"]["requests"]["storage"]) > needed
+    # The probes leave less time than deploy.sh waits.
+    startup = container["startupProbe"]
+    assert startup["initialDelaySeconds"] + startup["periodSeconds"] * startup["failureThreshold"] >= 180
+
+
+def test_a_changed_pipeline_reaches_a_running_pod(objects):
+    (container,) = named(objects, "StatefulSet", "logstash")["spec"]["template"]["spec"]["containers"]
+    (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "pipeline")
+    assert "subPath" not in mount, "Kubernetes never renews a subPath"
+    assert mount["mountPath"] == "/usr/share/logstash/pipeline"
+
+
+def test_volumes_that_are_mounted_exist(objects):
+    maps = {item["metadata"]["name"]: item["data"] for item in objects if item["kind"] == "ConfigMap"}
+    for workload in workloads(objects):
+        spec = workload["spec"]["template"]["spec"]
+        claims = [claim["metadata"]["name"] for claim in workload["spec"].get("volumeClaimTemplates", [])]
+        volumes = {volume["name"]: volume for volume in spec.get("volumes", [])}
+        for container in containers(workload):
+            for mount in container.get("volumeMounts", []):
+                assert mount["name"] in volumes or mount["name"] in claims, f"{container['name']}: {mount}"
+            for argument in container.get("command", []):
+                found = re.fullmatch(r"(/jobs|/etc/kafka/stack)/([\w.-]+)", argument)
+                if found:
+                    (mount,) = (mount for mount in container["volumeMounts"] if mount["mountPath"] == found[1])
+                    assert found[2] in maps[volumes[mount["name"]]["configMap"]["name"]], argument
+        for volume in volumes.values():
+            if "configMap" in volume:
+                assert volume["configMap"]["name"] in maps
+
+
+def test_topics_feed_every_consumer_thread(builds):
+    for name, objects in builds.items():
+        job = options(objects, "Job", "kafka-topics")
+        assert int(job["PARTITIONS"]) == PARTITIONS[name]
+        assert job["TOPICS"].split() == ["order.events", "inventory.events", "notification.events"]
+        most = 1
+        for item in objects:
+            if item["kind"] == "HorizontalPodAutoscaler":
+                assert item["spec"]["scaleTargetRef"]["name"] == "logstash"
+                most = item["spec"]["maxReplicas"]
+        assert most * 3 <= int(job["PARTITIONS"]), "some of Logstash's threads would stand idle"
+
+
+def test_production_is_made_to_last(builds):
+    objects = builds["production"]
+    budgets = {item["metadata"]["name"]: item["spec"] for item in objects if item["kind"] == "PodDisruptionBudget"}
+    for name in ("kafka", "elasticsearch", "logstash", "kibana"):
+        kind = "Deployment" if name == "kibana" else "StatefulSet"
+        assert selects(budgets[name]["selector"], labels(named(objects, kind, name)))
+        assert budgets[name]["maxUnavailable"] == 1
+    for name in ("kafka", "elasticsearch"):
+        item = named(objects, "StatefulSet", name)
+        assert item["spec"]["replicas"] == 3
+        (rule,) = item["spec"]["template"]["spec"]["affinity"]["podAntiAffinity"][
+            "requiredDuringSchedulingIgnoredDuringExecution"
+        ]
+        assert selects(rule["labelSelector"], labels(item)) and rule["topologyKey"] == "kubernetes.io/hostname"
+    job = options(objects, "Job", "kafka-topics")
+    assert (job["REPLICATION_FACTOR"], job["MIN_INSYNC_REPLICAS"]) == ("3", "2")
+    assert "replicas" not in named(objects, "StatefulSet", "logstash")["spec"], "the autoscaler decides"
+
+
+def test_production_has_no_localstack(builds):
+    names = {item["metadata"]["name"] for item in builds["production"]}
+    assert not names & {"localstack", "kafka-poller", "localstack-client"}
+
+
+def test_production_speaks_tls_everywhere(builds):
+    for workload in workloads(builds["production"]):
+        for container in containers(workload):
+            text = json.dumps(container)
+            assert "http://" not in text and "kafka://" not in text.replace("kafkas://", ""), container["name"]
+    maps = {item["metadata"]["name"]: item["data"] for item in builds["production"] if item["kind"] == "ConfigMap"}
+    (kafka,) = (data for name, data in maps.items() if name.startswith("kafka-configuration"))
+    assert "PLAINTEXT" not in kafka["security.properties"] + kafka["client.properties"]
+    (elasticsearch,) = (data for name, data in maps.items() if name.startswith("elasticsearch-configuration"))
+    settings = yaml.safe_load(elasticsearch["elasticsearch.yml"])
+    assert settings["xpack.security.http.ssl"]["enabled"] and settings["xpack.security.transport.ssl"]["enabled"]
+    assert settings["xpack.security.audit.enabled"] is True
+    assert len(settings["discovery.seed_hosts"]) == len(settings["cluster.initial_master_nodes"]) == 3
+
+
+def test_production_gives_logstash_no_password_of_elasticsearch(builds):
+    environment = options(builds["production"])
+    assert "ELASTIC_PASSWORD" not in environment and "ELASTICSEARCH_API_KEY" in environment
+
+
+def test_the_quota_holds_all_that_production_can_grow_to(builds):
+    objects = builds["production"]
+    needed = dict.fromkeys(("requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "requests.storage", "pods"), 0.0)
+    claims = 0
+    for workload in workloads(objects):
+        pods = workload["spec"].get("replicas", 1)
+        if workload["metadata"]["name"] == "logstash":
+            pods = named(objects, "HorizontalPodAutoscaler", "logstash")["spec"]["maxReplicas"]
+        spec = workload["spec"]["template"]["spec"]
+        needed["pods"] += pods
+        for kind in ("requests", "limits"):
+            for name in ("cpu", "memory"):
+                run = sum(quantity(container["resources"][kind][name]) for container in spec["containers"])
+                before = max((quantity(item["resources"][kind][name]) for item in spec.get("initContainers", [])), default=0)
+                needed[f"{kind}.{name}"] += pods * max(run, before)
+        for claim in workload["spec"].get("volumeClaimTemplates", []):
+            needed["requests.storage"] += pods * quantity(claim["spec"]["resources"]["requests"]["storage"])
+            claims += pods
+    hard = named(objects, "ResourceQuota", "stack")["spec"]["hard"]
+    for name, amount in needed.items():
+        assert amount <= quantity(hard[name]) <= 4 * amount, f"{name}: {amount:g} needed, {hard[name]} allowed"
+    assert claims <= int(hard["persistentvolumeclaims"])
+
+
+def test_limits_fit_the_limit_range(objects):
+    (limit,) = named(objects, "LimitRange", "defaults")["spec"]["limits"]
+    for workload in workloads(objects):
+        for container in containers(workload):
+            for name in ("cpu", "memory"):
+                assert quantity(container["resources"]["limits"][name]) <= quantity(limit["max"][name])
+
+
+def test_dockerfiles_copy_what_exists():
+    for dockerfile in KUBERNETES.glob("images/*/Dockerfile"):
+        text = dockerfile.read_text()
+        for sources in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE):
+            for source in sources.split():
+                assert (REPOSITORY / source).exists(), f"{dockerfile}: {source}"
+        assert re.search(r"^USER 65532:65532$", text, re.MULTILINE)
+        for image in re.findall(r"^FROM (\S+)", text, re.MULTILINE):
+            assert re.search(r":\d+\.\d+", image), image
+    rust = re.search(r"^FROM rust:(\d+\.\d+)", (KUBERNETES / "images/kafka-poller/Dockerfile").read_text(), re.MULTILINE)[1]
+    wanted = re.search(r'^rust-version = "(\d+\.\d+)', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)[1]
+    assert [int(part) for part in rust.split(".")] >= [int(part) for part in wanted.split(".")]
+
+
+def test_localstack_image_has_the_version_of_the_local_stack():
+    import tomllib
+
+    versions = tomllib.loads((REPOSITORY / "localstack" / "servers" / "versions.toml").read_text())
+    text = (KUBERNETES / "images" / "localstack" / "Dockerfile").read_text()
+    for requirement in versions["environments"]["localstack"]:
+        if not requirement.startswith("pytest"):
+            assert f'"{requirement}"' in text
+    kafka = yaml.safe_load((KUBERNETES / "base" / "kustomization.yaml").read_text())["images"][0]
+    assert kafka == {"name": "apache/kafka", "newTag": versions["kafka"]["version"]}
+
+
+def addresses(container: dict) -> set[tuple[str, int]]:
+    """Host and port of every server that a container's arguments and variables name."""
+    texts = [*container.get("command", []), *container.get("args", [])]
+    for probe in ("readinessProbe", "livenessProbe"):
+        texts += container.get(probe, {}).get("exec", {}).get("command", [])
+    texts += [entry["value"] for entry in container.get("env", []) if "value" in entry]
+    found = set()
+    for text in texts:
+        for host, port in re.findall(r"\b([a-z][a-z0-9-]*):(\d{4,5})\b", text):
+            if host not in ("localhost", "0.0.0.0"):
+                found.add((host, int(port)))
+    return found
+
+
+def allowed(objects: list[dict], direction: str, mine: dict, other: dict, port: int) -> bool:
+    """Whether some policy of my pod lets the other in (or me out to it) on the port."""
+    side = "from" if direction == "ingress" else "to"
+    for policy in (item["spec"] for item in objects if item["kind"] == "NetworkPolicy"):
+        if not selects(policy["podSelector"], mine):
+            continue
+        for rule in policy.get(direction, []):
+            peers = rule.get(side)
+            if peers is None and "kafka-to-search/kubernetes-client" not in mine:
+                raise AssertionError("only the Kubernetes API may be named by its port alone")
+            here = [peer for peer in peers or [] if "namespaceSelector" not in peer]
+            if any(selects(peer["podSelector"], other) for peer in here) and port in [item["port"] for item in rule["ports"]]:
+                return True
+    return False
+
+
+def quantity(text: str) -> float:
+    """A Kubernetes quantity as a number."""
+    number, unit = re.fullmatch(r"([\d.]+)([A-Za-z]*)", str(text)).groups()
+    return float(number) * {"": 1, "m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}[unit]
+
+
+def test_config_map_is_the_pipeline_of_infra_elk(builds):
+    for name in ("base", "dev"):
+        data = named(builds[name], "ConfigMap", "logstash-pipeline")["data"]
+        for file, text in data.items():
+            assert text == (ELK / "logstash" / "pipeline" / file).read_text()
+    settings = named(builds["base"], "ConfigMap", "logstash-settings")["data"]
+    assert settings == {path.name: path.read_text() for path in (ELK / "logstash" / "config").iterdir()}
+    templates = named(builds["base"], "ConfigMap", "search-templates")["data"]
+    for file, text in templates.items():
+        assert fnmatch(file, "*-template.json") and text == (REPOSITORY / "infra" / "search" / file).read_text()
