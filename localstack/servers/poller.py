@@ -15,6 +15,8 @@ from progress import step
 NAME = "poller"
 START_TIMEOUT_S = 30
 STOP_GRACE_S = 60
+# It has no port to ask. It logs this when it is ready to be stopped gracefully, and begins to serve.
+SERVING = b"serving Kafka event source mappings"
 
 
 def fetch() -> Path:
@@ -38,7 +40,7 @@ def start(instance: Instance) -> None:
         environment = {**os.environ, **sam.aws_variables(instance)}
         process, popen = launch([str(program), "serve", "--endpoint-url", endpoint], log, folder, environment)
         instance.remember(NAME, process, release())
-        wait_until(lambda: log.stat().st_size > 0, popen, "the poller", log, START_TIMEOUT_S)
+        wait_until(lambda: SERVING in log.read_bytes(), popen, "the poller", log, START_TIMEOUT_S)
 
 
 def info(instance: Instance) -> dict:
