@@ -5,7 +5,8 @@ STACK := $(PYTHON) localstack/servers/stack.py
 DEMO := $(PYTHON) localstack/servers/demo.py
 CHECKS := $(STACK) run checks --
 # Rust code that waits for servers is compiled only for the tests that have them.
-LIVE := --package integration-tests --features integration-tests/live
+LIVE := --package integration-tests --package event-producer --package kafka-poller \
+    --features integration-tests/live,event-producer/live,kafka-poller/live
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status build deploy-local test test-fast test-live \
@@ -67,10 +68,10 @@ lint-python:
 	$(CHECKS) ruff format --check localstack/servers
 
 lint-shell:
-	$(CHECKS) shellcheck $$(git ls-files '*.sh') .ci/run
+	$(CHECKS) shellcheck $$(git ls-files '*.sh' ':!infra/kubernetes') .ci/run
 
 lint-yaml:
-	$(CHECKS) yamllint --strict $$(git ls-files '*.yaml' '*.yml')
+	$(CHECKS) yamllint --strict $$(git ls-files '*.yaml' '*.yml' ':!infra/kubernetes')
 
 lint-template:
 	$(STACK) exec -- sam validate --lint --template-file infra/template.yaml
@@ -102,4 +103,10 @@ clean: ## Remove what was built; the cache of downloads and the demo's data stay
 	cargo clean
 	rm -rf .aws-sam
 
--include infra/kubernetes/kubernetes.mk
+## The in-cluster stack
+
+ifneq ($(wildcard infra/kubernetes/kubernetes.mk),)
+include infra/kubernetes/kubernetes.mk
+lint: lint-kubernetes
+test-fast: test-kubernetes
+endif
