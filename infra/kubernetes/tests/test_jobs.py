@@ -1,0 +1,241 @@
+"""The Jobs' scripts, run as the pods run them. The Kubernetes API and, for what no registry serves, Elasticsearch's security
+and lifecycle APIs and Kibana are stood in for: the requests are compared with what Elastic documents."""
+
+import base64
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import pytest
+from conftest import KUBERNETES
+from kubernetes_api import secrets_api
+
+JOBS = KUBERNETES / "base" / "jobs"
+
+
+def run(script: str, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
+    """Runs a Job's script with this environment and no other."""
+    return subprocess.run(
+        [sys.executable, "-B", str(JOBS / script), *arguments],
+        env={"PATH": os.environ["PATH"], **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+@contextmanager
+def stand_in(answers):
+    """An HTTP server that records requests; `answers(method, path, headers)` gives status and body."""
+    requests = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def _serve(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            requests.append((self.command, self.path, json.loads(body) if body else None, dict(self.headers)))
+            status, answer = answers(self.command, self.path, self.headers)
+            data = json.dumps(answer).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_PUT = do_POST = _serve
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", requests
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_secrets_are_made_once_and_kept(tmp_path):
+    with secrets_api(tmp_path) as (environment, secrets):
+        secrets["redis-auth"] = {"metadata": {"name": "redis-auth"}, "data": {"password": base64.b64encode(b"mine").decode()}}
+        first = run("stack_secrets.py", environment)
+        assert first.returncode == 0, first.stderr
+        made = json.loads(json.dumps(secrets))
+        again = run("stack_secrets.py", environment)
+        assert again.returncode == 0, again.stderr
+        assert secrets == made, "a second run changed something"
+    assert base64.b64decode(made["redis-auth"]["data"]["password"]) == b"mine"
+    assert "made" in first.stdout and "made" not in again.stdout
+    passwords = [
+        value for name in ("kafka-users", "elasticsearch-users", "kibana-keys") for value in made[name]["data"].values()
+    ]
+    assert len(set(passwords)) == len(passwords)
+    for value in passwords:
+        # No character that a shell, a JAAS file or a properties file would read otherwise; Kibana asks for 32.
+        assert re.fullmatch(rb"[0-9a-f]{32,}", base64.b64decode(value))
+    assert not any(base64.b64decode(value).decode() in first.stdout for value in passwords), "the log shows a password"
+
+
+def test_certificates_hold_for_their_names_and_are_renewed_before_they_end(tmp_path):
+    with secrets_api(tmp_path / "account") as (environment, secrets):
+        assert run("stack_secrets.py", environment).returncode == 0
+        data = {key: base64.b64decode(value) for key, value in secrets["certificates-kafka"]["data"].items()}
+        for name, content in data.items():
+            (tmp_path / name).write_bytes(content)
+        for host, status in (("kafka", 0), ("kafka-2.kafka-headless", 0), ("localhost", 0), ("elasticsearch", 1)):
+            command = ["openssl", "verify", "-x509_strict", "-CAfile", tmp_path / "ca.crt", "-verify_hostname", host]
+            done = subprocess.run([*command, tmp_path / "tls.crt"], capture_output=True, check=False)
+            assert (done.returncode != 0) == (status != 0), f"{host}: {done.stderr}"
+        assert b"BEGIN PRIVATE KEY" in data["tls.key"], "Kafka and Logstash read PKCS #8"
+        assert data["keystore.pem"] == data["tls.key"] + data["tls.crt"] + data["ca.crt"]
+
+        # One that ends tomorrow.
+        soon = subprocess.run(
+            ["openssl", "req", "-x509", "-key", tmp_path / "tls.key", "-days", "1", "-subj", "/CN=kafka"],
+            capture_output=True,
+            check=True,
+        ).stdout
+        secrets["certificates-kafka"]["data"]["tls.crt"] = base64.b64encode(soon).decode()
+        kibana = secrets["certificates-kibana"]["data"]["tls.crt"]
+        done = run("stack_secrets.py", environment)
+        assert "certificates-kafka: made" in done.stdout and "certificates-kibana: kept" in done.stdout
+        assert base64.b64decode(secrets["certificates-kafka"]["data"]["tls.crt"]) != soon
+        assert secrets["certificates-kibana"]["data"]["tls.crt"] == kibana
+
+
+def elasticsearch_setup(url: str, environment: dict[str, str], templates, **more: str) -> subprocess.CompletedProcess:
+    """Runs elasticsearch_setup.py against a server."""
+    settings = {
+        "ELASTICSEARCH_URL": url, "ELASTIC_PASSWORD": "elastic-password", "KIBANA_PASSWORD": "kibana-password",
+        "RETENTION_DAYS": "30", "REPLICAS": "1", "SEARCH_FILES": str(templates),
+    }  # fmt: skip
+    return run("elasticsearch_setup.py", {**environment, **settings, **more})
+
+
+def test_elasticsearch_is_set_up(tmp_path):
+    (tmp_path / "index-template.json").write_text(
+        json.dumps({"index_patterns": ["microservices-*"], "template": {"settings": {"number_of_replicas": 5}, "mappings": {}}})
+    )
+    numbers = iter(range(100))
+
+    def answers(method, path, headers):
+        if path == "/_security/_authenticate":
+            return (200, {}) if headers["Authorization"] == good[0] else (401, {})
+        if path == "/_security/api_key":
+            return 200, {"id": f"id{next(numbers)}", "api_key": "key"}
+        return 200, {}
+
+    good = [""]
+    with secrets_api(tmp_path / "account") as (environment, secrets), stand_in(answers) as (url, requests):
+        done = elasticsearch_setup(url, environment, tmp_path)
+        assert done.returncode == 0, done.stderr
+        first = list(requests)
+        keys = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
+        assert keys["functions-encoded"] == base64.b64encode(keys["functions"].encode()).decode()
+
+        # Logstash's key is still good, the functions' is not: only that one is made anew.
+        good[0] = f"ApiKey {base64.b64encode(keys['logstash'].encode()).decode()}"
+        again = elasticsearch_setup(url, environment, tmp_path)
+        assert "made functions, kept logstash" in again.stdout, again.stdout + again.stderr
+        renewed = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
+        assert renewed["logstash"] == keys["logstash"] and renewed["functions"] != keys["functions"]
+
+    assert "elastic-password" not in done.stdout and "key" not in re.sub("API keys", "", done.stdout)
+    login = "Basic " + base64.b64encode(b"elastic:elastic-password").decode()
+    assert all(headers["Authorization"] == login for *_, headers in first)
+    calls = {(method, path): body for method, path, body, _ in first}
+    assert calls["POST", "/_security/user/kibana_system/_password"] == {"password": "kibana-password"}
+    policy = calls["PUT", "/_ilm/policy/microservices"]["policy"]["phases"]
+    assert policy["delete"] == {"min_age": "30d", "actions": {"delete": {}}}
+    assert "readonly" not in json.dumps(policy), "late events could not be written"
+    template = calls["PUT", "/_index_template/index"]["template"]["settings"]
+    assert template == {"index": {"lifecycle": {"name": "microservices"}, "number_of_replicas": 1}}
+    created = [body for method, path, body, _ in first if path == "/_security/api_key"]
+    assert [body["name"] for body in created] == ["logstash", "functions"]
+    for body in created:
+        (role,) = body["role_descriptors"].values()
+        assert role["cluster"] == ["monitor"]
+        (indices,) = role["indices"]
+        assert set(indices["privileges"]) == {"create_doc", "create_index", "auto_configure"}, "no reading, no changing"
+    # Each index that the pipelines write is one that Logstash's key may write.
+    from conftest import ELK
+    from logstash.config import parse
+
+    may_write = created[0]["role_descriptors"]["logstash"]["indices"][0]["names"]
+    for file in ("logstash.conf", "dead-letters.conf"):
+        for plugin in parse((ELK / "logstash" / "pipeline" / file).read_text()).plugins("output"):
+            assert plugin.options["index"].replace("%{+YYYY.MM.dd}", "*") in may_write
+
+
+def test_a_refusal_of_elasticsearch_ends_the_job_in_its_words(tmp_path):
+    with (
+        secrets_api(tmp_path / "account") as (environment, secrets),
+        stand_in(lambda *_: (403, {"error": "not for you"})) as (url, _),
+    ):
+        done = elasticsearch_setup(url, environment, tmp_path)
+        assert done.returncode != 0
+        assert "403" in done.stderr and "not for you" in done.stderr
+        assert not secrets
+
+
+def test_kibana_is_set_up():
+    with stand_in(lambda *_: (200, {})) as (url, requests):
+        done = run("kibana_setup.py", {"KIBANA_URL": url, "ELASTIC_PASSWORD": "p"})
+    assert done.returncode == 0, done.stderr
+    assert all(headers["Kbn-Xsrf"] for *_, headers in requests)
+    views = [body["data_view"]["title"] for _, path, body, _ in requests if path == "/api/data_views/data_view"]
+    assert views == ["microservices-*", "dead-letters-*", "platform-logs-*"]
+    roles = {path.rsplit("/", 1)[1]: body for _, path, body, _ in requests if path.startswith("/api/security/role/")}
+    viewer = roles["microservices_viewer"]
+    assert viewer["elasticsearch"]["indices"][0]["privileges"] == ["read", "view_index_metadata"]
+    assert all(rights == ["read"] for rights in viewer["kibana"][0]["feature"].values())
+
+
+@pytest.mark.parametrize(("answer", "status"), [(200, 0), (401, 0), (503, 1)])
+def test_wait_for_takes_any_answer_of_a_server_that_is_up(answer, status):
+    with stand_in(lambda *_: (answer, {})) as (url, _):
+        done = run("wait_for.py", {"TIMEOUT_S": "0" if status else "30"}, url)
+    assert done.returncode == status, done.stderr
+
+
+def test_wait_for_gives_up_in_words():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    done = run("wait_for.py", {"TIMEOUT_S": "0"}, f"kafka://127.0.0.1:{port}")
+    assert done.returncode == 1 and "did not answer within 0 s" in done.stderr
+
+
+def test_wait_for_wants_a_broker_not_just_an_open_port():
+    with stand_in(lambda *_: (200, {})) as (url, _):
+        done = run("wait_for.py", {"TIMEOUT_S": "0"}, url.replace("http", "kafka"))
+    assert done.returncode == 1
+
+
+def test_the_functions_key_reaches_localstack_as_the_function_reads_it(tmp_path):
+    """search_secret.py with a boto3 that only records: LocalStack's own is tested where LocalStack runs."""
+    (tmp_path / "boto3.py").write_text(
+        "import json, sys\n"
+        "class Exists(Exception): pass\n"
+        "class Client:\n"
+        "    class exceptions: ResourceExistsException = Exists\n"
+        "    def create_secret(self, **call):\n"
+        "        raise Exists\n"
+        "    def put_secret_value(self, **call):\n"
+        "        print(json.dumps(call), file=sys.stderr)\n"
+        "        return {'ARN': 'arn:aws:secretsmanager:us-east-1:000000000000:secret:kafka-to-search/search-AbCdEf'}\n"
+        "def client(service, **options):\n"
+        "    assert service == 'secretsmanager'\n"
+        "    return Client()\n"
+    )
+    key = tmp_path / "api-key"
+    key.write_text("aWQ6a2V5\n")
+    done = run("search_secret.py", {"SEARCH_KEY_FILE": str(key), "PYTHONPATH": str(tmp_path)})
+    assert done.stdout.strip() == "arn:aws:secretsmanager:us-east-1:000000000000:secret:kafka-to-search/search-AbCdEf"
+    assert json.loads(done.stderr) == {"SecretId": "kafka-to-search/search", "SecretString": '{"api_key": "aWQ6a2V5"}'}
