@@ -1,0 +1,269 @@
+"""The index templates on a real OpenSearch: which documents they take, and what can be found afterwards.
+
+SEARCH_ENDPOINT names the cluster. Templates and indices are the test's own, and are deleted in the end.
+"""
+
+import json
+import os
+import urllib.error
+import urllib.request
+import uuid
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1]
+TIME = {"@timestamp": "2026-11-24T10:00:00.000Z"}
+DECEMBER = 1_796_000_000_000
+
+
+class Cluster:
+    """An OpenSearch cluster without authentication."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._endpoint = endpoint
+
+    def request(self, method: str, path: str, body=None) -> dict:
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode() if body is not None else None
+        request = urllib.request.Request(
+            f"{self._endpoint}{path}", method=method, data=data, headers={"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=120) as response:
+                return json.load(response)
+        except urllib.error.HTTPError as error:
+            pytest.fail(f"{method} {path}: {error.code} {error.read().decode()[:2000]}")
+
+    def bulk(self, index: str, documents: list[dict]) -> list[dict]:
+        """Writes the documents in one request, and returns what became of each."""
+        lines = "".join(f'{{"create":{{}}}}\n{json.dumps(document)}\n' for document in documents)
+        items = self.request("POST", f"/{index}/_bulk?refresh=true", lines)["items"]
+        return [item["create"] for item in items]
+
+    def count(self, index: str, query: dict) -> int:
+        return self.request("POST", f"/{index}/_count", {"query": query})["count"]
+
+    def fields(self, index: str) -> dict:
+        return self.request("GET", f"/{index}/_mapping")[index]["mappings"]["properties"]
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    endpoint = os.environ.get("SEARCH_ENDPOINT")
+    assert endpoint, "SEARCH_ENDPOINT is not set: name an OpenSearch to test the templates on"
+    return Cluster(endpoint.rstrip("/"))
+
+
+def indices_of(cluster: Cluster, file: str):
+    """Applies the template to names of the test's own, and yields a maker of index names."""
+    template = json.loads((FOLDER / file).read_text())
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    cluster.request("PUT", f"/_index_template/{name}", template | {"index_patterns": [f"{name}-*"]})
+    yield lambda: f"{name}-{uuid.uuid4().hex[:8]}"
+    cluster.request("DELETE", f"/{name}-*")
+    cluster.request("DELETE", f"/_index_template/{name}")
+
+
+@pytest.fixture(scope="module")
+def new_index(cluster):
+    yield from indices_of(cluster, "index-template.json")
+
+
+@pytest.fixture(scope="module")
+def new_dead_letter_index(cluster):
+    yield from indices_of(cluster, "dead-letter-template.json")
+
+
+def nested(depth: int, leaf) -> dict:
+    """A document with a leaf that many objects deep."""
+    document = {"leaf": leaf}
+    for _ in range(depth):
+        document = {"inner": document}
+    return document
+
+
+def test_an_event_is_found_by_its_ids_numbers_and_dates(cluster, new_index):
+    index = new_index()
+    event = TIME | {
+        "eventId": "5f2c",
+        "eventType": "OrderCreated",
+        "timestamp": "2026-11-24T10:00:00.000Z",
+        "orderId": "ord-1",
+        "status": "CREATED",
+        "total": 119.5,
+        "items": [{"sku": "KB-1", "name": "Mechanical keyboard", "quantity": 2, "unitPrice": 59.75}],
+        "source": {"service": "order-service", "version": "2.14.0", "region": "eu-central-1"},
+        "service": "order.events",
+        "service_name": "order",
+        "kafka_topic": "order.events",
+        "kafka_partition": 2,
+        "kafka_offset": 5_000_000_000,
+        "kafka_timestamp": DECEMBER,
+        "kafka_key": "ord-1",
+        "trace": {"id": "4bf9"},
+        "span": {"id": "00f0"},
+        "correlation_id": "c-1",
+        "tags": ["_timestampoutofrange"],
+        "kafka_headers": {"x-tenant-id": "acme"},
+        "original": {"service": {"name": "shop"}, "environment": "test"},
+    }
+    assert [item["status"] for item in cluster.bulk(index, [event])] == [201]
+    for query in [
+        {"term": {"orderId": "ord-1"}},
+        {"term": {"trace.id": "4bf9"}},
+        {"term": {"tags": "_timestampoutofrange"}},
+        {"term": {"kafka_offset": 5_000_000_000}},
+        {"term": {"kafka_headers.x-tenant-id": "acme"}},
+        {"term": {"original.service.name": "shop"}},
+        {"term": {"items.sku": "KB-1"}},
+        {"match": {"items.name": "keyboard"}},
+        {"range": {"total": {"gt": 119, "lt": 120}}},
+        {"range": {"@timestamp": {"gte": "2026-11-24", "lt": "2026-11-25"}}},
+        {"range": {"kafka_timestamp": {"gte": DECEMBER, "lte": DECEMBER}}},
+    ]:
+        assert cluster.count(index, query) == 1, query
+
+
+def test_an_unknown_field_is_found_whatever_it_holds(cluster, new_index):
+    index = new_index()
+    event = TIME | {
+        "couponCode": "SUMMER",
+        "loyalty": {"tier": "gold", "points": 1200},
+        "isGift": True,
+        "rank": 12.5,
+        "partnerId": 12345678901234567,
+        "shippingCost": "4.90",
+        "description": "Leave it at the door",
+    }
+    assert cluster.bulk(index, [event])[0]["status"] == 201
+    for query in [
+        {"term": {"couponCode": "SUMMER"}},
+        {"term": {"loyalty.tier": "gold"}},
+        {"range": {"loyalty.points.as_number": {"gte": 1200}}},
+        {"term": {"isGift": "true"}},
+        {"range": {"rank.as_number": {"gt": 12, "lt": 13}}},
+        {"term": {"partnerId": "12345678901234567"}},
+        {"range": {"shippingCost": {"gt": 4.8, "lt": 5}}},
+        {"match": {"description": "door"}},
+    ]:
+        assert cluster.count(index, query) == 1, query
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mixed": [1, "a", True, 2.5, None]},
+        {"rows": [{"n": 1}, {"n": "x"}, {"n": False}]},
+        {"newAmount": ["a", 1, None]},
+        {"matrix": [[1, [2, ["x"]]]]},
+        {"empty": {}, "nothing": None},
+        {"a name with spaces": 1},
+        {"e.f": "x", "g.h.i": 2},
+        {"user_123": {"name": "x"}, "user_124.name": "x"},
+        {"0a1b2c3d-1111": {"x": 1}},
+        {"huge": 10**40},
+        nested(15, "x"),
+        nested(900, "x"),
+    ],
+    ids=lambda fields: str(fields)[:40],
+)
+def test_a_new_field_of_an_odd_shape_is_taken(cluster, new_index, fields):
+    (item,) = cluster.bulk(new_index(), [TIME | fields])
+    assert item["status"] == 201, item
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"status": 5},
+        {"status": {"code": 1}},
+        {"total": "abc"},
+        {"total": {"amount": 1, "currency": "EUR"}},
+        {"occurredAt": "yesterday"},
+        {"occurredAt": {"seconds": 1}},
+        {"message": {"subject": "x"}},
+        {"tags": {"a": 1}},
+        {"tags": ["a", 1, {"x": 1}]},
+        {"text_first": 1},
+        {"text_first": {"x": 1}},
+        {"number_first": "abc"},
+        {"number_first": True},
+        {"number_first": {"x": 1}},
+        {"flag_first": "maybe"},
+    ],
+    ids=str,
+)
+def test_a_field_of_another_type_than_before_is_taken(cluster, new_index, fields):
+    index = new_index()
+    first = TIME | {"text_first": "x", "number_first": 1, "flag_first": True}
+    items = cluster.bulk(index, [first, TIME | fields])
+    assert [item["status"] for item in items] == [201, 201], items
+
+
+def test_a_value_in_place_of_an_object_costs_that_document_alone(cluster, new_index):
+    index = new_index()
+    documents = [TIME | {"party": {"name": "x"}}, TIME | {"party": "x"}, TIME | {"party": {"name": "y"}}]
+    items = cluster.bulk(index, documents)
+    assert [item["status"] for item in items] == [201, 400, 201]
+    assert items[1]["error"]["type"] == "mapper_parsing_exception"
+
+
+@pytest.mark.parametrize(
+    "name", ["message", "comment", "unknown", "kafka_key", "message_base64", "detail.html", "detail.a.b.html"]
+)
+def test_a_string_of_a_megabyte_is_taken_wherever_it_stands(cluster, new_index, name):
+    document = "x" * 1_000_000
+    for part in reversed(name.split(".")):
+        document = {part: document}
+    (item,) = cluster.bulk(new_index(), [TIME | document])
+    assert item["status"] == 201, item
+
+
+def test_three_thousand_names_are_all_taken_and_found(cluster, new_index):
+    index = new_index()
+    names = [f"field_{n:04}" for n in range(3000)]
+    documents = [TIME | {name: f"value of {name}" for name in names[n : n + 100]} for n in range(0, 3000, 100)]
+    assert {item["status"] for item in cluster.bulk(index, documents)} == {201}
+    for name in (names[0], names[1500], names[-1]):
+        assert cluster.count(index, {"term": {name: f"value of {name}"}}) == 1
+    assert cluster.count(index, {"query_string": {"query": "anything"}}) == 0, "a search without a field name works"
+
+
+def test_objects_below_the_second_level_add_no_fields(cluster, new_index):
+    index = new_index()
+    by_id = {f"k{n}": {"price": n} for n in range(500)}
+    assert cluster.bulk(index, [TIME | {"catalogue": {"prices": {"byCountry": by_id}}}])[0]["status"] == 201
+    assert cluster.fields(index)["catalogue"]["properties"]["prices"]["properties"] == {
+        "byCountry": {"type": "object", "enabled": False}
+    }
+
+
+def test_a_dead_letter_is_found_by_its_error_and_keeps_its_record(cluster, new_dead_letter_index):
+    index = new_dead_letter_index()
+    letter = TIME | {
+        "error": {"type": "mapper_parsing_exception", "reason": "failed to parse field [a] " * 300, "status": 400},
+        "service": "order.events",
+        "service_name": "order",
+        "kafka_topic": "order.events",
+        "kafka_partition": 0,
+        "kafka_offset": 7,
+        "kafka_timestamp": DECEMBER,
+        "kafka_key": "ord-1",
+        "kafka_headers_raw": [{"traceparent": [48, -1]}, {"a": "odd"}],
+        "target_index": "microservices-2026.11.24",
+        "payload": '{"a":' + "1" * 1_000_000 + "}",
+        "of_another_version": {"x": 1},
+    }
+    items = cluster.bulk(index, [letter, letter | {"payload_base64": "/w==", "kafka_headers_raw": "odd"}])
+    assert [item["status"] for item in items] == [201, 201], items
+    for query in [
+        {"term": {"error.type": "mapper_parsing_exception"}},
+        {"match": {"error.reason": "parse"}},
+        {"term": {"error.status": 400}},
+        {"term": {"target_index": "microservices-2026.11.24"}},
+        {"term": {"kafka_offset": 7}},
+    ]:
+        assert cluster.count(index, query) == 2, query
+    found = cluster.request("GET", f"/{index}/_search?size=1&sort=_doc")["hits"]["hits"][0]["_source"]
+    assert found == letter
+    assert "of_another_version" not in cluster.fields(index)
