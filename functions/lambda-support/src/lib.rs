@@ -1,7 +1,7 @@
 //! What the functions share: configuration from the environment, the way to the cluster, telemetry, the deadline
 //! and the payload as bytes.
 
-#[cfg(feature = "aws")]
+#[cfg_attr(not(feature = "aws"), path = "without_aws.rs")]
 mod aws;
 pub mod deadline;
 pub mod metrics;

@@ -1,14 +1,13 @@
 //! The way to the cluster: `SEARCH_ENDPOINT` or `SEARCH_DOMAIN`, `SEARCH_AUTH`, `SEARCH_SECRET_ID`, `SEARCH_CA_CERT`,
 //! `BULK_COMPRESSION`.
 
-use std::sync::Arc;
-
 use search_client::auth::{Auth, SecretKind};
-use search_client::client::{BulkCompression, ClientError, ClientOptions, Credentials, SearchClient};
+use search_client::client::{BulkCompression, ClientError, ClientOptions, SearchClient};
 use search_client::endpoint::{Endpoint, EndpointError};
 use search_client::sigv4::SigningKey;
 use thiserror::Error;
 
+use crate::aws::{domain_endpoint, secret};
 use crate::variables::Variables;
 
 /// Which cluster to talk to, and how.
@@ -207,28 +206,6 @@ fn read_ca_certificate(text: &str) -> Result<String, ConnectError> {
         return Ok(text.to_owned());
     }
     std::fs::read_to_string(text).map_err(|source| ConnectError::CaFile { path: text.to_owned(), source })
-}
-
-#[cfg(feature = "aws")]
-use crate::aws::{domain_endpoint, secret};
-
-#[cfg(not(feature = "aws"))]
-const WITHOUT_AWS: &str = "this build has no AWS SDK: build with the feature `aws`";
-
-#[cfg(not(feature = "aws"))]
-async fn domain_endpoint(_name: &str) -> Result<String, ConnectError> {
-    Err(ConnectError::Aws { variable: "SEARCH_DOMAIN", reason: WITHOUT_AWS.into() })
-}
-
-#[cfg(not(feature = "aws"))]
-async fn secret(_id: &str, _kind: SecretKind) -> Arc<dyn Credentials> {
-    struct NoSecrets;
-    impl Credentials for NoSecrets {
-        fn fetch(&self) -> std::pin::Pin<Box<dyn Future<Output = Result<Auth, String>> + Send + '_>> {
-            Box::pin(std::future::ready(Err(WITHOUT_AWS.into())))
-        }
-    }
-    Arc::new(NoSecrets)
 }
 
 #[cfg(test)]

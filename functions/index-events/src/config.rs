@@ -1,0 +1,193 @@
+//! The function's configuration: the table "Configuration" in README.md.
+
+use std::time::Duration;
+
+use event_pipeline::bulk::BulkLimits;
+use event_pipeline::index::IndexPrefix;
+use event_pipeline::settings::{DocumentId, Settings};
+use lambda_support::search::SearchConfig;
+use lambda_support::variables::{ConfigError, Variables};
+
+/// How records that could not be written are given back to the event source mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BatchFailures {
+    /// Any of them makes the invocation an error: right with and without `ReportBatchItemFailures`.
+    Error,
+    /// They are named in a partial batch response: right only with `ReportBatchItemFailures`, as the mapping would
+    /// take the answer for success without it.
+    Report,
+}
+
+/// Everything that the function can be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// The cluster.
+    pub search: SearchConfig,
+    /// The documents.
+    pub settings: Settings,
+    /// The bulk requests.
+    pub limits: BulkLimits,
+    /// The answer.
+    pub batch_failures: BatchFailures,
+}
+
+impl Config {
+    /// Reads the configuration by `lookup`, which gives a variable's text by its name.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with every bad variable.
+    pub fn parse(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let mut variables = Variables::new(lookup);
+        let defaults = Settings::default();
+        let default_limits = BulkLimits::default();
+        let settings = Settings {
+            index_prefix: variables.parse_or("INDEX_PREFIX", defaults.index_prefix, IndexPrefix::parse),
+            dead_letter_prefix: variables.parse_or(
+                "DEAD_LETTER_PREFIX",
+                defaults.dead_letter_prefix,
+                IndexPrefix::parse,
+            ),
+            environment: variables.text("ENVIRONMENT").unwrap_or(defaults.environment),
+            platform: variables.text("PLATFORM").unwrap_or(defaults.platform),
+            topic_suffix: variables.text("TOPIC_SUFFIX").unwrap_or(defaults.topic_suffix),
+            timestamp_fields: variables.list_or("TIMESTAMP_FIELDS", defaults.timestamp_fields),
+            max_past_ms: variables.parse_or("TIMESTAMP_MAX_PAST", defaults.max_past_ms, span_ms),
+            max_future_ms: variables.parse_or("TIMESTAMP_MAX_FUTURE", defaults.max_future_ms, span_ms),
+            header_fields: variables.list_or("HEADER_FIELDS", defaults.header_fields),
+            document_id: variables.one_of_or(
+                "DOCUMENT_ID",
+                defaults.document_id,
+                &[("deterministic", DocumentId::Deterministic), ("auto", DocumentId::Auto)],
+            ),
+        };
+        if settings.index_prefix == settings.dead_letter_prefix {
+            variables.problem(
+                "DEAD_LETTER_PREFIX",
+                "the same as INDEX_PREFIX: dead letters need indices of their own",
+            );
+        }
+        let limits = BulkLimits {
+            max_bytes: variables.parse_or("BULK_MAX_BYTES", default_limits.max_bytes, bytes),
+            max_operations: variables.parse_or("BULK_MAX_OPERATIONS", default_limits.max_operations, count),
+        };
+        let batch_failures = variables.one_of_or(
+            "BATCH_FAILURES",
+            BatchFailures::Error,
+            &[("error", BatchFailures::Error), ("report", BatchFailures::Report)],
+        );
+        let search = SearchConfig::read(&mut variables);
+        variables.finish(search.map(|search| Self { search, settings, limits, batch_failures }))
+    }
+}
+
+fn span_ms(text: &str) -> Result<i64, String> {
+    let span: Duration = humantime::parse_duration(text)
+        .map_err(|error| format!("`{text}` is not a span such as `30d` or `12h`: {error}"))?;
+    i64::try_from(span.as_millis()).map_err(|_| format!("`{text}` is too long"))
+}
+
+/// Elasticsearch and OpenSearch take at most 2 GiB in a request; `http.max_content_length` is 100 MB by default.
+fn bytes(text: &str) -> Result<usize, String> {
+    let size: bytesize::ByteSize =
+        text.parse().map_err(|error| format!("`{text}` is not a size such as `5MiB`: {error}"))?;
+    match usize::try_from(size.as_u64()) {
+        Ok(bytes @ 1..=0x7fff_ffff) => Ok(bytes),
+        _ => Err(format!("`{text}` is not between 1 byte and 2 GiB")),
+    }
+}
+
+fn count(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count @ 1..) => Ok(count),
+        _ => Err(format!("`{text}` is not a whole number from 1 on")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        Config::parse(&|name| {
+            pairs.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+        })
+    }
+
+    #[test]
+    fn the_endpoint_alone_gives_the_documented_defaults() {
+        let config = parse(&[("SEARCH_ENDPOINT", "http://localhost:9200")]).unwrap();
+        assert_eq!(config.settings, Settings::default());
+        assert_eq!(config.limits, BulkLimits { max_bytes: 5 << 20, max_operations: 5000 });
+        assert_eq!(config.batch_failures, BatchFailures::Error);
+        assert_eq!((config.settings.max_past_ms, config.settings.max_future_ms), (2_592_000_000, 86_400_000));
+    }
+
+    #[test]
+    fn every_variable_is_read() {
+        let config = parse(&[
+            ("SEARCH_ENDPOINT", "http://localhost:9200"),
+            ("INDEX_PREFIX", "events"),
+            ("DEAD_LETTER_PREFIX", "lost"),
+            ("ENVIRONMENT", "prod"),
+            ("PLATFORM", "shop"),
+            ("TOPIC_SUFFIX", "-v1"),
+            ("TIMESTAMP_FIELDS", "at, when"),
+            ("TIMESTAMP_MAX_PAST", "1h"),
+            ("TIMESTAMP_MAX_FUTURE", "5m"),
+            ("HEADER_FIELDS", "tenant"),
+            ("DOCUMENT_ID", "auto"),
+            ("BULK_MAX_BYTES", "1MiB"),
+            ("BULK_MAX_OPERATIONS", "10"),
+            ("BATCH_FAILURES", "report"),
+        ])
+        .unwrap();
+        let expected = Settings {
+            index_prefix: IndexPrefix::parse("events").unwrap(),
+            dead_letter_prefix: IndexPrefix::parse("lost").unwrap(),
+            environment: "prod".into(),
+            platform: "shop".into(),
+            topic_suffix: "-v1".into(),
+            timestamp_fields: vec!["at".into(), "when".into()],
+            max_past_ms: 3_600_000,
+            max_future_ms: 300_000,
+            header_fields: vec!["tenant".into()],
+            document_id: DocumentId::Auto,
+        };
+        assert_eq!(config.settings, expected);
+        assert_eq!(config.limits, BulkLimits { max_bytes: 1 << 20, max_operations: 10 });
+        assert_eq!(config.batch_failures, BatchFailures::Report);
+    }
+
+    #[test]
+    fn every_bad_variable_is_reported_at_once() {
+        let error = parse(&[
+            ("INDEX_PREFIX", "Foo"),
+            ("TIMESTAMP_MAX_PAST", "long"),
+            ("DOCUMENT_ID", "random"),
+            ("BULK_MAX_BYTES", "0"),
+            ("BULK_MAX_OPERATIONS", "many"),
+            ("BATCH_FAILURES", "maybe"),
+        ])
+        .unwrap_err();
+        let named: Vec<_> = error.0.iter().map(|problem| problem.split(':').next().unwrap()).collect();
+        assert_eq!(
+            named,
+            [
+                "INDEX_PREFIX",
+                "TIMESTAMP_MAX_PAST",
+                "DOCUMENT_ID",
+                "BULK_MAX_BYTES",
+                "BULK_MAX_OPERATIONS",
+                "BATCH_FAILURES",
+                "SEARCH_ENDPOINT"
+            ]
+        );
+        assert_eq!(error.0[0], "INDEX_PREFIX: index prefix `Foo` must be lowercase");
+    }
+
+    #[test]
+    fn dead_letters_have_indices_of_their_own() {
+        let pairs = [("SEARCH_ENDPOINT", "http://x"), ("INDEX_PREFIX", "a"), ("DEAD_LETTER_PREFIX", "a")];
+        assert!(parse(&pairs).unwrap_err().to_string().contains("DEAD_LETTER_PREFIX"));
+    }
+}
