@@ -73,6 +73,16 @@ def test_every_object_belongs_to_the_stack_and_to_a_step_of_the_deployment(objec
         assert item["metadata"]["labels"]["app.kubernetes.io/part-of"] == "kafka-to-search"
 
 
+def test_every_step_of_the_deployment_has_objects(builds):
+    """`kubectl apply` with a selector that takes nothing is an error."""
+    script = (KUBERNETES / "scripts" / "deploy.sh").read_text()
+    for step in re.findall(r"apply -k \"\$source\" -l kafka-to-search/step=([a-z-]+)", script):
+        for name in OVERLAYS:
+            if (step, name) != ("functions", "production"):  # the script does not get that far there
+                steps = {item["metadata"]["labels"]["kafka-to-search/step"] for item in builds[name]}
+                assert step in steps, f"{name} has nothing for {step}"
+
+
 def test_images_are_pinned_in_one_place(objects):
     pins = {
         image.get("newName", image["name"]): image["newTag"]
