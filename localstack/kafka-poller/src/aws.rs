@@ -1,0 +1,245 @@
+//! Signed requests to AWS services, or to one endpoint that plays them all.
+//!
+//! The poller makes a handful of calls to six services; the SDK's crates for them cost minutes of building, these
+//! lines and `aws-sigv4` seconds.
+
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningError, SigningSettings,
+    UriPathNormalizationMode, sign,
+};
+use aws_sigv4::sign::v4;
+use aws_sigv4::sign::v4::signing_params::BuildError;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode};
+use reqwest::{Client, Url};
+use serde::Deserialize;
+
+/// Longer than the longest a function may run.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(930);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Where the services are, and who calls them.
+#[derive(Clone, Debug)]
+pub struct Aws {
+    http: Client,
+    region: String,
+    endpoint: Option<Url>,
+    credentials: Credentials,
+}
+
+/// A request to a service.
+#[derive(Debug)]
+pub struct Call<'a> {
+    /// The service's name in signatures and host names, such as `lambda`.
+    pub service: &'a str,
+    /// The region, if it is not the client's own.
+    pub region: Option<&'a str>,
+    /// The method.
+    pub method: Method,
+    /// Path and query, with escapes.
+    pub path: &'a str,
+    /// Headers besides the signature's.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// The body.
+    pub body: Bytes,
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+/// Why a client could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// There are no credentials in the environment.
+    #[error(
+        "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY are not set; for LocalStack any value will do, for a profile run \
+         `eval \"$(aws configure export-credentials --format env)\"`"
+    )]
+    Credentials,
+    /// The endpoint is not a URL.
+    #[error("endpoint `{endpoint}` is not a URL")]
+    Endpoint {
+        /// As given.
+        endpoint: String,
+    },
+    /// The HTTP client could not be made.
+    #[error("the HTTP client could not be made")]
+    Http(#[from] reqwest::Error),
+}
+
+/// Why a call brought no answer, or not the one that was hoped for.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// No connection, or it broke.
+    #[error("{service} was not reached")]
+    Unreachable {
+        /// The service.
+        service: String,
+        /// What happened.
+        #[source]
+        source: reqwest::Error,
+    },
+    /// The service answered with an error.
+    #[error("{service} answered {status} {code}: {message}")]
+    Refused {
+        /// The service.
+        service: String,
+        /// The HTTP status.
+        status: StatusCode,
+        /// The error's code.
+        code: String,
+        /// The error's text.
+        message: String,
+    },
+    /// The service's answer can't be read.
+    #[error("{service} gave an answer that is not understood")]
+    Unreadable {
+        /// The service.
+        service: String,
+        /// What is wrong with it.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The request could not be built.
+    #[error("a request could not be built")]
+    Request(#[from] http::Error),
+    /// The request could not be signed.
+    #[error("a request could not be signed")]
+    Signing(#[from] SigningError),
+    /// The signature's parameters are incomplete.
+    #[error("a request could not be signed")]
+    SigningParameters(#[from] BuildError),
+}
+
+impl Aws {
+    /// Makes a client; credentials come by `lookup` of the usual environment variables.
+    ///
+    /// # Errors
+    /// When the credentials are missing or the endpoint is no URL.
+    pub fn new(
+        endpoint: Option<&str>,
+        region: &str,
+        lookup: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, SetupError> {
+        let (Some(key_id), Some(secret)) = (lookup("AWS_ACCESS_KEY_ID"), lookup("AWS_SECRET_ACCESS_KEY"))
+        else {
+            return Err(SetupError::Credentials);
+        };
+        let credentials = Credentials::from_keys(key_id, secret, lookup("AWS_SESSION_TOKEN"));
+        let endpoint = endpoint
+            .map(|endpoint| {
+                Url::parse(endpoint).map_err(|_| SetupError::Endpoint { endpoint: endpoint.to_owned() })
+            })
+            .transpose()?;
+        let http = Client::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(REQUEST_TIMEOUT)
+            .tcp_keepalive(Duration::from_secs(30))
+            .build()?;
+        Ok(Self { http, region: region.to_owned(), endpoint, credentials })
+    }
+
+    /// Makes a call and gives the answer, whatever its status.
+    ///
+    /// # Errors
+    /// When there is no answer.
+    pub async fn send(&self, call: Call<'_>) -> Result<Answer, CallError> {
+        let region = call.region.unwrap_or(&self.region);
+        let base = match &self.endpoint {
+            Some(endpoint) => endpoint.as_str().trim_end_matches('/').to_owned(),
+            None => format!("https://{}.{region}.amazonaws.com", call.service),
+        };
+        let mut request = Request::builder().method(call.method).uri(format!("{base}{}", call.path));
+        for (name, value) in call.headers {
+            request = request.header(*name, *value);
+        }
+        let mut request = request.body(call.body)?;
+        self.sign(&mut request, call.service, region)?;
+
+        let unreachable = |source| CallError::Unreachable { service: call.service.to_owned(), source };
+        let request = reqwest::Request::try_from(request).map_err(unreachable)?;
+        let response = self.http.execute(request).await.map_err(unreachable)?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.map_err(unreachable)?;
+        Ok(Answer { status, headers, body })
+    }
+
+    /// Makes a call and gives the answer if it is a success.
+    ///
+    /// # Errors
+    /// When there is no answer or it is an error.
+    pub async fn call(&self, call: Call<'_>) -> Result<Answer, CallError> {
+        let service = call.service.to_owned();
+        let answer = self.send(call).await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(answer.refused(&service)) }
+    }
+
+    fn sign(&self, request: &mut Request<Bytes>, service: &str, region: &str) -> Result<(), CallError> {
+        let mut settings = SigningSettings::default();
+        if service == "s3" {
+            // S3 takes paths as they are, and wants the body's hash in a header.
+            settings.percent_encoding_mode = PercentEncodingMode::Single;
+            settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+            settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+        }
+        let identity = self.credentials.clone().into();
+        let params = v4::SigningParams::builder()
+            .identity(&identity)
+            .region(region)
+            .name(service)
+            .time(SystemTime::now())
+            .settings(settings)
+            .build()?
+            .into();
+        let headers =
+            request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
+        let uri = request.uri().to_string();
+        let body = SignableBody::Bytes(request.body());
+        let signable = SignableRequest::new(request.method().as_str(), uri, headers, body)?;
+        let (instructions, _signature) = sign(signable, &params)?.into_parts();
+        instructions.apply_to_request_http1x(request);
+        Ok(())
+    }
+}
+
+impl Answer {
+    /// Reads the answer as the error that it is.
+    #[must_use]
+    pub fn refused(&self, service: &str) -> CallError {
+        #[derive(Default, Deserialize)]
+        struct ErrorBody {
+            #[serde(rename = "__type", alias = "Type", default)]
+            code: String,
+            #[serde(alias = "Message", default)]
+            message: String,
+        }
+        let parsed = serde_json::from_slice(&self.body).unwrap_or_else(|_| ErrorBody {
+            code: String::new(),
+            message: String::from_utf8_lossy(self.body.get(..300).unwrap_or(&self.body)).into_owned(),
+        });
+        let header = self.header("x-amzn-errortype").map(str::to_owned);
+        CallError::Refused {
+            service: service.to_owned(),
+            status: self.status,
+            code: header.unwrap_or(parsed.code),
+            message: parsed.message,
+        }
+    }
+
+    /// Gives a header's text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+}

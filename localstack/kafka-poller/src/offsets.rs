@@ -1,0 +1,141 @@
+//! Finds out where an assigned partition is read from.
+//!
+//! A committed offset is always followed. Where there is none, the mapping's starting position holds for the
+//! partitions that the topic had when the consumer group began; a partition added later is read from its beginning,
+//! or its first records would be lost to LATEST. So that a later assignment can tell the two apart, each commit
+//! carries the number of partitions that the topic had at the group's beginning.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::KafkaResult;
+use rdkafka::{Offset, TopicPartitionList};
+
+use crate::mapping::StartingPosition;
+
+const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+const METADATA_PREFIX: &str = "initial-partitions=";
+
+/// Where partitions are read from.
+#[derive(Debug)]
+pub struct Positions {
+    /// How many partitions the topic had when the group began.
+    pub n_initial: i32,
+    /// Partitions with a committed offset.
+    pub committed: BTreeMap<i32, i64>,
+    /// Partitions without one, and where they begin.
+    pub begun: BTreeMap<i32, i64>,
+}
+
+/// Looks up where each of `assigned` is to be read from.
+///
+/// # Errors
+/// When the broker does not answer.
+pub fn look_up<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    starting_position: StartingPosition,
+    assigned: &[i32],
+) -> KafkaResult<Positions> {
+    let n_partitions = n_partitions(consumer, topic)?;
+    let mut all = TopicPartitionList::new();
+    for partition in 0..n_partitions {
+        all.add_partition(topic, partition);
+    }
+    let all = consumer.committed_offsets(all, BROKER_TIMEOUT)?;
+    let elements = all.elements();
+    let committed: BTreeMap<i32, i64> =
+        elements.iter().filter_map(|element| Some((element.partition(), at(element.offset())?))).collect();
+    let metadata: Vec<&str> = elements
+        .iter()
+        .filter(|element| at(element.offset()).is_some())
+        .map(|element| element.metadata())
+        .collect();
+    let n_initial = n_initial(&metadata, n_partitions);
+
+    let mut begun = BTreeMap::new();
+    for partition in assigned.iter().copied().filter(|partition| !committed.contains_key(partition)) {
+        let position = if partition < n_initial { starting_position } else { StartingPosition::TrimHorizon };
+        begun.insert(partition, begin(consumer, topic, partition, position)?);
+    }
+    Ok(Positions { n_initial, committed, begun })
+}
+
+/// Lists the offsets to commit, with the note of [`Positions::n_initial`].
+///
+/// # Errors
+/// When the client refuses an offset.
+pub fn commit_list(topic: &str, n_initial: i32, positions: &[(i32, i64)]) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::with_capacity(positions.len());
+    for (partition, offset) in positions {
+        let mut element = list.add_partition(topic, *partition);
+        element.set_offset(Offset::Offset(*offset))?;
+        element.set_metadata(format!("{METADATA_PREFIX}{n_initial}"));
+    }
+    Ok(list)
+}
+
+/// Counts a topic's partitions; none if it does not exist.
+///
+/// # Errors
+/// When the broker does not answer.
+pub fn n_partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> KafkaResult<i32> {
+    let metadata = consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT)?;
+    let n_partitions =
+        metadata.topics().iter().find(|it| it.name() == topic).map_or(0, |it| it.partitions().len());
+    Ok(i32::try_from(n_partitions).unwrap_or(i32::MAX))
+}
+
+/// The number of partitions that the commits tell of; that of now if they don't.
+fn n_initial(metadata: &[&str], n_now: i32) -> i32 {
+    let noted = metadata.iter().filter_map(|note| note.strip_prefix(METADATA_PREFIX)?.parse().ok());
+    noted.min().unwrap_or(n_now)
+}
+
+fn begin<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+    position: StartingPosition,
+) -> KafkaResult<i64> {
+    let (oldest, next) = consumer.fetch_watermarks(topic, partition, BROKER_TIMEOUT)?;
+    match position {
+        StartingPosition::TrimHorizon => Ok(oldest),
+        StartingPosition::Latest => Ok(next),
+        StartingPosition::AtTimestamp(timestamp_ms) => {
+            let mut times = TopicPartitionList::new();
+            times.add_partition_offset(topic, partition, Offset::Offset(timestamp_ms))?;
+            let found = consumer.offsets_for_times(times, BROKER_TIMEOUT)?;
+            // No record is as young: what comes from now on is.
+            Ok(found.elements().first().and_then(|element| at(element.offset())).unwrap_or(next))
+        }
+    }
+}
+
+fn at(offset: Offset) -> Option<i64> {
+    match offset {
+        Offset::Offset(offset) => Some(offset),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_group_begins_with_the_partitions_of_now() {
+        assert_eq!(n_initial(&[], 3), 3);
+    }
+
+    #[test]
+    fn a_group_remembers_how_many_partitions_it_began_with() {
+        assert_eq!(n_initial(&["initial-partitions=3", "initial-partitions=3", ""], 6), 3);
+    }
+
+    #[test]
+    fn the_notes_of_another_kind_of_consumer_are_left_alone() {
+        assert_eq!(n_initial(&["", "something"], 6), 6);
+    }
+}

@@ -1,0 +1,214 @@
+//! Serves one mapping, from its first record until it is stopped.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::error::KafkaError;
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tracing::{error, info};
+
+use crate::aws::Aws;
+use crate::batch::{Buffer, Limits};
+use crate::consumer::{self, Shared};
+use crate::destination::{Destination, DestinationError};
+use crate::dispatch::{self, describe};
+use crate::event::EventShape;
+use crate::mapping::{Mapping, Source};
+use crate::source_access::{self, AccessError, Transport};
+
+/// Waits between two starts of a poller that fails.
+const RESTART_DELAYS: [Duration; 5] = [
+    Duration::from_secs(1),
+    Duration::from_secs(2),
+    Duration::from_secs(5),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+];
+
+/// What all pollers of the process have in common.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Brokers for MSK mappings, and in place of those that a self-managed mapping names if `override_servers`.
+    pub bootstrap_servers: Option<String>,
+    /// Whether SASL goes over TLS.
+    pub transport: Transport,
+    /// Invocations at once for a mapping that does not say.
+    pub concurrency: usize,
+    /// Bytes of records kept in memory for a mapping.
+    pub memory: usize,
+}
+
+/// A mapping that is being served.
+#[derive(Debug)]
+pub struct Poller {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+/// Why a mapping is not served at the moment.
+#[derive(Debug, thiserror::Error)]
+pub enum PollerError {
+    /// There is no address of the cluster.
+    #[error("mapping {uuid} is for Amazon MSK; give its brokers with --bootstrap-servers")]
+    NoBrokers {
+        /// The mapping's id.
+        uuid: String,
+    },
+    /// The brokers can't be accessed.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// The destination can't be used.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// The Kafka client gave up.
+    #[error("the Kafka client failed")]
+    Kafka(#[from] KafkaError),
+    /// The consumer's thread could not be started or broke off.
+    #[error("the consumer thread broke off")]
+    Thread,
+}
+
+impl Poller {
+    /// Starts to serve a mapping. A failure is logged and the start tried again until it is stopped.
+    #[must_use]
+    pub fn start(mapping: Mapping, aws: Aws, options: Options) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(keep_serving(mapping, aws, options, stopped));
+        Self { stop, task }
+    }
+
+    /// Lets running invocations end, commits what is done and leaves the consumer group.
+    pub async fn stop(self) {
+        let _ = self.stop.send(true);
+        if let Err(panic) = self.task.await {
+            error!(error = %panic, "a poller broke off");
+        }
+    }
+}
+
+async fn keep_serving(mapping: Mapping, aws: Aws, options: Options, mut stopped: watch::Receiver<bool>) {
+    let mut delays = RESTART_DELAYS.iter().copied();
+    let mut delay = Duration::ZERO;
+    loop {
+        let Err(error) = serve(&mapping, &aws, &options, &mut stopped).await else { return };
+        delay = delays.next().unwrap_or(delay);
+        let error = describe(&error);
+        error!(mapping = %mapping.uuid, topic = %mapping.topic, error, retry_in = ?delay, "mapping is not served");
+        if tokio::time::timeout(delay, stopped.wait_for(|stop| *stop)).await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Serves a mapping until it is stopped.
+async fn serve(
+    mapping: &Mapping,
+    aws: &Aws,
+    options: &Options,
+    stopped: &mut watch::Receiver<bool>,
+) -> Result<(), PollerError> {
+    let servers = bootstrap_servers(mapping, options)?;
+    let mut config = client_config(&servers);
+    for (name, value) in source_access::settings(aws, &mapping.source_access, options.transport).await? {
+        config.set(name, value);
+    }
+    let shape = EventShape::new(mapping, &servers);
+    let destination = Arc::new(Destination::new(mapping, aws, &config, &shape)?);
+    let concurrency = mapping.maximum_pollers.unwrap_or(options.concurrency);
+    let limits = Limits::new(mapping.batch_size, mapping.window, concurrency, options.memory);
+    let shared = Arc::new(Shared::new(mapping.clone(), Buffer::new(shape, limits)));
+
+    consumer_settings(&mut config, mapping);
+    let mut consumer = spawn_consumer(&shared, config)?;
+    let dispatcher = tokio::spawn(dispatch::run(Arc::clone(&shared), aws.clone(), destination));
+    info!(
+        mapping = %mapping.uuid, topic = %mapping.topic, group = %mapping.group_id, function = %mapping.function_arn,
+        "serving mapping"
+    );
+    let early = tokio::select! {
+        _ = stopped.wait_for(|stop| *stop) => None,
+        ended = &mut consumer => Some(ended),
+    };
+
+    // First the deliveries, then the consumer, which commits what they have done.
+    shared.buffer().drain();
+    shared.revoked.send_modify(|n_revocations| *n_revocations += 1);
+    shared.dispatcher.notify_one();
+    if let Err(panic) = dispatcher.await {
+        error!(mapping = %mapping.uuid, error = %panic, "the dispatcher broke off");
+    }
+    shared.ending.store(true, Ordering::Release);
+    shared.consumer.notify();
+    let ended = match early {
+        Some(ended) => ended,
+        None => consumer.await,
+    };
+    ended.map_err(|_| PollerError::Thread)??;
+    info!(mapping = %mapping.uuid, topic = %mapping.topic, "mapping is no longer served");
+    Ok(())
+}
+
+/// Runs the consumer in a thread of its own: its rebalance callbacks may wait for an invocation.
+fn spawn_consumer(
+    shared: &Arc<Shared>,
+    config: ClientConfig,
+) -> Result<oneshot::Receiver<Result<(), KafkaError>>, PollerError> {
+    let (ended, wait) = oneshot::channel();
+    let shared = Arc::clone(shared);
+    thread::Builder::new()
+        .name(format!("consumer-{}", shared.mapping.topic))
+        .spawn(move || {
+            let _ = ended.send(consumer::run(&shared, &config));
+        })
+        .map_err(|_| PollerError::Thread)?;
+    Ok(wait)
+}
+
+/// The brokers of a mapping.
+///
+/// # Errors
+/// When it is an MSK mapping and no brokers are given.
+pub fn bootstrap_servers(mapping: &Mapping, options: &Options) -> Result<String, PollerError> {
+    match &mapping.source {
+        Source::SelfManaged { bootstrap_servers } => Ok(bootstrap_servers.join(",")),
+        Source::Msk { .. } => options
+            .bootstrap_servers
+            .clone()
+            .ok_or_else(|| PollerError::NoBrokers { uuid: mapping.uuid.clone() }),
+    }
+}
+
+/// Settings for all clients of a mapping's cluster.
+#[must_use]
+pub fn client_config(bootstrap_servers: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap_servers)
+        .set("client.id", "kafka-poller")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("topic.metadata.refresh.interval.ms", "5000");
+    config
+}
+
+fn consumer_settings(config: &mut ClientConfig, mapping: &Mapping) {
+    config
+        .set("group.id", &mapping.group_id)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        // The starting position is looked up where there is no offset. This is for an offset that the topic no longer
+        // has, by retention or because it was made again: the oldest record there is, for every starting position,
+        // since LATEST would lose what was written meanwhile.
+        .set("auto.offset.reset", "earliest")
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("session.timeout.ms", "10000")
+        .set("heartbeat.interval.ms", "2000")
+        .set("max.poll.interval.ms", "300000")
+        .set("queued.max.messages.kbytes", "16384")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.queue.backoff.ms", "20")
+        .set("fetch.error.backoff.ms", "200");
+}
