@@ -17,6 +17,7 @@ from conftest import KUBERNETES
 from kubernetes_api import secrets_api
 
 JOBS = KUBERNETES / "base" / "jobs"
+SEARCH = KUBERNETES.parent / "search"
 
 
 def run(script: str, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
@@ -113,15 +114,12 @@ def elasticsearch_setup(url: str, environment: dict[str, str], templates, **more
     """Runs elasticsearch_setup.py against a server."""
     settings = {
         "ELASTICSEARCH_URL": url, "ELASTIC_PASSWORD": "elastic-password", "KIBANA_PASSWORD": "kibana-password",
-        "RETENTION_DAYS": "30", "REPLICAS": "1", "SEARCH_FILES": str(templates),
+        "RETENTION_DAYS": "30", "SEARCH_FILES": str(templates),
     }  # fmt: skip
     return run("elasticsearch_setup.py", {**environment, **settings, **more})
 
 
 def test_elasticsearch_is_set_up(tmp_path):
-    (tmp_path / "index-template.json").write_text(
-        json.dumps({"index_patterns": ["microservices-*"], "template": {"settings": {"number_of_replicas": 5}, "mappings": {}}})
-    )
     numbers = iter(range(100))
 
     def answers(method, path, headers):
@@ -133,7 +131,7 @@ def test_elasticsearch_is_set_up(tmp_path):
 
     good = [""]
     with secrets_api(tmp_path / "account") as (environment, secrets), stand_in(answers) as (url, requests):
-        done = elasticsearch_setup(url, environment, tmp_path)
+        done = elasticsearch_setup(url, environment, SEARCH)
         assert done.returncode == 0, done.stderr
         first = list(requests)
         keys = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
@@ -141,7 +139,7 @@ def test_elasticsearch_is_set_up(tmp_path):
 
         # Logstash's key is still good, the functions' is not: only that one is made anew.
         good[0] = f"ApiKey {base64.b64encode(keys['logstash'].encode()).decode()}"
-        again = elasticsearch_setup(url, environment, tmp_path)
+        again = elasticsearch_setup(url, environment, SEARCH)
         assert "made functions, kept logstash" in again.stdout, again.stdout + again.stderr
         renewed = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
         assert renewed["logstash"] == keys["logstash"] and renewed["functions"] != keys["functions"]
@@ -154,8 +152,17 @@ def test_elasticsearch_is_set_up(tmp_path):
     policy = calls["PUT", "/_ilm/policy/microservices"]["policy"]["phases"]
     assert policy["delete"] == {"min_age": "30d", "actions": {"delete": {}}}
     assert "readonly" not in json.dumps(policy), "late events could not be written"
-    template = calls["PUT", "/_index_template/index"]["template"]["settings"]
-    assert template == {"index": {"lifecycle": {"name": "microservices"}, "number_of_replicas": 1}}
+    templates = {path.rsplit("/", 1)[1]: body for (_, path), body in calls.items() if path.startswith("/_index_template/")}
+    assert templates.keys() == {"microservices", "dead-letters-microservices", "platform-logs"}
+    for template in templates.values():
+        settings = template["template"]["settings"]
+        assert settings["index.lifecycle.name"] == "microservices" and settings["auto_expand_replicas"] == "0-1"
+    sent = templates["microservices"]["template"]
+    source = json.loads((SEARCH / "index-template.json").read_text())["template"]
+    assert sent["mappings"]["properties"].pop("original") == {"type": "flattened"}, "flat_object is OpenSearch's word"
+    assert source["mappings"]["properties"].pop("original") == {"type": "flat_object"}
+    assert sent["mappings"] == source["mappings"]
+    assert "flat_object" not in json.dumps(templates)
     created = [body for method, path, body, _ in first if path == "/_security/api_key"]
     assert [body["name"] for body in created] == ["logstash", "functions"]
     for body in created:
@@ -178,7 +185,7 @@ def test_a_refusal_of_elasticsearch_ends_the_job_in_its_words(tmp_path):
         secrets_api(tmp_path / "account") as (environment, secrets),
         stand_in(lambda *_: (403, {"error": "not for you"})) as (url, _),
     ):
-        done = elasticsearch_setup(url, environment, tmp_path)
+        done = elasticsearch_setup(url, environment, SEARCH)
         assert done.returncode != 0
         assert "403" in done.stderr and "not for you" in done.stderr
         assert not secrets

@@ -34,6 +34,13 @@ READERS = {
     },
 }
 
+# Logs of Beats and TCP clients: Elasticsearch's own mappings do.
+PLATFORM_LOGS = {
+    "index_patterns": ["platform-logs-*", "dead-letters-platform-logs-*"],
+    "priority": 200,
+    "template": {"settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "codec": "best_compression"}},
+}
+
 
 class Elasticsearch:
     """The cluster's REST interface."""
@@ -82,9 +89,12 @@ def main() -> None:
     cluster.call("PUT", f"/_ilm/policy/{POLICY}", policy(int(environment["RETENTION_DAYS"])))
     print(f"lifecycle policy {POLICY}: indices are deleted after {environment['RETENTION_DAYS']} days", flush=True)
 
-    for file in sorted(Path(environment.get("SEARCH_FILES", "/search")).glob("*-template.json")):
-        name = file.name.removesuffix("-template.json")
-        cluster.call("PUT", f"/_index_template/{name}", template(json.loads(file.read_text()), int(environment["REPLICAS"])))
+    templates = [
+        json.loads(file.read_text()) for file in sorted(Path(environment.get("SEARCH_FILES", "/search")).glob("*.json"))
+    ]
+    for template in [*templates, PLATFORM_LOGS]:
+        name = template["index_patterns"][0].removesuffix("-*")
+        cluster.call("PUT", f"/_index_template/{name}", adapted(template))
         print(f"index template {name}: applied", flush=True)
 
     for name, role in READERS.items():
@@ -115,16 +125,12 @@ def policy(retention_days: int) -> dict:
     }
 
 
-def template(text: dict, replicas: int) -> dict:
-    """A template of the project, with the lifecycle policy and the replicas of this cluster."""
-    settings = text["template"].setdefault("settings", {})
-    index = settings.setdefault("index", {})
-    index["lifecycle"] = {"name": POLICY}
-    index["number_of_replicas"] = replicas
-    # Either form may be in the file; twice it would be refused.
-    for name in ("index.number_of_replicas", "number_of_replicas", "index.lifecycle.name"):
-        settings.pop(name, None)
-    return text
+def adapted(template: dict) -> dict:
+    """A template with the lifecycle policy, and what OpenSearch names otherwise in Elasticsearch's words."""
+    text = json.dumps(template).replace('"type": "flat_object"', '"type": "flattened"')
+    result = json.loads(text)
+    result["template"]["settings"]["index.lifecycle.name"] = POLICY
+    return result
 
 
 def works(cluster: Elasticsearch, known: dict[str, bytes], name: str) -> bool:
