@@ -21,6 +21,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::batch::{Buffer, Record};
 use crate::event::{RecordParts, encode_record};
+use crate::filter::Filter;
 use crate::mapping::Mapping;
 use crate::offsets::{self, Positions};
 use crate::wake::Wake;
@@ -41,6 +42,7 @@ const RECORDS_PER_TURN: usize = 500;
 pub struct Shared {
     /// The mapping that is served.
     pub mapping: Mapping,
+    filter: Filter,
     buffer: Mutex<Buffer>,
     /// Wakes the consumer thread.
     pub consumer: Wake,
@@ -59,9 +61,10 @@ pub struct Shared {
 impl Shared {
     /// Makes the shared state of a mapping's poller.
     #[must_use]
-    pub fn new(mapping: Mapping, buffer: Buffer) -> Self {
+    pub fn new(mapping: Mapping, filter: Filter, buffer: Buffer) -> Self {
         Self {
             mapping,
+            filter,
             buffer: Mutex::new(buffer),
             consumer: Wake::default(),
             committer: Wake::default(),
@@ -198,6 +201,10 @@ fn fill(shared: &Shared, partition: i32, queue: &PartitionQueue<Context>) -> (us
 }
 
 fn take_in(shared: &Shared, message: &BorrowedMessage<'_>) {
+    if !shared.filter.passes(message) {
+        shared.buffer().skip(message.partition(), message.offset());
+        return;
+    }
     let record = Record {
         offset: message.offset(),
         timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),

@@ -2,7 +2,7 @@
 //!
 //! `supervisor` follows the mappings; `poller` serves one, with `consumer` on the Kafka side and `dispatch` on the
 //! Lambda side of a shared `batch::Buffer`. What is decided stands in pure modules: `batch` (which records make a
-//! batch, what may be committed), `delivery` (retries, splits, discards), `response`, `event`, `mapping`.
+//! batch, what may be committed), `delivery` (retries, splits, discards), `response`, `filter`, `event`, `mapping`.
 
 pub mod aws;
 pub mod batch;
@@ -11,10 +11,12 @@ pub mod delivery;
 pub mod destination;
 pub mod dispatch;
 pub mod event;
+pub mod filter;
 pub mod lag;
 pub mod lambda;
 pub mod mapping;
 pub mod offsets;
+pub mod pattern;
 pub mod poller;
 pub mod response;
 pub mod source_access;

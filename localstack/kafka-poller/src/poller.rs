@@ -17,7 +17,9 @@ use crate::consumer::{self, Shared};
 use crate::destination::{Destination, DestinationError};
 use crate::dispatch::{self, describe};
 use crate::event::EventShape;
+use crate::filter::Filter;
 use crate::mapping::{Mapping, Source};
+use crate::pattern::PatternError;
 use crate::source_access::{self, AccessError, Transport};
 
 /// Waits between two starts of a poller that fails.
@@ -64,6 +66,9 @@ pub enum PollerError {
     /// The destination can't be used.
     #[error(transparent)]
     Destination(#[from] DestinationError),
+    /// The filter can't be applied.
+    #[error(transparent)]
+    Filter(#[from] PatternError),
     /// The Kafka client gave up.
     #[error("the Kafka client failed")]
     Kafka(#[from] KafkaError),
@@ -111,6 +116,7 @@ async fn serve(
     options: &Options,
     stopped: &mut watch::Receiver<bool>,
 ) -> Result<(), PollerError> {
+    let filter = Filter::parse(&mapping.filters)?;
     let servers = bootstrap_servers(mapping, options)?;
     let mut config = client_config(&servers);
     for (name, value) in source_access::settings(aws, &mapping.source_access, options.transport).await? {
@@ -120,7 +126,7 @@ async fn serve(
     let destination = Arc::new(Destination::new(mapping, aws, &config, &shape)?);
     let concurrency = mapping.maximum_pollers.unwrap_or(options.concurrency);
     let limits = Limits::new(mapping.batch_size, mapping.window, concurrency, options.memory);
-    let shared = Arc::new(Shared::new(mapping.clone(), Buffer::new(shape, limits)));
+    let shared = Arc::new(Shared::new(mapping.clone(), filter, Buffer::new(shape, limits)));
 
     consumer_settings(&mut config, mapping);
     let mut consumer = spawn_consumer(&shared, config)?;
