@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import KUBERNETES, build, folder_of
+from guides import Command, commands
 from kubernetes_api import secrets_api
 
 JOBS = KUBERNETES / "base" / "jobs"
@@ -241,6 +242,27 @@ def test_wait_for_speaks_to_a_broker_over_tls(cluster):
             env={**environment, "TIMEOUT_S": "30" if status == 0 else "1"},
         )  # fmt: skip
         assert done.returncode == status, (url, done.stdout, done.stderr)
+
+
+def guide_commands() -> list[Command]:
+    return [command for command in commands() if command.inside and command.inside[0].startswith("/opt/kafka/bin/")]
+
+
+def test_kafka_commands_of_the_guides_run(cluster):
+    found = guide_commands()
+    assert len(found) >= 12
+    for command in found:
+        script, *arguments = command.inside
+        assert arguments[:4] == ["--bootstrap-server", "kafka:29092", "--command-config", "/run/kafka/client.properties"], (
+            command
+        )
+        done = cluster.tool(script.rpartition("/")[2], *arguments[4:], stdin=command.stdin)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        assert "ERROR" not in done.stdout + done.stderr and "Error" not in done.stdout + done.stderr, (
+            f"{command}: {done.stdout}"
+        )
+        if "--from-beginning" in arguments:
+            assert '{"sku":"A-1","quantity":5}' in done.stdout
 
 
 def test_a_node_may_fail_and_come_back(cluster):
