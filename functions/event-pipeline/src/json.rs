@@ -742,7 +742,7 @@ mod tests {
         let found: Vec<_> = scanner
             .members()
             .iter()
-            .map(|m| (m.name, &text[m.key.clone()], &text[m.value.clone()]))
+            .map(|m| (m.name, text.get(m.key.clone()).unwrap(), text.get(m.value.clone()).unwrap()))
             .collect();
         assert_eq!(found, [(0, "\"time\"", "[1,{\"time\":2}]"), (1, "\"service\"", "\"x\\\"y\"")]);
     }

@@ -1,5 +1,7 @@
 //! The document contract: what a record's action and document look like, whole.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test or benchmark fails by panicking")]
+
 use base64_simd::STANDARD;
 use event_pipeline::document::Encoder;
 use event_pipeline::envelope::read_batch;

@@ -1,5 +1,7 @@
 //! Properties that hold for any record whatsoever.
 
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test or benchmark fails by panicking")]
+
 use std::collections::HashSet;
 
 use base64_simd::STANDARD;

@@ -5,6 +5,8 @@
 //! script: most of these answers can't be had from a real one on demand. `UPDATE_SCENARIOS=1` writes what is
 //! expected anew: read the difference before you commit it.
 
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test or benchmark fails by panicking")]
+
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::fs;
