@@ -1,6 +1,11 @@
 //! The pipeline beside the obvious way to write it, on one 6 MB payload, and the parts that its time goes to.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "a test or benchmark fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test or benchmark fails by panicking"
+)]
 
 use std::hint::black_box;
 use std::io::Write as _;
