@@ -52,11 +52,11 @@ def test_a_process_that_ends_after_its_response_costs_no_invocation(function):
 
 
 def test_a_timeout_kills_the_process_and_the_next_invocation_starts_another(make_function):
-    function = make_function(Timeout=1)
+    function = make_function(Timeout=3)
     pid = function.invoke()[0]["pid"]
     answer, error = function.invoke(do="sleep", seconds=60)
     assert (answer["errorType"], error) == ("Sandbox.Timedout", "Unhandled")
-    assert answer["errorMessage"].endswith(" Error: Task timed out after 1.00 seconds")
+    assert answer["errorMessage"].endswith(" Error: Task timed out after 3.00 seconds")
     assert not os.path.exists(f"/proc/{pid}")
     assert function.invoke()[0]["pid"] != pid
 
