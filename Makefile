@@ -13,7 +13,7 @@ LIVE := --package integration-tests --package event-producer --package kafka-pol
     lint lint-rust lint-python lint-shell lint-yaml lint-template format bench bench-function bench-e2e deploy-aws clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ## The local stack
 

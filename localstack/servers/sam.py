@@ -1,6 +1,7 @@
 """Deploys infra/template.yaml to an instance's LocalStack with the SAM command line, as it is deployed to AWS."""
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -27,8 +28,15 @@ def deploy(instance: Instance, overrides: list[str]) -> None:
     logs = instance.folder / "logs"
     # samconfig.toml is for AWS, and for those who start the servers themselves.
     own_configuration = ["--config-file", str(_empty_configuration(instance))]
+    binaries = re.findall(r"^\s+Binary: (\S+)$", paths.TEMPLATE.read_text(), re.MULTILINE)
     run_logged(
-        "building the functions (sam build)",
+        f"compiling {', '.join(binaries)}",
+        # What `sam build` runs, which shows nothing of it.
+        ["cargo", "lambda", "build", "--release", *(word for name in binaries for word in ("--bin", name))],
+        logs / "cargo-lambda.log", paths.REPOSITORY, environment,
+    )  # fmt: skip
+    run_logged(
+        "packaging the functions (sam build)",
         ["sam", "build", *own_configuration, "--template-file", str(paths.TEMPLATE), "--build-dir", str(build)],
         logs / "sam-build.log", paths.REPOSITORY, environment,
     )  # fmt: skip

@@ -24,6 +24,7 @@ def run(instance: Instance, command: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that being ended stops the servers too
     try:
         _empty(instance)
+        servers.fetch(list(servers.SERVERS))  # the poller too, so that a test that starts it does not wait for a build
         servers.start(instance, [kafka.NAME, opensearch.NAME, localstack.NAME], free_ports=True)
         deployment.deploy(instance, [])
         environment = {
