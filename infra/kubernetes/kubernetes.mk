@@ -10,7 +10,9 @@ KUBERNETES_BIN := $(KUBERNETES_ENV)/bin
 KUBERNETES_SHELL := $(wildcard $(KUBERNETES_DIR)/scripts/*.sh $(KUBERNETES_DIR)/infrastructure/kafka/*.sh)
 KUBERNETES_DOCKERFILES := $(wildcard $(KUBERNETES_DIR)/images/*/Dockerfile)
 
-.PHONY: kubernetes-env lint-kubernetes test-kubernetes render-kubernetes
+KUBERNETES_PYTEST := "$(KUBERNETES_BIN)/python" -B -m pytest -q -p no:cacheprovider -c $(KUBERNETES_DIR)/tests/pytest.ini
+
+.PHONY: kubernetes-env lint-kubernetes test-kubernetes test-kubernetes-live render-kubernetes
 
 # A half-made environment has no `finished`.
 kubernetes-env: $(KUBERNETES_ENV)/finished
@@ -32,7 +34,13 @@ lint-kubernetes: kubernetes-env ## Lint manifests, scripts, Dockerfiles and Pyth
 	"$(KUBERNETES_BIN)/python" -B $(KUBERNETES_DIR)/scripts/render.py --check
 
 test-kubernetes: kubernetes-env ## Test manifests, scripts, guides and the Logstash pipeline
-	"$(KUBERNETES_BIN)/python" -B -m pytest -q -p no:cacheprovider $(KUBERNETES_DIR)/tests
+	$(KUBERNETES_PYTEST) -m "not live" $(KUBERNETES_DIR)/tests
+
+# Part of the tests on real servers, where the Makefile has them.
+test-live: test-kubernetes-live
+
+test-kubernetes-live: kubernetes-env ## Test production's Kafka and the guides' queries on real servers
+	$(KUBERNETES_PYTEST) -m live $(KUBERNETES_DIR)/tests
 
 render-kubernetes: kubernetes-env ## Copy infra/elk and infra/search into the ConfigMaps
 	"$(KUBERNETES_BIN)/python" -B $(KUBERNETES_DIR)/scripts/render.py

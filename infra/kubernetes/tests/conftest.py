@@ -13,7 +13,8 @@ KUBERNETES = TESTS.parent
 REPOSITORY = KUBERNETES.parent.parent
 ELK = REPOSITORY / "infra" / "elk"
 OVERLAYS = ("dev", "production")
-JRUBY = "org.jruby:jruby-complete:10.0.6.0"  # what Logstash 9.5 brings
+# What Logstash 9.5 brings: its Ruby, and the JSON parser on its class path.
+JRUBY = ("org.jruby:jruby-complete:10.0.6.0", "com.fasterxml.jackson.core:jackson-core:2.21.4")
 
 sys.path.insert(0, str(TESTS))
 sys.path.insert(0, str(REPOSITORY / "localstack" / "servers"))
@@ -52,11 +53,12 @@ def ruby():
     import maven
     import paths
 
-    version = JRUBY.rsplit(":", 1)[1]
-    folder = layout.once(
-        paths.cache() / f"jruby-{version}", lambda into: maven.copy(f"fetching JRuby {version} (34 MB)", JRUBY, into)
-    )
-    (jar,) = folder.glob("jruby-complete-*.jar")
+    def fetch(into: Path) -> None:
+        for artifact in JRUBY:
+            maven.copy(f"fetching {artifact}", artifact, into)
+
+    versions = "-".join(artifact.rsplit(":", 1)[1] for artifact in JRUBY)
+    jars = layout.once(paths.cache() / f"jruby-jackson-{versions}", fetch)
     command = [
         str(java.home() / "bin" / "java"),
         "-XX:TieredStopAtLevel=1",
@@ -64,8 +66,9 @@ def ruby():
         "--enable-native-access=ALL-UNNAMED",
         "--add-opens=java.base/java.io=ALL-UNNAMED",
         "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
-        "-jar",
-        str(jar),
+        "-cp",
+        f"{jars}/*",
+        "org.jruby.Main",
         str(TESTS / "logstash" / "ruby_filter.rb"),
     ]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8") as process:

@@ -172,6 +172,7 @@ def call(url: str, method: str, path: str, body: str = "", kind: str = "applicat
         raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()[:2000]}") from error
 
 
+@pytest.mark.live
 def test_example_queries_find_what_they_promise(opensearch):
     answers = []
     for _, path, body in queries():

@@ -21,6 +21,8 @@ from conftest import KUBERNETES, build, folder_of
 from guides import Command, commands
 from kubernetes_api import secrets_api
 
+pytestmark = pytest.mark.live
+
 JOBS = KUBERNETES / "base" / "jobs"
 TOOLS = {
     "kafka-storage.sh": "kafka.tools.StorageTool",
