@@ -28,6 +28,8 @@ use crate::wake::Wake;
 
 /// How long the thread waits at most before it looks at everything again.
 const IDLE_WAIT: Duration = Duration::from_millis(100);
+/// How long the consumer's queue must be without an event to count as empty.
+const EMPTY_WAIT: Duration = Duration::from_millis(1);
 /// How long a revoked partition's running invocation is waited for. After that its records are delivered again, by
 /// the partition's next owner.
 const REVOKE_WAIT: Duration = Duration::from_secs(60);
@@ -140,11 +142,12 @@ fn serve(
 
 /// Serves rebalances, commits and errors.
 fn poll_events(consumer: &Arc<BaseConsumer<Context>>) -> KafkaResult<()> {
-    // A served event looks like an empty queue: only a second one in a row is the end.
-    let mut n_empty = 0;
-    while n_empty < 2 {
-        match consumer.poll(Duration::ZERO) {
-            None => n_empty += 1,
+    loop {
+        let asked = Instant::now();
+        match consumer.poll(EMPTY_WAIT) {
+            // A served event looks like an empty queue, but does not take as long.
+            None if asked.elapsed() < EMPTY_WAIT => {}
+            None => return Ok(()),
             // Fetched before the partition's own queue was split off.
             Some(Ok(message)) => take_in(&consumer.context().shared, &message),
             Some(Err(fatal @ KafkaError::MessageConsumptionFatal(_))) => return Err(fatal),
@@ -154,7 +157,6 @@ fn poll_events(consumer: &Arc<BaseConsumer<Context>>) -> KafkaResult<()> {
             }
         }
     }
-    Ok(())
 }
 
 /// Follows the assignment with the partitions' queues.
@@ -293,6 +295,10 @@ impl Context {
 
     fn take_over(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
         let assigned = self.partitions(list);
+        // A consumer that is being closed may still be given partitions, but is no longer answered.
+        if assigned.is_empty() || self.shared.ending.load(Ordering::Acquire) {
+            return;
+        }
         let positions = self.look_up(consumer, &assigned);
         let mapping = &self.shared.mapping;
         info!(mapping = %mapping.uuid, topic = %mapping.topic, partitions = ?assigned, "partitions assigned");

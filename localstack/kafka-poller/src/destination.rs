@@ -151,7 +151,14 @@ impl Destination {
                 return Err(DestinationError::Circle { topic: topic.to_owned() });
             }
             let produce_error = |source| DestinationError::Produce { topic: topic.to_owned(), source };
-            let producer = kafka.create().map_err(produce_error)?;
+            let mut config = kafka.clone();
+            config
+                .set("message.timeout.ms", "15000")
+                .set("topic.metadata.propagation.max.ms", "5000")
+                .set("enable.idempotence", "true")
+                // What is too large is for the topic to say.
+                .set("message.max.bytes", "100000000");
+            let producer = config.create().map_err(produce_error)?;
             return Ok(Some(Self::Kafka { producer, topic: topic.to_owned(), shape: shape.clone() }));
         }
         let unknown = || DestinationError::Unknown { destination: destination.clone() };

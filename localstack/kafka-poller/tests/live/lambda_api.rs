@@ -1,0 +1,234 @@
+//! A stand-in for the Lambda API: gives mappings, takes invocations and answers them as the test says.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use base64_simd::STANDARD;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value, json};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::runtime::Runtime;
+
+use crate::kafka::{Topic, bootstrap_servers};
+
+/// How the API answers an invocation.
+#[derive(Clone, Debug)]
+pub(crate) enum Reply {
+    Answer(Value),
+    FunctionError,
+    Status(u16),
+}
+
+pub(crate) const OK: Reply = Reply::Answer(Value::Null);
+
+/// An invocation that was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Invocation {
+    pub(crate) event: Value,
+    pub(crate) n_bytes: usize,
+    pub(crate) began: Instant,
+    pub(crate) ended: Option<Instant>,
+    pub(crate) succeeded: bool,
+}
+
+type Function = Box<dyn Fn(&Invocation) -> (Duration, Reply) + Send + Sync>;
+
+struct State {
+    mappings: Mutex<Vec<Value>>,
+    invocations: Mutex<Vec<Invocation>>,
+    function: Mutex<Arc<Function>>,
+}
+
+/// The stand-in, on a port of its own.
+pub(crate) struct LambdaApi {
+    runtime: Option<Runtime>,
+    pub(crate) address: SocketAddr,
+    state: Arc<State>,
+}
+
+impl LambdaApi {
+    pub(crate) fn start() -> Self {
+        let function: Function = Box::new(|_| (Duration::ZERO, OK));
+        let state = State {
+            mappings: Mutex::default(),
+            invocations: Mutex::default(),
+            function: Mutex::new(Arc::new(function)),
+        };
+        let mut api = Self { runtime: None, address: ([127, 0, 0, 1], 0).into(), state: Arc::new(state) };
+        api.listen();
+        api
+    }
+
+    /// Answers again after [`LambdaApi::vanish`].
+    pub(crate) fn listen(&mut self) {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let listener = runtime.block_on(async {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_reuseaddr(true).unwrap();
+            socket.bind(self.address).unwrap();
+            socket.listen(64).unwrap()
+        });
+        self.address = listener.local_addr().unwrap();
+        runtime.spawn(accept(listener, Arc::clone(&self.state)));
+        self.runtime = Some(runtime);
+    }
+
+    /// Refuses connections, and breaks those that there are.
+    pub(crate) fn vanish(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Makes a mapping of a topic, with these further properties; gives its UUID.
+    pub(crate) fn map(&self, topic: &Topic, properties: Value) -> String {
+        let uuid = format!("mapping-{:08x}", rand::random::<u32>());
+        let mut mapping = json!({
+            "UUID": uuid, "State": "Enabled", "Topics": [topic.name], "StartingPosition": "TRIM_HORIZON",
+            "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:consume",
+            "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [bootstrap_servers()]}},
+            "BatchSize": 100, "MaximumBatchingWindowInSeconds": 0,
+        });
+        mapping.as_object_mut().unwrap().extend(properties.as_object().unwrap().clone());
+        self.state.mappings.lock().unwrap().push(mapping);
+        uuid
+    }
+
+    /// Sets properties of a mapping.
+    pub(crate) fn update(&self, uuid: &str, properties: Value) {
+        let mut mappings = self.state.mappings.lock().unwrap();
+        let mapping = mappings.iter_mut().find(|it| it["UUID"] == uuid).unwrap();
+        mapping.as_object_mut().unwrap().extend(properties.as_object().unwrap().clone());
+    }
+
+    pub(crate) fn delete(&self, uuid: &str) {
+        self.state.mappings.lock().unwrap().retain(|it| it["UUID"] != uuid);
+    }
+
+    /// Answers invocations by `function`, each after the time that it says.
+    pub(crate) fn function(
+        &self,
+        function: impl Fn(&Invocation) -> (Duration, Reply) + Send + Sync + 'static,
+    ) {
+        *self.state.function.lock().unwrap() = Arc::new(Box::new(function));
+    }
+
+    pub(crate) fn invocations(&self) -> Vec<Invocation> {
+        self.state.invocations.lock().unwrap().clone()
+    }
+
+    /// The offsets that successful invocations had, for each partition, in their order.
+    pub(crate) fn delivered(&self) -> BTreeMap<i32, Vec<i64>> {
+        let mut delivered: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+        for invocation in self.state.invocations.lock().unwrap().iter().filter(|it| it.succeeded) {
+            for (partition, offsets) in invocation.offsets() {
+                delivered.entry(partition).or_default().extend(offsets);
+            }
+        }
+        delivered
+    }
+
+    /// The values that successful invocations had.
+    pub(crate) fn values(&self) -> Vec<String> {
+        let invocations = self.state.invocations.lock().unwrap();
+        invocations.iter().filter(|it| it.succeeded).flat_map(Invocation::values).collect()
+    }
+
+    pub(crate) fn n_delivered(&self) -> usize {
+        self.delivered().values().map(Vec::len).sum()
+    }
+}
+
+impl Invocation {
+    pub(crate) fn records(&self) -> impl Iterator<Item = &Map<String, Value>> {
+        let partitions = self.event["records"].as_object().unwrap().values();
+        partitions.flat_map(|records| records.as_array().unwrap()).map(|record| record.as_object().unwrap())
+    }
+
+    pub(crate) fn offsets(&self) -> BTreeMap<i32, Vec<i64>> {
+        let mut offsets: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+        for record in self.records() {
+            let partition = i32::try_from(record["partition"].as_i64().unwrap()).unwrap();
+            offsets.entry(partition).or_default().push(record["offset"].as_i64().unwrap());
+        }
+        offsets
+    }
+
+    pub(crate) fn values(&self) -> Vec<String> {
+        let decode = |text: &str| String::from_utf8(STANDARD.decode_to_vec(text).unwrap()).unwrap();
+        self.records().filter_map(|record| record["value"].as_str().map(decode)).collect()
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            let service = service_fn(move |request| serve(Arc::clone(&state), request));
+            // A client that goes away is no failure of the stand-in.
+            let _ = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let answer =
+        |response: http::response::Builder, body: Vec<u8>| Ok(response.body(Full::from(body)).unwrap());
+    if request.method() == Method::GET {
+        let mappings = state.mappings.lock().unwrap().clone();
+        return answer(
+            Response::builder(),
+            json!({"EventSourceMappings": mappings}).to_string().into_bytes(),
+        );
+    }
+    let is_signed =
+        request.headers().get("authorization").is_some_and(|it| it.to_str().unwrap().contains("/lambda/"));
+    assert!(is_signed, "an invocation is not signed");
+    // A poller that was killed sends half an event.
+    let Ok(body) = request.into_body().collect().await else {
+        return answer(Response::builder().status(400), vec![]);
+    };
+    let body = body.to_bytes();
+    let (place, invocation) = {
+        let invocation = Invocation {
+            event: serde_json::from_slice(&body).unwrap(),
+            n_bytes: body.len(),
+            began: Instant::now(),
+            ended: None,
+            succeeded: false,
+        };
+        let mut invocations = state.invocations.lock().unwrap();
+        invocations.push(invocation.clone());
+        (invocations.len() - 1, invocation)
+    };
+    let function = Arc::clone(&state.function.lock().unwrap());
+    let (delay, reply) = function(&invocation);
+    tokio::time::sleep(delay).await;
+    {
+        let mut invocations = state.invocations.lock().unwrap();
+        invocations[place].ended = Some(Instant::now());
+        invocations[place].succeeded = matches!(reply, Reply::Answer(_));
+    }
+    match reply {
+        Reply::Answer(value) => answer(Response::builder(), value.to_string().into_bytes()),
+        Reply::FunctionError => {
+            let error =
+                json!({"errorType": "Boom", "errorMessage": "as the test says"}).to_string().into_bytes();
+            answer(Response::builder().header("X-Amz-Function-Error", "Unhandled"), error)
+        }
+        Reply::Status(status) => {
+            answer(Response::builder().status(status), br#"{"Message":"as the test says"}"#.to_vec())
+        }
+    }
+}

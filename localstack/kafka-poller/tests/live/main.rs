@@ -1,0 +1,18 @@
+//! The poller as a process, on a real Kafka named by KAFKA_BOOTSTRAP_SERVERS. The Lambda API is played by a server of
+//! the test's own, since a real one can't be made to throttle, fail or vanish at a given moment.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test ends where its expectation does not hold"
+)]
+
+mod contract;
+mod failures;
+mod kafka;
+mod lambda_api;
+mod mappings;
+mod offsets;
+mod process;
+mod rebalance;
+mod wait;
