@@ -491,7 +491,7 @@ def allowed(objects: list[dict], direction: str, mine: dict, other: dict, port: 
             peers = rule.get(side)
             if peers is None and "kafka-to-search/kubernetes-client" not in mine:
                 raise AssertionError("only the Kubernetes API may be named by its port alone")
-            here = [peer for peer in peers or [] if "namespaceSelector" not in peer]
+            here = [peer for peer in peers or [] if peer.keys() == {"podSelector"}]
             if any(selects(peer["podSelector"], other) for peer in here) and port in [item["port"] for item in rule["ports"]]:
                 return True
     return False
