@@ -73,6 +73,7 @@ const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// Marks, in the high bit of each byte of `word`, the first byte that ends or interrupts a string: a quote, a
 /// backslash or a control character. Bits above the lowest set one can be wrong, as a subtraction borrows upward.
+#[inline(always)]
 fn string_stops(word: u64) -> u64 {
     let quote = word ^ (ONES * b'"' as u64);
     let backslash = word ^ (ONES * b'\\' as u64);
@@ -104,7 +105,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips white space and returns the next byte without reading it.
-    #[inline]
+    #[inline(always)]
     pub fn peek(&mut self) -> Result<u8, JsonError> {
         loop {
             match self.text.get(self.pos) {
@@ -120,7 +121,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips white space and reads `byte`.
-    #[inline]
+    #[inline(always)]
     pub fn expect(&mut self, byte: u8) -> Result<(), JsonError> {
         if self.peek()? != byte {
             return Err(JsonError::Unexpected(self.pos));
@@ -130,7 +131,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Skips white space and reads `byte` if it comes next.
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self, byte: u8) -> Result<bool, JsonError> {
         let found = self.peek()? == byte;
         self.pos += usize::from(found);
@@ -146,12 +147,13 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a string.
+    #[inline(always)]
     pub fn string(&mut self) -> Result<RawString<'a>, JsonError> {
         self.expect(b'"')?;
         self.string_after_quote()
     }
 
-    #[inline]
+    #[inline(always)]
     fn string_after_quote(&mut self) -> Result<RawString<'a>, JsonError> {
         let start = self.pos;
         let mut escaped = false;
@@ -273,6 +275,7 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
+    #[cold]
     fn escape(&mut self) -> Result<(), JsonError> {
         match self.text.get(self.pos + 1) {
             Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.pos += 2,
@@ -289,6 +292,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    #[inline]
     fn digits(&mut self) -> Result<(), JsonError> {
         let start = self.pos;
         while self.text.get(self.pos).is_some_and(u8::is_ascii_digit) {
@@ -301,6 +305,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline]
     fn number(&mut self) -> Result<(), JsonError> {
         self.pos += usize::from(self.text.get(self.pos) == Some(&b'-'));
         if self.text.get(self.pos) == Some(&b'0') {
@@ -347,6 +352,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads a value that is neither an object nor an array; `first` is its first byte, not yet read.
+    #[inline(always)]
     fn scalar(&mut self, first: u8) -> Result<(), JsonError> {
         match first {
             b'"' => {
@@ -400,6 +406,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    #[inline(always)]
     fn key_and_colon(&mut self) -> Result<RawString<'a>, JsonError> {
         let key = self.string()?;
         self.expect(b':')?;
@@ -445,7 +452,7 @@ impl<'a> Scanner<'a> {
 
 /// Position, from `pos` on, of the first byte that ends or interrupts a string: a quote, a backslash or a control
 /// character; the text's length if there is none.
-#[inline]
+#[inline(always)]
 pub(crate) fn next_string_stop(text: &[u8], mut pos: usize) -> usize {
     let (words, _) = text.get(pos..).unwrap_or_default().as_chunks::<8>();
     for word in words {
@@ -516,11 +523,15 @@ struct Key {
 const CHECK_EACH_KEY: usize = 48;
 
 /// Mixes a key's length, first and last eight bytes; equal hashes are told apart by the bytes.
+#[inline(always)]
 fn hash_key(key: &[u8]) -> u64 {
     const K: u64 = 0x9e37_79b9_7f4a_7c15;
     let (head, tail) = match (key.first_chunk::<8>(), key.last_chunk::<8>()) {
         (Some(head), Some(tail)) => (u64::from_le_bytes(*head), u64::from_le_bytes(*tail)),
-        _ => (key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+        _ => match (key.first_chunk::<4>(), key.last_chunk::<4>()) {
+            (Some(head), Some(tail)) => (u32::from_le_bytes(*head).into(), u32::from_le_bytes(*tail).into()),
+            _ => (key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+        },
     };
     let mixed = (head ^ key.len() as u64).wrapping_mul(K) ^ tail.wrapping_mul(K.rotate_left(32));
     mixed ^ mixed >> 29
@@ -602,6 +613,7 @@ impl ObjectScanner {
         }
     }
 
+    #[inline(always)]
     fn key(&mut self, scanner: &mut Scanner<'_>, names: &NameTable) -> Result<(), JsonError> {
         scanner.expect(b'"')?;
         let start = scanner.pos;
@@ -680,45 +692,55 @@ impl ObjectScanner {
     }
 }
 
-/// Names to be found among an object's keys; most keys are turned away by their length and first byte alone.
-#[derive(Debug, Clone, Default)]
+/// Names to be found among an object's keys; most keys are turned away by their first byte and length alone.
+#[derive(Debug, Clone)]
 pub struct NameTable {
     names: Vec<String>,
-    by_first: Vec<Vec<usize>>,
+    /// For each first byte, which names begin with it.
+    by_first: Vec<NamesOfAByte>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct NamesOfAByte {
+    /// A bit for each length that a name has; the last bit is for all longer ones.
     lengths: u64,
+    numbers: Vec<usize>,
+}
+
+impl Default for NameTable {
+    fn default() -> Self {
+        Self { names: Vec::new(), by_first: vec![NamesOfAByte::default(); 256] }
+    }
 }
 
 impl NameTable {
     /// Makes a table; names are numbered in their order, one that comes again is left out.
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let mut table = Self { names: Vec::new(), by_first: vec![Vec::new(); 256], lengths: 0 };
+        let mut table = Self::default();
         for name in names {
             if table.find(name.as_bytes()).is_some() {
                 continue;
             }
-            let number = table.names.len();
+            let first = name.as_bytes().first().copied().unwrap_or_default();
+            if let Some(of_first) = table.by_first.get_mut(usize::from(first)) {
+                of_first.lengths |= 1 << name.len().min(63);
+                of_first.numbers.push(table.names.len());
+            }
             table.names.push(name.to_owned());
-            let Some(numbers) =
-                name.as_bytes().first().and_then(|first| table.by_first.get_mut(usize::from(*first)))
-            else {
-                continue;
-            };
-            numbers.push(number);
-            table.lengths |= 1 << name.len().min(63);
         }
         table
     }
 
     /// Number of `key`, if it is in the table.
+    #[inline]
     pub fn find(&self, key: &[u8]) -> Option<usize> {
-        if self.lengths >> key.len().min(63) & 1 == 0 {
+        let first = key.first().copied().unwrap_or_default();
+        let of_first = self.by_first.get(usize::from(first))?;
+        if of_first.lengths >> key.len().min(63) & 1 == 0 {
             return None;
         }
-        let candidates = self.by_first.get(usize::from(*key.first()?))?;
-        candidates
-            .iter()
-            .copied()
-            .find(|number| self.names.get(*number).is_some_and(|name| name.as_bytes() == key))
+        let is_key = |number: &usize| self.names.get(*number).is_some_and(|name| name.as_bytes() == key);
+        of_first.numbers.iter().copied().find(is_key)
     }
 }
 

@@ -74,9 +74,10 @@ impl Timestamp {
     pub fn to_text(self) -> [u8; 24] {
         let time =
             DateTime::from_timestamp_millis(self.0).expect("the years 0 to 9999 are within chrono's range");
-        let (date, millis) = (time.date_naive(), time.timestamp_subsec_millis());
+        let (millis, utc) = (time.timestamp_subsec_millis(), time.naive_utc());
+        let (date, clock) = (utc.date(), utc.time());
         let (year, month, day) = (date.year().unsigned_abs(), date.month(), date.day());
-        let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+        let (hour, minute, second) = (clock.hour(), clock.minute(), clock.second());
         let [y, year_rest] = [year / 100, year % 100].map(two_digits);
         let [month, day, hour, minute, second] = [month, day, hour, minute, second].map(two_digits);
         let [tens, units] = two_digits(millis % 100);
