@@ -1,0 +1,303 @@
+//! Measures the whole function: a release `bootstrap`, fed full payloads by a stand-in for the Lambda Runtime API and
+//! writing to a bulk endpoint that only counts. Both are this program: real servers would be what is measured.
+//!
+//! Prints CPU seconds per million events (user and system time of the function's process), peak memory, the size of
+//! the binary and the time from exec to the first request for an invocation.
+
+#![expect(clippy::print_stdout, reason = "printing its figures is what a benchmark is for")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use event_producer::payload::{Payload, RecordHeaders, payload};
+use flate2::read::GzDecoder;
+
+/// Measures a function's binary from `/next` to the answer.
+#[derive(Parser)]
+struct Arguments {
+    /// The release binary of index-events.
+    #[arg(default_value = "target/release/index-events")]
+    binary: PathBuf,
+    /// Invocations measured, each a full payload.
+    #[arg(long, default_value_t = 60)]
+    invocations: usize,
+    /// Payload in bytes; Lambda's limit is 6 MB.
+    #[arg(long, default_value_t = 6 * 1024 * 1024)]
+    payload_bytes: usize,
+}
+
+fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let size = fs::metadata(&arguments.binary).with_context(|| format!("{}", arguments.binary.display()))?.len();
+    println!("bootstrap                    {:8.2} MB", size as f64 / 1e6);
+    println!("exec to first /next, best    {:8.1} ms", best_start(&arguments.binary)?.as_secs_f64() * 1e3);
+    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
+    for headers in [RecordHeaders::None, RecordHeaders::TraceAndCorrelation] {
+        let payload = payload(1, now_ms, arguments.payload_bytes, headers);
+        println!(
+            "\n{} events of {} bytes a payload, {}",
+            payload.n_records,
+            payload.value_bytes / payload.n_records,
+            if headers == RecordHeaders::None { "no headers" } else { "two headers" }
+        );
+        for compression in ["gzip", "none"] {
+            let measured = measure(&arguments, &payload, compression)?;
+            println!(
+                "  {compression}: {:5.2} CPU s per million events ({:.2} user, {:.2} system), {:.0} events/s, peak RSS {:.1} MB",
+                measured.user_s + measured.system_s,
+                measured.user_s,
+                measured.system_s,
+                measured.events_per_s,
+                measured.peak_rss_mb
+            );
+        }
+    }
+    Ok(())
+}
+
+struct Measured {
+    /// Per million events.
+    user_s: f64,
+    /// Per million events.
+    system_s: f64,
+    events_per_s: f64,
+    peak_rss_mb: f64,
+}
+
+fn best_start(binary: &Path) -> Result<Duration> {
+    let mut best = Duration::MAX;
+    for _ in 0..10 {
+        let counter = BulkCounter::start()?;
+        let started = Instant::now();
+        let mut function = Function::start(binary, "gzip", counter.port)?;
+        function.wait_until_ready()?;
+        best = best.min(started.elapsed());
+    }
+    Ok(best)
+}
+
+fn measure(arguments: &Arguments, payload: &Payload, compression: &str) -> Result<Measured> {
+    let counter = BulkCounter::start()?;
+    let mut function = Function::start(&arguments.binary, compression, counter.port)?;
+    function.wait_until_ready()?;
+    // The first invocations open the connection and touch the memory.
+    for _ in 0..3 {
+        function.invoke(&payload.json)?;
+    }
+    let (user_before, system_before) = function.cpu_ticks()?;
+    let counted_before = counter.documents.load(Ordering::Relaxed);
+    let started = Instant::now();
+    for _ in 0..arguments.invocations {
+        function.invoke(&payload.json)?;
+    }
+    let elapsed = started.elapsed();
+    let (user, system) = function.cpu_ticks()?;
+    let n_events = (arguments.invocations * payload.n_records) as u64;
+    let counted = counter.documents.load(Ordering::Relaxed) - counted_before;
+    ensure!(counted == n_events, "{counted} documents arrived of {n_events} events");
+    let per_million = |ticks: u64| ticks as f64 / ticks_per_second() / n_events as f64 * 1e6;
+    Ok(Measured {
+        user_s: per_million(user - user_before),
+        system_s: per_million(system - system_before),
+        events_per_s: n_events as f64 / elapsed.as_secs_f64(),
+        peak_rss_mb: function.peak_rss_mb()?,
+    })
+}
+
+/// Linux counts process time in hundredths of a second, whatever its own clock.
+fn ticks_per_second() -> f64 {
+    100.0
+}
+
+/// The function's process and the Runtime API that it talks to.
+struct Function {
+    process: Child,
+    payloads: Sender<Arc<Vec<u8>>>,
+    answers: Receiver<(String, String)>,
+    ready: Receiver<()>,
+}
+
+impl Function {
+    fn start(binary: &Path, compression: &str, bulk_port: u16) -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let (payloads, next) = channel::<Arc<Vec<u8>>>();
+        let (answer, answers) = channel();
+        let (is_ready, ready) = channel();
+        std::thread::spawn(move || serve_runtime_api(&listener, &next, &answer, &is_ready));
+        let process = Command::new(binary)
+            .env_clear()
+            .envs([
+                ("AWS_LAMBDA_RUNTIME_API", format!("127.0.0.1:{port}")),
+                ("AWS_LAMBDA_FUNCTION_NAME", "index-events".into()),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "512".into()),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST".into()),
+                ("AWS_LAMBDA_LOG_GROUP_NAME", "bench".into()),
+                ("AWS_LAMBDA_LOG_STREAM_NAME", "bench".into()),
+                ("SEARCH_ENDPOINT", format!("http://127.0.0.1:{bulk_port}")),
+                ("BULK_COMPRESSION", compression.into()),
+            ])
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("{} can't be started", binary.display()))?;
+        Ok(Self { process, payloads, answers, ready })
+    }
+
+    fn wait_until_ready(&mut self) -> Result<()> {
+        self.ready.recv_timeout(Duration::from_secs(10)).context("the function asked for no invocation in 10 s")
+    }
+
+    fn invoke(&mut self, payload: &[u8]) -> Result<()> {
+        self.payloads.send(Arc::new(payload.to_vec()))?;
+        let (path, body) = self.answers.recv_timeout(Duration::from_secs(60)).context("no answer in 60 s")?;
+        ensure!(path.ends_with("/response") && body == r#"{"batchItemFailures":[]}"#, "{path}: {body}");
+        Ok(())
+    }
+
+    fn cpu_ticks(&self) -> Result<(u64, u64)> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+        let field = |i: usize| fields.get(i).and_then(|text| text.parse().ok()).context("no such field in stat");
+        // utime and stime are the 14th and 15th fields; the two before the name's bracket are cut off.
+        Ok((field(11)?, field(12)?))
+    }
+
+    fn peak_rss_mb(&self) -> Result<f64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in status")?;
+        let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
+        Ok(kib * 1024.0 / 1e6)
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn serve_runtime_api(
+    listener: &TcpListener,
+    next: &Receiver<Arc<Vec<u8>>>,
+    answer: &Sender<(String, String)>,
+    is_ready: &Sender<()>,
+) {
+    let mut n_invocations = 0;
+    // One connection at a time is what a runtime keeps; when it closes, another may come.
+    for stream in listener.incoming() {
+        let Ok(stream) = stream else { return };
+        let _ = stream.set_nodelay(true);
+        let mut reader = BufReader::with_capacity(1 << 20, stream);
+        while let Ok(request) = read_request(&mut reader) {
+            if request.path.ends_with("/next") {
+                let _ = is_ready.send(());
+                let Ok(payload) = next.recv() else { return };
+                n_invocations += 1;
+                let deadline_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() + 60_000;
+                let headers = format!(
+                    "Lambda-Runtime-Aws-Request-Id: {n_invocations}\r\nLambda-Runtime-Deadline-Ms: {deadline_ms}\r\n\
+                     Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:0:function:index-events\r\n\
+                     Lambda-Runtime-Trace-Id: none\r\n"
+                );
+                if respond(reader.get_mut(), "200 OK", &headers, &payload).is_err() {
+                    break;
+                }
+            } else {
+                if respond(reader.get_mut(), "202 Accepted", "", b"{}").is_err() {
+                    break;
+                }
+                let body = String::from_utf8_lossy(&request.body).into_owned();
+                if answer.send((request.path, body)).is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// A bulk endpoint that counts documents and answers that each was created.
+struct BulkCounter {
+    port: u16,
+    documents: Arc<AtomicU64>,
+}
+
+impl BulkCounter {
+    fn start() -> Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let documents = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&documents);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let counter = Arc::clone(&counter);
+                std::thread::spawn(move || count_bulk_requests(stream, &counter));
+            }
+        });
+        Ok(Self { port, documents })
+    }
+}
+
+fn count_bulk_requests(stream: TcpStream, counter: &AtomicU64) {
+    let _ = stream.set_nodelay(true);
+    let mut reader = BufReader::with_capacity(1 << 20, stream);
+    while let Ok(request) = read_request(&mut reader) {
+        let mut body = request.body;
+        if request.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
+            let mut text = Vec::with_capacity(body.len() * 8);
+            if GzDecoder::new(&body[..]).read_to_end(&mut text).is_err() {
+                return;
+            }
+            body = text;
+        }
+        let n_documents = body.iter().filter(|byte| **byte == b'\n').count() / 2;
+        counter.fetch_add(n_documents as u64, Ordering::Relaxed);
+        let items = vec![r#"{"create":{"status":201}}"#; n_documents].join(",");
+        let answer = format!(r#"{{"errors":false,"items":[{items}]}}"#);
+        if respond(reader.get_mut(), "200 OK", "Content-Type: application/json\r\n", answer.as_bytes()).is_err() {
+            return;
+        }
+    }
+}
+
+struct Request {
+    path: String,
+    headers: HashMap<String, String>,
+    body: Vec<u8>,
+}
+
+fn read_request(reader: &mut impl BufRead) -> Result<Request> {
+    let mut line = String::new();
+    ensure!(reader.read_line(&mut line)? > 0, "the connection is closed");
+    let path = line.split(' ').nth(1).context("a request line has a path")?.to_owned();
+    let mut headers = HashMap::new();
+    loop {
+        line.clear();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        headers.insert(name.to_ascii_lowercase(), value.to_owned());
+    }
+    if headers.contains_key("transfer-encoding") {
+        bail!("bodies come with their length");
+    }
+    let length = headers.get("content-length").map_or(Ok(0), |text| text.parse())?;
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    Ok(Request { path, headers, body })
+}
+
+fn respond(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) -> std::io::Result<()> {
+    let mut response = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len()).into_bytes();
+    response.extend_from_slice(body);
+    stream.write_all(&response)
+}
