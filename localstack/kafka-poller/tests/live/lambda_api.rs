@@ -1,4 +1,6 @@
 //! A stand-in for the Lambda API: gives mappings, takes invocations and answers them as the test says.
+//!
+//! Calls to other services are passed on to the LocalStack that AWS_ENDPOINT_URL names.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -185,16 +187,18 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
     let answer =
         |response: http::response::Builder, body: Vec<u8>| Ok(response.body(Full::from(body)).unwrap());
-    if request.method() == Method::GET {
+    let signature = request.headers()["authorization"].to_str().unwrap();
+    if !signature.contains("/lambda/") {
+        return Ok(pass_on(request).await);
+    }
+    if request.uri().path().ends_with("/event-source-mappings/") {
+        assert_eq!(request.method(), Method::GET);
         let mappings = state.mappings.lock().unwrap().clone();
         return answer(
             Response::builder(),
             json!({"EventSourceMappings": mappings}).to_string().into_bytes(),
         );
     }
-    let is_signed =
-        request.headers().get("authorization").is_some_and(|it| it.to_str().unwrap().contains("/lambda/"));
-    assert!(is_signed, "an invocation is not signed");
     // A poller that was killed sends half an event.
     let Ok(body) = request.into_body().collect().await else {
         return answer(Response::builder().status(400), vec![]);
@@ -231,4 +235,15 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
             answer(Response::builder().status(status), br#"{"Message":"as the test says"}"#.to_vec())
         }
     }
+}
+
+async fn pass_on(request: Request<Incoming>) -> Response<Full<Bytes>> {
+    let endpoint = std::env::var("AWS_ENDPOINT_URL").expect("AWS_ENDPOINT_URL names a LocalStack");
+    let (parts, body) = request.into_parts();
+    let url = format!("{}{}", endpoint.trim_end_matches('/'), parts.uri);
+    let body = body.collect().await.unwrap().to_bytes();
+    let client = reqwest::Client::new();
+    let answer = client.request(parts.method, url).headers(parts.headers).body(body).send().await.unwrap();
+    let response = Response::builder().status(answer.status());
+    response.body(Full::from(answer.bytes().await.unwrap())).unwrap()
 }

@@ -1,5 +1,6 @@
-//! The poller as a process, on a real Kafka named by KAFKA_BOOTSTRAP_SERVERS. The Lambda API is played by a server of
-//! the test's own, since a real one can't be made to throttle, fail or vanish at a given moment.
+//! The poller as a process, on a real Kafka named by KAFKA_BOOTSTRAP_SERVERS and, for queues, buckets and secrets, a
+//! LocalStack named by AWS_ENDPOINT_URL. The Lambda API is played by a server of the test's own, since a real one can't
+//! be made to throttle, fail or vanish at a given moment.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -8,6 +9,7 @@
 )]
 
 mod contract;
+mod destinations;
 mod failures;
 mod kafka;
 mod lambda_api;
