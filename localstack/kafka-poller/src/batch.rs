@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use crate::event::{EventShape, MAX_PAYLOAD};
+use crate::status::PartitionStatus;
 
 /// A record, as it will stand in the event.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -326,11 +327,15 @@ impl Buffer {
         }
     }
 
-    /// Pending records and whether a batch is in flight, for each partition.
-    pub fn status(&self) -> impl Iterator<Item = (i32, usize, bool)> + '_ {
-        self.partitions
-            .iter()
-            .map(|(partition, state)| (*partition, state.pending.len(), state.in_flight.is_some()))
+    /// What is known of each partition, but for its end.
+    pub fn status(&self) -> impl Iterator<Item = PartitionStatus> + '_ {
+        self.partitions.iter().map(|(partition, state)| PartitionStatus {
+            partition: *partition,
+            committed: state.committed,
+            end: None,
+            pending: state.pending.len(),
+            in_flight: state.in_flight.is_some(),
+        })
     }
 }
 

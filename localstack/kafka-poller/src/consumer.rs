@@ -16,7 +16,7 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
-use rdkafka::{ClientContext, Offset, TopicPartitionList};
+use rdkafka::{ClientContext, Offset, Statistics, TopicPartitionList};
 use tracing::{debug, error, info, warn};
 
 use crate::batch::{Buffer, Record};
@@ -24,6 +24,7 @@ use crate::event::{RecordParts, encode_record};
 use crate::filter::Filter;
 use crate::mapping::Mapping;
 use crate::offsets::{self, Positions};
+use crate::status::{Activity, PartitionStatus};
 use crate::wake::Wake;
 
 /// How long the thread waits at most before it looks at everything again.
@@ -44,7 +45,11 @@ const RECORDS_PER_TURN: usize = 500;
 pub struct Shared {
     /// The mapping that is served.
     pub mapping: Mapping,
+    /// What has been done for it.
+    pub activity: Arc<Activity>,
     filter: Filter,
+    /// The partitions' ends, as last heard.
+    ends: Mutex<BTreeMap<i32, i64>>,
     buffer: Mutex<Buffer>,
     /// Wakes the consumer thread.
     pub consumer: Wake,
@@ -63,10 +68,12 @@ pub struct Shared {
 impl Shared {
     /// Makes the shared state of a mapping's poller.
     #[must_use]
-    pub fn new(mapping: Mapping, filter: Filter, buffer: Buffer) -> Self {
+    pub fn new(mapping: Mapping, activity: Arc<Activity>, filter: Filter, buffer: Buffer) -> Self {
         Self {
             mapping,
+            activity,
             filter,
+            ends: Mutex::default(),
             buffer: Mutex::new(buffer),
             consumer: Wake::default(),
             committer: Wake::default(),
@@ -80,6 +87,17 @@ impl Shared {
     /// Locks the buffer. It is never held over IO.
     pub fn buffer(&self) -> MutexGuard<'_, Buffer> {
         self.buffer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of the partitions that are assigned.
+    #[must_use]
+    pub fn partitions(&self) -> Vec<PartitionStatus> {
+        let mut partitions: Vec<PartitionStatus> = self.buffer().status().collect();
+        let ends = self.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        for partition in &mut partitions {
+            partition.end = ends.get(&partition.partition).copied();
+        }
+        partitions
     }
 }
 
@@ -203,7 +221,9 @@ fn fill(shared: &Shared, partition: i32, queue: &PartitionQueue<Context>) -> (us
 }
 
 fn take_in(shared: &Shared, message: &BorrowedMessage<'_>) {
-    if !shared.filter.passes(message) {
+    let passes = shared.filter.passes(message);
+    shared.activity.received(!passes);
+    if !passes {
         shared.buffer().skip(message.partition(), message.offset());
         return;
     }
@@ -394,6 +414,18 @@ impl ClientContext for Context {
                 warn!(%mapping, facility, message, "Kafka client")
             }
             _ => debug!(%mapping, facility, message, "Kafka client"),
+        }
+    }
+
+    fn stats(&self, statistics: Statistics) {
+        let Some(topic) = statistics.topics.get(&self.shared.mapping.topic) else { return };
+        let mut ends = self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner);
+        for (partition, state) in &topic.partitions {
+            // A consumer sees records up to the last stable offset, where the broker tells one.
+            let end = if state.ls_offset >= 0 { state.ls_offset } else { state.hi_offset };
+            if end >= 0 {
+                ends.insert(*partition, end);
+            }
         }
     }
 

@@ -91,6 +91,8 @@ pub struct Progress {
     pub advanced: Vec<(i32, Assignment, i64)>,
     /// Partitions of which the batch has no more records.
     pub released: Vec<(i32, Assignment)>,
+    /// Timestamps of the records that the function has taken.
+    pub delivered_ms: Vec<i64>,
     /// How long to wait before the next step.
     pub delay: Option<Duration>,
 }
@@ -162,7 +164,7 @@ impl Delivery {
         match outcome {
             Outcome::Succeeded => {
                 self.n_fruitless = 0;
-                self.finish(&piece.slices)
+                self.delivered(&piece.slices)
             }
             Outcome::NotInvoked => {
                 self.pieces.push_front(piece);
@@ -182,7 +184,7 @@ impl Delivery {
                 piece.n_failed += 1;
                 self.pieces.push_front(piece);
                 self.n_fruitless = 0;
-                let mut progress = self.finish(&done);
+                let mut progress = self.delivered(&done);
                 progress.delay = self.wait(jitter).delay;
                 progress
             }
@@ -210,6 +212,12 @@ impl Delivery {
         self.n_fruitless += 1;
         // Half of it is fixed, so that a retry never follows at once.
         Progress { delay: Some(delay.mul_f64(0.5 + 0.5 * jitter.clamp(0.0, 1.0))), ..Progress::default() }
+    }
+
+    fn delivered(&self, done: &[Slice]) -> Progress {
+        let mut progress = self.finish(done);
+        progress.delivered_ms = done.iter().flat_map(|it| &it.records).map(|it| it.timestamp_ms).collect();
+        progress
     }
 
     fn finish(&self, done: &[Slice]) -> Progress {

@@ -62,11 +62,20 @@ async fn deliver(shared: Arc<Shared>, aws: Aws, destination: Arc<Option<Destinat
     let mut delivery = Delivery::new(slices, shared.mapping.retries, MAX_PAYLOAD);
     let mut revoked = shared.revoked.subscribe();
     let mut last = None;
+    let mut n_tries = 0;
+    shared.activity.batch();
     while let Some(attempt) = begin(&shared, &mut delivery) {
         let progress = match attempt.work {
             Work::Invoke => {
+                let began_ms = now_ms();
                 let outcome = invoke(&shared, &aws, &attempt, delivery.current(), &mut last).await;
-                delivery.invoked(&outcome, rand::random())
+                shared.activity.invoked(&outcome, n_tries > 0);
+                n_tries += 1;
+                let progress = delivery.invoked(&outcome, rand::random());
+                let ages_ms =
+                    progress.delivered_ms.iter().map(|timestamp_ms| began_ms.saturating_sub(*timestamp_ms));
+                shared.activity.delivered(ages_ms.map(|age_ms| u64::try_from(age_ms).unwrap_or_default()));
+                progress
             }
             Work::Discard { condition, n_invoked } => {
                 let discarded = Discarded {
@@ -78,6 +87,8 @@ async fn deliver(shared: Arc<Shared>, aws: Aws, destination: Arc<Option<Destinat
                     slices: delivery.current(),
                 };
                 if discard(&shared, destination.as_ref().as_ref(), &discarded).await {
+                    let n_records = u64::try_from(attempt.n_records).unwrap_or(u64::MAX);
+                    shared.activity.discarded(condition, n_records, destination.is_some());
                     delivery.discarded()
                 } else {
                     Progress { delay: Some(DESTINATION_DELAY), ..Progress::default() }

@@ -3,17 +3,19 @@
 
 use std::io::{IsTerminal, stderr};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use kafka_poller::aws::Aws;
-use kafka_poller::lag::{self, table};
+use kafka_poller::lag::{self, Lag, table};
 use kafka_poller::lambda::list_mappings;
 use kafka_poller::mapping::Mapping;
 use kafka_poller::poller::{Options, bootstrap_servers, client_config};
 use kafka_poller::source_access::{self, Transport};
-use kafka_poller::supervisor;
+use kafka_poller::status::{self, Registry};
+use kafka_poller::{http, supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
@@ -29,8 +31,10 @@ struct Cli {
 enum Command {
     /// Serves the Kafka event source mappings until SIGTERM or SIGINT.
     Serve(Serve),
-    /// Tells how far each mapping is behind.
+    /// Tells how far each mapping is behind, for all partitions, asking Kafka.
     Lag(Connection),
+    /// Tells what a running poller does.
+    Status(Status),
 }
 
 #[derive(Args)]
@@ -50,6 +54,13 @@ struct Connection {
 }
 
 #[derive(Args)]
+struct Status {
+    /// Where the poller listens, as given to `serve --listen`.
+    #[arg(long, env = "KAFKA_POLLER_URL")]
+    url: String,
+}
+
+#[derive(Args)]
 struct Serve {
     #[command(flatten)]
     connection: Connection,
@@ -59,6 +70,9 @@ struct Serve {
     /// Invocations at once for a mapping without ProvisionedPollerConfig; never more than it has partitions.
     #[arg(long, default_value_t = 16)]
     concurrency: usize,
+    /// Serves /health, /status and /metrics on this HOST:PORT.
+    #[arg(long)]
+    listen: Option<String>,
     /// Megabytes of records kept in memory for each mapping, besides those of running invocations.
     #[arg(long, default_value_t = 64)]
     buffer_mb: usize,
@@ -77,6 +91,7 @@ async fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Serve(command) => serve(command).await,
         Command::Lag(connection) => print_lag(&connection).await,
+        Command::Status(status) => print_status(&status.url).await,
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -108,9 +123,60 @@ async fn serve(command: Serve) -> anyhow::Result<()> {
             std::process::exit(130);
         });
     };
-    supervisor::run(&aws, &options, Duration::from_millis(command.refresh_ms), stop).await;
+    let registry = Arc::new(Registry::default());
+    if let Some(address) = &command.listen {
+        let listening = http::listen(address, Arc::clone(&registry)).await;
+        let (_, serving) = listening.with_context(|| format!("listening on {address}"))?;
+        tokio::spawn(serving);
+    }
+    supervisor::run(&aws, &options, &registry, Duration::from_millis(command.refresh_ms), stop).await;
     info!("stopped");
     Ok(())
+}
+
+async fn print_status(url: &str) -> anyhow::Result<()> {
+    let url = format!("{}/status", url.trim_end_matches('/'));
+    let answer = reqwest::get(&url).await.with_context(|| format!("no poller answers at {url}"))?;
+    let status: status::Status =
+        serde_json::from_slice(&answer.bytes().await?).context("reading the status")?;
+    print!("{}", status_table(&status));
+    for problem in status.problems() {
+        println!("{problem}");
+    }
+    Ok(())
+}
+
+fn status_table(status: &status::Status) -> String {
+    let heading = [
+        "MAPPING",
+        "TOPIC",
+        "PARTITIONS",
+        "LAG",
+        "RECORDS",
+        "RETRIES",
+        "DISCARDED",
+        "LAST PROCESSING RESULT",
+    ];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for mapping in &status.mappings {
+        let counts = &mapping.counts;
+        let discarded = counts.retry_attempts_exhausted
+            + counts.record_age_exceeded
+            + counts.maximum_payload_size_exceeded;
+        let lag: i64 = mapping.partitions.iter().filter_map(status::PartitionStatus::lag).sum();
+        let partitions: Vec<String> = mapping.partitions.iter().map(|it| it.partition.to_string()).collect();
+        rows.push(vec![
+            mapping.uuid.clone(),
+            mapping.topic.clone(),
+            if partitions.is_empty() { "-".to_owned() } else { partitions.join(",") },
+            lag.to_string(),
+            counts.delivered.to_string(),
+            counts.retries.to_string(),
+            discarded.to_string(),
+            mapping.last_processing_result.clone(),
+        ]);
+    }
+    table(&rows)
 }
 
 async fn print_lag(connection: &Connection) -> anyhow::Result<()> {
@@ -118,16 +184,19 @@ async fn print_lag(connection: &Connection) -> anyhow::Result<()> {
     let options = connection.options(1, 1);
     let heading = ["MAPPING", "TOPIC", "PARTITION", "COMMITTED", "END", "LAG"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    let mut failures = Vec::new();
     for configuration in list_mappings(&aws).await? {
         let Some(mapping) = Mapping::read(&configuration?) else { continue };
         let mapping = mapping?;
-        let mut config = client_config(&bootstrap_servers(&mapping, &options)?);
-        for (name, value) in source_access::settings(&aws, &mapping.source_access, options.transport).await? {
-            config.set(name, value);
-        }
         let (uuid, topic) = (mapping.uuid.clone(), mapping.topic.clone());
-        let lags = tokio::task::spawn_blocking(move || lag::of_mapping(&mapping, &config)).await?;
-        for lag in lags.with_context(|| format!("the lag of mapping {uuid}, topic {topic}"))? {
+        let lags = match lags(&aws, &options, mapping).await {
+            Ok(lags) => lags,
+            Err(error) => {
+                failures.push(format!("mapping {uuid}, topic {topic}: {error:#}"));
+                continue;
+            }
+        };
+        for lag in lags {
             let committed = lag.committed.map_or_else(|| "-".to_owned(), |offset| offset.to_string());
             let numbers =
                 [lag.partition.to_string(), committed, lag.end.to_string(), lag.records().to_string()];
@@ -135,7 +204,15 @@ async fn print_lag(connection: &Connection) -> anyhow::Result<()> {
         }
     }
     print!("{}", table(&rows));
-    Ok(())
+    if failures.is_empty() { Ok(()) } else { anyhow::bail!("{}", failures.join("\n")) }
+}
+
+async fn lags(aws: &Aws, options: &Options, mapping: Mapping) -> anyhow::Result<Vec<Lag>> {
+    let mut config = client_config(&bootstrap_servers(&mapping, options)?);
+    for (name, value) in source_access::settings(aws, &mapping.source_access, options.transport).await? {
+        config.set(name, value);
+    }
+    Ok(tokio::task::spawn_blocking(move || lag::of_mapping(&mapping, &config)).await??)
 }
 
 impl Connection {

@@ -21,6 +21,7 @@ use crate::filter::Filter;
 use crate::mapping::{Mapping, Source};
 use crate::pattern::PatternError;
 use crate::source_access::{self, AccessError, Transport};
+use crate::status::Activity;
 
 /// Waits between two starts of a poller that fails.
 const RESTART_DELAYS: [Duration; 5] = [
@@ -80,9 +81,9 @@ pub enum PollerError {
 impl Poller {
     /// Starts to serve a mapping. A failure is logged and the start tried again until it is stopped.
     #[must_use]
-    pub fn start(mapping: Mapping, aws: Aws, options: Options) -> Self {
+    pub fn start(mapping: Mapping, aws: Aws, options: Options, activity: Arc<Activity>) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(keep_serving(mapping, aws, options, stopped));
+        let task = tokio::spawn(keep_serving(mapping, aws, options, activity, stopped));
         Self { stop, task }
     }
 
@@ -95,13 +96,20 @@ impl Poller {
     }
 }
 
-async fn keep_serving(mapping: Mapping, aws: Aws, options: Options, mut stopped: watch::Receiver<bool>) {
+async fn keep_serving(
+    mapping: Mapping,
+    aws: Aws,
+    options: Options,
+    activity: Arc<Activity>,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut delays = RESTART_DELAYS.iter().copied();
     let mut delay = Duration::ZERO;
     loop {
-        let Err(error) = serve(&mapping, &aws, &options, &mut stopped).await else { return };
+        let Err(error) = serve(&mapping, &aws, &options, &activity, &mut stopped).await else { return };
         delay = delays.next().unwrap_or(delay);
         let error = describe(&error);
+        activity.not_served(&error);
         error!(mapping = %mapping.uuid, topic = %mapping.topic, error, retry_in = ?delay, "mapping is not served");
         if tokio::time::timeout(delay, stopped.wait_for(|stop| *stop)).await.is_ok() {
             return;
@@ -114,6 +122,7 @@ async fn serve(
     mapping: &Mapping,
     aws: &Aws,
     options: &Options,
+    activity: &Arc<Activity>,
     stopped: &mut watch::Receiver<bool>,
 ) -> Result<(), PollerError> {
     let filter = Filter::parse(&mapping.filters)?;
@@ -126,11 +135,13 @@ async fn serve(
     let destination = Arc::new(Destination::new(mapping, aws, &config, &shape)?);
     let concurrency = mapping.maximum_pollers.unwrap_or(options.concurrency);
     let limits = Limits::new(mapping.batch_size, mapping.window, concurrency, options.memory);
-    let shared = Arc::new(Shared::new(mapping.clone(), filter, Buffer::new(shape, limits)));
+    let shared =
+        Arc::new(Shared::new(mapping.clone(), Arc::clone(activity), filter, Buffer::new(shape, limits)));
 
     consumer_settings(&mut config, mapping);
     let mut consumer = spawn_consumer(&shared, config)?;
     let dispatcher = tokio::spawn(dispatch::run(Arc::clone(&shared), aws.clone(), destination));
+    activity.serving(&shared);
     info!(
         mapping = %mapping.uuid, topic = %mapping.topic, group = %mapping.group_id, function = %mapping.function_arn,
         "serving mapping"
@@ -214,6 +225,7 @@ fn consumer_settings(config: &mut ClientConfig, mapping: &Mapping) {
         .set("heartbeat.interval.ms", "2000")
         .set("max.poll.interval.ms", "300000")
         .set("queued.max.messages.kbytes", "16384")
+        .set("statistics.interval.ms", "2000")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.queue.backoff.ms", "20")
         .set("fetch.error.backoff.ms", "200");

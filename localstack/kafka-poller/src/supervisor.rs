@@ -11,12 +11,25 @@ use crate::dispatch::describe;
 use crate::lambda;
 use crate::mapping::{Configuration, Mapping};
 use crate::poller::{Options, Poller};
+use crate::status::Registry;
 
 /// Serves all enabled Kafka mappings until `stop` is ready; looks for changes every `refresh`.
-pub async fn run(aws: &Aws, options: &Options, refresh: Duration, stop: impl Future<Output = ()>) {
+pub async fn run(
+    aws: &Aws,
+    options: &Options,
+    registry: &Registry,
+    refresh: Duration,
+    stop: impl Future<Output = ()>,
+) {
     tokio::pin!(stop);
-    let mut supervisor =
-        Supervisor { aws, options, served: BTreeMap::new(), refused: BTreeSet::new(), reachable: true };
+    let mut supervisor = Supervisor {
+        aws,
+        options,
+        registry,
+        served: BTreeMap::new(),
+        refused: BTreeSet::new(),
+        reachable: true,
+    };
     let mut ticks = tokio::time::interval(refresh);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -38,6 +51,7 @@ pub async fn run(aws: &Aws, options: &Options, refresh: Duration, stop: impl Fut
 struct Supervisor<'a> {
     aws: &'a Aws,
     options: &'a Options,
+    registry: &'a Registry,
     served: BTreeMap<String, Served>,
     /// Complaints already made, so that each is made once.
     refused: BTreeSet<String>,
@@ -55,6 +69,7 @@ impl Supervisor<'_> {
         let configurations = match lambda::list_mappings(self.aws).await {
             Ok(configurations) => configurations,
             Err(error) => {
+                self.registry.set_reachable(false);
                 // What is served goes on: the API may only be restarting.
                 if std::mem::take(&mut self.reachable) {
                     warn!(error = describe(&error), "mappings could not be listed, trying on");
@@ -62,6 +77,7 @@ impl Supervisor<'_> {
                 return;
             }
         };
+        self.registry.set_reachable(true);
         if !std::mem::replace(&mut self.reachable, true) {
             info!("mappings are listed again");
         }
@@ -76,7 +92,8 @@ impl Supervisor<'_> {
         self.stop_others(&wanted, &passing).await;
         for (uuid, mapping) in wanted {
             if !self.served.contains_key(&uuid) {
-                let poller = Poller::start(mapping.clone(), self.aws.clone(), self.options.clone());
+                let activity = self.registry.activity(&mapping);
+                let poller = Poller::start(mapping.clone(), self.aws.clone(), self.options.clone(), activity);
                 self.served.insert(uuid, Served { mapping, poller });
             }
         }
@@ -117,6 +134,9 @@ impl Supervisor<'_> {
         for uuid in others {
             let Some(served) = self.served.remove(&uuid) else { continue };
             info!(mapping = %uuid, topic = %served.mapping.topic, changed = wanted.contains_key(&uuid), "stopping mapping");
+            if !wanted.contains_key(&uuid) {
+                self.registry.remove(&uuid);
+            }
             stopping.push(served.poller);
         }
         stop_all(stopping).await;

@@ -17,4 +17,5 @@ mod mappings;
 mod offsets;
 mod process;
 mod rebalance;
+mod status;
 mod wait;
