@@ -1,0 +1,272 @@
+//! Lambda, as a test uses it: invocations, functions of its own made from the deployed one, Kafka mappings.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use bytes::Bytes;
+use http::Method;
+use kafka_poller::aws::{Aws, Call};
+use serde_json::{Value, json};
+
+use crate::poll::{Look, until};
+
+/// The function that the template deploys.
+pub const DEPLOYED: &str = "kafka-to-search-index-events";
+
+const FUNCTIONS: &str = "/2015-03-31/functions";
+const MAPPINGS: &str = "/2015-03-31/event-source-mappings/";
+
+/// The Lambda API.
+#[derive(Clone, Debug)]
+pub struct Lambda {
+    aws: Aws,
+    endpoint: String,
+}
+
+/// How an invocation was answered.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// What the function gave back; for an error, its description.
+    pub payload: Value,
+    /// `Handled` or `Unhandled` if the function failed.
+    pub function_error: Option<String>,
+    /// The end of its log.
+    pub log: String,
+}
+
+impl Invocation {
+    /// The number in a field of the last log line that has one, such as `n_duplicates` of "batch indexed".
+    #[must_use]
+    pub fn logged(&self, field: &str) -> Option<u64> {
+        let lines = self.log.lines().rev().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        lines.filter_map(|line| line.get(field).and_then(Value::as_u64)).next()
+    }
+}
+
+/// A mapping to be made.
+#[derive(Clone, Debug)]
+pub struct NewMapping {
+    /// The function's name.
+    pub function: String,
+    /// The brokers.
+    pub bootstrap_servers: String,
+    /// The topic.
+    pub topic: String,
+    /// The consumer group.
+    pub group: String,
+    /// Records in an invocation, at most.
+    pub batch_size: u32,
+    /// Whether the function answers with the failed records, as its `BATCH_FAILURES=report` does.
+    pub batch_failures: BatchFailures,
+}
+
+/// How failed records come back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BatchFailures {
+    /// Any of them makes the invocation an error.
+    Error,
+    /// The answer names them.
+    Report,
+}
+
+impl Lambda {
+    /// Makes a client of the stack's LocalStack.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn new(endpoint: &str) -> Result<Self> {
+        let aws = Aws::new(Some(endpoint), "us-east-1", |name| {
+            matches!(name, "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY").then(|| "test".to_owned())
+        })?;
+        Ok(Self { aws, endpoint: endpoint.to_owned() })
+    }
+
+    /// Invokes a function and waits for its answer.
+    ///
+    /// # Errors
+    /// When it was not invoked; an error of the function itself is in the answer.
+    pub async fn invoke(&self, function: &str, payload: &[u8]) -> Result<Invocation> {
+        let path = format!("{FUNCTIONS}/{function}/invocations");
+        let headers = [("x-amz-invocation-type", "RequestResponse"), ("x-amz-log-type", "Tail")];
+        let body = Bytes::copy_from_slice(payload);
+        let call = Call { service: "lambda", region: None, method: Method::POST, path: &path, headers: &headers, body };
+        let answer = self.aws.call(call).await?;
+        let log = BASE64_STANDARD.decode(answer.header("x-amz-log-result").unwrap_or_default())?;
+        Ok(Invocation {
+            payload: serde_json::from_slice(&answer.body)?,
+            function_error: answer.header("x-amz-function-error").map(str::to_owned),
+            log: String::from_utf8_lossy(&log).into_owned(),
+        })
+    }
+
+    /// Makes a function from the deployed one's code, with other variables and timeout.
+    ///
+    /// # Errors
+    /// When the API refuses, or the function does not become active.
+    pub async fn copy_deployed(&self, name: &str, variables: &[(&str, &str)], timeout_s: u32) -> Result<()> {
+        let deployed = self.json(Method::GET, &format!("{FUNCTIONS}/{DEPLOYED}"), None).await?;
+        let configuration = &deployed["Configuration"];
+        let mut all: BTreeMap<String, Value> =
+            serde_json::from_value(configuration["Environment"]["Variables"].clone())?;
+        all.extend(variables.iter().map(|(name, text)| ((*name).to_owned(), json!(text))));
+        let body = json!({
+            "FunctionName": name,
+            "Runtime": configuration["Runtime"],
+            "Handler": configuration["Handler"],
+            "Role": configuration["Role"],
+            "MemorySize": configuration["MemorySize"],
+            "Architectures": configuration["Architectures"],
+            "LoggingConfig": {"LogFormat": "JSON"},
+            "Timeout": timeout_s,
+            "Environment": {"Variables": all},
+            "Code": {"ZipFile": BASE64_STANDARD.encode(self.code(&deployed).await?)},
+        });
+        self.json(Method::POST, FUNCTIONS, Some(&body)).await?;
+        self.wait_until_active(name).await
+    }
+
+    /// Deploys a function's code again: its execution environments are replaced.
+    ///
+    /// # Errors
+    /// When the API refuses, or the function does not become active.
+    pub async fn update_code(&self, name: &str) -> Result<()> {
+        let function = self.json(Method::GET, &format!("{FUNCTIONS}/{name}"), None).await?;
+        let code = json!({"ZipFile": BASE64_STANDARD.encode(self.code(&function).await?)});
+        self.json(Method::PUT, &format!("{FUNCTIONS}/{name}/code"), Some(&code)).await?;
+        self.wait_until_active(name).await
+    }
+
+    /// Sets variables of a function besides those that it has.
+    ///
+    /// # Errors
+    /// When the API refuses, or the function does not become active.
+    pub async fn set_variables(&self, name: &str, variables: &[(&str, &str)]) -> Result<()> {
+        let path = format!("{FUNCTIONS}/{name}/configuration");
+        let configuration = self.json(Method::GET, &path, None).await?;
+        let mut all: BTreeMap<String, Value> =
+            serde_json::from_value(configuration["Environment"]["Variables"].clone())?;
+        all.extend(variables.iter().map(|(name, text)| ((*name).to_owned(), json!(text))));
+        let body = json!({"Environment": {"Variables": all}});
+        self.json(Method::PUT, &path, Some(&body)).await?;
+        self.wait_until_active(name).await
+    }
+
+    /// Deletes a function.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn delete_function(&self, name: &str) -> Result<()> {
+        self.call(Method::DELETE, &format!("{FUNCTIONS}/{name}"), None).await.map(drop)
+    }
+
+    /// Makes a mapping and returns its id.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn create_mapping(&self, new: &NewMapping) -> Result<String> {
+        let response_types = match new.batch_failures {
+            BatchFailures::Error => json!([]),
+            BatchFailures::Report => json!(["ReportBatchItemFailures"]),
+        };
+        let body = json!({
+            "FunctionName": new.function,
+            "Topics": [new.topic],
+            "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [new.bootstrap_servers]}},
+            "SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": new.group},
+            "StartingPosition": "TRIM_HORIZON",
+            "BatchSize": new.batch_size,
+            "MaximumBatchingWindowInSeconds": 0,
+            "FunctionResponseTypes": response_types,
+        });
+        let made = self.json(Method::POST, MAPPINGS, Some(&body)).await?;
+        made["UUID"].as_str().map(str::to_owned).with_context(|| format!("no UUID in {made}"))
+    }
+
+    /// Deletes a mapping.
+    ///
+    /// # Errors
+    /// When the API refuses.
+    pub async fn delete_mapping(&self, uuid: &str) -> Result<()> {
+        self.call(Method::DELETE, &format!("{MAPPINGS}{uuid}"), None).await.map(drop)
+    }
+
+    /// All mappings, as the API gives them.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn mappings(&self) -> Result<Vec<Value>> {
+        let listed = self.json(Method::GET, MAPPINGS, None).await?;
+        Ok(listed["EventSourceMappings"].as_array().cloned().unwrap_or_default())
+    }
+
+    /// Names of all functions.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn functions(&self) -> Result<Vec<String>> {
+        let listed = self.json(Method::GET, &format!("{FUNCTIONS}/"), None).await?;
+        let functions = listed["Functions"].as_array().context("functions are listed")?;
+        Ok(functions.iter().filter_map(|it| it["FunctionName"].as_str().map(str::to_owned)).collect())
+    }
+
+    /// The lines that a function logged, as CloudWatch Logs has them.
+    ///
+    /// # Errors
+    /// When the API does not answer.
+    pub async fn log(&self, function: &str) -> Result<Vec<String>> {
+        let mut lines = Vec::new();
+        let mut token = Value::Null;
+        loop {
+            let mut body = json!({"logGroupName": format!("/aws/lambda/{function}")});
+            if !token.is_null() {
+                body["nextToken"] = token;
+            }
+            let headers = [
+                ("x-amz-target", "Logs_20140328.FilterLogEvents"),
+                ("content-type", "application/x-amz-json-1.1"),
+            ];
+            let body = Bytes::from(body.to_string());
+            let call =
+                Call { service: "logs", region: None, method: Method::POST, path: "/", headers: &headers, body };
+            let page: Value = serde_json::from_slice(&self.aws.call(call).await?.body)?;
+            let events = page["events"].as_array().context("events are listed")?;
+            lines.extend(events.iter().filter_map(|event| event["message"].as_str().map(str::to_owned)));
+            token = page["nextToken"].clone();
+            if token.is_null() {
+                return Ok(lines);
+            }
+        }
+    }
+
+    async fn code(&self, function: &Value) -> Result<Bytes> {
+        let location = function["Code"]["Location"].as_str().context("the code has a location")?;
+        // The location names a host that only LocalStack's own name server knows.
+        let path = location.splitn(4, '/').nth(3).context("the location is a URL")?;
+        let response = reqwest::get(format!("{}/{path}", self.endpoint)).await?.error_for_status()?;
+        Ok(response.bytes().await?)
+    }
+
+    async fn wait_until_active(&self, name: &str) -> Result<()> {
+        let path = format!("{FUNCTIONS}/{name}/configuration");
+        until("the function to be active", Duration::from_secs(60), async || {
+            let configuration = self.json(Method::GET, &path, None).await?;
+            let (state, update) = (&configuration["State"], &configuration["LastUpdateStatus"]);
+            Ok(Look::at(state == "Active" && update == "Successful", || configuration.to_string()))
+        })
+        .await
+    }
+
+    async fn json(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
+        Ok(serde_json::from_slice(&self.call(method, path, body).await?)?)
+    }
+
+    async fn call(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Bytes> {
+        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
+        let headers = [("content-type", "application/json")];
+        let call = Call { service: "lambda", region: None, method, path, headers: &headers, body };
+        Ok(self.aws.call(call).await?.body)
+    }
+}

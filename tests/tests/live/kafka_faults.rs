@@ -1,0 +1,87 @@
+//! The broker restarts, topics change, groups rebalance: every record is still indexed once.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use integration_tests::flow::{FlowOptions, World};
+use integration_tests::stack::Server;
+use integration_tests::stream::Stream;
+
+/// Events a second.
+const RATE: u32 = 200;
+const RECOVERY: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_broker_restarted_mid_stream_loses_nothing() -> Result<()> {
+    let world = World::ready().await?;
+    let flow = world.flow("broker", FlowOptions::default()).await?;
+    let stream = Stream::start(&world, &flow, RATE)?;
+    flow.wait_for_documents(200, RECOVERY).await?;
+    world.stack.stop(Server::Kafka).await?;
+    world.stack.start(Server::Kafka).await?;
+    stream.let_pass(200).await?;
+    world.stack.kill(Server::Kafka).await?;
+    world.stack.start(Server::Kafka).await?;
+    stream.let_pass(200).await?;
+    let sent = stream.stop().await?;
+    let account = flow.settled(RECOVERY).await?;
+    assert_eq!((account.records, account.indexed), (sent, sent), "{account}");
+    flow.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_topic_deleted_and_made_again_keeps_old_events_and_gets_the_new_ones() -> Result<()> {
+    let world = World::ready().await?;
+    // Fewer new events than old ones, then more: offsets that were read before are met again.
+    let mut flow = world.flow("made-again", FlowOptions { partitions: 2, ..FlowOptions::default() }).await?;
+    let mut total = 0;
+    for count in [400, 100, 1_000] {
+        flow.publish_events(count)?;
+        total += count;
+        let account = flow.settled(RECOVERY).await?;
+        assert_eq!((account.records, account.indexed), (total, total), "{account}");
+        flow.remember_records()?;
+        world.kafka.delete_topic(&flow.topic).await?;
+        world.kafka.create_topic(&flow.topic, 2).await?;
+    }
+    flow.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn partitions_added_mid_stream_are_read_from_their_beginning() -> Result<()> {
+    let world = World::ready().await?;
+    let flow = world.flow("grown", FlowOptions { partitions: 1, ..FlowOptions::default() }).await?;
+    let stream = Stream::start(&world, &flow, RATE)?;
+    flow.wait_for_documents(100, RECOVERY).await?;
+    stream.stop().await?;
+    world.kafka.add_partitions(&flow.topic, 4).await?;
+    let stream = Stream::start(&world, &flow, RATE)?;
+    stream.let_pass(600).await?;
+    stream.stop().await?;
+    let account = flow.settled(RECOVERY).await?;
+    assert_eq!(account.records, account.indexed, "{account}");
+    let n_partitions = world.kafka.end_offsets(&flow.topic)?.values().filter(|end| **end > 0).count();
+    assert_eq!(n_partitions, 4, "the new partitions have records too");
+    flow.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_group_rebalanced_every_few_seconds_loses_nothing() -> Result<()> {
+    let world = World::ready().await?;
+    let flow = world
+        .flow("rebalanced", FlowOptions { partitions: 4, batch_size: 20, ..FlowOptions::default() })
+        .await?;
+    let stream = Stream::start(&world, &flow, RATE)?;
+    flow.wait_for_documents(100, RECOVERY).await?;
+    for round in 0..4 {
+        let log = world.stack.log_folder()?.join(format!("second-poller-{round}.log"));
+        let second = world.stack.second_poller(&log).await?;
+        stream.let_pass(2 * RATE as usize).await?;
+        second.stop().await?;
+        stream.let_pass(RATE as usize).await?;
+    }
+    let sent = stream.stop().await?;
+    let account = flow.settled(RECOVERY).await?;
+    assert_eq!((account.records, account.indexed), (sent, sent), "{account}");
+    flow.finish().await
+}

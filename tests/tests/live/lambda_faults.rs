@@ -1,0 +1,82 @@
+//! The function is replaced, dies, or its Lambda service goes away: the batch comes back and is indexed once.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use integration_tests::flow::{FlowOptions, Function, World};
+use integration_tests::lambda::DEPLOYED;
+use integration_tests::poll::{Look, until};
+use integration_tests::proxy::{Fault, Proxy, Reached};
+use integration_tests::search::INDICES;
+use integration_tests::stack::Server;
+use integration_tests::stream::Stream;
+
+/// Events a second.
+const RATE: u32 = 200;
+const RECOVERY: Duration = Duration::from_secs(120);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_function_deployed_again_mid_stream_loses_nothing() -> Result<()> {
+    let world = World::ready().await?;
+    let flow = world.flow("redeployed", FlowOptions::default()).await?;
+    let stream = Stream::start(&world, &flow, RATE)?;
+    flow.wait_for_documents(200, RECOVERY).await?;
+    world.lambda.update_code(DEPLOYED).await?;
+    stream.let_pass(300).await?;
+    world.lambda.set_variables(DEPLOYED, &[("PLATFORM", "other")]).await?;
+    stream.let_pass(300).await?;
+    world.lambda.set_variables(DEPLOYED, &[("PLATFORM", "demo-micro")]).await?;
+    stream.let_pass(300).await?;
+    let sent = stream.stop().await?;
+    let account = flow.settled(RECOVERY).await?;
+    assert_eq!((account.records, account.indexed), (sent, sent), "{account}");
+    let documents = flow.documents(INDICES).await?;
+    let n_other = documents.iter().filter(|hit| hit.source["platform"] == "other").count();
+    ensure!(n_other > 0 && n_other < sent, "{n_other} of {sent} documents come from the second configuration");
+    flow.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_function_killed_in_the_middle_of_an_invocation_loses_nothing() -> Result<()> {
+    for reached in [Reached::Written, Reached::NotWritten] {
+        let world = World::ready().await?;
+        let proxy = Proxy::start(&world.stack.search_endpoint).await?;
+        proxy.plan([(Fault::Silence, reached)]);
+        let endpoint = proxy.endpoint();
+        let function = Function::Own(&[("SEARCH_ENDPOINT", &endpoint)], 60);
+        let flow =
+            world.flow("killed", FlowOptions { function, partitions: 1, ..FlowOptions::default() }).await?;
+        flow.publish_events(100)?;
+        until("the function to wait for an answer", RECOVERY, async || {
+            let (injected, _) = proxy.injected();
+            Ok(Look::at(!injected.is_empty(), || "no request".to_owned()))
+        })
+        .await?;
+        let killed = world.stack.kill_function(&flow.function).await?;
+        ensure!(killed > 0, "a process of the function was killed");
+        let account = flow.settled(RECOVERY).await?;
+        assert_eq!((account.records, account.indexed), (100, 100), "{reached:?}: {account}");
+        let log = world.lambda.log(&flow.function).await?;
+        ensure!(log.iter().any(|line| line.contains("Runtime.ExitError")), "Lambda tells of it: {log:?}");
+        flow.finish().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn localstack_restarted_with_the_mapping_made_again_goes_on_where_it_was() -> Result<()> {
+    let world = World::ready().await?;
+    let mut flow = world.flow("localstack", FlowOptions::default()).await?;
+    let stream = Stream::start(&world, &flow, RATE)?;
+    flow.wait_for_documents(200, RECOVERY).await?;
+    world.stack.stop(Server::LocalStack).await?;
+    stream.let_pass(200).await?;
+    world.stack.start(Server::LocalStack).await?;
+    world.stack.deploy(&[]).await?;
+    flow.map_again().await?;
+    stream.let_pass(200).await?;
+    let sent = stream.stop().await?;
+    let account = flow.settled(RECOVERY).await?;
+    assert_eq!((account.records, account.indexed), (sent, sent), "{account}");
+    flow.finish().await
+}

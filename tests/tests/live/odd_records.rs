@@ -1,0 +1,88 @@
+//! What services publish by mistake: each record is accounted for, and holds up no other.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use integration_tests::flow::{FlowOptions, World, now_ms};
+use integration_tests::kafka::NewRecord;
+use integration_tests::search::{DEAD_LETTERS, INDICES};
+use serde_json::{Value, json};
+
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn malformed_huge_and_strange_records_are_indexed_and_tagged() -> Result<()> {
+    let world = World::ready().await?;
+    let flow = world.flow("odd", FlowOptions { partitions: 1, ..FlowOptions::default() }).await?;
+    let now_ms = now_ms();
+    let huge = "x".repeat(1_500_000);
+    let values: Vec<Option<Vec<u8>>> = vec![
+        Some(b"{\"orderId\":\"O-1\",".to_vec()),
+        Some(b"not JSON at all".to_vec()),
+        Some(vec![0xff, 0xfe, 0x00]),
+        Some(b"[1,2,3]".to_vec()),
+        Some(Vec::new()),
+        None,
+        Some(json!({"orderId": "O-2", "comment": huge}).to_string().into_bytes()),
+        Some(br#"{"orderId":"O-3","status":"a","status":"b"}"#.to_vec()),
+        Some(br#"{"orderId":"O-4","timestamp":"1999-01-01T00:00:00Z"}"#.to_vec()),
+        Some(json!({"orderId": "O-5", "timestamp": now_ms + 2 * DAY_MS}).to_string().into_bytes()),
+        Some(br#"{"orderId":"O-6","kafka_offset":"mine","service":{"name":"x"}}"#.to_vec()),
+        Some(br#"{"orderId":"O-7","total":{"amount":5}}"#.to_vec()),
+        Some(br#"{"orderId":"O-8","status":"fine"}"#.to_vec()),
+    ];
+    let n_values = values.len();
+    let records: Vec<NewRecord> = values
+        .into_iter()
+        .map(|value| NewRecord { value, timestamp_ms: Some(now_ms), ..NewRecord::default() })
+        .collect();
+    flow.publish(&records)?;
+    let account = flow.settled(Duration::from_secs(60)).await?;
+    assert_eq!(account.records, n_values);
+
+    let documents = flow.documents(INDICES).await?;
+    let at = |offset: usize| -> Result<&Value> {
+        let hit = documents.iter().find(|hit| hit.source["kafka_offset"] == offset);
+        Ok(&hit.with_context(|| format!("offset {offset} is not indexed; {account}"))?.source)
+    };
+    let failed_parse = json!(["_jsonparsefailure"]);
+    assert_eq!((&at(0)?["message"], &at(0)?["tags"]), (&json!("{\"orderId\":\"O-1\","), &failed_parse));
+    assert_eq!((&at(1)?["message"], &at(1)?["tags"]), (&json!("not JSON at all"), &failed_parse));
+    assert_eq!((&at(2)?["message_base64"], &at(2)?["tags"]), (&json!("//4A"), &failed_parse));
+    assert_eq!((&at(3)?["message"], &at(3)?["tags"]), (&json!("[1,2,3]"), &failed_parse));
+    assert_eq!(at(4)?["tags"], failed_parse);
+    assert_eq!(at(5)?["tags"], json!(["_tombstone"]));
+    assert_eq!(at(6)?["comment"].as_str().map(str::len), Some(huge.len()));
+    for offset in [8, 9] {
+        let document = at(offset)?;
+        assert_eq!(document["tags"], json!(["_timestampoutofrange"]));
+        let time = document["@timestamp"].as_str().context("a time")?;
+        assert_eq!(chrono_ms(time), Some(now_ms), "the record's own time stands in: {time}");
+    }
+    assert_eq!(at(10)?["original"], json!({"kafka_offset": "mine", "service": {"name": "x"}}));
+    assert_eq!((&at(10)?["kafka_offset"], &at(10)?["service"]), (&json!(10), &json!(flow.topic)));
+    assert_eq!(at(12)?["status"], json!("fine"));
+
+    // A key twice is refused by the cluster whoever sends it, and so is an object where a number is mapped.
+    let dead_letters = flow.documents(DEAD_LETTERS).await?;
+    for letter in &dead_letters {
+        ensure!(letter.source["error"]["type"].is_string(), "a dead letter says why: {letter:?}");
+        ensure!(letter.source["error"]["status"] == 400, "{letter:?}");
+    }
+    for (offset, payload) in [
+        (7, r#"{"orderId":"O-3","status":"a","status":"b"}"#),
+        (11, r#"{"orderId":"O-7","total":{"amount":5}}"#),
+    ] {
+        let letter = dead_letters.iter().find(|letter| letter.source["kafka_offset"] == offset);
+        let letter = letter.with_context(|| format!("offset {offset} is no dead letter; {account}"))?;
+        assert_eq!(letter.source["payload"], json!(payload));
+        assert_eq!(letter.source["kafka_topic"], json!(flow.topic));
+    }
+    assert_eq!(account.dead_lettered, 2, "{account}: {dead_letters:?}");
+    flow.finish().await
+}
+
+/// Milliseconds of a time as the function writes it.
+fn chrono_ms(text: &str) -> Option<i64> {
+    chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_millis())
+}

@@ -1,0 +1,49 @@
+//! The poller dies: what it had not committed is delivered again, and is in the index once.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use integration_tests::flow::{FlowOptions, World};
+use integration_tests::stack::Server;
+use integration_tests::stream::Stream;
+
+/// Events a second.
+const RATE: u32 = 200;
+/// The consumer group waits 10 s for a member that was killed.
+const RECOVERY: Duration = Duration::from_secs(90);
+const N_KILLS: usize = 5;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_poller_killed_at_random_points_loses_nothing() -> Result<()> {
+    let world = World::ready().await?;
+    let flow = world.flow("poller-killed", FlowOptions { batch_size: 20, ..FlowOptions::default() }).await?;
+    let stream = Stream::start(&world, &flow, RATE)?;
+    flow.wait_for_documents(100, RECOVERY).await?;
+    for _ in 0..N_KILLS {
+        let before = world.search.count_topic(&flow.topic).await?;
+        world.stack.kill(Server::Poller).await?;
+        world.stack.start(Server::Poller).await?;
+        // It has to be at work again before it is killed again, at a point that chance decides.
+        flow.wait_for_documents(before + fastrand::u64(1..200), RECOVERY).await?;
+    }
+    let sent = stream.stop().await?;
+    let account = flow.settled(RECOVERY).await?;
+    assert_eq!((account.records, account.indexed), (sent, sent), "{account}");
+    flow.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_poller_stopped_and_started_again_goes_on_where_it_was() -> Result<()> {
+    let world = World::ready().await?;
+    let flow = world.flow("poller-stopped", FlowOptions::default()).await?;
+    let stream = Stream::start(&world, &flow, RATE)?;
+    flow.wait_for_documents(100, RECOVERY).await?;
+    world.stack.stop(Server::Poller).await?;
+    stream.let_pass(200).await?;
+    world.stack.start(Server::Poller).await?;
+    stream.let_pass(200).await?;
+    let sent = stream.stop().await?;
+    let account = flow.settled(RECOVERY).await?;
+    assert_eq!((account.records, account.indexed), (sent, sent), "{account}");
+    flow.finish().await
+}
