@@ -12,7 +12,7 @@ KUBERNETES_DOCKERFILES := $(wildcard $(KUBERNETES_DIR)/images/*/Dockerfile)
 
 KUBERNETES_PYTEST := "$(KUBERNETES_BIN)/python" -B -m pytest -q -p no:cacheprovider -c $(KUBERNETES_DIR)/tests/pytest.ini
 
-.PHONY: kubernetes-env lint-kubernetes test-kubernetes test-kubernetes-live render-kubernetes
+.PHONY: kubernetes-env lint-kubernetes test-kubernetes test-kubernetes-live test-kubernetes-control-plane render-kubernetes
 
 # A half-made environment has no `finished`.
 kubernetes-env: $(KUBERNETES_ENV)/finished
@@ -34,13 +34,24 @@ lint-kubernetes: kubernetes-env ## Lint manifests, scripts, Dockerfiles and Pyth
 	"$(KUBERNETES_BIN)/python" -B $(KUBERNETES_DIR)/scripts/render.py --check
 
 test-kubernetes: kubernetes-env ## Test manifests, scripts, guides and the Logstash pipeline
-	$(KUBERNETES_PYTEST) -m "not live" $(KUBERNETES_DIR)/tests
+	$(KUBERNETES_PYTEST) -m "not live and not control_plane" $(KUBERNETES_DIR)/tests
 
 # Part of the tests on real servers, where the Makefile has them.
 test-live: test-kubernetes-live
 
 test-kubernetes-live: kubernetes-env ## Test production's Kafka and the guides' queries on real servers
 	$(KUBERNETES_PYTEST) -m live $(KUBERNETES_DIR)/tests
+
+# Not part of `make test`: Go takes some ten minutes to build the control plane, once.
+KUBERNETES_CONTROL_PLANE := $(KUBERNETES_CACHE)/control-plane-$(firstword $(shell cat $(KUBERNETES_DIR)/tests/control-plane/main.go $(KUBERNETES_DIR)/tests/control-plane/go.sum | cksum))
+
+test-kubernetes-control-plane: kubernetes-env $(KUBERNETES_CONTROL_PLANE) ## Test the deployment against a real Kubernetes control plane (needs Go)
+	CONTROL_PLANE="$(KUBERNETES_CONTROL_PLANE)" $(KUBERNETES_PYTEST) -m control_plane $(KUBERNETES_DIR)/tests
+
+$(KUBERNETES_CONTROL_PLANE):
+	@command -v go >/dev/null || { echo "Go is missing: install the version that $(KUBERNETES_DIR)/tests/control-plane/go.mod names" >&2; exit 1; }
+	@echo "building the control plane into $@ (some ten minutes)"
+	cd $(KUBERNETES_DIR)/tests/control-plane && go build -o "$@" -ldflags "-s -w $(foreach item,gitVersion=v1.37.2 gitMajor=1 gitMinor=37,-X k8s.io/component-base/version.$(item))" .
 
 render-kubernetes: kubernetes-env ## Copy infra/elk and infra/search into the ConfigMaps
 	"$(KUBERNETES_BIN)/python" -B $(KUBERNETES_DIR)/scripts/render.py

@@ -1,0 +1,267 @@
+"""deploy.sh and undeploy.sh with the real kubectl against a real control plane: etcd, kube-apiserver and
+kube-controller-manager, built from Go modules by `make test-kubernetes-control-plane`, which takes some ten minutes once.
+
+So objects are admitted or refused by Kubernetes itself: Pod Security Standards, quota, limits, RBAC. There are no nodes: a
+stand-in kubelet binds each pod and reports it as ready, or a Job's as done. No container runs.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from conftest import KUBERNETES, kubectl
+
+pytestmark = pytest.mark.control_plane
+
+SCRIPTS = KUBERNETES / "scripts"
+START_S = 120
+
+
+class ControlPlane:
+    """The processes, and the API."""
+
+    def __init__(self, program: str, folder: Path):
+        self.folder = folder
+        self.token = secrets.token_hex(16)
+        self.processes = []
+        (folder / "tokens.csv").write_text(f'{self.token},admin,1,"system:masters"\n')
+        subprocess.run(["openssl", "genrsa", "-out", folder / "sa.key", "2048"], check=True, capture_output=True)
+        etcd, peers, port, metrics = free_ports(4)
+        self.url = f"https://127.0.0.1:{port}"
+        self.kubeconfig = folder / "kubeconfig"
+        cluster = {"server": self.url, "certificate-authority": str(folder / "certs" / "apiserver.crt")}
+        self.kubeconfig.write_text(
+            json.dumps(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Config",
+                    "clusters": [{"name": "test", "cluster": cluster}],
+                    "users": [{"name": "admin", "user": {"token": self.token}}],
+                    "contexts": [{"name": "test", "context": {"cluster": "test", "user": "admin"}}],
+                    "current-context": "test",
+                }
+            )
+        )
+        self._start(
+            program, "etcd", "--data-dir", folder / "etcd", "--unsafe-no-fsync",
+            "--listen-client-urls", f"http://127.0.0.1:{etcd}", "--advertise-client-urls", f"http://127.0.0.1:{etcd}",
+            "--listen-peer-urls", f"http://127.0.0.1:{peers}",
+        )  # fmt: skip
+        self._start(
+            program, "kube-apiserver", "--etcd-servers", f"http://127.0.0.1:{etcd}", "--bind-address", "127.0.0.1",
+            "--secure-port", port, "--cert-dir", folder / "certs", "--token-auth-file", folder / "tokens.csv",
+            "--service-account-issuer", "https://kubernetes.default.svc", "--service-account-key-file", folder / "sa.key",
+            "--service-account-signing-key-file", folder / "sa.key", "--authorization-mode", "RBAC",
+            "--service-cluster-ip-range", "10.0.0.0/24",
+        )  # fmt: skip
+        self.until(lambda: self.call("GET", "/readyz") is not None, "the API server is ready")
+        self._start(
+            program, "kube-controller-manager", "--kubeconfig", self.kubeconfig, "--leader-elect=false",
+            "--service-account-private-key-file", folder / "sa.key", "--secure-port", metrics, "--cert-dir", folder / "manager",
+        )  # fmt: skip
+
+    def _start(self, *command) -> None:
+        log = (self.folder / f"{command[1]}.log").open("wb")
+        self.processes.append(subprocess.Popen([str(word) for word in command], stdout=log, stderr=log, start_new_session=True))
+
+    def stop(self) -> None:
+        for process in reversed(self.processes):
+            process.send_signal(signal.SIGTERM)
+        for process in reversed(self.processes):
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+    def call(self, method: str, path: str, body: dict | None = None, kind: str = "application/json") -> dict | None:
+        """One request; None where the server is away or refuses it."""
+        certificate = self.folder / "certs" / "apiserver.crt"
+        if not certificate.exists():
+            return None
+        request = urllib.request.Request(
+            self.url + path,
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": kind},
+        )
+        context = ssl.create_default_context(cafile=certificate)
+        # It signs its certificate by itself.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        try:
+            with urllib.request.urlopen(request, timeout=20, context=context) as answer:
+                data = answer.read()
+                return json.loads(data) if data[:1] == b"{" else {}
+        except (urllib.error.URLError, OSError):
+            return None
+
+    def until(self, holds, what: str) -> None:
+        deadline = time.monotonic() + START_S
+        while not holds():
+            ended = [process.args[1] for process in self.processes if process.poll() is not None]
+            assert not ended, f"{ended} ended: see {self.folder}"
+            assert time.monotonic() < deadline, f"not within {START_S} s: {what}"
+            time.sleep(0.3)
+
+    def environment(self) -> dict[str, str]:
+        folder = self.folder / "bin"
+        folder.mkdir(exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            (folder / "kubectl").symlink_to(kubectl())
+        return {"PATH": f"{folder}:{os.environ['PATH']}", "KUBECONFIG": str(self.kubeconfig), "HOME": str(self.folder)}
+
+    def run(self, *command: str, check: bool = True) -> str:
+        done = subprocess.run(command, env=self.environment(), capture_output=True, text=True, check=False, timeout=300)
+        assert not check or done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout + done.stderr
+
+    def items(self, path: str) -> list[dict]:
+        answer = self.call("GET", path)
+        return answer["items"] if answer else []
+
+
+def kubelet(plane: ControlPlane, stop: threading.Event) -> None:
+    """Stands in for a node: takes every pod, reports it as running and ready, or as done if a Job made it."""
+    plane.call("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}})
+    while not stop.wait(0.3):
+        for pod in plane.items("/api/v1/pods"):
+            place = f"/api/v1/namespaces/{pod['metadata']['namespace']}/pods/{pod['metadata']['name']}"
+            if "deletionTimestamp" in pod["metadata"]:
+                plane.call("DELETE", place, {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0})
+            elif pod["status"]["phase"] == "Pending":
+                if "nodeName" not in pod["spec"]:
+                    target = {"apiVersion": "v1", "kind": "Node", "name": "node"}
+                    binding = {
+                        "apiVersion": "v1",
+                        "kind": "Binding",
+                        "metadata": {"name": pod["metadata"]["name"]},
+                        "target": target,
+                    }
+                    plane.call("POST", f"{place}/binding", binding)
+                done = any(owner["kind"] == "Job" for owner in pod["metadata"].get("ownerReferences", []))
+                plane.call("PATCH", f"{place}/status", {"status": status(pod, done)}, "application/merge-patch+json")
+
+
+def status(pod: dict, done: bool) -> dict:
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    state = {"terminated": {"exitCode": 0, "reason": "Completed"}} if done else {"running": {"startedAt": now}}
+    return {
+        "phase": "Succeeded" if done else "Running",
+        "startTime": now,
+        "conditions": [
+            {"type": kind, "status": str(kind in ("Initialized", "PodScheduled") or not done), "lastTransitionTime": now}
+            for kind in ("Initialized", "PodScheduled", "ContainersReady", "Ready")
+        ],
+        "containerStatuses": [
+            {
+                "name": container["name"], "image": container["image"], "imageID": "none", "ready": not done,
+                "started": True, "restartCount": 0, "state": state,
+            }
+            for container in pod["spec"]["containers"]
+        ],
+    }  # fmt: skip
+
+
+def free_ports(number: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(number)]
+    ports = [server.getsockname()[1] for server in sockets]
+    for server in sockets:
+        server.close()
+    return ports
+
+
+@pytest.fixture(scope="module")
+def plane(tmp_path_factory):
+    program = os.environ.get("CONTROL_PLANE")
+    assert program and Path(program).exists(), "CONTROL_PLANE names no program: run `make test-kubernetes-control-plane`"
+    plane = ControlPlane(program, tmp_path_factory.mktemp("control-plane"))
+    stop = threading.Event()
+    node = threading.Thread(target=kubelet, args=(plane, stop))
+    node.start()
+    try:
+        yield plane
+    finally:
+        stop.set()
+        node.join()
+        plane.stop()
+
+
+@pytest.fixture(scope="module", params=["dev", "production"])
+def deployed(request, plane):
+    """An overlay in a namespace of its own, by deploy.sh; removed in the end, data and all."""
+    overlay, namespace = request.param, f"of-{request.param}"
+    where = ["--overlay", overlay, "--namespace", namespace]
+    try:
+        said = plane.run("bash", str(SCRIPTS / "deploy.sh"), "--infrastructure", "--elk", *where)
+        assert "Kafka integration enabled" in said
+        # What the namespace would refuse, or warn of.
+        assert "PodSecurity" not in said and "Warning" not in said, said
+        yield overlay, namespace, where
+    finally:
+        plane.run("bash", str(SCRIPTS / "undeploy.sh"), *where, "--delete-data")
+        folder = KUBERNETES / "overlays" / f"namespace-{namespace}"
+        (folder / "kustomization.yaml").unlink()
+        folder.rmdir()
+
+
+def test_the_account_of_the_jobs_can_write_its_secrets_and_see_no_others(plane, deployed, tmp_path):
+    overlay, namespace, _ = deployed
+    (tmp_path / "namespace").write_text(namespace)
+    (tmp_path / "token").write_text(plane.run("kubectl", "--namespace", namespace, "create", "token", "secrets-writer"))
+    (tmp_path / "ca.crt").write_bytes((plane.folder / "certs" / "apiserver.crt").read_bytes())
+    environment = {"PATH": os.environ["PATH"], "KUBERNETES_API": plane.url, "SERVICE_ACCOUNT": str(tmp_path)}
+    for word in ("made", "kept"):
+        job = subprocess.run(
+            [sys.executable, "-B", str(KUBERNETES / "base" / "jobs" / "stack_secrets.py")],
+            env=environment, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert job.returncode == 0, job.stderr
+        assert all(f": {word}" in line for line in job.stdout.splitlines()), job.stdout
+    account = f"system:serviceaccount:{namespace}:secrets-writer"
+    for what in (["list", "secrets"], ["get", "secret/other"], ["delete", "secret/kafka-users"], ["get", "pods"]):
+        answer = plane.run("kubectl", "--namespace", namespace, "auth", "can-i", *what, "--as", account, check=False)
+        assert answer.splitlines()[-1] == "no", f"{overlay}: {what}"
+
+
+def test_the_namespace_refuses_what_is_not_restricted(plane, deployed):
+    _, namespace, _ = deployed
+    refused = plane.run(
+        "kubectl", "--namespace", namespace, "run", "intruder", "--image=redis:8.10.2", "--dry-run=server", check=False
+    )
+    assert "violates PodSecurity" in refused and "restricted" in refused
+
+
+def test_kubernetes_takes_the_overlay_whole(plane, deployed):
+    overlay, namespace, where = deployed
+    pods = {pod["metadata"]["name"]: pod for pod in plane.items(f"/api/v1/namespaces/{namespace}/pods")}
+    replicas = 3 if overlay == "production" else 1
+    for name in ("kafka", "elasticsearch"):
+        assert {f"{name}-{number}" for number in range(replicas)} <= pods.keys()
+    assert {"logstash-0", "redis-0"} <= pods.keys()
+    refused = [
+        event["message"] for event in plane.items(f"/api/v1/namespaces/{namespace}/events")
+        if event["reason"] in ("FailedCreate", "FailedUpdate")
+    ]  # fmt: skip
+    assert refused == []
+    for quota in plane.items(f"/api/v1/namespaces/{namespace}/resourcequotas"):
+        assert overlay == "production" and quota["status"]["used"]["pods"] != "0"
+    # Once more, as an operator would after a change.
+    assert "Kafka integration enabled" in plane.run("bash", str(SCRIPTS / "deploy.sh"), "--infrastructure", "--elk", *where)
+
+    plane.run("bash", str(SCRIPTS / "undeploy.sh"), *where)
+    plane.until(lambda: not plane.items(f"/api/v1/namespaces/{namespace}/pods"), "the pods are gone")
+    claims = {claim["metadata"]["name"] for claim in plane.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")}
+    assert {"data-kafka-0", "data-elasticsearch-0", "data-logstash-0"} <= claims, "undeploy.sh lost data"
