@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::error::KafkaError;
@@ -31,6 +31,9 @@ const RESTART_DELAYS: [Duration; 5] = [
     Duration::from_secs(10),
     Duration::from_secs(30),
 ];
+
+/// A poller that failed only after this begins with the shortest delay again.
+const SERVED_WELL: Duration = Duration::from_secs(120);
 
 /// What all pollers of the process have in common.
 #[derive(Clone, Debug)]
@@ -106,7 +109,11 @@ async fn keep_serving(
     let mut delays = RESTART_DELAYS.iter().copied();
     let mut delay = Duration::ZERO;
     loop {
+        let started = Instant::now();
         let Err(error) = serve(&mapping, &aws, &options, &activity, &mut stopped).await else { return };
+        if started.elapsed() > SERVED_WELL {
+            delays = RESTART_DELAYS.iter().copied();
+        }
         delay = delays.next().unwrap_or(delay);
         let error = describe(&error);
         activity.not_served(&error);
@@ -133,7 +140,7 @@ async fn serve(
     }
     let shape = EventShape::new(mapping, &servers);
     let destination = Arc::new(Destination::new(mapping, aws, &config, &shape)?);
-    let concurrency = mapping.maximum_pollers.unwrap_or(options.concurrency);
+    let concurrency = mapping.maximum_pollers.unwrap_or(options.concurrency).max(1);
     let limits = Limits::new(mapping.batch_size, mapping.window, concurrency, options.memory);
     let shared =
         Arc::new(Shared::new(mapping.clone(), Arc::clone(activity), filter, Buffer::new(shape, limits)));

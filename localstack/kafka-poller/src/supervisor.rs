@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use tokio::task::JoinSet;
-use tracing::{debug, info, warn};
+use tokio::task::JoinHandle;
+use tracing::{debug, error, info, warn};
 
-use crate::aws::Aws;
+use crate::aws::{Aws, CallError};
 use crate::dispatch::describe;
 use crate::lambda;
 use crate::mapping::{Configuration, Mapping};
@@ -27,25 +27,24 @@ pub async fn run(
         options,
         registry,
         served: BTreeMap::new(),
+        stopping: BTreeMap::new(),
         refused: BTreeSet::new(),
         reachable: true,
     };
     let mut ticks = tokio::time::interval(refresh);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut next = async || {
+        ticks.tick().await;
+        lambda::list_mappings(aws).await
+    };
     loop {
         tokio::select! {
             () = &mut stop => break,
-            _ = ticks.tick() => {
-                // A signal must not wait for a slow answer or for a poller that is being stopped.
-                tokio::select! {
-                    () = &mut stop => break,
-                    () = supervisor.follow() => {}
-                }
-            }
+            listed = next() => supervisor.follow(listed),
         }
     }
     info!(n_mappings = supervisor.served.len(), "stopping");
-    stop_all(supervisor.served.into_values().map(|served| served.poller)).await;
+    supervisor.stop_all().await;
 }
 
 struct Supervisor<'a> {
@@ -53,6 +52,9 @@ struct Supervisor<'a> {
     options: &'a Options,
     registry: &'a Registry,
     served: BTreeMap<String, Served>,
+    /// Pollers that let their last invocations end. A mapping is served anew only after that, or its records would
+    /// be in two invocations at once.
+    stopping: BTreeMap<String, JoinHandle<()>>,
     /// Complaints already made, so that each is made once.
     refused: BTreeSet<String>,
     reachable: bool,
@@ -65,8 +67,8 @@ struct Served {
 
 impl Supervisor<'_> {
     /// Brings the pollers in line with the mappings.
-    async fn follow(&mut self) {
-        let configurations = match lambda::list_mappings(self.aws).await {
+    fn follow(&mut self, listed: Result<Vec<Result<Configuration, CallError>>, CallError>) {
+        let configurations = match listed {
             Ok(configurations) => configurations,
             Err(error) => {
                 self.registry.set_reachable(false);
@@ -89,9 +91,10 @@ impl Supervisor<'_> {
                 Err(error) => self.refuse(describe(&error)),
             }
         }
-        self.stop_others(&wanted, &passing).await;
+        self.stop_others(&wanted, &passing);
+        self.stopping.retain(|_, stopping| !stopping.is_finished());
         for (uuid, mapping) in wanted {
-            if !self.served.contains_key(&uuid) {
+            if !self.served.contains_key(&uuid) && !self.stopping.contains_key(&uuid) {
                 let activity = self.registry.activity(&mapping);
                 let poller = Poller::start(mapping.clone(), self.aws.clone(), self.options.clone(), activity);
                 self.served.insert(uuid, Served { mapping, poller });
@@ -123,23 +126,32 @@ impl Supervisor<'_> {
     }
 
     /// Stops the pollers of mappings that are gone, disabled or changed.
-    async fn stop_others(&mut self, wanted: &BTreeMap<String, Mapping>, passing: &BTreeSet<String>) {
+    fn stop_others(&mut self, wanted: &BTreeMap<String, Mapping>, passing: &BTreeSet<String>) {
         let others: Vec<String> = self
             .served
             .iter()
             .filter(|(uuid, served)| wanted.get(*uuid) != Some(&served.mapping) && !passing.contains(*uuid))
             .map(|(uuid, _)| uuid.clone())
             .collect();
-        let mut stopping = Vec::new();
         for uuid in others {
             let Some(served) = self.served.remove(&uuid) else { continue };
             info!(mapping = %uuid, topic = %served.mapping.topic, changed = wanted.contains_key(&uuid), "stopping mapping");
             if !wanted.contains_key(&uuid) {
                 self.registry.remove(&uuid);
             }
-            stopping.push(served.poller);
+            self.stopping.insert(uuid, tokio::spawn(served.poller.stop()));
         }
-        stop_all(stopping).await;
+    }
+
+    /// Stops all pollers side by side: each may have to wait for an invocation.
+    async fn stop_all(self) {
+        let stopping = self.served.into_values().map(|served| tokio::spawn(served.poller.stop()));
+        let stopping: Vec<JoinHandle<()>> = stopping.chain(self.stopping.into_values()).collect();
+        for stopping in stopping {
+            if let Err(panic) = stopping.await {
+                error!(error = %panic, "a poller broke off");
+            }
+        }
     }
 
     fn refuse(&mut self, complaint: String) {
@@ -147,10 +159,4 @@ impl Supervisor<'_> {
             warn!(error = complaint, "mapping can't be served");
         }
     }
-}
-
-/// Stops pollers side by side: each may have to wait for an invocation.
-async fn stop_all(pollers: impl IntoIterator<Item = Poller>) {
-    let stopping: JoinSet<()> = pollers.into_iter().map(Poller::stop).collect();
-    stopping.join_all().await;
 }

@@ -13,7 +13,8 @@ use crate::wait;
 fn mappings_are_followed_as_they_come_change_and_go() {
     let topic = Topic::new("order.events", 1);
     let api = LambdaApi::start();
-    let _poller = Poller::start(&api);
+    let poller = Poller::start(&api);
+    let n_stopped = || poller.log().matches("mapping is no longer served").count();
     topic.produce_numbers(0, 0..20);
     let uuid = api.map(&topic, json!({"BatchSize": 10}));
     wait::until("a new mapping is served", || api.n_delivered() == 20);
@@ -30,10 +31,8 @@ fn mappings_are_followed_as_they_come_change_and_go() {
     });
 
     api.update(&uuid, json!({"State": "Disabled"}));
-    let n_before = {
-        wait::throughout(Duration::from_millis(500), "", || true);
-        api.n_delivered()
-    };
+    wait::until("a disabled mapping is let go", || n_stopped() == 2);
+    let n_before = api.n_delivered();
     topic.produce_numbers(0, 0..10);
     let idle = Duration::from_secs(2);
     wait::throughout(idle, "a disabled mapping is not served", || api.n_delivered() == n_before);
@@ -42,7 +41,7 @@ fn mappings_are_followed_as_they_come_change_and_go() {
     wait::until("an enabled mapping goes on where it was", || api.n_delivered() == n_before + 10);
 
     api.delete(&uuid);
-    wait::throughout(Duration::from_millis(500), "", || true);
+    wait::until("a deleted mapping is let go", || n_stopped() == 3);
     topic.produce_numbers(0, 0..10);
     wait::throughout(idle, "a deleted mapping is not served", || api.n_delivered() == n_before + 10);
     let all: Vec<i64> = (0..).take(n_before + 10).collect();

@@ -136,3 +136,19 @@ fn nothing_is_lost_or_out_of_order_when_the_poller_is_killed_again_and_again() {
         assert!(n_twice <= 6 * 200, "{n_twice} records of partition {partition} came twice");
     }
 }
+
+#[test]
+fn a_change_of_the_mapping_waits_for_the_invocation_and_a_stop_for_both() {
+    let topic = Topic::new("order.events", 1);
+    topic.produce_numbers(0, 0..30);
+    let api = LambdaApi::start();
+    api.function(|_| (Duration::from_millis(2_000), OK));
+    let uuid = api.map(&topic, json!({"BatchSize": 10}));
+    let poller = Poller::start(&api);
+    wait::until("an invocation runs", || !api.invocations().is_empty());
+    api.update(&uuid, json!({"BatchSize": 5}));
+    wait::until("the change is seen", || poller.log().contains("stopping mapping"));
+    assert!(poller.stop().success());
+    assert_eq!(api.n_delivered(), 10);
+    assert_eq!(topic.committed(&uuid, 0), Some(10));
+}
