@@ -3,59 +3,14 @@
 //! The payload is decoded straight into the body and scanned where it stands. The fields are those of the table
 //! "The document" in ARCHITECTURE.md.
 
-use std::ops::Range;
-
 use crate::envelope::{Record, RecordError};
-use crate::headers::{Headers, TraceParent};
-use crate::json::{NameTable, ObjectScanner, ObjectShape};
+use crate::extra::{Extra, Members, name_table};
+use crate::headers::Headers;
+use crate::object::{NameTable, ObjectScanner, ObjectShape};
 use crate::settings::{DocumentId, Settings};
 use crate::text::{append_decoded, append_json_string, append_number};
 use crate::timestamp::Timestamp;
 
-/// Fields that every document has from us: a payload's member of that name goes to `original`.
-const OURS: [&str; 13] = [
-    "@timestamp",
-    "service",
-    "service_name",
-    "environment",
-    "platform",
-    "kafka_topic",
-    "kafka_partition",
-    "kafka_offset",
-    "kafka_timestamp",
-    "kafka_key",
-    "kafka_key_base64",
-    "kafka_headers",
-    "original",
-];
-/// Fields that are ours in some documents only, and members that those are made from.
-const OTHERS: [&str; 12] = [
-    "trace",
-    "span",
-    "trace.id",
-    "span.id",
-    "correlation_id",
-    "tags",
-    "traceparent",
-    "trace_id",
-    "traceId",
-    "span_id",
-    "spanId",
-    "correlationId",
-];
-/// Numbers of the names above in the encoder's table.
-mod name {
-    pub(super) const TRACE: usize = super::OURS.len();
-    pub(super) const SPAN: usize = TRACE + 1;
-    pub(super) const DOTTED_TRACE_ID: usize = TRACE + 2;
-    pub(super) const DOTTED_SPAN_ID: usize = TRACE + 3;
-    pub(super) const CORRELATION_ID: usize = TRACE + 4;
-    pub(super) const TAGS: usize = TRACE + 5;
-    pub(super) const TRACEPARENT: usize = TRACE + 6;
-    pub(super) const TRACE_ID: [usize; 2] = [TRACE + 7, TRACE + 8];
-    pub(super) const SPAN_ID: [usize; 2] = [TRACE + 9, TRACE + 10];
-    pub(super) const CAMEL_CORRELATION_ID: usize = TRACE + 11;
-}
 const DAY_PLACEHOLDER: &[u8; 10] = b"0000.00.00";
 
 /// Writes documents, keeping its buffers from one to the next.
@@ -67,10 +22,7 @@ pub struct Encoder {
     scanner: ObjectScanner,
     headers: Headers,
     partition: PartitionText,
-    /// Our fields that not every document has, as JSON text: `,"trace":{…},"tags":[…]`.
-    extra: Vec<u8>,
-    /// Members of the payload that are taken out of it, in order.
-    removed: Vec<Range<usize>>,
+    extra: Extra,
     scratch: Vec<u8>,
 }
 
@@ -95,19 +47,20 @@ enum Payload {
     Tombstone,
 }
 
-/// Why the time of an event is not its own, as a tag on the document.
-#[derive(Clone, Copy)]
-enum TimeTag {
-    None,
-    OutOfRange,
-    Missing,
+impl Payload {
+    fn tag(&self) -> Option<&'static str> {
+        match self {
+            Self::Object(_) => None,
+            Self::Text | Self::Binary => Some("_jsonparsefailure"),
+            Self::Tombstone => Some("_tombstone"),
+        }
+    }
 }
 
 impl Encoder {
     /// Makes an encoder for `settings`.
     pub fn new(settings: Settings) -> Self {
-        let fields = settings.timestamp_fields.iter().map(String::as_str);
-        let names = NameTable::new(OURS.into_iter().chain(OTHERS).chain(fields));
+        let names = name_table(settings.timestamp_fields.iter().map(String::as_str));
         let timestamp_names =
             settings.timestamp_fields.iter().filter_map(|name| names.find(name.as_bytes())).collect();
         Self {
@@ -117,8 +70,7 @@ impl Encoder {
             scanner: ObjectScanner::default(),
             headers: Headers::default(),
             partition: PartitionText::default(),
-            extra: Vec::new(),
-            removed: Vec::new(),
+            extra: Extra::default(),
             scratch: Vec::new(),
         }
     }
@@ -154,8 +106,10 @@ impl Encoder {
             // Line ends between tokens are white space; a bulk body can hold none inside a document.
             text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         }
-        let (time, tag) = self.time(record, text);
-        self.collect_extra(&payload, tag, text);
+        let members = Members { scanner: &self.scanner, text };
+        let (time, time_tag) = self.time(record, &members);
+        let tags = [payload.tag(), time_tag];
+        self.extra.collect(&members, &self.headers, &self.settings.header_fields, tags);
         self.open_document(&payload, record, body, document);
         self.append_fields(record, time, body);
         if let Some(slot) = body.get_mut(day..day + DAY_PLACEHOLDER.len()) {
@@ -218,104 +172,22 @@ impl Encoder {
         }
     }
 
-    fn time(&self, record: &Record<'_>, text: &[u8]) -> (Timestamp, TimeTag) {
-        let own = self.timestamp_names.iter().find_map(|name| {
-            let member = self.scanner.member(*name)?;
-            Timestamp::from_json(text.get(member.value.clone())?)
-        });
+    /// The document's time, and a tag that says why it is not the event's own.
+    fn time(&self, record: &Record<'_>, members: &Members<'_>) -> (Timestamp, Option<&'static str>) {
+        let own = self.timestamp_names.iter().find_map(|name| Timestamp::from_json(members.get(*name)?));
         let kafka = record.timestamp_ms.and_then(Timestamp::from_kafka);
         match (own, kafka) {
             (Some(own), Some(kafka)) => {
                 let later_ms = own.millis() - kafka.millis();
                 if later_ms <= self.settings.max_future_ms && -later_ms <= self.settings.max_past_ms {
-                    (own, TimeTag::None)
+                    (own, None)
                 } else {
-                    (kafka, TimeTag::OutOfRange)
+                    (kafka, Some("_timestampoutofrange"))
                 }
             }
-            (Some(own), None) => (own, TimeTag::None),
-            (None, Some(kafka)) => (kafka, TimeTag::None),
-            (None, None) => (Timestamp::EPOCH, TimeTag::Missing),
-        }
-    }
-
-    /// Gathers the fields that not every document has in `extra`, and the members to be taken out in `removed`.
-    fn collect_extra(&mut self, payload: &Payload, tag: TimeTag, text: &[u8]) {
-        let Self { scanner, headers, extra, removed, scratch, settings, .. } = self;
-        extra.clear();
-        removed.clear();
-        let members = Members { scanner, text };
-
-        let trace = TraceFields::find(headers, &members);
-        for (field, id) in [("trace", trace.trace_id), ("span", trace.span_id)] {
-            if let Some(id) = id {
-                extra.extend_from_slice(b",\"");
-                extra.extend_from_slice(field.as_bytes());
-                extra.extend_from_slice(br#"":{"id":"#);
-                append_json_string(extra, id);
-                extra.push(b'}');
-            }
-        }
-        let correlation = headers.correlation_id();
-        if let Some(id) = correlation {
-            extra.extend_from_slice(br#","correlation_id":"#);
-            append_json_string(extra, id);
-        } else if members.get(name::CORRELATION_ID).is_none()
-            && let Some(id @ [b'"' | b'-' | b'0'..=b'9', ..]) = members.get(name::CAMEL_CORRELATION_ID)
-        {
-            extra.extend_from_slice(br#","correlation_id":"#);
-            extra.extend_from_slice(id);
-        }
-        append_kept_headers(extra, headers, &settings.header_fields);
-
-        let tags = [
-            match payload {
-                Payload::Text | Payload::Binary => Some("_jsonparsefailure"),
-                Payload::Tombstone => Some("_tombstone"),
-                Payload::Object(_) => None,
-            },
-            match tag {
-                TimeTag::None => None,
-                TimeTag::OutOfRange => Some("_timestampoutofrange"),
-                TimeTag::Missing => Some("_timestampmissing"),
-            },
-        ];
-        let has_tags = tags.iter().any(Option::is_some);
-        let mut tags_in_payload = None;
-
-        scratch.clear();
-        for member in scanner.members() {
-            let value = text.get(member.value.clone()).unwrap_or_default();
-            let is_object = value.first() == Some(&b'{');
-            let clashes = match member.name {
-                name::TRACE => trace.trace_id.is_some() || !is_object,
-                name::SPAN => trace.span_id.is_some() || !is_object,
-                name::DOTTED_TRACE_ID => trace.trace_id.is_some(),
-                name::DOTTED_SPAN_ID => trace.span_id.is_some(),
-                name::CORRELATION_ID => correlation.is_some(),
-                name::TAGS if has_tags && matches!(value, [b'[' | b'"', ..]) => {
-                    tags_in_payload = Some(value);
-                    removed.push(member.key.start..member.value.end);
-                    continue;
-                }
-                name::TAGS => has_tags,
-                number => number < OURS.len(),
-            };
-            if clashes {
-                removed.push(member.key.start..member.value.end);
-                scratch.push(b',');
-                scratch.extend_from_slice(text.get(member.key.clone()).unwrap_or_default());
-                scratch.push(b':');
-                scratch.extend_from_slice(value);
-            }
-        }
-        if let Some(moved) = scratch.get(1..) {
-            extra.extend_from_slice(br#","original":{"#);
-            extra.extend_from_slice(moved);
-            extra.push(b'}');
-        }
-        if has_tags {
-            append_tags(extra, tags_in_payload, tags.into_iter().flatten());
+            (Some(own), None) => (own, None),
+            (None, Some(kafka)) => (kafka, None),
+            (None, None) => (Timestamp::EPOCH, Some("_timestampmissing")),
         }
     }
 
@@ -324,7 +196,7 @@ impl Encoder {
         match payload {
             Payload::Object(shape) => {
                 body.truncate(document + shape.close);
-                for range in self.removed.iter().rev() {
+                for range in self.extra.removed.iter().rev() {
                     let after = skip_comma(body, document + range.end);
                     body.drain(document + range.start..after);
                 }
@@ -362,7 +234,7 @@ impl Encoder {
         body.extend_from_slice(&self.partition.fields);
         append_number(body, record.offset);
         append_record_time_and_key(body, record, &mut self.scratch);
-        body.extend_from_slice(&self.extra);
+        body.extend_from_slice(&self.extra.fields);
         body.extend_from_slice(b"}\n");
     }
 }
@@ -412,107 +284,11 @@ pub(crate) fn append_record_time_and_key(out: &mut Vec<u8>, record: &Record<'_>,
     }
 }
 
-fn append_kept_headers(out: &mut Vec<u8>, headers: &Headers, names: &[String]) {
-    let mut separator: &[u8] = br#","kafka_headers":{"#;
-    for (number, value) in headers.kept() {
-        let Some(name) = names.get(number) else { continue };
-        out.extend_from_slice(separator);
-        separator = b",";
-        match std::str::from_utf8(value) {
-            Ok(text) => {
-                append_json_string(out, name);
-                out.push(b':');
-                append_json_string(out, text);
-            }
-            Err(_) => {
-                append_json_string(out, &format!("{name}_base64"));
-                out.push(b':');
-                append_json_string(out, &base64_simd::STANDARD.encode_to_string(value));
-            }
-        }
-    }
-    if separator == b"," {
-        out.push(b'}');
-    }
-}
-
-/// Appends our tags behind those of the payload: an array's elements, or a single string.
-fn append_tags<'t>(out: &mut Vec<u8>, own: Option<&[u8]>, tags: impl Iterator<Item = &'t str>) {
-    out.extend_from_slice(br#","tags":["#);
-    let own = match own {
-        Some([b'[', elements @ .., b']']) => elements.trim_ascii(),
-        Some(text) => text,
-        None => b"",
-    };
-    out.extend_from_slice(own);
-    let mut first = own.is_empty();
-    for tag in tags {
-        if !first {
-            out.push(b',');
-        }
-        first = false;
-        append_json_string(out, tag);
-    }
-    out.push(b']');
-}
-
 /// Position behind the comma that follows a member, or of what follows if it is the last one.
 fn skip_comma(body: &[u8], end: usize) -> usize {
     let rest = body.get(end..).unwrap_or_default();
     match rest.iter().position(|byte| !byte.is_ascii_whitespace()) {
         Some(spaces) if rest.get(spaces) == Some(&b',') => end + spaces + 1,
         _ => end,
-    }
-}
-
-/// A payload's members by the numbers of their names.
-struct Members<'a> {
-    scanner: &'a ObjectScanner,
-    text: &'a [u8],
-}
-
-impl<'a> Members<'a> {
-    fn get(&self, name: usize) -> Option<&'a [u8]> {
-        self.text.get(self.scanner.member(name)?.value.clone())
-    }
-
-    /// The first of `names` whose value is a plain string, without its quotes.
-    fn text(&self, names: &[usize]) -> Option<&'a str> {
-        names.iter().find_map(|name| match self.get(*name)? {
-            [b'"', text @ .., b'"'] if !text.is_empty() && !text.contains(&b'\\') => {
-                std::str::from_utf8(text).ok()
-            }
-            _ => None,
-        })
-    }
-}
-
-/// Ids to be written as `trace.id` and `span.id`; `None` where the payload has its own there, or none is known.
-#[derive(Default)]
-struct TraceFields<'a> {
-    trace_id: Option<&'a str>,
-    span_id: Option<&'a str>,
-}
-
-impl<'a> TraceFields<'a> {
-    fn find(headers: &'a Headers, members: &Members<'a>) -> Self {
-        if let Some(TraceParent { trace_id, span_id }) = headers.traceparent() {
-            return Self { trace_id: Some(trace_id), span_id: Some(span_id) };
-        }
-        if members.scanner.members().is_empty() {
-            return Self::default();
-        }
-        let parent = members.text(&[name::TRACEPARENT]).and_then(TraceParent::parse);
-        let unless_there = |id, object: usize, dotted: usize| {
-            let there = members.get(dotted).is_some()
-                || members.get(object).is_some_and(|value| value.starts_with(b"{"));
-            if there { None } else { id }
-        };
-        let trace_id = parent.map(|p| p.trace_id).or_else(|| members.text(&name::TRACE_ID));
-        let span_id = parent.map(|p| p.span_id).or_else(|| members.text(&name::SPAN_ID));
-        Self {
-            trace_id: unless_there(trace_id, name::TRACE, name::DOTTED_TRACE_ID),
-            span_id: unless_there(span_id, name::SPAN, name::DOTTED_SPAN_ID),
-        }
     }
 }

@@ -8,7 +8,7 @@ use base64_simd::STANDARD;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::document::Encoder;
 use event_pipeline::envelope::{Entry, read_batch};
-use event_pipeline::json::{NameTable, ObjectScanner};
+use event_pipeline::object::{NameTable, ObjectScanner};
 use event_pipeline::outcome::Fault;
 use event_pipeline::settings::Settings;
 use proptest::prelude::*;
