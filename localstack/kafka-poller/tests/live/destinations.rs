@@ -1,71 +1,13 @@
 //! On-failure destinations on real SQS, SNS and S3 services.
 
-use bytes::Bytes;
 use http::Method;
-use kafka_poller::aws::{Answer, Aws, Call};
 use serde_json::{Value, json};
-use tokio::runtime::Runtime;
 
 use crate::kafka::{Topic, bootstrap_servers};
 use crate::lambda_api::{LambdaApi, OK, Reply};
 use crate::process::Poller;
+use crate::services::Services;
 use crate::wait;
-
-/// Calls to LocalStack.
-struct Services {
-    runtime: Runtime,
-    aws: Aws,
-}
-
-impl Services {
-    fn new() -> Self {
-        // The process may have a provider already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let endpoint = std::env::var("AWS_ENDPOINT_URL").expect("AWS_ENDPOINT_URL names a LocalStack");
-        let aws = Aws::new(Some(&endpoint), "us-east-1", |_| Some("test".to_owned())).unwrap();
-        Self { runtime: Runtime::new().unwrap(), aws }
-    }
-
-    fn call(
-        &self,
-        service: &str,
-        method: Method,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: String,
-    ) -> Answer {
-        let call = Call { service, region: None, method, path, headers, body: Bytes::from(body) };
-        self.runtime.block_on(self.aws.call(call)).unwrap()
-    }
-
-    fn sqs(&self, action: &str, body: &Value) -> Value {
-        let target = format!("AmazonSQS.{action}");
-        let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target.as_str())];
-        serde_json::from_slice(&self.call("sqs", Method::POST, "/", &headers, body.to_string()).body).unwrap()
-    }
-
-    /// Makes a queue; gives its URL.
-    fn make_queue(&self, name: &str) -> String {
-        self.sqs("CreateQueue", &json!({"QueueName": name}))["QueueUrl"].as_str().unwrap().to_owned()
-    }
-
-    /// Waits for a message in a queue.
-    fn receive(&self, queue_url: &str) -> Value {
-        let mut body = None;
-        wait::until("the queue has a message", || {
-            let received = self.sqs("ReceiveMessage", &json!({"QueueUrl": queue_url}));
-            body = received["Messages"][0]["Body"].as_str().map(str::to_owned);
-            body.is_some()
-        });
-        serde_json::from_str(&body.unwrap()).unwrap()
-    }
-
-    /// Calls SNS and gives its XML.
-    fn sns(&self, form: String) -> String {
-        let headers = [("content-type", "application/x-www-form-urlencoded")];
-        String::from_utf8(self.call("sns", Method::POST, "/", &headers, form).body.to_vec()).unwrap()
-    }
-}
 
 fn name(about: &str) -> String {
     format!("{about}-{:08x}", rand::random::<u32>())

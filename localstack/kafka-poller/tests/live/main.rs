@@ -17,5 +17,8 @@ mod mappings;
 mod offsets;
 mod process;
 mod rebalance;
+#[cfg(any(feature = "tls", feature = "tls-vendored"))]
+mod secured;
+mod services;
 mod status;
 mod wait;
