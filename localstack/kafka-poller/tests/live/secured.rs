@@ -19,7 +19,7 @@ use crate::services::Services;
 use crate::wait;
 
 fn variable(name: &str) -> String {
-    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set; see the head of this file"))
+    std::env::var(name).expect("the variables at the head of this file are set")
 }
 
 fn config() -> ClientConfig {
