@@ -46,7 +46,7 @@ def test_scripts_have_the_options(command):
 
 @pytest.mark.parametrize("command", of("make"))
 def test_make_has_the_target(command):
-    text = (KUBERNETES / "kubernetes.mk").read_text()
+    text = (KUBERNETES / "kubernetes.mk").read_text() + (REPOSITORY / "Makefile").read_text()
     for target in command.words[1:]:
         assert re.search(rf"^{target}:", text, re.MULTILINE), command
 
@@ -194,6 +194,18 @@ def test_example_queries_find_what_they_promise(opensearch):
         "_jsonparsefailure", "_timestampoutofrange", "vip",
     }  # fmt: skip
     assert tags["hits"]["total"]["value"] > 10
+
+
+@pytest.mark.live
+def test_queries_of_verify_find_documents(opensearch):
+    script = (KUBERNETES / "scripts" / "verify.sh").read_text()
+    path, body = re.search(r"elasticsearch '(/microservices-\*/_search[^']*)' \\\n\s+'([^']+)'", script).groups()
+    assert call(opensearch, "POST", path, body)["hits"]["hits"][0]["_id"]
+    by_order = re.search(r'elasticsearch \'(/[^\']*_id)\' \\\n\s+"(.*)" \|', script)
+    body = by_order[2].replace("\\", "").replace("$id", "1001")
+    assert call(opensearch, "POST", by_order[1], body)["hits"]["hits"]
+    health = re.search(r"elasticsearch '(/_cluster/health[^']*)'", script)[1]
+    assert call(opensearch, "GET", health)["status"] in ("green", "yellow")
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
