@@ -35,7 +35,7 @@ TOOLS = {
     "kafka-console-consumer.sh": "org.apache.kafka.tools.consumer.ConsoleConsumer",
     "kafka-get-offsets.sh": "org.apache.kafka.tools.GetOffsetShell",
 }
-START_S = 180
+START_S = 300
 
 
 class Cluster:
@@ -159,7 +159,7 @@ class Cluster:
         return subprocess.run(
             [str(self.folder / "home" / "bin" / script), "--bootstrap-server", "kafka:29092", "--command-config", str(mine),
              *arguments],
-            env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=120,
+            env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=240,
         )  # fmt: skip
 
 
