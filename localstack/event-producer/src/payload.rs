@@ -33,16 +33,20 @@ pub struct Payload {
 /// Makes a payload of as many events as fit into `max_bytes`; Lambda's limit is 6 MB.
 #[must_use]
 pub fn payload(seed: u64, now_ms: i64, max_bytes: usize, headers: RecordHeaders) -> Payload {
-    const OPENING: &str = r#"{"eventSource":"SelfManagedKafka","bootstrapServers":"127.0.0.1:9092","records":{"#;
+    const OPENING: &str =
+        r#"{"eventSource":"SelfManagedKafka","bootstrapServers":"127.0.0.1:9092","records":{"#;
     let mut partitions: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let (mut bytes, mut n_records, mut value_bytes) = (OPENING.len() + 2, 0, 0);
     for event in Generator::new(seed, now_ms) {
-        let partition = event.key.bytes().fold(0, |sum, byte| sum * 31 + u64::from(byte) % 97) % N_PARTITIONS;
+        let hash =
+            event.key.bytes().fold(0_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let partition = hash % N_PARTITIONS;
         let list = partitions.entry(format!("{}-{partition}", event.topic)).or_default();
         let headers_json = match headers {
             RecordHeaders::None => String::from("[]"),
             RecordHeaders::TraceAndCorrelation => {
-                let each = event.headers().map(|(name, text)| format!("{{\"{name}\":{:?}}}", text.as_bytes()));
+                let each =
+                    event.headers().map(|(name, text)| format!("{{\"{name}\":{:?}}}", text.as_bytes()));
                 format!("[{}]", each.join(",")).replace(", ", ",")
             }
         };
@@ -83,7 +87,10 @@ mod tests {
             assert!((98_000..=100_000).contains(&payload.json.len()), "{}", payload.json.len());
             let event: serde_json::Value = serde_json::from_slice(&payload.json).unwrap();
             let lists = event["records"].as_object().unwrap();
-            assert_eq!(lists.values().map(|list| list.as_array().unwrap().len()).sum::<usize>(), payload.n_records);
+            assert_eq!(
+                lists.values().map(|list| list.as_array().unwrap().len()).sum::<usize>(),
+                payload.n_records
+            );
         }
     }
 }

@@ -119,6 +119,8 @@ impl Publisher {
             // A retry after a lost answer must not write a record twice.
             .set("enable.idempotence", "true")
             .set("linger.ms", "20")
+            // How long a topic may be unknown before its records are refused.
+            .set("topic.metadata.propagation.max.ms", "5000")
             .set("queue.buffering.max.kbytes", "65536")
             .create_with_context(Account::default())
             .map_err(PublishError::Client)?;

@@ -122,6 +122,13 @@ pub enum CallError {
     SigningParameters(#[from] BuildError),
 }
 
+/// Lets rustls use ring in this process, before the first client is made. With another provider linked in, it would not
+/// choose one by itself.
+pub fn use_ring() {
+    // It fails if the process has one already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
 impl Aws {
     /// Makes a client; credentials come by `lookup` of the usual environment variables.
     ///

@@ -198,7 +198,9 @@ impl Delivery {
             self.pieces.push_front(piece);
             return;
         };
-        // A split is not counted as a retry: the halves have as many left as the whole.
+        // A split is not counted as a retry: the halves have as many left as the whole, and wait no longer than a new
+        // batch, since they may well succeed.
+        self.n_fruitless = 0;
         self.pieces.push_front(Piece {
             slices: second,
             n_failed: piece.n_failed,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use kafka_poller::aws::Aws;
+use kafka_poller::aws::{Aws, use_ring};
 use kafka_poller::lag::{self, Lag, table};
 use kafka_poller::lambda::list_mappings;
 use kafka_poller::mapping::Mapping;
@@ -80,8 +80,7 @@ struct Serve {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    // With another provider linked in, rustls would not choose one by itself.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    use_ring();
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info")))
         .with_writer(stderr)

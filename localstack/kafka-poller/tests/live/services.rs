@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use kafka_poller::aws::{Answer, Aws, Call};
+use kafka_poller::aws::{Answer, Aws, Call, use_ring};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -16,8 +16,7 @@ pub(crate) struct Services {
 
 impl Services {
     pub(crate) fn new() -> Self {
-        // The process may have a provider already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        use_ring();
         let endpoint = std::env::var("AWS_ENDPOINT_URL").expect("AWS_ENDPOINT_URL names a LocalStack");
         let aws = Aws::new(Some(&endpoint), "us-east-1", |_| Some("test".to_owned())).unwrap();
         Self { runtime: Runtime::new().unwrap(), aws }

@@ -3,8 +3,8 @@
 use std::net::TcpListener;
 use std::process::Command;
 
-use serde_json::Value;
-use serde_json::json;
+use kafka_poller::aws::use_ring;
+use serde_json::{Value, json};
 
 use crate::kafka::Topic;
 use crate::lambda_api::{LambdaApi, Reply};
@@ -12,6 +12,7 @@ use crate::process::Poller;
 use crate::wait;
 
 fn get(url: &str) -> (u16, String) {
+    use_ring();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         match reqwest::get(url).await {
