@@ -47,7 +47,8 @@ def start(instance: Instance) -> None:
     configuration = folder / "config"
     shutil.rmtree(configuration, ignore_errors=True)
     shutil.copytree(home / "config", configuration)
-    (configuration / "opensearch.yml").write_text(settings(folder, port, transport_port))
+    own = os.environ.get("OPENSEARCH_SETTINGS", "")
+    (configuration / "opensearch.yml").write_text(f"{settings(folder, port, transport_port)}{own}\n")
     options = configuration / "jvm.options"
     options.write_text(jvm_options(options.read_text(), folder))
     shutil.rmtree(folder / "tmp", ignore_errors=True)

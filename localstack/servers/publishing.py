@@ -10,7 +10,7 @@ import rest
 from errors import StackError
 from instance import Instance
 from process import run_logged, tail
-from progress import say, seconds, step
+from progress import say, step
 
 INDICES = "microservices-*,dead-letters-microservices-*"
 WAIT_S = 120
@@ -37,14 +37,13 @@ def _publish(instance: Instance, title: str, arguments: list[str]) -> None:
     before = kafka.end_offsets(instance)
     log = instance.folder / "logs" / "event-producer.log"
     command = [str(producer), arguments[0], "--bootstrap-servers", servers, *arguments[1:]]
-    began = time.monotonic()
     run_logged(title, command, log)
     say(tail(log))
     after = kafka.end_offsets(instance)
-    _wait_until_searchable(instance, before, after, began)
+    _wait_until_searchable(instance, before, after)
 
 
-def _wait_until_searchable(instance: Instance, before: Offsets, after: Offsets, began: float) -> None:
+def _wait_until_searchable(instance: Instance, before: Offsets, after: Offsets) -> None:
     """Counts the documents of exactly the offsets that were just published, daily and dead-letter indices together."""
     query = published_between(before, after)
     wanted = sum(end - before.get(partition, 0) for partition, end in after.items())
@@ -62,7 +61,6 @@ def _wait_until_searchable(instance: Instance, before: Offsets, after: Offsets, 
                     "notification.events need an event source mapping of their own"
                 )
             time.sleep(0.2)
-    say(f"      {wanted} events were searchable {seconds(time.monotonic() - began)} after publishing began")
 
 
 def published_between(before: Offsets, after: Offsets) -> dict:

@@ -17,7 +17,7 @@ def call(method: str, url: str, body: object = None, timeout_s: float = 30) -> A
         data = None if body is None else json.dumps(body).encode()
         return json.loads(_exchange(method, url, data, timeout_s))
     except urllib.error.HTTPError as error:
-        answer = error.read().decode("utf-8", "replace")[:2000]
+        answer = error.read().decode("utf-8", "replace")[:400]
         raise StackError(f"{method} {url} answered {error.code}: {answer}") from error
     except (OSError, ValueError) as error:
         raise StackError(f"{method} {url} failed: {error}") from error
