@@ -168,7 +168,7 @@ impl<'a> Scanner<'a> {
                 }
                 Some(b'\\') => {
                     escaped = true;
-                    self.escape()?;
+                    self.pos = escape_end(self.text, self.pos)?;
                 }
                 Some(_) => return Err(JsonError::Unexpected(self.pos)),
                 None => return Err(JsonError::End(self.pos)),
@@ -276,24 +276,7 @@ impl<'a> Scanner<'a> {
         Some(())
     }
 
-    #[cold]
-    fn escape(&mut self) -> Result<(), JsonError> {
-        match self.text.get(self.pos + 1) {
-            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.pos += 2,
-            Some(b'u') => {
-                let hex = self.text.get(self.pos + 2..self.pos + 6).ok_or(JsonError::End(self.text.len()))?;
-                if !hex.iter().all(u8::is_ascii_hexdigit) {
-                    return Err(JsonError::Unexpected(self.pos + 2));
-                }
-                self.pos += 6;
-            }
-            Some(_) => return Err(JsonError::Unexpected(self.pos + 1)),
-            None => return Err(JsonError::End(self.text.len())),
-        }
-        Ok(())
-    }
-
-    #[inline]
+    #[inline(always)]
     fn digits(&mut self) -> Result<(), JsonError> {
         let start = self.pos;
         while self.text.get(self.pos).is_some_and(u8::is_ascii_digit) {
@@ -306,7 +289,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(&mut self) -> Result<(), JsonError> {
         self.pos += usize::from(self.text.get(self.pos) == Some(&b'-'));
         if self.text.get(self.pos) == Some(&b'0') {
@@ -344,6 +327,7 @@ impl<'a> Scanner<'a> {
         Ok(text.trim_matches('"').parse().ok())
     }
 
+    #[inline(always)]
     fn literal(&mut self, word: &[u8]) -> Result<(), JsonError> {
         if !self.text.get(self.pos..).is_some_and(|rest| rest.starts_with(word)) {
             return Err(JsonError::Unexpected(self.pos));
@@ -370,8 +354,16 @@ impl<'a> Scanner<'a> {
 
     /// Reads any value, validating it, and returns where it stands.
     pub fn value(&mut self) -> Result<Range<usize>, JsonError> {
-        self.peek()?;
+        let first = self.peek()?;
         let start = self.pos;
+        match first {
+            b'{' | b'[' => self.container()?,
+            _ => self.scalar(first)?,
+        }
+        Ok(start..self.pos)
+    }
+
+    fn container(&mut self) -> Result<(), JsonError> {
         // Whether each open level is an object. No recursion: depth is bounded by memory, not by the stack.
         let mut levels: Vec<bool> = Vec::new();
         loop {
@@ -394,7 +386,7 @@ impl<'a> Scanner<'a> {
                 first => self.scalar(first)?,
             }
             loop {
-                let Some(in_object) = levels.last().copied() else { return Ok(start..self.pos) };
+                let Some(in_object) = levels.last().copied() else { return Ok(()) };
                 if self.take(b',')? {
                     if in_object {
                         self.key_and_colon()?;
@@ -448,6 +440,24 @@ impl<'a> Scanner<'a> {
                 return Ok(self.expect(b']')?);
             }
         }
+    }
+}
+
+/// Position behind the escape whose backslash is at `pos`.
+#[cold]
+fn escape_end(text: &[u8], pos: usize) -> Result<usize, JsonError> {
+    match text.get(pos + 1) {
+        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(pos + 2),
+        Some(b'u') => {
+            let hex = text.get(pos + 2..pos + 6).ok_or(JsonError::End(text.len()))?;
+            if hex.iter().all(u8::is_ascii_hexdigit) {
+                Ok(pos + 6)
+            } else {
+                Err(JsonError::Unexpected(pos + 2))
+            }
+        }
+        Some(_) => Err(JsonError::Unexpected(pos + 1)),
+        None => Err(JsonError::End(text.len())),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::json::{JsonError, Scanner};
+use crate::json::{JsonError, RawString, Scanner};
 
 /// A top-level member of an object that [`ObjectScanner`] was asked to find.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +29,13 @@ pub struct ObjectShape {
 /// Scans whole objects, keeping its buffers from one to the next so that a steady stream allocates nothing.
 #[derive(Debug, Default)]
 pub struct ObjectScanner {
+    /// The objects and arrays around the one that is being read.
     levels: Vec<Level>,
     /// Hashes of the keys of all open objects, and where those keys stand.
     hashes: Vec<u64>,
-    keys: Vec<Key>,
-    unescaped: Vec<Vec<u8>>,
+    keys: Vec<Range<usize>>,
+    /// Where keys with escapes begin, in order, and what they mean.
+    unescaped: Vec<(usize, Vec<u8>)>,
     members: Vec<Member>,
 }
 
@@ -44,15 +46,7 @@ struct Level {
     /// Where this object's keys begin in `ObjectScanner::keys`.
     first_key: usize,
     /// A bit for each key's hash: a key whose bit is free is new.
-    seen: u128,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Key {
-    start: usize,
-    len: usize,
-    /// Number in `ObjectScanner::unescaped` when the key as written has escapes.
-    unescaped: Option<usize>,
+    seen: u64,
 }
 
 /// Objects with more keys than this are checked once, when they close, by sorting their keys.
@@ -108,30 +102,39 @@ impl ObjectScanner {
         self.members.clear();
     }
 
+    // In line with its helpers, the scanner's position and the level stay in registers: half of the whole time.
+    #[inline(always)]
     fn walk(&mut self, scanner: &mut Scanner<'_>, names: &NameTable) -> Result<(), JsonError> {
+        scanner.pos += 1;
+        if scanner.take(b'}')? {
+            return Ok(());
+        }
+        let mut level = Level { is_object: true, first_key: 0, seen: 0 };
+        self.key(scanner, names, &mut level)?;
         loop {
             match scanner.peek()? {
                 b'{' => {
                     scanner.pos += 1;
                     if !scanner.take(b'}')? {
-                        self.levels.push(Level { is_object: true, first_key: self.keys.len(), seen: 0 });
-                        self.key(scanner, names)?;
+                        self.levels.push(level);
+                        level = Level { is_object: true, first_key: self.keys.len(), seen: 0 };
+                        self.key(scanner, names, &mut level)?;
                         continue;
                     }
                 }
                 b'[' => {
                     scanner.pos += 1;
                     if !scanner.take(b']')? {
-                        self.levels.push(Level { is_object: false, first_key: self.keys.len(), seen: 0 });
+                        self.levels.push(level);
+                        level = Level { is_object: false, first_key: self.keys.len(), seen: 0 };
                         continue;
                     }
                 }
                 first => scanner.scalar(first)?,
             }
             loop {
-                let Some(level) = self.levels.last().copied() else { return Ok(()) };
                 // A value has just ended: at the top level it may be one that was asked for.
-                if self.levels.len() == 1
+                if self.levels.is_empty()
                     && let Some(member) = self.members.last_mut()
                     && member.value.end == 0
                 {
@@ -139,113 +142,118 @@ impl ObjectScanner {
                 }
                 if scanner.take(b',')? {
                     if level.is_object {
-                        self.key(scanner, names)?;
+                        self.key(scanner, names, &mut level)?;
                     }
                     break;
                 }
                 scanner.expect(if level.is_object { b'}' } else { b']' })?;
-                self.close(scanner.text, level)?;
+                self.close(scanner.text, level.first_key)?;
+                match self.levels.pop() {
+                    Some(outer) => level = outer,
+                    None => return Ok(()),
+                }
             }
         }
     }
 
     #[inline(always)]
-    fn key(&mut self, scanner: &mut Scanner<'_>, names: &NameTable) -> Result<(), JsonError> {
+    fn key(
+        &mut self,
+        scanner: &mut Scanner<'_>,
+        names: &NameTable,
+        level: &mut Level,
+    ) -> Result<(), JsonError> {
         scanner.expect(b'"')?;
         let start = scanner.pos;
         let raw = scanner.string_after_quote()?;
-        let end = scanner.pos;
+        let end = scanner.pos - 1;
         scanner.expect(b':')?;
-        let unescaped = match raw.plain() {
-            Some(_) => None,
-            None => {
-                self.unescaped.push(raw.unescape().into_owned());
-                Some(self.unescaped.len() - 1)
-            }
+        let names = self.levels.is_empty().then_some(names);
+        let (hash, wanted) = match raw.plain() {
+            Some(name) => (hash_key(name), names.and_then(|names| names.find(name))),
+            None => self.escaped_key(start, raw, names),
         };
-        let key = Key { start, len: raw.bytes.len(), unescaped };
-        let name = self.key_bytes(scanner.text, &key);
-        let hash = hash_key(name);
-        if self.levels.len() == 1
-            && let Some(name) = names.find(name)
-        {
+        if let Some(name) = wanted {
             scanner.peek()?;
             // The end of the value is not known yet: 0 until `walk` comes to it.
-            self.members.push(Member { name, key: start - 1..end, value: scanner.pos..0 });
+            self.members.push(Member { name, key: start - 1..end + 1, value: scanner.pos..0 });
         }
-        let bit = 1 << (hash & 127);
-        let level = self.levels.last_mut().expect("a key is read inside an object");
-        let first_key = level.first_key;
-        let may_be_known = level.seen & bit != 0;
-        level.seen |= bit;
-        if may_be_known && self.is_known(scanner.text, first_key, hash, &key) {
+        let bit = 1 << (hash & 63);
+        if level.seen & bit != 0 && self.is_known(scanner.text, level.first_key, hash, &(start..end)) {
             return Err(JsonError::DuplicateKey(start));
         }
+        level.seen |= bit;
         self.hashes.push(hash);
-        self.keys.push(key);
+        self.keys.push(start..end);
         Ok(())
+    }
+
+    /// Keeps what a key with escapes means; returns its hash and its number in `names`.
+    #[cold]
+    fn escaped_key(
+        &mut self,
+        start: usize,
+        raw: RawString<'_>,
+        names: Option<&NameTable>,
+    ) -> (u64, Option<usize>) {
+        let name = raw.unescape().into_owned();
+        let found = (hash_key(&name), names.and_then(|names| names.find(&name)));
+        self.unescaped.push((start, name));
+        found
     }
 
     /// Whether the object whose keys begin at `first_key` has `key` already. Large objects are looked at when they
     /// close.
     #[cold]
-    fn is_known(&self, text: &[u8], first_key: usize, hash: u64, key: &Key) -> bool {
+    fn is_known(&self, text: &[u8], first_key: usize, hash: u64, key: &Range<usize>) -> bool {
         let earlier = self.hashes.get(first_key..).unwrap_or_default();
+        let keys = self.keys.get(first_key..).unwrap_or_default();
         earlier.len() <= CHECK_EACH_KEY
-            && earlier.iter().zip(self.keys.get(first_key..).unwrap_or_default()).any(
-                |(other_hash, other)| {
-                    *other_hash == hash && self.key_bytes(text, other) == self.key_bytes(text, key)
-                },
-            )
+            && earlier
+                .iter()
+                .zip(keys)
+                .any(|(earlier, other)| *earlier == hash && self.name(text, other) == self.name(text, key))
     }
 
-    fn close(&mut self, text: &[u8], level: Level) -> Result<(), JsonError> {
-        self.levels.pop();
-        let keys = self.keys.get(level.first_key..).unwrap_or_default();
-        if keys.len() > CHECK_EACH_KEY {
-            let hashes = self.hashes.get(level.first_key..).unwrap_or_default();
-            let mut sorted: Vec<_> =
-                hashes.iter().zip(keys).map(|(h, key)| (h, self.key_bytes(text, key), key.start)).collect();
-            sorted.sort_unstable();
-            for ((hash, name, start), (next_hash, next_name, next_start)) in
-                sorted.iter().zip(sorted.iter().skip(1))
-            {
-                if hash == next_hash && name == next_name {
-                    return Err(JsonError::DuplicateKey(*start.max(next_start)));
-                }
-            }
+    #[inline(always)]
+    fn close(&mut self, text: &[u8], first_key: usize) -> Result<(), JsonError> {
+        if self.keys.len() - first_key > CHECK_EACH_KEY {
+            self.check_all_keys(text, first_key)?;
         }
-        self.hashes.truncate(level.first_key);
-        self.keys.truncate(level.first_key);
+        self.hashes.truncate(first_key);
+        self.keys.truncate(first_key);
         Ok(())
     }
 
-    fn key_bytes<'t>(&'t self, text: &'t [u8], key: &Key) -> &'t [u8] {
-        match key.unescaped {
-            Some(number) => self.unescaped.get(number).map(Vec::as_slice).unwrap_or_default(),
-            None => text.get(key.start..key.start + key.len).unwrap_or_default(),
+    #[cold]
+    fn check_all_keys(&self, text: &[u8], first_key: usize) -> Result<(), JsonError> {
+        let keys = self.keys.get(first_key..).unwrap_or_default();
+        let mut names: Vec<_> = keys.iter().map(|key| (self.name(text, key), key.start)).collect();
+        names.sort_unstable();
+        let twice = names.iter().zip(names.iter().skip(1)).find(|((name, _), (next, _))| name == next);
+        twice.map_or(Ok(()), |(_, (_, start))| Err(JsonError::DuplicateKey(*start)))
+    }
+
+    /// What a key means.
+    fn name<'t>(&'t self, text: &'t [u8], key: &Range<usize>) -> &'t [u8] {
+        match self.unescaped.binary_search_by_key(&key.start, |(start, _)| *start) {
+            Ok(place) => self.unescaped.get(place).map(|(_, name)| name.as_slice()).unwrap_or_default(),
+            Err(_) => text.get(key.clone()).unwrap_or_default(),
         }
     }
 }
 
-/// Names to be found among an object's keys; most keys are turned away by their first byte and length alone.
+/// Names to be found among an object's keys; most keys are turned away by their first and last byte and length.
 #[derive(Debug, Clone)]
 pub struct NameTable {
     names: Vec<String>,
-    /// For each first byte, which names begin with it.
-    by_first: Vec<NamesOfAByte>,
-}
-
-#[derive(Debug, Clone, Default)]
-struct NamesOfAByte {
-    /// A bit for each length that a name has; the last bit is for all longer ones.
-    lengths: u64,
-    numbers: Vec<usize>,
+    /// Numbers of the names, by what `slot` makes of them.
+    slots: Vec<Vec<usize>>,
 }
 
 impl Default for NameTable {
     fn default() -> Self {
-        Self { names: Vec::new(), by_first: vec![NamesOfAByte::default(); 256] }
+        Self { names: Vec::new(), slots: vec![Vec::new(); 256] }
     }
 }
 
@@ -257,10 +265,8 @@ impl NameTable {
             if table.find(name.as_bytes()).is_some() {
                 continue;
             }
-            let first = name.as_bytes().first().copied().unwrap_or_default();
-            if let Some(of_first) = table.by_first.get_mut(usize::from(first)) {
-                of_first.lengths |= 1 << name.len().min(63);
-                of_first.numbers.push(table.names.len());
+            if let Some(numbers) = table.slots.get_mut(Self::slot(name.as_bytes())) {
+                numbers.push(table.names.len());
             }
             table.names.push(name.to_owned());
         }
@@ -268,15 +274,17 @@ impl NameTable {
     }
 
     /// Number of `key`, if it is in the table.
-    #[inline]
+    #[inline(always)]
     pub fn find(&self, key: &[u8]) -> Option<usize> {
-        let first = key.first().copied().unwrap_or_default();
-        let of_first = self.by_first.get(usize::from(first))?;
-        if of_first.lengths >> key.len().min(63) & 1 == 0 {
-            return None;
-        }
+        let numbers = self.slots.get(Self::slot(key))?;
         let is_key = |number: &usize| self.names.get(*number).is_some_and(|name| name.as_bytes() == key);
-        of_first.numbers.iter().copied().find(is_key)
+        numbers.iter().copied().find(is_key)
+    }
+
+    #[inline(always)]
+    fn slot(key: &[u8]) -> usize {
+        let (Some(first), Some(last)) = (key.first(), key.last()) else { return 0 };
+        (usize::from(*first) * 31 + usize::from(*last) * 7 + key.len()) & 255
     }
 }
 
