@@ -19,18 +19,16 @@ pub(crate) struct TraceParent<'a> {
 impl<'a> TraceParent<'a> {
     /// Reads `version-traceid-parentid-flags`; `None` for what the specification calls invalid.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        let mut parts = text.trim().splitn(4, '-');
+        let text = text.trim();
         let (version, trace_id, span_id, flags) =
-            (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        let is_hex = |part: &str, len: usize| {
-            part.len() == len && part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
-        };
+            (text.get(..2)?, text.get(3..35)?, text.get(36..52)?, text.get(53..55)?);
+        let bytes = text.as_bytes();
+        let dash = |place: usize| bytes.get(place) == Some(&b'-');
+        let is_hex = |part: &str| part.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
         let is_zero = |part: &str| part.bytes().all(|b| b == b'0');
-        let valid = is_hex(version, 2)
+        let valid = [2, 35, 52].into_iter().all(dash)
+            && [version, trace_id, span_id, flags].into_iter().all(is_hex)
             && version != "ff"
-            && is_hex(trace_id, 32)
-            && is_hex(span_id, 16)
-            && flags.get(..2).is_some_and(|flags| is_hex(flags, 2))
             && !is_zero(trace_id)
             && !is_zero(span_id);
         valid.then_some(Self { trace_id, span_id })
@@ -63,10 +61,10 @@ impl Headers {
             }
             scanner.object(|scanner, name| {
                 let name = name.unescape();
-                let name = std::str::from_utf8(&name).unwrap_or_default();
-                let is_traceparent = name.eq_ignore_ascii_case(TRACEPARENT);
-                let is_correlation = CORRELATION.iter().any(|known| known.eq_ignore_ascii_case(name));
-                let kept = keep.iter().position(|kept| kept.eq_ignore_ascii_case(name));
+                let is = |known: &str| known.as_bytes().eq_ignore_ascii_case(&name);
+                let is_traceparent = is(TRACEPARENT);
+                let is_correlation = CORRELATION.into_iter().any(is);
+                let kept = keep.iter().position(|known| is(known));
                 if !is_traceparent && !is_correlation && kept.is_none() {
                     return scanner.value().map(drop);
                 }

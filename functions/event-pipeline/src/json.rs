@@ -244,35 +244,39 @@ impl<'a> Scanner<'a> {
         Ok(all_bytes)
     }
 
-    /// [`Scanner::byte_array`] for the form that every encoder writes: no white space, one to three digits.
+    /// [`Scanner::byte_array`] for the form that every encoder writes: no white space, one to three digits. Reads
+    /// four characters at a time, as branches on the number of digits are hard to foresee.
     fn compact_byte_array(&mut self, out: &mut Vec<u8>) -> Option<()> {
-        self.pos += 1;
-        let mut rest = self.text.get(self.pos..)?.iter();
-        let before = rest.len();
+        let four = |pos: usize| Some(u32::from_le_bytes(*self.text.get(pos..)?.first_chunk::<4>()?));
+        let mut pos = self.pos + 1;
         loop {
-            let mut byte = *rest.next()?;
-            let negative = byte == b'-';
+            let mut word = four(pos)?;
+            let negative = word as u8 == b'-';
             if negative {
-                byte = *rest.next()?;
+                pos += 1;
+                word = four(pos)?;
             }
-            let mut number = 0;
-            let mut digits = 0;
-            while byte.is_ascii_digit() && digits < 4 {
-                number = number * 10 + i16::from(byte - b'0');
-                digits += 1;
-                byte = *rest.next()?;
+            let digits = word ^ 0x3030_3030;
+            // The high bit of each byte that is no digit; the lowest such byte is right, whatever carries upward.
+            let others = (digits.wrapping_add(0x7676_7676) | digits) & 0x8080_8080;
+            let len = others.trailing_zeros() / 8;
+            if !(1..=3).contains(&len) {
+                return None;
             }
-            if !(1..=3).contains(&digits) || number > if negative { 128 } else { 255 } {
+            let [_, hundreds, tens, ones] = (digits << (32 - 8 * len)).to_le_bytes();
+            let number = i16::from(hundreds) * 100 + i16::from(tens) * 10 + i16::from(ones);
+            if number > if negative { 128 } else { 255 } {
                 return None;
             }
             out.push(if negative { -number } else { number } as u8);
-            match byte {
-                b',' => {}
-                b']' => break,
+            pos += len as usize + 1;
+            match self.text.get(pos - 1) {
+                Some(b',') => {}
+                Some(b']') => break,
                 _ => return None,
             }
         }
-        self.pos += before - rest.len();
+        self.pos = pos;
         Some(())
     }
 
