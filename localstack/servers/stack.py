@@ -71,9 +71,9 @@ def _status_command(arguments: argparse.Namespace) -> int:
         for name, known in info(instance).items():
             where = known.get("bootstrap_servers") or known.get("endpoint") or ""
             state = f"runs, pid {known['pid']}" if known["running"] else "ended by itself"
-            print(f"{instance.name:<10}{name:<12}{where:<26}{state:<22}{known['log']}")
+            print(f"{instance.name:<12} {name:<12}{where:<26}{state:<22}{known['log']}")
         if not info(instance):
-            print(f"{instance.name:<10}stopped; its data is in {instance.folder}")
+            print(f"{instance.name:<12} stopped; its data is in {instance.folder}")
     return 0
 
 
