@@ -108,6 +108,14 @@ impl Stack {
         self.run(&["start", server.name()]).await.map(drop)
     }
 
+    /// Starts OpenSearch with lines added to its `opensearch.yml`; the next start is without them.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn start_opensearch_with(&self, settings: &str) -> Result<()> {
+        self.run_with(&["start", Server::OpenSearch.name()], &[("OPENSEARCH_SETTINGS", settings)]).await.map(drop)
+    }
+
     /// Asks a server to end, and waits until it has.
     ///
     /// # Errors
@@ -206,12 +214,17 @@ impl Stack {
 
     /// Runs a command of `stack.py` and returns what it printed.
     async fn run(&self, words: &[&str]) -> Result<String> {
+        self.run_with(words, &[]).await
+    }
+
+    async fn run_with(&self, words: &[&str], variables: &[(&str, &str)]) -> Result<String> {
         let servers = self.repository.join("localstack/servers");
         let (command, rest) = words.split_first().context("a command is named")?;
         let running = Command::new(servers.join("python.sh"))
             .arg(servers.join("stack.py"))
             .args([command, "--instance", &self.instance])
             .args(rest)
+            .envs(variables.iter().copied())
             .current_dir(&self.repository)
             .stdin(std::process::Stdio::null())
             .output();

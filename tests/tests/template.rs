@@ -48,7 +48,17 @@ impl Template {
                         };
                         self.evaluate(if self.condition(&text(condition)) { then } else { otherwise })
                     }
-                    // Attributes and assembled texts are not what is compared.
+                    "!Sub" => {
+                        let parts = text(&tagged.value);
+                        let mut parts = parts.split("${");
+                        let first = parts.next().unwrap_or_default().to_owned();
+                        Value::String(parts.fold(first, |mut whole, part| {
+                            let (name, rest) = part.split_once('}').expect("a name ends");
+                            whole.push_str(&text(&self.parameter(name)));
+                            whole + rest
+                        }))
+                    }
+                    // Attributes and other assembled texts are not what is compared.
                     _ => Value::String(format!("{value:?}")),
                 }
             }

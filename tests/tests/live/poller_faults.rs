@@ -11,7 +11,7 @@ use integration_tests::stream::Stream;
 const RATE: u32 = 200;
 /// The consumer group waits 10 s for a member that was killed.
 const RECOVERY: Duration = Duration::from_secs(90);
-const N_KILLS: usize = 5;
+const N_KILLS: usize = 3;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_poller_killed_at_random_points_loses_nothing() -> Result<()> {

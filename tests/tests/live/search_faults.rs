@@ -43,6 +43,31 @@ async fn opensearch_killed_in_the_middle_of_bulk_requests_loses_nothing() -> Res
     ends_whole(flow, stream).await
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_tiny_write_queue_only_delays_documents() -> Result<()> {
+    let world = World::ready().await?;
+    let options = FlowOptions { partitions: 12, batch_size: 100, ..FlowOptions::default() };
+    let flow = world.flow("tiny-queue", options).await?;
+    world.stack.stop(Server::OpenSearch).await?;
+    // Twelve invocations at once against a thread that takes one bulk request and lets one wait.
+    world.stack.start_opensearch_with("thread_pool.write.size: 1\nthread_pool.write.queue_size: 1").await?;
+    flow.publish_events(12_000)?;
+    let account = flow.settled(RECOVERY).await?;
+    let rejected = rejected_writes(&world).await?;
+    world.stack.stop(Server::OpenSearch).await?;
+    world.stack.start(Server::OpenSearch).await?;
+    assert_eq!((account.records, account.indexed), (12_000, 12_000), "{account}");
+    ensure!(rejected > 0, "the write queue was never full");
+    flow.finish().await
+}
+
+/// How many bulk requests OpenSearch has turned away since it was started.
+async fn rejected_writes(world: &World) -> Result<u64> {
+    let stats = world.search.request(Method::GET, "_nodes/stats/thread_pool", None).await?;
+    let nodes = stats["nodes"].as_object().context("the nodes are listed")?.values();
+    Ok(nodes.filter_map(|node| node["thread_pool"]["write"]["rejected"].as_u64()).sum())
+}
+
 async fn ends_whole(flow: Flow, stream: Stream) -> Result<()> {
     let sent = stream.stop().await?;
     let account = flow.settled(RECOVERY).await?;
@@ -119,7 +144,7 @@ async fn documents_that_the_index_template_refuses_are_dead_letters_and_hold_up_
 async fn a_dead_letter_that_can_not_be_written_is_waited_for() -> Result<()> {
     let world = World::ready().await?;
     let flow = world.flow("no-dead-letters", own_function()).await?;
-    let refused = NewRecord::of(r#"{"status":"a","status":"b"}"#);
+    let refused = NewRecord::of(r#"{"shippingAddress":"nowhere"}"#);
     flow.publish(std::slice::from_ref(&refused))?;
     assert_eq!(flow.settled(RECOVERY).await?.dead_lettered, 1);
     index_setting(&world, DEAD_LETTERS, "index.blocks.write", &json!(true)).await?;
