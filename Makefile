@@ -88,11 +88,12 @@ bench: ## Measure the pipeline beside the obvious implementation (criterion)
 	cargo bench --package event-pipeline
 
 bench-function: ## Measure the whole function: CPU per million events, memory, size, start
+	cargo build --release --locked --package index-events
 	cargo run --release --package integration-tests --bin bench-function
 
 bench-e2e: ## Measure indexing through the function beside prebuilt bulk bodies, on real servers
 	STACK_OPENSEARCH_C2=1 $(STACK) with --instance bench -- \
-	    cargo run --release --package integration-tests --bin bench-e2e
+	    cargo run --release --package integration-tests --features live --bin bench-e2e
 
 ## Elsewhere
 
