@@ -164,6 +164,49 @@ impl SearchClient {
         body: RequestBody,
         timeout: Duration,
     ) -> Result<Reply, SendError> {
+        let request = self.signed(method, path_and_query, body)?;
+        in_time(timeout, async {
+            let response = self.http.execute(request).await?;
+            let status = response.status().as_u16();
+            Ok(Reply { status, body: response.bytes().await? })
+        })
+        .await
+    }
+
+    /// Sends one request, once, and reads the response whole, if it has at most `max_bytes`; `None` where it has more.
+    ///
+    /// # Errors
+    /// [`SendError`] when no whole response came within `timeout`.
+    pub async fn request_at_most(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: RequestBody,
+        timeout: Duration,
+        max_bytes: usize,
+    ) -> Result<Option<Reply>, SendError> {
+        let request = self.signed(method, path_and_query, body)?;
+        in_time(timeout, async {
+            let mut response = self.http.execute(request).await?;
+            let status = response.status().as_u16();
+            let mut body = Vec::new();
+            while let Some(chunk) = response.chunk().await? {
+                if body.len() + chunk.len() > max_bytes {
+                    return Ok(None);
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Some(Reply { status, body: body.into() }))
+        })
+        .await
+    }
+
+    fn signed(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        body: RequestBody,
+    ) -> Result<reqwest::Request, SendError> {
         let mut request = reqwest::Request::new(method, self.endpoint.join(path_and_query));
         let headers = request.headers_mut();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -188,15 +231,17 @@ impl SearchClient {
         }
         let auth = self.auth.read().unwrap_or_else(PoisonError::into_inner).clone();
         auth.apply(&mut request)?;
-        let exchange = async {
-            let response = self.http.execute(request).await?;
-            let status = response.status().as_u16();
-            Ok(Reply { status, body: response.bytes().await? })
-        };
-        match tokio::time::timeout(timeout, exchange).await {
-            Ok(reply) => reply.map_err(SendError::Connection),
-            Err(_) => Err(SendError::Timeout(timeout)),
-        }
+        Ok(request)
+    }
+}
+
+async fn in_time<A>(
+    timeout: Duration,
+    exchange: impl Future<Output = Result<A, reqwest::Error>>,
+) -> Result<A, SendError> {
+    match tokio::time::timeout(timeout, exchange).await {
+        Ok(answer) => answer.map_err(SendError::Connection),
+        Err(_) => Err(SendError::Timeout(timeout)),
     }
 }
 

@@ -1,10 +1,12 @@
-//! AWS Signature Version 4 for OpenSearch Service (`es`) and OpenSearch Serverless (`aoss`).
+//! AWS Signature Version 4 for OpenSearch Service (`es`), OpenSearch Serverless (`aoss`) and S3 (`s3`).
 
 use std::fmt;
 use std::time::SystemTime;
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{
+    PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode, sign,
+};
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -26,7 +28,7 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Takes the credentials of a role, as Lambda puts them in the environment, and `es` or `aoss`.
+    /// Takes the credentials of a role, as Lambda puts them in the environment, and the service: `es`, `aoss` or `s3`.
     pub fn new(
         access_key_id: &str,
         secret_access_key: &str,
@@ -45,7 +47,10 @@ impl SigningKey {
     }
 
     /// Signs a request, body included, with the time of now.
-    pub(crate) fn sign(&self, request: &mut reqwest::Request) -> Result<(), SendError> {
+    ///
+    /// # Errors
+    /// [`SendError::Signing`] when a header can't be signed.
+    pub fn sign(&self, request: &mut reqwest::Request) -> Result<(), SendError> {
         self.sign_at(request, SystemTime::now())
     }
 
@@ -53,6 +58,11 @@ impl SigningKey {
         let mut settings = SigningSettings::default();
         // OpenSearch Serverless refuses requests without the hash of their body as a header.
         settings.payload_checksum_kind = aws_sigv4::http_request::PayloadChecksumKind::XAmzSha256;
+        if self.service == "s3" {
+            // S3 takes paths as they are: the key `a//b` is not `a/b`, and an escape is signed as it is sent.
+            settings.percent_encoding_mode = PercentEncodingMode::Single;
+            settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        }
         let params = v4::SigningParams::builder()
             .identity(&self.identity)
             .region(&self.region)

@@ -1,0 +1,26 @@
+//! Names and units of the function's metrics, in one place.
+
+use lambda_support::metrics::{Unit, embedded_metrics};
+
+use crate::answer::Answer;
+
+/// CloudWatch namespace of the metrics, the same as that of index-events.
+const NAMESPACE: &str = "KafkaToSearch";
+
+/// The line that records what a replay did.
+pub(crate) fn line(answer: &Answer, timestamp_ms: u64, function_name: &str) -> String {
+    let (counts, effort) = (&answer.counts, &answer.effort);
+    let metrics = [
+        ("ReplayRead", Unit::Count, counts.read as u64),
+        ("EventsIndexed", Unit::Count, counts.indexed as u64),
+        ("EventsDuplicate", Unit::Count, counts.duplicates as u64),
+        ("EventsFailed", Unit::Count, counts.failed as u64),
+        ("ReplayRefused", Unit::Count, counts.refused as u64),
+        ("DeadLettersRemoved", Unit::Count, counts.removed as u64),
+        ("BulkRequests", Unit::Count, effort.requests.into()),
+        ("BulkRetries", Unit::Count, effort.retries.into()),
+        ("BulkBytes", Unit::Bytes, effort.bytes),
+        ("BulkLatency", Unit::Milliseconds, effort.waited.as_millis() as u64),
+    ];
+    embedded_metrics(timestamp_ms, NAMESPACE, &[("FunctionName", function_name)], &metrics)
+}

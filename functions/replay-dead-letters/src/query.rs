@@ -1,0 +1,133 @@
+//! Searches for dead letters: a page of places, or what a dry run shows.
+
+use event_pipeline::index::IndexPrefix;
+use serde_json::{Value, json};
+
+use crate::request::Filter;
+
+/// Where the dead letters of `prefix` are searched. A shard that does not answer is an error: it would hide some.
+pub fn search_path(prefix: &IndexPrefix) -> String {
+    format!(
+        "{}-*/_search?ignore_unavailable=true&allow_no_indices=true&allow_partial_search_results=false",
+        prefix.as_str()
+    )
+}
+
+/// Body of the search for the `size` next dead letters behind `after`, places only.
+///
+/// The order is the records' own. `_seq_no` tells apart what is equal in all else, such as records without an offset.
+pub fn page(prefix: &IndexPrefix, filter: &Filter, after: Option<&[Value]>, size: usize) -> Value {
+    let mut body = json!({
+        "size": size,
+        "query": query(prefix, filter),
+        "_source": false,
+        "track_total_hits": false,
+        "sort": [
+            {"@timestamp": {"order": "asc", "unmapped_type": "date"}},
+            {"kafka_topic": {"order": "asc", "unmapped_type": "keyword"}},
+            {"kafka_partition": {"order": "asc", "unmapped_type": "integer"}},
+            {"kafka_offset": {"order": "asc", "unmapped_type": "long"}},
+            {"_seq_no": {"order": "asc"}},
+        ],
+    });
+    if let (Some(after), Some(members)) = (after, body.as_object_mut()) {
+        members.insert("search_after".into(), after.into());
+    }
+    body
+}
+
+/// Names of the aggregations of [`overview`].
+pub const BY_SERVICE: &str = "by_service";
+/// Inside of [`BY_SERVICE`].
+pub const BY_ERROR: &str = "by_error";
+/// What stands for a service or an error type that a dead letter does not have.
+pub const NONE: &str = "(none)";
+
+/// Body of the search that a dry run makes: how many there are, by service and error type, and the first `size`.
+pub fn overview(prefix: &IndexPrefix, filter: &Filter, size: usize) -> Value {
+    let mut body = page(prefix, filter, None, size);
+    if let Some(members) = body.as_object_mut() {
+        members.insert("track_total_hits".into(), true.into());
+        members.insert(
+            "aggs".into(),
+            json!({BY_SERVICE: {
+                "terms": {"field": "service_name", "missing": NONE, "size": 1000},
+                "aggs": {BY_ERROR: {"terms": {"field": "error.type", "missing": NONE, "size": 1000}}},
+            }}),
+        );
+    }
+    body
+}
+
+fn query(prefix: &IndexPrefix, filter: &Filter) -> Value {
+    // `dead-letters-a-*` alone would also find the indices of `dead-letters-a-b`.
+    let mut conditions =
+        vec![json!({"wildcard": {"_index": {"value": format!("{}-????.??.??", prefix.as_str())}}})];
+    if !filter.services.is_empty() {
+        conditions.push(json!({"bool": {"minimum_should_match": 1, "should": [
+            {"terms": {"service_name": filter.services}},
+            {"terms": {"service": filter.services}},
+        ]}}));
+    }
+    if !filter.error_types.is_empty() {
+        conditions.push(json!({"terms": {"error.type": filter.error_types}}));
+    }
+    let mut range = serde_json::Map::new();
+    for (name, time) in [("gte", &filter.from), ("lt", &filter.to)] {
+        if let Some(time) = time {
+            range.insert(name.into(), time.as_str().into());
+        }
+    }
+    if !range.is_empty() {
+        conditions.push(json!({"range": {"@timestamp": range}}));
+    }
+    if !filter.ids.is_empty() {
+        conditions.push(json!({"ids": {"values": filter.ids}}));
+    }
+    json!({"bool": {"filter": conditions}})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix() -> IndexPrefix {
+        IndexPrefix::parse("dead").unwrap()
+    }
+
+    #[test]
+    fn all_conditions_must_hold() {
+        let filter = Filter {
+            services: vec!["order".into()],
+            error_types: vec!["a".into(), "b".into()],
+            from: Some("now-1d".into()),
+            to: Some("2026-03-01".into()),
+            ids: vec!["t-0-1-2".into()],
+        };
+        let expected = json!({"bool": {"filter": [
+            {"wildcard": {"_index": {"value": "dead-????.??.??"}}},
+            {"bool": {"minimum_should_match": 1, "should": [
+                {"terms": {"service_name": ["order"]}}, {"terms": {"service": ["order"]}}]}},
+            {"terms": {"error.type": ["a", "b"]}},
+            {"range": {"@timestamp": {"gte": "now-1d", "lt": "2026-03-01"}}},
+            {"ids": {"values": ["t-0-1-2"]}},
+        ]}});
+        assert_eq!(query(&prefix(), &filter), expected);
+    }
+
+    #[test]
+    fn without_conditions_every_dead_letter_of_the_prefix_is_found() {
+        let expected = json!({"bool": {"filter": [{"wildcard": {"_index": {"value": "dead-????.??.??"}}}]}});
+        assert_eq!(query(&prefix(), &Filter::default()), expected);
+        assert!(search_path(&prefix()).starts_with("dead-*/_search?"));
+    }
+
+    #[test]
+    fn a_page_goes_on_behind_the_last() {
+        let after = [json!(5), Value::Null, json!(0), json!(7), json!(3)];
+        let body = page(&prefix(), &Filter::default(), Some(&after), 10);
+        assert_eq!((&body["search_after"], &body["size"]), (&json!(after), &json!(10)));
+        assert_eq!(body["sort"].as_array().map(Vec::len), Some(after.len()));
+        assert_eq!(page(&prefix(), &Filter::default(), None, 10).get("search_after"), None);
+    }
+}

@@ -1,0 +1,438 @@
+//! Replays dead letters page by page: read, indexed by the same pipeline, removed where that succeeded.
+//!
+//! A dead letter is removed after its record is indexed, never before. So a run that ends anywhere, run again, meets
+//! what it indexed as duplicates, removes those dead letters, and ends in the same place.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
+use event_pipeline::document::Encoder;
+use event_pipeline::envelope::{Entry, read_batch};
+use event_pipeline::outcome::{Failure, Fault, Outcome};
+use event_pipeline::settings::Settings;
+use index_events::config::Config;
+use index_events::indexer::{IndexedBatch, Indexer};
+use search_client::backoff::Backoff;
+use search_client::bulk::{Effort, Settlement, write};
+use search_client::client::{BulkTransport, Renewed, Reply, SendError};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use crate::answer::{Answer, Counts, MAX_NAMED, Preview, Problem, Sample, count_one, shortened};
+use crate::cluster::{Cluster, Place, ReadError, Reader, Stored, found};
+use crate::letter::{Letter, RecordText, event};
+use crate::pace::Pace;
+use crate::query::{NONE, overview, page, search_path};
+use crate::request::Filter;
+
+/// Places in one search: small, as they come without the dead letters themselves.
+const PLACES: usize = 1000;
+/// Dead letters that are read at once: at first, and at most.
+const FIRST_PAGE: usize = 16;
+const MAX_PAGE: usize = 500;
+/// What a page of dead letters is meant to take, and what it may take: JSON text, of which the records, the event and
+/// the bulk request are made besides. The largest dead letter, of an event of 6 MB, is below the second.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+const MAX_PAGE_BYTES: usize = 32 * 1024 * 1024;
+
+/// Replays into one cluster.
+pub struct Replayer<C> {
+    cluster: Arc<C>,
+    indexer: Indexer<Shared<C>>,
+    settings: Settings,
+    limits: BulkLimits,
+    backoff: Backoff,
+}
+
+/// The cluster that the indexer and the replay share.
+struct Shared<C>(Arc<C>);
+
+impl<C: Cluster> BulkTransport for Shared<C> {
+    async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Reply, SendError> {
+        self.0.send_bulk(body, timeout).await
+    }
+
+    async fn renew_credentials(&self) -> Renewed {
+        self.0.renew_credentials().await
+    }
+}
+
+/// What became of one page.
+#[derive(Default)]
+struct Page {
+    counts: Counts,
+    effort: Effort,
+    refused: Vec<(String, Problem)>,
+    failure: Option<Failure>,
+}
+
+/// A dead letter to be removed, and why.
+struct Removal<'p> {
+    stored: &'p Stored<'p>,
+    reason: Reason,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reason {
+    /// Its record is indexed.
+    Indexed,
+    /// Its record was refused again, and now has a dead letter in another place.
+    Moved,
+}
+
+impl<C: Cluster + 'static> Replayer<C> {
+    /// Makes a replayer that writes as index-events would.
+    pub fn new(cluster: Arc<C>, config: Config, backoff: Backoff) -> Self {
+        let Config { settings, limits, .. } = config;
+        let indexer = Indexer::new(Shared(Arc::clone(&cluster)), settings.clone(), limits, backoff);
+        Self { cluster, indexer, settings, limits, backoff }
+    }
+
+    /// The settings that documents are made by.
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Indexes the batch of an on-failure record.
+    pub(crate) async fn index<'p>(
+        &self,
+        payload: &'p [u8],
+        pace: &Pace,
+    ) -> Result<IndexedBatch<'p>, event_pipeline::envelope::EnvelopeError> {
+        self.indexer.index(payload, pace.index_until()).await
+    }
+
+    /// Replays the dead letters that `filter` finds behind `after`; `going_on` makes the event that goes on.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the first ones can't be read. What fails later is told by the answer.
+    pub(crate) async fn replay(
+        &self,
+        filter: &Filter,
+        mut after: Option<Vec<Value>>,
+        going_on: impl Fn(Option<Value>) -> Value,
+        pace: &mut Pace,
+    ) -> Result<Answer, ReadError> {
+        let mut answer = Answer::default();
+        let ended = self.replay_pages(filter, &mut after, &mut answer, pace).await;
+        match ended {
+            Ok(Ended::Complete) => answer.complete = true,
+            Ok(Ended::OutOfTime) => answer.stopped = Some("the invocation's time is over".into()),
+            Ok(Ended::Failed(failure)) => {
+                answer.stopped = Some(format!("the cluster can't go on now: {failure}"));
+            }
+            Err(error) if answer.counts.read == 0 => return Err(error),
+            Err(error) => answer.stopped = Some(error.to_string()),
+        }
+        if !answer.complete {
+            answer.next = Some(going_on(after.map(Value::Array)));
+        }
+        Ok(answer)
+    }
+
+    /// Works until there is nothing left, the time is over or a page fails. `after` is behind the last page that went
+    /// well.
+    async fn replay_pages(
+        &self,
+        filter: &Filter,
+        after: &mut Option<Vec<Value>>,
+        answer: &mut Answer,
+        pace: &mut Pace,
+    ) -> Result<Ended, ReadError> {
+        let reader = self.reader(pace);
+        let path = search_path(&self.settings.dead_letter_prefix);
+        let mut page_size = FIRST_PAGE;
+        loop {
+            let body = page(&self.settings.dead_letter_prefix, filter, after.as_deref(), PLACES);
+            let places = reader.places(&path, &body).await?;
+            if places.is_empty() {
+                return Ok(Ended::Complete);
+            }
+            let mut rest = places.as_slice();
+            while !rest.is_empty() {
+                if !pace.begin_page() {
+                    return Ok(Ended::OutOfTime);
+                }
+                let asked = rest.get(..page_size.min(rest.len())).unwrap_or(rest);
+                let Some(text) = reader.get(asked, MAX_PAGE_BYTES).await? else {
+                    if let [place] = asked {
+                        answer.problems.push(too_large(place));
+                        answer.counts += Counts { read: 1, refused: 1, ..Counts::default() };
+                        rest = rest.get(1..).unwrap_or_default();
+                        *after = Some(place.sort.clone());
+                    }
+                    page_size = asked.len().div_ceil(4).max(1);
+                    continue;
+                };
+                let page = self.replay_page(&found(&text, asked.len())?, pace).await;
+                pace.end_page();
+                tell(&page, text.len());
+                page.add_to(answer);
+                if let Some(failure) = page.failure {
+                    return Ok(Ended::Failed(failure));
+                }
+                *after = asked.last().map(|place| place.sort.clone());
+                rest = rest.get(asked.len()..).unwrap_or_default();
+                page_size = next_page_size(asked.len(), text.len());
+            }
+        }
+    }
+
+    async fn replay_page(&self, letters: &[Stored<'_>], pace: &Pace) -> Page {
+        let mut page =
+            Page { counts: Counts { read: letters.len(), ..Counts::default() }, ..Page::default() };
+        let mut records = Vec::new();
+        for stored in letters {
+            match record_of(stored) {
+                Ok(record) => records.push((stored, record)),
+                Err((service, problem)) => {
+                    page.counts.refused += 1;
+                    page.refused.push((service, problem));
+                }
+            }
+        }
+        let event = event(records.iter().map(|(_, record)| record));
+        let batch = match self.indexer.index(event.as_bytes(), pace.index_until()).await {
+            Ok(batch) if batch.entries.len() == records.len() => batch,
+            odd => {
+                let reason = match odd {
+                    Ok(batch) => format!("{} records were made of {}", batch.entries.len(), records.len()),
+                    Err(error) => error.to_string(),
+                };
+                page.counts.failed += records.len();
+                page.failure = Some(Failure { kind: "page".into(), reason, status: 0 });
+                return page;
+            }
+        };
+        page.effort += batch.effort;
+        let mut encoder = Encoder::new(self.settings.clone());
+        let mut removals = Vec::new();
+        for (((stored, _), entry), outcome) in records.iter().zip(&batch.entries).zip(&batch.outcomes) {
+            match outcome {
+                Outcome::Indexed => page.counts.indexed += 1,
+                Outcome::Duplicate => page.counts.duplicates += 1,
+                Outcome::DeadLettered(fault) => {
+                    page.counts.refused += 1;
+                    page.refused.push((service_of(stored), problem(stored, fault)));
+                    // Under other settings than it was written by, a record may now have its dead letter elsewhere.
+                    let place = dead_letter_place(&mut encoder, entry, fault);
+                    if place.is_some_and(|place| {
+                        (place.index, place.id) != (stored.index.clone(), stored.id.clone())
+                    }) {
+                        removals.push(Removal { stored, reason: Reason::Moved });
+                    }
+                    continue;
+                }
+                Outcome::Failed(failure) => {
+                    page.counts.failed += 1;
+                    page.failure.get_or_insert_with(|| failure.clone());
+                    continue;
+                }
+            }
+            removals.push(Removal { stored, reason: Reason::Indexed });
+        }
+        self.remove(&removals, pace, &mut page).await;
+        page
+    }
+
+    /// Removes dead letters, each only if it still is the one that was read.
+    async fn remove(&self, removals: &[Removal<'_>], pace: &Pace, page: &mut Page) {
+        let mut request = BulkRequest::default();
+        let mut settled = Vec::new();
+        for (position, Removal { stored, .. }) in removals.iter().enumerate() {
+            let line = json!({"delete": {
+                "_index": stored.index, "_id": stored.id,
+                "if_seq_no": stored.seq_no, "if_primary_term": stored.primary_term,
+            }});
+            let push = |request: &mut BulkRequest| {
+                let Ok(pushed) = request.push(position, self.limits, |body| {
+                    body.extend_from_slice(line.to_string().as_bytes());
+                    body.push(b'\n');
+                    Ok::<_, Infallible>(())
+                });
+                pushed
+            };
+            while push(&mut request) == Pushed::Full {
+                let full = std::mem::take(&mut request);
+                let mut written = write(self.cluster.as_ref(), full, pace.deadline(), &self.backoff).await;
+                settled.append(&mut written.settled);
+                page.effort += written.effort;
+            }
+        }
+        if !request.is_empty() {
+            let mut written = write(self.cluster.as_ref(), request, pace.deadline(), &self.backoff).await;
+            settled.append(&mut written.settled);
+            page.effort += written.effort;
+        }
+        for (position, settlement) in settled {
+            let is_removed = match &settlement {
+                Settlement::Indexed => true,
+                // Gone already: removed by a request whose answer was lost, or by another replay.
+                Settlement::Failed(failure) => failure.status == 404,
+                // 409: it was replaced meanwhile, and the new one is for the next run.
+                Settlement::Duplicate | Settlement::Rejected(_) => false,
+            };
+            match removals.get(position).map(|removal| removal.reason) {
+                Some(Reason::Indexed) if is_removed => page.counts.removed += 1,
+                Some(Reason::Indexed) => page.counts.not_removed += 1,
+                Some(Reason::Moved) | None => {}
+            }
+            // A conflict settles itself; what could not be asked for is asked for in the next run.
+            if !is_removed && let Settlement::Failed(failure) = settlement {
+                page.failure.get_or_insert(failure);
+            }
+        }
+    }
+
+    /// Shows what a replay would take, and changes nothing.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the dead letters can't be searched.
+    pub(crate) async fn preview(&self, filter: &Filter, pace: &Pace) -> Result<Preview, ReadError> {
+        let reader = self.reader(pace);
+        let prefix = &self.settings.dead_letter_prefix;
+        let found_overview =
+            reader.overview(&search_path(prefix), &overview(prefix, filter, MAX_NAMED)).await?;
+        let mut preview =
+            Preview { dry_run: true, complete: true, matched: found_overview.total, ..Preview::default() };
+        for (service, kind, count) in found_overview.groups {
+            *preview.by_service.entry(service).or_default().entry(kind).or_default() += count;
+        }
+        let mut encoder = Encoder::new(self.settings.clone());
+        for place in &found_overview.first {
+            let Some(text) = reader.get(std::slice::from_ref(place), MAX_PAGE_BYTES).await? else { continue };
+            for stored in found(&text, 1)? {
+                match record_of(&stored) {
+                    Ok(record) => preview.sample.push(sample(&stored, &record, &mut encoder)),
+                    Err((_, problem)) => preview.problems.push(problem),
+                }
+            }
+        }
+        Ok(preview)
+    }
+
+    fn reader(&self, pace: &Pace) -> Reader<'_, C> {
+        Reader { cluster: self.cluster.as_ref(), backoff: self.backoff, deadline: pace.deadline() }
+    }
+}
+
+enum Ended {
+    Complete,
+    OutOfTime,
+    Failed(Failure),
+}
+
+impl Page {
+    fn add_to(&self, answer: &mut Answer) {
+        answer.counts += self.counts;
+        answer.effort += self.effort;
+        for (service, problem) in &self.refused {
+            count_one(&mut answer.refused_by_service, service, &problem.kind);
+        }
+        let room = MAX_NAMED.saturating_sub(answer.problems.len());
+        answer.problems.extend(self.refused.iter().take(room).map(|(_, problem)| problem.clone()));
+    }
+}
+
+fn tell(page: &Page, n_bytes: usize) {
+    let Page { counts, effort, refused, failure } = page;
+    info!(
+        n_read = counts.read,
+        n_indexed = counts.indexed,
+        n_duplicates = counts.duplicates,
+        n_refused = counts.refused,
+        n_failed = counts.failed,
+        n_removed = counts.removed,
+        n_not_removed = counts.not_removed,
+        n_requests = effort.requests,
+        n_retries = effort.retries,
+        n_bytes,
+        first_refused = refused.first().map(|(_, problem)| problem.reason.as_str()),
+        "page of dead letters replayed"
+    );
+    if let Some(failure) = failure {
+        warn!(reason = %failure, "page not replayed whole");
+    }
+}
+
+/// The next page's size: as many as would fill a page if they were like these, and not suddenly many more.
+fn next_page_size(n_letters: usize, n_bytes: usize) -> usize {
+    let fitting = n_letters * PAGE_BYTES / n_bytes.max(1);
+    fitting.clamp(1, (2 * n_letters).clamp(FIRST_PAGE, MAX_PAGE))
+}
+
+fn record_of(stored: &Stored<'_>) -> Result<RecordText, (String, Problem)> {
+    let source = stored.source.map_or("{}", |source| source.get());
+    Letter::parse(source).and_then(|letter| letter.record(&stored.id)).map_err(|fault| {
+        let problem =
+            Problem { id: stored.id.clone(), kind: "not_a_dead_letter".into(), reason: fault.to_string() };
+        (service_of(stored), problem)
+    })
+}
+
+fn service_of(stored: &Stored<'_>) -> String {
+    let letter = stored.source.and_then(|source| Letter::parse(source.get()).ok());
+    letter.and_then(|letter| letter.service().map(str::to_owned)).unwrap_or_else(|| NONE.to_owned())
+}
+
+fn problem(stored: &Stored<'_>, fault: &Fault) -> Problem {
+    Problem { id: stored.id.clone(), kind: fault.kind.clone(), reason: shortened(&fault.reason) }
+}
+
+fn too_large(place: &Place) -> Problem {
+    let reason = format!("it is larger than {MAX_PAGE_BYTES} bytes, which no event of Lambda is");
+    Problem { id: place.id.clone(), kind: "not_a_dead_letter".into(), reason }
+}
+
+fn sample(stored: &Stored<'_>, record: &RecordText, encoder: &mut Encoder) -> Sample {
+    let letter = stored.source.and_then(|source| Letter::parse(source.get()).ok());
+    let text = |part: Option<&str>| part.unwrap_or(NONE).to_owned();
+    let event = event([record]);
+    let index = read_batch(event.as_bytes()).ok().and_then(|batch| {
+        let mut body = Vec::new();
+        encoder.append(batch.first()?.record.as_ref().ok()?, &mut body).ok()?;
+        action(&body).map(|place| place.index)
+    });
+    Sample {
+        id: stored.id.clone(),
+        service: text(letter.as_ref().and_then(Letter::service)),
+        error_type: text(letter.as_ref().and_then(Letter::error_type)),
+        reason: shortened(letter.as_ref().and_then(Letter::reason).unwrap_or_default()),
+        index,
+    }
+}
+
+/// Where the pipeline keeps the dead letter of `entry`.
+fn dead_letter_place(encoder: &mut Encoder, entry: &Entry<'_>, fault: &Fault) -> Option<Place> {
+    let mut body = Vec::new();
+    encoder.append_dead_letter(entry, fault, &mut body);
+    action(&body)
+}
+
+/// Reads the action line of an operation: index and id.
+fn action(body: &[u8]) -> Option<Place> {
+    #[derive(Deserialize)]
+    struct Action {
+        create: Place,
+    }
+    let line = body.split(|byte| *byte == b'\n').next()?;
+    serde_json::from_slice(line).ok().map(|action: Action| action.create)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_grow_slowly_and_shrink_at_once() {
+        assert_eq!(next_page_size(16, 16 * 1000), 32, "no more than twice as many");
+        assert_eq!(next_page_size(400, 400 * 1000), MAX_PAGE);
+        assert_eq!(next_page_size(16, 16 * 1024 * 1024), 4);
+        assert_eq!(next_page_size(1, 20 * 1024 * 1024), 1);
+        assert_eq!(next_page_size(1, 1000), FIRST_PAGE);
+    }
+}
