@@ -9,7 +9,7 @@ LIVE := --package integration-tests --package event-producer --package kafka-pol
     --features integration-tests/live,event-producer/live,kafka-poller/live
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status build deploy-local test test-fast test-live \
+.PHONY: help demo demo-down demo-clean produce search status replay build deploy-local test test-fast test-live \
     lint lint-rust lint-python lint-shell lint-yaml lint-template format bench bench-function bench-e2e deploy-aws clean
 
 help: ## List the targets
@@ -36,6 +36,9 @@ search: ## Search the indexed events: Q='service_name:order'
 
 status: ## Show what runs, on which ports, with which logs
 	@$(STACK) status
+
+replay: ## Replay dead letters: ARGS='--service order --dry-run' shows what would be done; ARGS=--help
+	@$(PYTHON) localstack/servers/replay.py $(ARGS)
 
 deploy-local: ## Build the functions and deploy them to the running demo again, after a change
 	@$(STACK) deploy
