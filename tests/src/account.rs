@@ -145,10 +145,7 @@ mod tests {
             &[found("a.events-1-0-5", "m-2026.11.24"), found("a.events-1-1-5", "dead-2026.11.24")],
         );
         assert!(account.is_whole());
-        assert_eq!(
-            account.to_string(),
-            "2 records in, 1 indexed, 1 dead-lettered, 0 lost, 0 twice, 0 extra"
-        );
+        assert_eq!(account.to_string(), "2 records in, 1 indexed, 1 dead-lettered, 0 lost, 0 twice, 0 extra");
     }
 
     #[test]

@@ -276,10 +276,7 @@ pub fn events(count: usize) -> Vec<NewRecord> {
     Generator::new(fastrand::u64(..), now_ms)
         .take(count)
         .map(|event| NewRecord {
-            headers: event
-                .headers()
-                .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
-                .to_vec(),
+            headers: event.headers().map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).to_vec(),
             key: Some(event.key.into_bytes()),
             value: Some(event.value.into_bytes()),
             timestamp_ms: Some(now_ms),

@@ -185,7 +185,10 @@ impl Kafka {
                 if i32::try_from(found)? == n_partitions {
                     return Ok(());
                 }
-                ensure!(Instant::now() < deadline, "topic {topic} has {found} partitions, not {n_partitions}");
+                ensure!(
+                    Instant::now() < deadline,
+                    "topic {topic} has {found} partitions, not {n_partitions}"
+                );
                 std::thread::sleep(Duration::from_millis(50));
             }
         })

@@ -92,7 +92,14 @@ impl Lambda {
         let path = format!("{FUNCTIONS}/{function}/invocations");
         let headers = [("x-amz-invocation-type", "RequestResponse"), ("x-amz-log-type", "Tail")];
         let body = Bytes::copy_from_slice(payload);
-        let call = Call { service: "lambda", region: None, method: Method::POST, path: &path, headers: &headers, body };
+        let call = Call {
+            service: "lambda",
+            region: None,
+            method: Method::POST,
+            path: &path,
+            headers: &headers,
+            body,
+        };
         let answer = self.aws.call(call).await?;
         let log = BASE64_STANDARD.decode(answer.header("x-amz-log-result").unwrap_or_default())?;
         Ok(Invocation {
@@ -107,7 +114,21 @@ impl Lambda {
     /// # Errors
     /// When the API refuses, or the function does not become active.
     pub async fn copy_deployed(&self, name: &str, variables: &[(&str, &str)], timeout_s: u32) -> Result<()> {
-        let deployed = self.json(Method::GET, &format!("{FUNCTIONS}/{DEPLOYED}"), None).await?;
+        self.copy(DEPLOYED, name, variables, timeout_s).await
+    }
+
+    /// Makes a function from the code of `original`, with other variables and timeout.
+    ///
+    /// # Errors
+    /// When the API refuses, or the function does not become active.
+    pub async fn copy(
+        &self,
+        original: &str,
+        name: &str,
+        variables: &[(&str, &str)],
+        timeout_s: u32,
+    ) -> Result<()> {
+        let deployed = self.json(Method::GET, &format!("{FUNCTIONS}/{original}"), None).await?;
         let configuration = &deployed["Configuration"];
         let mut all: BTreeMap<String, Value> =
             serde_json::from_value(configuration["Environment"]["Variables"].clone())?;
@@ -229,8 +250,14 @@ impl Lambda {
                 ("content-type", "application/x-amz-json-1.1"),
             ];
             let body = Bytes::from(body.to_string());
-            let call =
-                Call { service: "logs", region: None, method: Method::POST, path: "/", headers: &headers, body };
+            let call = Call {
+                service: "logs",
+                region: None,
+                method: Method::POST,
+                path: "/",
+                headers: &headers,
+                body,
+            };
             let page: Value = serde_json::from_slice(&self.aws.call(call).await?.body)?;
             let events = page["events"].as_array().context("events are listed")?;
             lines.extend(events.iter().filter_map(|event| event["message"].as_str().map(str::to_owned)));

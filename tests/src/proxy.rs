@@ -162,7 +162,8 @@ impl State {
                     return Ok(());
                 }
                 Fault::Status(status) => {
-                    let body = br#"{"error":{"type":"rejected_execution_exception","reason":"by the proxy"}}"#;
+                    let body =
+                        br#"{"error":{"type":"rejected_execution_exception","reason":"by the proxy"}}"#;
                     answer(&mut connection, status, body, body.len()).await?;
                 }
             }
@@ -207,7 +208,8 @@ impl Request {
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let length = headers.iter().find(|(name, _)| name == "content-length").context("a length")?.1.parse()?;
+        let length =
+            headers.iter().find(|(name, _)| name == "content-length").context("a length")?.1.parse()?;
         let mut body = vec![0; length];
         connection.read_exact(&mut body).await?;
         Ok(Some(Self { path, headers, body: body.into() }))
@@ -215,7 +217,8 @@ impl Request {
 
     /// The answer of a cluster that wrote everything: a lie to be found out.
     fn all_created(&self) -> Result<Bytes> {
-        let compressed = self.headers.iter().any(|(name, value)| name == "content-encoding" && value == "gzip");
+        let compressed =
+            self.headers.iter().any(|(name, value)| name == "content-encoding" && value == "gzip");
         let mut text = Vec::new();
         if compressed {
             std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&self.body[..]), &mut text)?;
@@ -228,7 +231,12 @@ impl Request {
     }
 }
 
-async fn answer(connection: &mut BufStream<TcpStream>, status: u16, body: &[u8], length: usize) -> Result<()> {
+async fn answer(
+    connection: &mut BufStream<TcpStream>,
+    status: u16,
+    body: &[u8],
+    length: usize,
+) -> Result<()> {
     let head =
         format!("HTTP/1.1 {status} .\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
     connection.write_all(head.as_bytes()).await?;

@@ -113,7 +113,9 @@ impl Stack {
     /// # Errors
     /// When it does not answer.
     pub async fn start_opensearch_with(&self, settings: &str) -> Result<()> {
-        self.run_with(&["start", Server::OpenSearch.name()], &[("OPENSEARCH_SETTINGS", settings)]).await.map(drop)
+        self.run_with(&["start", Server::OpenSearch.name()], &[("OPENSEARCH_SETTINGS", settings)])
+            .await
+            .map(drop)
     }
 
     /// Asks a server to end, and waits until it has.

@@ -1,5 +1,5 @@
 //! The template and the function agree: on how failed records come back, and on the names of the variables.
-#![expect(clippy::indexing_slicing, reason = "a missing member of a template is null, which the assertions find")]
+#![expect(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -110,10 +110,17 @@ impl Template {
 
     /// The variables that the function is given.
     fn variables(&self) -> Vec<(String, String)> {
-        let variables = self.resource("IndexEvents")["Environment"]["Variables"].as_mapping();
-        let variables = variables.expect("the function has variables").iter();
-        let variables = variables.map(|(name, value)| (text(name), self.evaluate(value)));
+        let variables = self.settings_of_variables("IndexEvents").into_iter();
+        let variables = variables.map(|(name, value)| (name, self.evaluate(value)));
         variables.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, text(&value))).collect()
+    }
+
+    /// What sets a function's variables: what all functions share, and its own.
+    fn settings_of_variables(&self, function: &str) -> Vec<(String, &Value)> {
+        let shared = self.document["Globals"]["Function"]["Environment"]["Variables"].as_mapping();
+        let own = self.resource(function)["Environment"]["Variables"].as_mapping();
+        let variables = shared.into_iter().chain(own).flat_map(|variables| variables.iter());
+        variables.map(|(name, value)| (text(name), value)).collect()
     }
 
     /// The mappings of the function, by name.
@@ -190,11 +197,13 @@ fn the_mappings_ask_for_a_report_exactly_when_the_function_gives_one() {
 #[test]
 fn every_variable_of_the_template_is_one_that_the_function_reads() {
     let known = known_variables();
-    let variables = Template::read().resource("IndexEvents")["Environment"]["Variables"].clone();
-    let variables = variables.as_mapping().expect("the function has variables");
-    assert!(variables.len() >= 15, "the template sets what the function can be told");
-    for name in variables.keys().map(text) {
-        assert!(known.contains(&name), "the template sets {name}, which the function does not read");
+    let template = Template::read();
+    for function in ["IndexEvents", "ReplayDeadLetters"] {
+        let variables = template.settings_of_variables(function);
+        assert!(variables.len() >= 15, "the template sets what {function} can be told");
+        for (name, _) in variables {
+            assert!(known.contains(&name), "the template sets {name}, which {function} does not read");
+        }
     }
 }
 

@@ -119,7 +119,10 @@ async fn main() -> Result<ExitCode> {
         second.stop().await?;
     }
     let sent = stream.stop().await?;
-    println!("{:>5} s  {n_events} faults, {sent} events published; waiting for the end", started.elapsed().as_secs());
+    println!(
+        "{:>5} s  {n_events} faults, {sent} events published; waiting for the end",
+        started.elapsed().as_secs()
+    );
     let drained = soak.flow.drained(RECOVERY).await;
     let account = soak.flow.account().await?;
     let (injected, passed) = soak.proxy.injected();

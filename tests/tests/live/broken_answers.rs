@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use integration_tests::flow::{FlowOptions, Function, World};
-use integration_tests::proxy::Fault::{self, CutShort, NotJson, Reset, Silence, Slow, Status, WrongItemCount};
+use integration_tests::proxy::Fault::{
+    self, CutShort, NotJson, Reset, Silence, Slow, Status, WrongItemCount,
+};
 use integration_tests::proxy::Proxy;
 use integration_tests::proxy::Reached::{self, NotWritten, Written};
 

@@ -55,8 +55,7 @@ async fn events_of_all_three_topics_end_in_their_daily_indices_whole() -> Result
         let hit = hit.with_context(|| format!("no document is the whole of {event:?}: {same_key:?}"))?;
         assert_eq!(hit.index, daily("microservices", &hit.source));
         let place = |name: &str| hit.source[name].as_i64().unwrap_or(-1);
-        let id =
-            format!("{}-{}-{}-{now_ms}", event.topic, place("kafka_partition"), place("kafka_offset"));
+        let id = format!("{}-{}-{}-{now_ms}", event.topic, place("kafka_partition"), place("kafka_offset"));
         assert_eq!(hit.id, id);
     }
     Ok(())
@@ -66,10 +65,7 @@ fn record(event: &Event, timestamp_ms: i64) -> NewRecord {
     NewRecord {
         key: Some(event.key.clone().into_bytes()),
         value: Some(event.value.clone().into_bytes()),
-        headers: event
-            .headers()
-            .map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec()))
-            .to_vec(),
+        headers: event.headers().map(|(name, text)| (name.to_owned(), text.as_bytes().to_vec())).to_vec(),
         timestamp_ms: Some(timestamp_ms),
         partition: None,
     }

@@ -32,7 +32,10 @@ async fn the_function_deployed_again_mid_stream_loses_nothing() -> Result<()> {
     assert_eq!((account.records, account.indexed), (sent, sent), "{account}");
     let documents = flow.documents(INDICES).await?;
     let n_other = documents.iter().filter(|hit| hit.source["platform"] == "other").count();
-    ensure!(n_other > 0 && n_other < sent, "{n_other} of {sent} documents come from the second configuration");
+    ensure!(
+        n_other > 0 && n_other < sent,
+        "{n_other} of {sent} documents come from the second configuration"
+    );
     flow.finish().await
 }
 

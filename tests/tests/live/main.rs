@@ -1,6 +1,10 @@
 //! The whole system on real servers: Kafka, event source mappings, the deployed function, OpenSearch.
 //!
 //! One stack serves all tests, one at a time. A test has a topic and a mapping of its own, and ends with the account.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a missing member of a JSON value is null, which the assertions find"
+)]
 
 mod broken_answers;
 mod delivery;
@@ -9,4 +13,5 @@ mod lambda_faults;
 mod odd_records;
 mod poller_faults;
 mod redelivery;
+mod replay;
 mod search_faults;

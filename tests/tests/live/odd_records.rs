@@ -55,7 +55,11 @@ async fn malformed_huge_and_strange_records_are_indexed_and_tagged() -> Result<(
     assert_eq!(at(5)?["tags"], json!(["_tombstone"]));
     assert_eq!(at(6)?["comment"].as_str().map(str::len), Some(huge.len()));
     let twice = &at(7)?["message"];
-    assert_eq!(twice, &json!(r#"{"orderId":"O-3","status":"a","status":"b"}"#), "the cluster takes no key twice");
+    assert_eq!(
+        twice,
+        &json!(r#"{"orderId":"O-3","status":"a","status":"b"}"#),
+        "the cluster takes no key twice"
+    );
     assert_eq!(at(7)?["tags"], failed_parse);
     for offset in [8, 9] {
         let document = at(offset)?;
@@ -69,10 +73,9 @@ async fn malformed_huge_and_strange_records_are_indexed_and_tagged() -> Result<(
 
     // The cluster refuses a text where an object is mapped, and a field without a name.
     let dead_letters = flow.documents(DEAD_LETTERS).await?;
-    for (offset, payload) in [
-        (11, r#"{"orderId":"O-7","shippingAddress":"nowhere"}"#),
-        (13, r#"{"orderId":"O-9","":1}"#),
-    ] {
+    for (offset, payload) in
+        [(11, r#"{"orderId":"O-7","shippingAddress":"nowhere"}"#), (13, r#"{"orderId":"O-9","":1}"#)]
+    {
         let letter = dead_letters.iter().find(|letter| letter.source["kafka_offset"] == offset);
         let letter = letter.with_context(|| format!("offset {offset} is no dead letter; {account}"))?;
         assert_eq!(letter.source["error"]["type"], json!("mapper_parsing_exception"));
