@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use crate::query::{BY_ERROR, BY_SERVICE};
+use crate::query::{BY_ERROR, BY_SERVICE, INDICES};
 
 /// What a replay needs of a cluster: one, or in tests a script.
 pub trait Cluster: BulkTransport {
@@ -181,6 +181,13 @@ impl<C: Cluster> Reader<'_, C> {
     /// Places of dead letters, in order.
     pub(crate) async fn places(&self, path: &str, body: &Value) -> Result<Vec<Place>, ReadError> {
         Ok(self.search(path, body).await?.hits.hits)
+    }
+
+    /// Names of the indices that the search finds something in.
+    pub(crate) async fn indices(&self, path: &str, body: &Value) -> Result<Vec<String>, ReadError> {
+        let answer = self.search(path, body).await?;
+        let names = buckets(&answer.aggregations, INDICES).filter_map(|bucket| bucket.get("key")?.as_str());
+        Ok(names.map(str::to_owned).collect())
     }
 
     pub(crate) async fn overview(&self, path: &str, body: &Value) -> Result<Overview, ReadError> {

@@ -13,13 +13,40 @@ pub fn search_path(prefix: &IndexPrefix) -> String {
     )
 }
 
+/// Name of the aggregation of [`indices`].
+pub const INDICES: &str = "indices";
+
+/// Body of the search for the indices that hold such dead letters. `dead-letters-a-*` also finds those of
+/// `dead-letters-a-b`: [`is_daily`] tells them apart, as no query on `_index` can.
+pub fn indices(filter: &Filter) -> Value {
+    json!({
+        "size": 0,
+        "query": query(None, filter),
+        "track_total_hits": false,
+        "aggs": {INDICES: {"terms": {"field": "_index", "size": 10_000}}},
+    })
+}
+
+/// Whether `index` is `prefix` with a day.
+pub fn is_daily(prefix: &IndexPrefix, index: &str) -> bool {
+    let day = index.strip_prefix(prefix.as_str()).and_then(|rest| rest.strip_prefix('-'));
+    let form = b"0000.00.00";
+    day.is_some_and(|day| {
+        day.len() == form.len()
+            && day
+                .bytes()
+                .zip(form)
+                .all(|(byte, form)| if *form == b'.' { byte == b'.' } else { byte.is_ascii_digit() })
+    })
+}
+
 /// Body of the search for the `size` next dead letters behind `after`, places only.
 ///
 /// The order is the records' own. `_seq_no` tells apart what is equal in all else, such as records without an offset.
-pub fn page(prefix: &IndexPrefix, filter: &Filter, after: Option<&[Value]>, size: usize) -> Value {
+pub fn page(indices: &[String], filter: &Filter, after: Option<&[Value]>, size: usize) -> Value {
     let mut body = json!({
         "size": size,
-        "query": query(prefix, filter),
+        "query": query(Some(indices), filter),
         "_source": false,
         "track_total_hits": false,
         "sort": [
@@ -44,8 +71,8 @@ pub const BY_ERROR: &str = "by_error";
 pub const NONE: &str = "(none)";
 
 /// Body of the search that a dry run makes: how many there are, by service and error type, and the first `size`.
-pub fn overview(prefix: &IndexPrefix, filter: &Filter, size: usize) -> Value {
-    let mut body = page(prefix, filter, None, size);
+pub fn overview(indices: &[String], filter: &Filter, size: usize) -> Value {
+    let mut body = page(indices, filter, None, size);
     if let Some(members) = body.as_object_mut() {
         members.insert("track_total_hits".into(), true.into());
         members.insert(
@@ -59,10 +86,9 @@ pub fn overview(prefix: &IndexPrefix, filter: &Filter, size: usize) -> Value {
     body
 }
 
-fn query(prefix: &IndexPrefix, filter: &Filter) -> Value {
-    // `dead-letters-a-*` alone would also find the indices of `dead-letters-a-b`.
-    let mut conditions =
-        vec![json!({"wildcard": {"_index": {"value": format!("{}-????.??.??", prefix.as_str())}}})];
+fn query(indices: Option<&[String]>, filter: &Filter) -> Value {
+    let mut conditions: Vec<_> =
+        indices.map(|indices| json!({"terms": {"_index": indices}})).into_iter().collect();
     if !filter.services.is_empty() {
         conditions.push(json!({"bool": {"minimum_should_match": 1, "should": [
             {"terms": {"service_name": filter.services}},
@@ -95,6 +121,20 @@ mod tests {
         IndexPrefix::parse("dead").unwrap()
     }
 
+    fn days() -> Vec<String> {
+        vec!["dead-2026.03.01".into()]
+    }
+
+    #[test]
+    fn indices_of_a_longer_prefix_are_told_apart() {
+        assert!(is_daily(&prefix(), "dead-2026.03.01"));
+        for other in
+            ["dead-strict-2026.03.01", "dead-2026.03", "dead2026.03.01", "dead-2026.03.0x", "dead-2026-03-01"]
+        {
+            assert!(!is_daily(&prefix(), other), "{other}");
+        }
+    }
+
     #[test]
     fn all_conditions_must_hold() {
         let filter = Filter {
@@ -105,29 +145,29 @@ mod tests {
             ids: vec!["t-0-1-2".into()],
         };
         let expected = json!({"bool": {"filter": [
-            {"wildcard": {"_index": {"value": "dead-????.??.??"}}},
+            {"terms": {"_index": ["dead-2026.03.01"]}},
             {"bool": {"minimum_should_match": 1, "should": [
                 {"terms": {"service_name": ["order"]}}, {"terms": {"service": ["order"]}}]}},
             {"terms": {"error.type": ["a", "b"]}},
             {"range": {"@timestamp": {"gte": "now-1d", "lt": "2026-03-01"}}},
             {"ids": {"values": ["t-0-1-2"]}},
         ]}});
-        assert_eq!(query(&prefix(), &filter), expected);
+        assert_eq!(query(Some(&days()), &filter), expected);
     }
 
     #[test]
-    fn without_conditions_every_dead_letter_of_the_prefix_is_found() {
-        let expected = json!({"bool": {"filter": [{"wildcard": {"_index": {"value": "dead-????.??.??"}}}]}});
-        assert_eq!(query(&prefix(), &Filter::default()), expected);
+    fn without_conditions_every_dead_letter_of_the_indices_is_found() {
+        let expected = json!({"bool": {"filter": [{"terms": {"_index": ["dead-2026.03.01"]}}]}});
+        assert_eq!(query(Some(&days()), &Filter::default()), expected);
         assert!(search_path(&prefix()).starts_with("dead-*/_search?"));
     }
 
     #[test]
     fn a_page_goes_on_behind_the_last() {
         let after = [json!(5), Value::Null, json!(0), json!(7), json!(3)];
-        let body = page(&prefix(), &Filter::default(), Some(&after), 10);
+        let body = page(&days(), &Filter::default(), Some(&after), 10);
         assert_eq!((&body["search_after"], &body["size"]), (&json!(after), &json!(10)));
         assert_eq!(body["sort"].as_array().map(Vec::len), Some(after.len()));
-        assert_eq!(page(&prefix(), &Filter::default(), None, 10).get("search_after"), None);
+        assert_eq!(page(&days(), &Filter::default(), None, 10).get("search_after"), None);
     }
 }

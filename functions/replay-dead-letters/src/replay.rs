@@ -26,7 +26,7 @@ use crate::answer::{Answer, Counts, MAX_NAMED, Preview, Problem, Sample, count_o
 use crate::cluster::{Cluster, Place, ReadError, Reader, Stored, found};
 use crate::letter::{Letter, RecordText, event};
 use crate::pace::Pace;
-use crate::query::{NONE, overview, page, search_path};
+use crate::query::{NONE, indices, is_daily, overview, page, search_path};
 use crate::request::Filter;
 
 /// Places in one search: small, as they come without the dead letters themselves.
@@ -146,8 +146,12 @@ impl<C: Cluster + 'static> Replayer<C> {
         let reader = self.reader(pace);
         let path = search_path(&self.settings.dead_letter_prefix);
         let mut page_size = FIRST_PAGE;
+        let indices = self.indices(&reader, filter).await?;
+        if indices.is_empty() {
+            return Ok(Ended::Complete);
+        }
         loop {
-            let body = page(&self.settings.dead_letter_prefix, filter, after.as_deref(), PLACES);
+            let body = page(&indices, filter, after.as_deref(), PLACES);
             let places = reader.places(&path, &body).await?;
             if places.is_empty() {
                 return Ok(Ended::Complete);
@@ -295,8 +299,12 @@ impl<C: Cluster + 'static> Replayer<C> {
     pub(crate) async fn preview(&self, filter: &Filter, pace: &Pace) -> Result<Preview, ReadError> {
         let reader = self.reader(pace);
         let prefix = &self.settings.dead_letter_prefix;
+        let indices = self.indices(&reader, filter).await?;
+        if indices.is_empty() {
+            return Ok(Preview { dry_run: true, complete: true, ..Preview::default() });
+        }
         let found_overview =
-            reader.overview(&search_path(prefix), &overview(prefix, filter, MAX_NAMED)).await?;
+            reader.overview(&search_path(prefix), &overview(&indices, filter, MAX_NAMED)).await?;
         let mut preview =
             Preview { dry_run: true, complete: true, matched: found_overview.total, ..Preview::default() };
         for (service, kind, count) in found_overview.groups {
@@ -313,6 +321,14 @@ impl<C: Cluster + 'static> Replayer<C> {
             }
         }
         Ok(preview)
+    }
+
+    /// The indices of our own dead letters among those that the search finds.
+    async fn indices(&self, reader: &Reader<'_, C>, filter: &Filter) -> Result<Vec<String>, ReadError> {
+        let prefix = &self.settings.dead_letter_prefix;
+        let mut names = reader.indices(&search_path(prefix), &indices(filter)).await?;
+        names.retain(|name| is_daily(prefix, name));
+        Ok(names)
     }
 
     fn reader(&self, pace: &Pace) -> Reader<'_, C> {

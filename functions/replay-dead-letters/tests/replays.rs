@@ -4,7 +4,7 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -173,7 +173,10 @@ impl State {
             .take(size)
             .map(|((index, id), (seq_no, _))| json!({"_index": index, "_id": id, "sort": [null, null, null, null, seq_no]}))
             .collect();
-        let aggregations = json!({"by_service": {"buckets": [
+        let indices: BTreeSet<_> =
+            self.documents.keys().map(|(index, _)| index).filter(|it| it.starts_with("dead")).collect();
+        let indices: Vec<_> = indices.into_iter().map(|index| json!({"key": index})).collect();
+        let aggregations = json!({"indices": {"buckets": indices}, "by_service": {"buckets": [
             {"key": "order", "by_error": {"buckets": [{"key": "mapper_parsing_exception", "doc_count": total}]}}]}});
         let answer = json!({"_shards": {"failed": 0}, "hits": {"total": {"value": total}, "hits": hits}, "aggregations": aggregations});
         Reply { status: 200, body: answer.to_string().into() }
