@@ -34,6 +34,8 @@ const EMPTY_WAIT: Duration = Duration::from_millis(1);
 /// How long a revoked partition's running invocation is waited for. After that its records are delivered again, by
 /// the partition's next owner.
 const REVOKE_WAIT: Duration = Duration::from_secs(60);
+/// How long the same error is not warned of again: a broker that is down is told of every second.
+const ERROR_SILENCE: Duration = Duration::from_secs(30);
 /// How long to wait before a commit that failed is made again.
 const COMMIT_DELAY: Duration = Duration::from_millis(500);
 const LOOK_UP_ATTEMPTS: u32 = 3;
@@ -110,6 +112,7 @@ pub fn run(shared: &Arc<Shared>, config: &ClientConfig) -> KafkaResult<()> {
         shared: Arc::clone(shared),
         changes: Mutex::default(),
         n_initial: AtomicI32::new(0),
+        last_error: Mutex::default(),
         committing: Mutex::default(),
     };
     let mut consumer: BaseConsumer<Context> = config.create_with_context(context)?;
@@ -171,7 +174,8 @@ fn poll_events(consumer: &Arc<BaseConsumer<Context>>) -> KafkaResult<()> {
             Some(Err(fatal @ KafkaError::MessageConsumptionFatal(_))) => return Err(fatal),
             Some(Err(error)) => {
                 let mapping = &consumer.context().shared.mapping;
-                warn!(mapping = %mapping.uuid, topic = %mapping.topic, %error, "reading from Kafka failed, trying on");
+                // It was told to the context already, which warns of it.
+                debug!(mapping = %mapping.uuid, topic = %mapping.topic, %error, "reading from Kafka failed, trying on");
             }
         }
     }
@@ -282,6 +286,8 @@ struct Context {
     /// Assignments and revocations whose queues are not yet seen to.
     changes: Mutex<Vec<Change>>,
     n_initial: AtomicI32,
+    /// The last error that was warned of, and when.
+    last_error: Mutex<Option<(String, Instant)>>,
     /// Held over a commit, so that none overtakes a later one.
     committing: Mutex<()>,
 }
@@ -430,7 +436,15 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        warn!(mapping = %self.shared.mapping.uuid, %error, reason, "Kafka client");
+        let mapping = &self.shared.mapping.uuid;
+        let text = error.to_string();
+        let mut last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.as_ref().is_some_and(|(last, told)| *last == text && told.elapsed() < ERROR_SILENCE) {
+            debug!(%mapping, %error, reason, "Kafka client");
+            return;
+        }
+        warn!(%mapping, %error, reason, "Kafka client");
+        *last = Some((text, Instant::now()));
     }
 }
 

@@ -74,7 +74,7 @@ struct Serve {
     #[arg(long)]
     listen: Option<String>,
     /// Megabytes of records kept in memory for each mapping, besides those of running invocations.
-    #[arg(long, default_value_t = 64)]
+    #[arg(long, default_value_t = 32)]
     buffer_mb: usize,
 }
 

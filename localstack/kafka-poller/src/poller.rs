@@ -231,7 +231,7 @@ fn consumer_settings(config: &mut ClientConfig, mapping: &Mapping) {
         .set("session.timeout.ms", "10000")
         .set("heartbeat.interval.ms", "2000")
         .set("max.poll.interval.ms", "300000")
-        .set("queued.max.messages.kbytes", "16384")
+        .set("queued.max.messages.kbytes", "8192")
         .set("statistics.interval.ms", "2000")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.queue.backoff.ms", "20")
