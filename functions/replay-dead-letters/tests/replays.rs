@@ -2,7 +2,7 @@
 //! that can be made to refuse documents, to lose its answers, and to go silent in the middle. The real one is met by
 //! the tests in `tests/tests/live/replay.rs`.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
