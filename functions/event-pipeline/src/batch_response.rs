@@ -32,12 +32,15 @@ pub struct ItemIdentifier {
 }
 
 impl BatchResponse {
-    /// Reports `failed`; `None` when one of them has no offset to be reported by, so that only an error for the
+    /// Reports `failed`; `None` when one of them has no offset or partition to be reported by, so that only an error for the
     /// whole batch is safe.
     pub fn of<'e>(failed: impl IntoIterator<Item = &'e Entry<'e>>) -> Option<Self> {
         let mut batch_item_failures = Vec::new();
         for entry in failed {
             let offset = entry.raw.offset()?;
+            if entry.raw.partition_key.is_empty() {
+                return None;
+            }
             let item_identifier = ItemIdentifier { partition: entry.raw.partition_key.to_owned(), offset };
             batch_item_failures.push(BatchItemFailure { item_identifier });
         }

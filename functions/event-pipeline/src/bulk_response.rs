@@ -4,7 +4,7 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use thiserror::Error;
 
-use crate::outcome::Verdict;
+use crate::outcome::{Verdict, shortened};
 
 /// Query of a bulk request: asks for no more of the response than is needed, positions kept.
 pub const FILTER_PATH: &str = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason,\
@@ -95,7 +95,7 @@ impl Answer {
         {
             reason = format!("{reason}: {}: {cause_reason}", cause.kind);
         }
-        Verdict::of(self.status, &error.kind, &reason)
+        Verdict::of(self.status, &error.kind, shortened(&reason))
     }
 }
 

@@ -5,14 +5,11 @@
 
 use crate::document::{Encoder, append_identity, append_record_time_and_key};
 use crate::envelope::{Entry, Record};
-use crate::json::Scanner;
+use crate::object::{NameTable, ObjectScanner};
 use crate::outcome::Fault;
 use crate::settings::{DocumentId, Settings};
 use crate::text::{append_decoded, append_json_string, append_number};
 use crate::timestamp::Timestamp;
-
-/// Longest reason that a dead letter keeps, in bytes: some of the cluster's reasons quote the whole document.
-const MAX_REASON: usize = 8 * 1024;
 
 impl Encoder {
     /// Appends the action line and the dead letter of `entry` to `body`.
@@ -54,9 +51,10 @@ fn append_record(
     append_record_time_and_key(body, record, &mut bytes);
     if let Some(headers) = record.headers {
         append_name(body, "kafka_headers_raw");
-        match Scanner::new(headers).value() {
-            Ok(_) => append_on_one_line(body, headers),
-            Err(_) => append_json_string(body, &String::from_utf8_lossy(headers)),
+        if is_sound(headers) {
+            append_on_one_line(body, headers);
+        } else {
+            append_json_string(body, &String::from_utf8_lossy(headers));
         }
     }
     if let Some(value) = record.value {
@@ -86,10 +84,7 @@ fn append_record(
 /// delivered again is the same dead letter.
 fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, entry: &Entry<'_>, fault: &Fault) {
     let raw = entry.raw;
-    let id = match raw.offset() {
-        Some(offset) => format!("{}-{offset}-unreadable", raw.partition_key),
-        None => format!("{}-unreadable-{:016x}", raw.partition_key, fnv1a(raw.json)),
-    };
+    let id = format!("{}-unreadable-{:016x}", raw.partition_key, fnv1a(raw.json));
     append_opening(body, settings, &id, Timestamp::EPOCH, fault);
     if let Some((topic, partition)) = raw.topic_and_partition() {
         body.push(b',');
@@ -118,7 +113,7 @@ fn append_opening(body: &mut Vec<u8>, settings: &Settings, id: &str, time: Times
     body.extend_from_slice(br#"","error":{"type":"#);
     append_json_string(body, &fault.kind);
     append_name(body, "reason");
-    append_json_string(body, shortened(&fault.reason));
+    append_json_string(body, &fault.reason);
     append_name(body, "status");
     append_number(body, fault.status.into());
     body.push(b'}');
@@ -137,12 +132,10 @@ fn append_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
     out.extend(json.iter().filter(|byte| !matches!(byte, b'\n' | b'\r')));
 }
 
-fn shortened(reason: &str) -> &str {
-    let mut end = reason.len().min(MAX_REASON);
-    while !reason.is_char_boundary(end) {
-        end -= 1;
-    }
-    reason.get(..end).unwrap_or(reason)
+/// Whether JSON text can stand in a document as it is.
+fn is_sound(json: &[u8]) -> bool {
+    let object = [br#"{"headers":"#, json, b"}"].concat();
+    std::str::from_utf8(json).is_ok() && ObjectScanner::default().scan(&object, &NameTable::default()).is_ok()
 }
 
 /// FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>: the same on every build, as ids have to be.

@@ -268,16 +268,18 @@ pub(crate) fn append_record_time_and_key(out: &mut Vec<u8>, record: &Record<'_>,
     }
     let Some(key) = record.key else { return };
     scratch.clear();
-    if append_decoded(scratch, key).is_err() {
-        // Not base64 after all: kept as the event has it.
-        scratch.extend_from_slice(&key.unescape());
-    }
-    match std::str::from_utf8(scratch) {
-        Ok(text) => {
+    let decoded = append_decoded(scratch, key);
+    match (decoded, std::str::from_utf8(scratch)) {
+        (Ok(()), Ok(text)) => {
             out.extend_from_slice(br#","kafka_key":"#);
             append_json_string(out, text);
         }
-        Err(_) => {
+        (Err(_), _) => {
+            // Not base64 after all: kept as the event has it.
+            out.extend_from_slice(br#","kafka_key":"#);
+            append_json_string(out, &String::from_utf8_lossy(&key.unescape()));
+        }
+        (Ok(()), Err(_)) => {
             out.extend_from_slice(br#","kafka_key_base64":""#);
             out.extend_from_slice(&key.unescape());
             out.push(b'"');

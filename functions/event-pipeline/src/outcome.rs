@@ -30,6 +30,19 @@ impl fmt::Display for Failure {
     }
 }
 
+/// Longest reason that is kept, in bytes: some of the cluster's reasons quote the whole document, which has no place
+/// in a log.
+const MAX_REASON: usize = 500;
+
+/// The beginning of a reason that is too long.
+pub fn shortened(reason: &str) -> &str {
+    let mut end = reason.len().min(MAX_REASON);
+    while !reason.is_char_boundary(end) {
+        end -= 1;
+    }
+    reason.get(..end).unwrap_or(reason)
+}
+
 /// What became of one record. Every record of a batch ends in exactly one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
@@ -165,6 +178,12 @@ mod tests {
         }
         assert_eq!(Verdict::of(201, "", ""), Verdict::Indexed);
         assert_eq!(Verdict::of(409, "version_conflict_engine_exception", ""), Verdict::Duplicate);
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_characters() {
+        let long = "é".repeat(400);
+        assert_eq!((shortened("short"), shortened(&long)), ("short", "é".repeat(250).as_str()));
     }
 
     #[test]

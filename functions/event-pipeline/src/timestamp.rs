@@ -70,14 +70,14 @@ impl Timestamp {
         if text.contains(['e', 'E']) {
             let number: f64 = text.parse().ok()?;
             let millis = if number.abs() <= MAX_SECONDS as f64 { number * 1000.0 } else { number };
-            return millis.is_finite().then(|| Self::from_millis(millis.round() as i64))?;
+            return millis.is_finite().then(|| Self::from_millis(millis.trunc() as i64))?;
         }
         let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
         if !fraction.bytes().all(|byte| byte.is_ascii_digit()) || whole.starts_with('+') {
             return None;
         }
         let number: i64 = whole.parse().ok()?;
-        if number.abs() > MAX_SECONDS {
+        if number.unsigned_abs() > MAX_SECONDS as u64 {
             return Self::from_millis(number);
         }
         // The first three digits after the point are milliseconds.
@@ -199,6 +199,7 @@ mod tests {
             "{}",
             "[1]",
             "99999999999999999999",
+            "-9223372036854775808",
             "1e400",
             "1.2.3",
             "1.x",

@@ -295,10 +295,27 @@ fn a_dead_letter_keeps_bytes_that_are_not_text() {
 }
 
 #[test]
+fn a_dead_letter_takes_no_header_list_that_the_cluster_would_refuse() {
+    let payload = br#"{"records":{"t-0":[{"offset":1,"value":"e30=","headers":[{"a":[1],"a":[2]}]}]}}"#;
+    let batch = read_batch(payload).unwrap();
+    let mut body = Vec::new();
+    let fault = Fault { kind: "k".into(), reason: "r".into(), status: 400 };
+    Encoder::new(Settings::default()).append_dead_letter(&batch[0], &fault, &mut body);
+    let text = String::from_utf8(body).unwrap();
+    assert!(text.contains(r#""kafka_headers_raw":"[{\"a\":[1],\"a\":[2]}]""#), "{text}");
+}
+
+#[test]
+fn a_key_that_is_not_base64_is_kept_as_it_is() {
+    let document = value("{}").with("key", json!("no base64!")).document();
+    assert_eq!(document["kafka_key"], "no base64!");
+}
+
+#[test]
 fn an_unreadable_record_has_a_dead_letter_too() {
     let text = value("").with("value", json!({"a": 1})).dead_letter();
     let document: Value = serde_json::from_str(text.lines().nth(1).unwrap()).unwrap();
-    assert!(text.contains(r#""_id":"order.events-2-42-unreadable""#), "{text}");
+    assert!(text.contains(r#""_id":"order.events-2-unreadable-"#), "{text}");
     assert_eq!((&document["kafka_offset"], &document["kafka_topic"]), (&json!(42), &json!("order.events")));
     assert!(document["payload"].as_str().unwrap().contains(r#""value":{"a":1}"#));
 }

@@ -66,6 +66,13 @@ impl Config {
                 "the same as INDEX_PREFIX: dead letters need indices of their own",
             );
         }
+        let kept = &settings.header_fields;
+        if let Some(name) = kept.iter().find(|name| kept.contains(&format!("{name}_base64"))) {
+            let what = format!(
+                "`{name}` and `{name}_base64` would be one field: the second is where bytes of the first go"
+            );
+            variables.problem("HEADER_FIELDS", what);
+        }
         let limits = BulkLimits {
             max_bytes: variables.parse_or("BULK_MAX_BYTES", default_limits.max_bytes, bytes),
             max_operations: variables.parse_or("BULK_MAX_OPERATIONS", default_limits.max_operations, count),
@@ -183,6 +190,12 @@ mod tests {
             ]
         );
         assert_eq!(error.0[0], "INDEX_PREFIX: index prefix `Foo` must be lowercase");
+    }
+
+    #[test]
+    fn kept_headers_have_fields_of_their_own() {
+        let pairs = [("SEARCH_ENDPOINT", "http://x"), ("HEADER_FIELDS", "tenant,tenant_base64")];
+        assert!(parse(&pairs).unwrap_err().to_string().contains("HEADER_FIELDS"));
     }
 
     #[test]

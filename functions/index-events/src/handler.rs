@@ -67,7 +67,13 @@ impl<T: BulkTransport + 'static> Handler<T> {
     /// [`InvocationError`] when the batch has to be delivered again as a whole.
     pub async fn handle(&self, payload: &[u8], deadline_ms: u64) -> Result<BatchResponse, InvocationError> {
         let deadline = work_until(deadline_ms, SystemTime::now());
-        let batch = self.indexer.index(payload, deadline).await?;
+        let batch = match self.indexer.index(payload, deadline).await {
+            Ok(batch) => batch,
+            Err(reason) => {
+                error!(reason = %reason, "payload is not a batch");
+                return Err(reason.into());
+            }
+        };
         self.tell(&batch);
         answer(&batch, self.batch_failures)
     }

@@ -34,10 +34,17 @@ struct Response {
 impl Response {
     fn body(self) -> String {
         let Some(items) = self.items else { return self.body.unwrap_or_default() };
-        let items: Vec<_> = items
-            .into_iter()
-            .map(|item| if item.is_number() { json!({"create": {"status": item}}) } else { json!({"create": item}) })
-            .collect();
+        let items: Vec<_> =
+            items
+                .into_iter()
+                .map(|item| {
+                    if item.is_number() {
+                        json!({"create": {"status": item}})
+                    } else {
+                        json!({"create": item})
+                    }
+                })
+                .collect();
         json!({"errors": true, "items": items}).to_string()
     }
 }
@@ -52,7 +59,8 @@ struct ScriptedCluster(Arc<Script>);
 
 impl BulkTransport for ScriptedCluster {
     async fn send_bulk(&self, body: Bytes, _timeout: Duration) -> Result<Reply, SendError> {
-        let response = self.0.responses.lock().unwrap().pop_front().expect("a response is left for the request");
+        let response =
+            self.0.responses.lock().unwrap().pop_front().expect("a response is left for the request");
         let mut requests = self.0.requests.lock().unwrap();
         writeln!(requests, "=== answered {}", response.status).unwrap();
         requests.push_str(std::str::from_utf8(&body).unwrap());
@@ -70,7 +78,8 @@ fn read_json<T: for<'de> Deserialize<'de>>(path: &Path) -> T {
 }
 
 async fn play(folder: &Path) -> (String, String) {
-    let mut environment = BTreeMap::from([("SEARCH_ENDPOINT".to_owned(), "http://localhost:9200".to_owned())]);
+    let mut environment =
+        BTreeMap::from([("SEARCH_ENDPOINT".to_owned(), "http://localhost:9200".to_owned())]);
     if folder.join("environment.json").exists() {
         environment.extend(read_json::<BTreeMap<String, String>>(&folder.join("environment.json")));
     }
@@ -84,7 +93,12 @@ async fn play(folder: &Path) -> (String, String) {
         Ok(answer) => json!({"answer": answer}),
         Err(error) => json!({"error": Diagnostic::from(error)}),
     };
-    assert_eq!(script.responses.lock().unwrap().len(), 0, "{}: every response was asked for", folder.display());
+    assert_eq!(
+        script.responses.lock().unwrap().len(),
+        0,
+        "{}: every response was asked for",
+        folder.display()
+    );
     let requests = script.requests.lock().unwrap().clone();
     (requests, format!("{}\n", serde_json::to_string_pretty(&answer).unwrap()))
 }

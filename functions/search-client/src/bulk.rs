@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use event_pipeline::bulk::{BulkRequest, Operation};
 use event_pipeline::bulk_response::read_bulk_response;
-use event_pipeline::outcome::{Failure, Fault, Verdict};
-use tokio::time::{Instant, sleep};
+use event_pipeline::outcome::{Failure, Fault, Verdict, shortened};
+use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
 use crate::backoff::Backoff;
@@ -106,6 +106,10 @@ impl<T: BulkTransport> Writer<'_, T> {
     async fn write_part(&mut self, mut request: BulkRequest) -> Option<[BulkRequest; 2]> {
         let mut n_failures = 0;
         while !request.is_empty() {
+            if self.time_left() < MIN_ATTEMPT {
+                self.settle(&mut request, || Settlement::Failed(out_of_time()));
+                break;
+            }
             let next = match self.attempt(&mut request).await {
                 Ok(reply) => self.judge(&mut request, &reply).await,
                 Err(failure) => Next::Retry(failure),
@@ -128,10 +132,12 @@ impl<T: BulkTransport> Writer<'_, T> {
                     (failure, self.backoff.delay(n_failures))
                 }
             };
-            if Instant::now() + delay + MIN_ATTEMPT >= self.deadline {
+            let time_to_wait = self.time_left().saturating_sub(MIN_ATTEMPT);
+            if time_to_wait < MIN_ATTEMPT {
                 self.settle(&mut request, || Settlement::Failed(failure.clone()));
                 break;
             }
+            let delay = delay.min(time_to_wait);
             warn!(
                 kind = failure.kind,
                 status = failure.status,
@@ -148,16 +154,20 @@ impl<T: BulkTransport> Writer<'_, T> {
         None
     }
 
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
     /// Sends the request once. Half of the time that is left, so that a connection gone silent leaves time for
     /// another.
     async fn attempt(&mut self, request: &mut BulkRequest) -> Result<Reply, Failure> {
         let started = Instant::now();
-        let timeout = (self.deadline.saturating_duration_since(started) / 2).max(MIN_ATTEMPT);
+        let timeout = (self.time_left() / 2).max(MIN_ATTEMPT);
         let body = Bytes::from(request.take_body());
         self.written.effort.requests += 1;
         self.written.effort.bytes += body.len() as u64;
         let reply = self.transport.send_bulk(body.clone(), timeout).await;
-        // The transport has dropped its handle by now: this gives the memory back without copying it.
+        // Gives the memory back; without a copy where the transport has dropped its handle, as it has after an answer.
         request.put_back(Vec::from(body));
         self.written.effort.waited += started.elapsed();
         reply.map_err(|error| {
@@ -185,9 +195,9 @@ impl<T: BulkTransport> Writer<'_, T> {
             401 | 403 if !self.renewed => {
                 self.renewed = true;
                 let failure = whole_failure("unauthorized", reply);
-                match self.transport.renew_credentials().await {
-                    Renewed::Yes => Next::RetryAtOnce(failure),
-                    Renewed::No => self.give_up(request, failure),
+                match timeout_at(self.deadline, self.transport.renew_credentials()).await {
+                    Ok(Renewed::Yes) => Next::RetryAtOnce(failure),
+                    Ok(Renewed::No) | Err(_) => self.give_up(request, failure),
                 }
             }
             status => {
@@ -235,13 +245,17 @@ impl<T: BulkTransport> Writer<'_, T> {
     }
 }
 
-/// Longest part of an error page that is kept.
-const MAX_REASON: usize = 500;
+fn out_of_time() -> Failure {
+    Failure {
+        kind: "deadline".into(),
+        reason: "the invocation's time was used up before it was sent".into(),
+        status: 0,
+    }
+}
 
 fn whole_failure(kind: &str, reply: &Reply) -> Failure {
     let text = String::from_utf8_lossy(&reply.body);
-    let reason = text.chars().take(MAX_REASON).collect();
-    Failure { kind: kind.into(), reason, status: reply.status }
+    Failure { kind: kind.into(), reason: shortened(&text).to_owned(), status: reply.status }
 }
 
 #[cfg(test)]
@@ -371,9 +385,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_outlasts_the_deadline_has_failed() {
-        let answers: VecDeque<_> = (0..8).map(|_| statuses(&[429])).collect();
+        let answers: VecDeque<_> = (0..9).map(|_| statuses(&[429])).collect();
         let (bodies, outcomes, _) = run(1, answers).await;
-        assert_eq!((bodies.len(), outcomes), (8, vec!["a: failed t429".to_owned()]));
+        assert_eq!((bodies.len(), outcomes), (9, vec!["a: failed t429".to_owned()]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_sent_when_the_time_is_over() {
+        let script = Script { answers: Mutex::default(), bodies: Mutex::default() };
+        let mut request = BulkRequest::default();
+        let write_a = |body: &mut Vec<u8>| {
+            body.extend_from_slice(b"a\n");
+            Ok::<_, ()>(())
+        };
+        request.push(0, BulkLimits::default(), write_a).unwrap();
+        let written = write(&script, request, Instant::now(), &Backoff::default()).await;
+        assert_eq!(written.settled, [(0, Settlement::Failed(out_of_time()))]);
+        assert_eq!(written.effort, Effort::default());
     }
 
     #[tokio::test(start_paused = true)]

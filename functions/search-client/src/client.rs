@@ -281,7 +281,7 @@ pub trait BulkTransport: Send + Sync {
 pub enum Renewed {
     /// There are new ones.
     Yes,
-    /// The source has none, or the same as before, or there is no source.
+    /// The source has none, or there is no source.
     No,
 }
 

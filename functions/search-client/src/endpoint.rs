@@ -30,11 +30,12 @@ impl Endpoint {
     /// Reads a URL; a host without a scheme, as managed domains are listed, is taken as https.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
         let text = text.trim();
-        let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-        let mut url = Url::parse(&with_scheme).map_err(|_| EndpointError::NotAUrl(text.to_owned()))?;
-        if !url.username().is_empty() || url.password().is_some() {
+        // Before anything that shows the text.
+        if text.contains('@') {
             return Err(EndpointError::Credentials);
         }
+        let with_scheme = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
+        let mut url = Url::parse(&with_scheme).map_err(|_| EndpointError::NotAUrl(text.to_owned()))?;
         if !matches!(url.scheme(), "http" | "https") {
             return Err(EndpointError::Scheme(text.to_owned()));
         }
@@ -84,7 +85,9 @@ mod tests {
     #[test]
     fn what_is_not_a_clusters_url_is_refused_with_the_mend() {
         assert_eq!(Endpoint::parse("ftp://x"), Err(EndpointError::Scheme("ftp://x".into())));
-        assert_eq!(Endpoint::parse("https://u:p@x"), Err(EndpointError::Credentials));
+        for text in ["https://u:p@x", "https://u:p@x:92000", "u:p@x"] {
+            assert_eq!(Endpoint::parse(text), Err(EndpointError::Credentials));
+        }
         assert_eq!(Endpoint::parse("https://x/?a"), Err(EndpointError::Query("https://x/?a".into())));
         assert_eq!(Endpoint::parse("https://"), Err(EndpointError::NotAUrl("https://".into())));
     }
