@@ -61,22 +61,22 @@ test-live: ## Run the integration tests on a stack of their own, on free ports, 
 
 lint: lint-rust lint-python lint-shell lint-yaml lint-template ## Check formatting and lints of every language
 
-lint-rust:
+lint-rust: ## Check Rust: formatting and clippy
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --all-targets --locked $(LIVE) -- -D warnings
 
-lint-python:
+lint-python: ## Check Python: ruff
 	$(CHECKS) ruff check .
 	$(CHECKS) ruff format --check localstack/servers
 
-lint-shell:
+lint-shell: ## Check shell scripts: shellcheck
 	$(CHECKS) shellcheck $$(git ls-files '*.sh' ':!infra/kubernetes') .ci/run
 
-lint-yaml:
+lint-yaml: ## Check YAML: yamllint
 	$(CHECKS) yamllint --strict $$(git ls-files '*.yaml' '*.yml' ':!infra/kubernetes')
 
-lint-template:
+lint-template: ## Check the template: sam validate and cfn-lint
 	$(STACK) exec -- sam validate --lint --template-file infra/template.yaml
 	$(STACK) exec -- sam validate --template-file infra/template.yaml
 	$(CHECKS) cfn-lint infra/template.yaml
