@@ -42,8 +42,11 @@ struct Arguments {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let world = World::ready().await?;
-    let options =
-        FlowOptions { partitions: arguments.parallel.try_into()?, batch_size: 5_000, ..FlowOptions::default() };
+    let options = FlowOptions {
+        partitions: arguments.parallel.try_into()?,
+        batch_size: 5_000,
+        ..FlowOptions::default()
+    };
     let flow = world.flow("bench", options).await?;
     // The first round of each warms servers and function up.
     through_function(&world, &flow, arguments.events / 4).await?;
@@ -80,10 +83,12 @@ fn bodies(count: usize, seed: u64) -> Result<Vec<Body>> {
     // Ids are of topic, partition, offset and time: each payload begins at offset 0, so each has a time of its own.
     for part in 0.. {
         let now = now_ms() - i64::from(part);
-        let payload = payload(seed * 1_000 + part as u64, now, 6 * 1024 * 1024, RecordHeaders::TraceAndCorrelation);
+        let payload =
+            payload(seed * 1_000 + part as u64, now, 6 * 1024 * 1024, RecordHeaders::TraceAndCorrelation);
         for (position, entry) in read_batch(&payload.json)?.iter().enumerate() {
             let record = entry.record.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
-            while request.push(position, BulkLimits::default(), |body| encoder.append(record, body).map(drop))?
+            while request
+                .push(position, BulkLimits::default(), |body| encoder.append(record, body).map(drop))?
                 == Pushed::Full
             {
                 bodies.push(compressed(&request)?);
@@ -117,7 +122,9 @@ async fn straight(world: &World, bodies: Vec<Body>, parallel: usize) -> Result<f
             tokio::spawn(async move {
                 let http = reqwest::Client::new();
                 loop {
-                    let Some(body) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop() else { return Ok(()) };
+                    let Some(body) = queue.lock().unwrap_or_else(PoisonError::into_inner).pop() else {
+                        return Ok(());
+                    };
                     let request = http
                         .post(&url)
                         .header("content-type", "application/x-ndjson")

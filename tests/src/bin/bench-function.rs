@@ -38,7 +38,8 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let size = fs::metadata(&arguments.binary).with_context(|| format!("{}", arguments.binary.display()))?.len();
+    let size =
+        fs::metadata(&arguments.binary).with_context(|| format!("{}", arguments.binary.display()))?.len();
     println!("bootstrap                    {:8.2} MB", size as f64 / 1e6);
     println!("exec to first /next, best    {:8.1} ms", best_start(&arguments.binary)?.as_secs_f64() * 1e3);
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
@@ -154,7 +155,9 @@ impl Function {
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
-        self.ready.recv_timeout(Duration::from_secs(10)).context("the function asked for no invocation in 10 s")
+        self.ready
+            .recv_timeout(Duration::from_secs(10))
+            .context("the function asked for no invocation in 10 s")
     }
 
     fn invoke(&mut self, payload: &[u8]) -> Result<()> {
@@ -167,14 +170,16 @@ impl Function {
     fn cpu_ticks(&self) -> Result<(u64, u64)> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
         let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-        let field = |i: usize| fields.get(i).and_then(|text| text.parse().ok()).context("no such field in stat");
+        let field =
+            |i: usize| fields.get(i).and_then(|text| text.parse().ok()).context("no such field in stat");
         // utime and stime are the 14th and 15th fields; the two before the name's bracket are cut off.
         Ok((field(11)?, field(12)?))
     }
 
     fn peak_rss_mb(&self) -> Result<f64> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.process.id()))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in status")?;
+        let line =
+            status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM in status")?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib * 1024.0 / 1e6)
     }
@@ -204,7 +209,8 @@ fn serve_runtime_api(
                 let _ = is_ready.send(());
                 let Ok(payload) = next.recv() else { return };
                 n_invocations += 1;
-                let deadline_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() + 60_000;
+                let deadline_ms =
+                    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() + 60_000;
                 let headers = format!(
                     "Lambda-Runtime-Aws-Request-Id: {n_invocations}\r\nLambda-Runtime-Deadline-Ms: {deadline_ms}\r\n\
                      Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:0:function:index-events\r\n\
@@ -264,7 +270,9 @@ fn count_bulk_requests(stream: TcpStream, counter: &AtomicU64) {
         counter.fetch_add(n_documents as u64, Ordering::Relaxed);
         let items = vec![r#"{"create":{"status":201}}"#; n_documents].join(",");
         let answer = format!(r#"{{"errors":false,"items":[{items}]}}"#);
-        if respond(reader.get_mut(), "200 OK", "Content-Type: application/json\r\n", answer.as_bytes()).is_err() {
+        if respond(reader.get_mut(), "200 OK", "Content-Type: application/json\r\n", answer.as_bytes())
+            .is_err()
+        {
             return;
         }
     }
@@ -297,7 +305,8 @@ fn read_request(reader: &mut impl BufRead) -> Result<Request> {
 }
 
 fn respond(stream: &mut TcpStream, status: &str, headers: &str, body: &[u8]) -> std::io::Result<()> {
-    let mut response = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len()).into_bytes();
+    let mut response =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n{headers}\r\n", body.len()).into_bytes();
     response.extend_from_slice(body);
     stream.write_all(&response)
 }

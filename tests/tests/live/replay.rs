@@ -82,7 +82,10 @@ async fn a_request_that_is_not_valid_is_refused_with_the_mend() -> Result<()> {
     let answer = world.lambda.invoke(REPLAY, b"{}").await?;
     ensure!(answer.function_error.is_some(), "{answer:?}");
     assert_eq!(answer.payload["errorType"], json!("BadRequest"));
-    ensure!(answer.payload["errorMessage"].as_str().is_some_and(|text| text.contains("\"all\": true")), "{answer:?}");
+    ensure!(
+        answer.payload["errorMessage"].as_str().is_some_and(|text| text.contains("\"all\": true")),
+        "{answer:?}"
+    );
     Ok(())
 }
 
