@@ -4,7 +4,8 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::string_slice,
-    reason = "a benchmark fails by panicking"
+    clippy::disallowed_methods,
+    reason = "a benchmark fails by panicking, and has the clock"
 )]
 #![expect(clippy::print_stdout, reason = "printing its figures is what a benchmark is for")]
 
