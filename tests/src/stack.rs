@@ -7,6 +7,9 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
+/// Longer than a deployment that has to build the functions first, on a busy machine.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(900);
+
 /// A server of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
@@ -230,7 +233,7 @@ impl Stack {
             .current_dir(&self.repository)
             .stdin(std::process::Stdio::null())
             .output();
-        let output = tokio::time::timeout(Duration::from_secs(400), running)
+        let output = tokio::time::timeout(COMMAND_TIMEOUT, running)
             .await
             .with_context(|| format!("`stack.py {}` does not end", words.join(" ")))??;
         ensure!(
