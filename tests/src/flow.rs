@@ -12,7 +12,7 @@ use crate::account::{Account, RecordId};
 use crate::kafka::{Kafka, NewRecord};
 use crate::lambda::{BatchFailures, DEPLOYED, Lambda, NewMapping};
 use crate::poll::{Look, until};
-use crate::search::Search;
+use crate::search::{DEAD_LETTERS, INDICES, Search};
 use crate::stack::Stack;
 
 /// The servers, each with a client.
@@ -104,17 +104,17 @@ impl World {
                 world.lambda.delete_function(&function).await?;
             }
         }
-        world.reset_cluster_settings().await?;
+        world.reset_settings().await?;
         Ok(world)
     }
 
-    /// Takes back the cluster settings that tests set.
-    ///
-    /// # Errors
-    /// When the cluster does not answer.
-    pub async fn reset_cluster_settings(&self) -> Result<()> {
-        let settings = json!({"transient": {"*": null}, "persistent": {"*": null}});
-        self.search.request(Method::PUT, "_cluster/settings", Some(&settings)).await.map(drop)
+    /// Takes back the settings that a test which failed may have left.
+    async fn reset_settings(&self) -> Result<()> {
+        let cluster = json!({"transient": {"*": null}, "persistent": {"*": null}});
+        self.search.request(Method::PUT, "_cluster/settings", Some(&cluster)).await?;
+        let blocks = json!({"index.blocks.write": null, "index.blocks.read_only_allow_delete": null});
+        let path = format!("{INDICES},{DEAD_LETTERS}/_settings?allow_no_indices=true");
+        self.search.request(Method::PUT, &path, Some(&blocks)).await.map(drop)
     }
 
     /// Makes a topic named after the test, and a mapping from it.
