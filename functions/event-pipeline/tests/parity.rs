@@ -1,6 +1,10 @@
 //! The documents of `tests/fixtures/parity`, which the Logstash pipeline in `infra/elk` has to give as well.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and reads its fixtures"
+)]
 
 use std::fs;
 use std::path::Path;
