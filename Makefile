@@ -96,7 +96,7 @@ bench-function: ## Measure the whole function: CPU per million events, memory, s
 
 bench-e2e: ## Measure indexing through the function beside prebuilt bulk bodies, on real servers
 	STACK_OPENSEARCH_C2=1 $(STACK) with --instance bench -- \
-	    cargo run --release --package integration-tests --features live --bin bench-e2e
+	    cargo run --profile local --package integration-tests --features live --bin bench-e2e
 
 ## Elsewhere
 
