@@ -68,7 +68,9 @@ class Objects:
         label = {"name": label} if self.dialect.data_view_names else {}
         self.add("index-pattern", name, {"title": title, "timeFieldName": "@timestamp", **label}, [])
 
-    def search(self, name: str, view: str, title: str, description: str, columns: list[str], order: str, query: dict) -> None:
+    def search(
+        self, name: str, view: str, title: str, description: str, columns: list[str], order: str, query: dict
+    ) -> None:
         source = {"query": query, "filter": [], "highlightAll": True, "version": True, "indexRefName": SEARCH_SOURCE}
         attributes = {
             "title": f"${{INDEX_PREFIX}}: {title}",
@@ -81,7 +83,9 @@ class Objects:
         }
         self.add("search", name, attributes, [{"id": view, "name": SEARCH_SOURCE, "type": "index-pattern"}])
 
-    def visualization(self, name: str, title: str, state: dict, view: str | None = None, search: str | None = None) -> str:
+    def visualization(
+        self, name: str, title: str, state: dict, view: str | None = None, search: str | None = None
+    ) -> str:
         """A visualization of a data view, of a saved search, or of neither."""
         title = f"${{INDEX_PREFIX}}: {title}"
         source: dict = {"query": EVERYTHING, "filter": []}
@@ -104,7 +108,9 @@ class Objects:
         self.add("visualization", name, attributes, references)
         return name
 
-    def dashboard(self, name: str, title: str, description: str, rows: list[tuple[int, list[tuple[int, str, str]]]]) -> None:
+    def dashboard(
+        self, name: str, title: str, description: str, rows: list[tuple[int, list[tuple[int, str, str]]]]
+    ) -> None:
         """A dashboard of rows of panels: (height, [(width, type, id)]); a row is 48 wide."""
         panels, references, top = [], [], 0
         for height, row in rows:
@@ -264,7 +270,11 @@ def figures(aggs: list[dict]) -> dict:
         "invertColors": False,
         "style": {"bgFill": "#000", "bgColor": False, "labelColor": False, "subText": "", "fontSize": 36},
     }
-    return {"type": "metric", "params": {"addTooltip": True, "addLegend": False, "type": "metric", "metric": look}, "aggs": aggs}
+    return {
+        "type": "metric",
+        "params": {"addTooltip": True, "addLegend": False, "type": "metric", "metric": look},
+        "aggs": aggs,
+    }
 
 
 def markdown(words: str) -> dict:
@@ -308,7 +318,15 @@ def describe(objects: Objects) -> None:
         DEAD_LETTERS,
         "dead letters",
         "Records whose document was refused, with the reason; the record itself is in payload",
-        ["service_name", "error.type", "error.reason", "target_index", "kafka_topic", "kafka_partition", "kafka_offset"],
+        [
+            "service_name",
+            "error.type",
+            "error.reason",
+            "target_index",
+            "kafka_topic",
+            "kafka_partition",
+            "kafka_offset",
+        ],
         "desc",
         EVERYTHING,
     )
@@ -331,7 +349,9 @@ def describe(objects: Objects) -> None:
         ),
         view=EVENTS,
     )
-    events = objects.visualization("events-by-service", "events by service", bars([count, by_time, by_service], "Events"), view=EVENTS)
+    events = objects.visualization(
+        "events-by-service", "events by service", bars([count, by_time, by_service], "Events"), view=EVENTS
+    )
     types = objects.visualization(
         "event-types", "event types", pie([count, terms("2", "segment", "eventType", "Event type", 20)]), view=EVENTS
     )
@@ -355,7 +375,11 @@ def describe(objects: Objects) -> None:
         "records-by-publication",
         "records by the time they were published",
         bars(
-            [count, objects.over_time("2", "kafka_timestamp", "10m", "Published"), terms("3", "group", "kafka_topic", "Topic", 20)],
+            [
+                count,
+                objects.over_time("2", "kafka_timestamp", "10m", "Published"),
+                terms("3", "group", "kafka_topic", "Topic", 20),
+            ],
             "Records",
             kind="line",
         ),
@@ -379,7 +403,8 @@ def describe(objects: Objects) -> None:
         "dead-letters-by-error",
         "dead letters by error",
         bars(
-            [metric("1", "count", label="Dead letters"), by_time, terms("3", "group", "error.type", "Error", 20)], "Dead letters"
+            [metric("1", "count", label="Dead letters"), by_time, terms("3", "group", "error.type", "Error", 20)],
+            "Dead letters",
         ),
         view=DEAD_LETTERS,
     )

@@ -1,0 +1,55 @@
+"""The files that provisioning applies, with their placeholders filled in.
+
+No server here has the plugins (index management, alerting, Dashboards, Kibana): these tests hold each file against the
+schema that its product documents and its parser enforces. They are no run of the plugin.
+"""
+
+import json
+import re
+from pathlib import Path
+
+FOLDER = Path(__file__).parents[2]
+MONITORS = ("silent-service", "error-ratio", "dead-letters", "ingestion-delay")
+ENGINES = ("opensearch", "elasticsearch")
+VALUES = {
+    "INDEX_PREFIX": "shop.events",
+    "DEAD_LETTER_PREFIX": "refused-shop",
+    "RETENTION_DAYS": "40",
+    "DEAD_LETTER_RETENTION_DAYS": "20",
+    "FORCE_MERGE_AFTER_DAYS": "3",
+    "SILENCE_MINUTES": "25",
+}
+NUMBERS = VALUES.keys() - {"INDEX_PREFIX", "DEAD_LETTER_PREFIX"}
+WHOLE_NUMBER = re.compile(r'"\$\{(' + "|".join(NUMBERS) + r')\}"')
+PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
+EVENTS, DEAD_LETTERS = "shop.events-*", "refused-shop-*"
+
+
+def filled(path: str) -> str:
+    """A file's text as it is sent."""
+    return PLACEHOLDER.sub(lambda found: VALUES[found[1]], (FOLDER / path).read_text())
+
+
+def loaded(path: str) -> dict:
+    """A JSON file as it is sent. A string that is wholly one numeric placeholder becomes a number."""
+    text = WHOLE_NUMBER.sub(lambda found: VALUES[found[1]], (FOLDER / path).read_text())
+    return json.loads(PLACEHOLDER.sub(lambda found: VALUES[found[1]], text))
+
+
+def fields(template: str) -> dict[str, str]:
+    """The fields of an index template, subfields too, with their types."""
+
+    def walk(properties: dict, prefix: str):
+        for name, mapping in properties.items():
+            kind = mapping.get("type", "object")
+            yield prefix + name, kind if mapping.get("index", True) and mapping.get("enabled", True) else "not indexed"
+            yield from walk(mapping.get("properties", {}), f"{prefix}{name}.")
+            yield from walk(mapping.get("fields", {}), f"{prefix}{name}.")
+
+    mappings = json.loads((FOLDER / template).read_text())["template"]["mappings"]
+    return dict(walk(mappings["properties"], ""))
+
+
+def fields_of(index: str) -> dict[str, str]:
+    """The fields of the indices that a pattern of ours names."""
+    return fields({EVENTS: "index-template.json", DEAD_LETTERS: "dead-letter-template.json"}[index])
