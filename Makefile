@@ -53,6 +53,7 @@ test: test-fast test-live ## Run all tests: the fast ones, then those on real se
 test-fast: ## Run unit, property and scenario tests
 	cargo test --workspace --locked
 	$(CHECKS) pytest -q localstack/servers/tests
+	$(CHECKS) pytest -q infra/search/tests/files
 
 test-live: ## Run the integration tests on a stack of their own, on free ports, stopped in the end
 	cargo test --locked $(LIVE) --no-run
