@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use event_pipeline::bulk_response::FILTER_PATH;
+use event_pipeline::outcome::shortened;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
+use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Method};
 use thiserror::Error;
 use tracing::info;
@@ -31,6 +32,15 @@ pub enum SendError {
 }
 
 impl SendError {
+    /// Whether the request can't have reached the cluster, so that sending it again does nothing twice.
+    pub fn never_arrived(&self) -> bool {
+        match self {
+            Self::Connection(error) => error.is_connect(),
+            Self::Timeout(_) => false,
+            Self::Signing(_) => true,
+        }
+    }
+
     pub(crate) fn signing(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::Signing(error.into())
     }
@@ -117,8 +127,7 @@ impl SearchClient {
     /// # Errors
     /// [`ClientError`] when the CA certificate can't be used.
     pub fn new(options: ClientOptions<'_>) -> Result<Self, ClientError> {
-        // Err means that a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_tls();
         let builder = reqwest::Client::builder()
             .user_agent(concat!("kafka-to-search/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(5))
@@ -146,6 +155,17 @@ impl SearchClient {
             credentials: options.credentials,
             compression: options.compression,
         })
+    }
+
+    /// A client of the same cluster, over the same connections, that proves itself by `auth`.
+    pub fn with_auth(&self, auth: Auth) -> Self {
+        Self {
+            http: self.http.clone(),
+            endpoint: self.endpoint.clone(),
+            auth: RwLock::new(auth),
+            credentials: None,
+            compression: self.compression,
+        }
     }
 
     /// The cluster's URL.
@@ -201,6 +221,32 @@ impl SearchClient {
         .await
     }
 
+    /// Sends one request with headers and a body of the caller's own, once, and reads the response whole: for APIs
+    /// beside the cluster's, such as that of Dashboards.
+    ///
+    /// # Errors
+    /// [`SendError`] when no whole response came within `timeout`.
+    pub async fn request_with(
+        &self,
+        method: Method,
+        path_and_query: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        timeout: Duration,
+    ) -> Result<Reply, SendError> {
+        let mut request = reqwest::Request::new(method, self.endpoint.join(path_and_query));
+        *request.headers_mut() = headers;
+        *request.body_mut() = Some(body.into());
+        let auth = self.auth.read().unwrap_or_else(PoisonError::into_inner).clone();
+        auth.apply(&mut request)?;
+        in_time(timeout, async {
+            let response = self.http.execute(request).await?;
+            let status = response.status().as_u16();
+            Ok(Reply { status, body: response.bytes().await? })
+        })
+        .await
+    }
+
     fn signed(
         &self,
         method: Method,
@@ -233,6 +279,12 @@ impl SearchClient {
         auth.apply(&mut request)?;
         Ok(request)
     }
+}
+
+/// Installs the TLS implementation that every HTTP client of the process then uses; a second time does nothing.
+pub fn install_tls() {
+    // Err means that a provider is installed already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 async fn in_time<A>(
@@ -274,6 +326,16 @@ pub trait BulkTransport: Send + Sync {
 
     /// Fetches credentials anew; whether there are new ones to try with.
     fn renew_credentials(&self) -> impl Future<Output = Renewed> + Send;
+
+    /// Makes `index` store fields that it has no mapping for without adding one. An error says why it does not, as
+    /// where a transport can send nothing but bulk requests.
+    fn stop_mapping_new_fields(
+        &self,
+        _index: &str,
+        _timeout: Duration,
+    ) -> impl Future<Output = Result<(), String>> + Send {
+        std::future::ready(Err("nothing but bulk requests can be sent".into()))
+    }
 }
 
 /// Whether credentials were fetched anew.
@@ -303,6 +365,20 @@ impl BulkTransport for SearchClient {
                 tracing::error!(error, "credentials of the cluster could not be read again");
                 Renewed::No
             }
+        }
+    }
+
+    /// <https://docs.opensearch.org/latest/mappings/dynamic/>: with `false`, fields without a mapping are kept in
+    /// `_source` and not indexed.
+    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<(), String> {
+        let body = RequestBody::Json(Bytes::from_static(br#"{"dynamic":false}"#));
+        let reply = self.request(Method::PUT, &format!("{index}/_mapping"), body, timeout).await;
+        match reply {
+            Ok(Reply { status: 200, .. }) => Ok(()),
+            Ok(Reply { status, body }) => {
+                Err(format!("{status}: {}", shortened(&String::from_utf8_lossy(&body))))
+            }
+            Err(error) => Err(error.to_string()),
         }
     }
 }
