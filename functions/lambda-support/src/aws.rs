@@ -7,10 +7,12 @@ use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_secretsmanager::error::DisplayErrorContext;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use search_client::auth::{Auth, SecretKind};
+use search_client::auth::{Auth, Secret, SecretKind};
 use search_client::client::Credentials;
+use tokio::sync::OnceCell;
 
 use crate::search::ConnectError;
+use crate::secrets::{Called, SecretStore};
 
 async fn sdk_config() -> SdkConfig {
     let http_client = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
@@ -56,6 +58,53 @@ impl Credentials for SecretsManager {
             })?;
             let text = secret.secret_string.ok_or_else(|| format!("the secret `{}` is binary", self.id))?;
             Auth::from_secret(self.kind, &text).map_err(|error| format!("the secret `{}`: {error}", self.id))
+        })
+    }
+}
+
+/// Secrets Manager, of which any secret may be asked. Its client is made when it is needed: looking for a region takes
+/// seconds where there is none.
+#[derive(Default)]
+struct SecretsManagerStore {
+    client: OnceCell<aws_sdk_secretsmanager::Client>,
+}
+
+impl SecretsManagerStore {
+    async fn client(&self) -> &aws_sdk_secretsmanager::Client {
+        let make = || async { aws_sdk_secretsmanager::Client::new(&sdk_config().await) };
+        self.client.get_or_init(make).await
+    }
+}
+
+pub(crate) fn secret_store() -> Arc<dyn SecretStore> {
+    Arc::new(SecretsManagerStore::default())
+}
+
+impl SecretStore for SecretsManagerStore {
+    fn read<'c>(&'c self, id: &'c str) -> Called<'c, Option<Secret>> {
+        Box::pin(async move {
+            match self.client().await.get_secret_value().secret_id(id).send().await {
+                Ok(value) => match value.secret_string {
+                    Some(text) => Ok(Some(Secret::new(text))),
+                    None => Err(format!("the secret `{id}` is binary")),
+                },
+                // A secret that was made without a value answers so too; one that does not exist is told by `write`.
+                Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
+                    Ok(None)
+                }
+                Err(error) => {
+                    Err(format!("the secret `{id}` can't be read: {}", DisplayErrorContext(&error)))
+                }
+            }
+        })
+    }
+
+    fn write<'c>(&'c self, id: &'c str, text: &'c Secret) -> Called<'c, ()> {
+        Box::pin(async move {
+            let put = self.client().await.put_secret_value().secret_id(id).secret_string(text.expose());
+            put.send().await.map(drop).map_err(|error| {
+                format!("the secret `{id}` can't be written: {}", DisplayErrorContext(&error))
+            })
         })
     }
 }

@@ -1,5 +1,5 @@
-//! What the functions share: configuration from the environment, the way to the cluster, telemetry, the deadline
-//! and the payload as bytes.
+//! What the functions share: the start, configuration from the environment, the way to the cluster, secrets, telemetry,
+//! the deadline and the payload as bytes.
 
 #[cfg_attr(not(feature = "aws"), path = "without_aws.rs")]
 mod aws;
@@ -7,5 +7,6 @@ pub mod deadline;
 pub mod metrics;
 pub mod payload;
 pub mod search;
+pub mod secrets;
 pub mod telemetry;
 pub mod variables;

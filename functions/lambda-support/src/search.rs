@@ -1,7 +1,7 @@
 //! The way to the cluster: `SEARCH_ENDPOINT` or `SEARCH_DOMAIN`, `SEARCH_AUTH`, `SEARCH_SECRET_ID`, `SEARCH_CA_CERT`,
 //! `BULK_COMPRESSION`.
 
-use search_client::auth::{Auth, SecretKind};
+use search_client::auth::{Auth, Secret, SecretKind};
 use search_client::client::{BulkCompression, ClientError, ClientOptions, SearchClient};
 use search_client::endpoint::{Endpoint, EndpointError};
 use search_client::sigv4::SigningKey;
@@ -29,6 +29,8 @@ enum Cluster {
 enum AuthConfig {
     None,
     Secret { id: String, kind: SecretKind },
+    /// The text of a secret, given directly.
+    Given { text: Secret, kind: SecretKind },
     SigV4(SigV4Config),
 }
 
@@ -77,6 +79,17 @@ pub enum ConnectError {
 impl SearchConfig {
     /// Reads the variables, noting every problem; `None` if there is no cluster to talk to.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
+        Self::read_with(variables, None)
+    }
+
+    /// Reads the variables of a command line, where `SEARCH_USERNAME` and `SEARCH_PASSWORD`, or `SEARCH_API_KEY`, may
+    /// stand in the place of `SEARCH_SECRET_ID`, and tell `SEARCH_AUTH`.
+    pub fn read_for_command_line(variables: &mut Variables<'_>) -> Option<Self> {
+        let given = read_given(variables);
+        Self::read_with(variables, given)
+    }
+
+    fn read_with(variables: &mut Variables<'_>, given: Option<AuthConfig>) -> Option<Self> {
         let endpoint = variables.text("SEARCH_ENDPOINT");
         let cluster = match (endpoint, variables.text("SEARCH_DOMAIN")) {
             (Some(_), Some(_)) => {
@@ -99,7 +112,7 @@ impl SearchConfig {
                 None
             }
         };
-        let auth = read_auth(variables);
+        let auth = if given.is_some() { given } else { read_auth(variables) };
         let compression = variables.one_of_or(
             "BULK_COMPRESSION",
             BulkCompression::Gzip,
@@ -118,6 +131,14 @@ impl SearchConfig {
             Cluster::Endpoint(endpoint) => endpoint.clone(),
             Cluster::Domain(name) => Endpoint::parse(&domain_endpoint(name).await?)?,
         };
+        self.connect_to(endpoint).await
+    }
+
+    /// Makes a client of another endpoint with the same credentials and CA certificate, such as that of Dashboards.
+    ///
+    /// # Errors
+    /// [`ConnectError`], as [`Self::connect`].
+    pub async fn connect_to(&self, endpoint: Endpoint) -> Result<SearchClient, ConnectError> {
         let (auth, credentials) = match &self.auth {
             AuthConfig::None => (Auth::None, None),
             AuthConfig::Secret { id, kind } => {
@@ -126,6 +147,10 @@ impl SearchConfig {
                 let auth =
                     fetched.map_err(|reason| ConnectError::Aws { variable: "SEARCH_SECRET_ID", reason })?;
                 (auth, Some(source))
+            }
+            AuthConfig::Given { text, kind } => {
+                let auth = Auth::from_secret(*kind, text.expose());
+                (auth.expect("it was checked when it was read"), None)
             }
             AuthConfig::SigV4(config) => {
                 let service = if endpoint.host().ends_with(".aoss.amazonaws.com") { "aoss" } else { "es" };
@@ -149,6 +174,46 @@ impl SearchConfig {
         })?;
         Ok(client)
     }
+}
+
+/// The administrator's own credentials from the environment; `None` where none are given.
+fn read_given(variables: &mut Variables<'_>) -> Option<AuthConfig> {
+    let (username, password) = (variables.text("SEARCH_USERNAME"), variables.text("SEARCH_PASSWORD"));
+    let (kind, text, name) = match (username, password, variables.text("SEARCH_API_KEY")) {
+        (None, None, None) => return None,
+        (Some(username), Some(password), None) => {
+            let text = serde_json::json!({"username": username, "password": password});
+            (SecretKind::Basic, text, "SEARCH_USERNAME")
+        }
+        (None, None, Some(key)) => {
+            (SecretKind::ApiKey, serde_json::json!({"api_key": key}), "SEARCH_API_KEY")
+        }
+        (Some(_), None, None) => {
+            variables.problem("SEARCH_PASSWORD", "not set, but SEARCH_USERNAME is");
+            return None;
+        }
+        (None, Some(_), None) => {
+            variables.problem("SEARCH_USERNAME", "not set, but SEARCH_PASSWORD is");
+            return None;
+        }
+        (_, _, Some(_)) => {
+            variables.problem("SEARCH_API_KEY", "SEARCH_USERNAME or SEARCH_PASSWORD is set too: give one credential");
+            return None;
+        }
+    };
+    if variables.text("SEARCH_SECRET_ID").is_some() {
+        variables.problem(name, "SEARCH_SECRET_ID is set too: give one credential");
+    }
+    let word = if kind == SecretKind::Basic { "basic" } else { "api_key" };
+    if let Some(auth) = variables.text("SEARCH_AUTH").filter(|auth| !auth.eq_ignore_ascii_case(word)) {
+        variables.problem(name, format!("set, but SEARCH_AUTH is `{auth}` and not `{word}`"));
+    }
+    let text = text.to_string();
+    if let Err(error) = Auth::from_secret(kind, &text) {
+        variables.problem(name, error);
+        return None;
+    }
+    Some(AuthConfig::Given { text: Secret::new(text), kind })
 }
 
 fn read_auth(variables: &mut Variables<'_>) -> Option<AuthConfig> {
@@ -263,6 +328,32 @@ mod tests {
         assert!(!format!("{:?}", read(&role).unwrap()).contains("hunter2"));
         let missing = read(&role[..2]).unwrap_err().0;
         assert_eq!(missing.len(), 3, "{missing:?}");
+    }
+
+    fn read_for_command_line(pairs: &[(&str, &str)]) -> Result<SearchConfig, ConfigError> {
+        let lookup =
+            |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let mut variables = Variables::new(&lookup);
+        let config = SearchConfig::read_for_command_line(&mut variables);
+        variables.finish(config)
+    }
+
+    #[test]
+    fn a_command_line_may_be_given_the_credential_itself() {
+        let user = [("SEARCH_ENDPOINT", "https://x"), ("SEARCH_USERNAME", "admin"), ("SEARCH_PASSWORD", "hunter2")];
+        let config = read_for_command_line(&user).unwrap();
+        assert!(matches!(config.auth, AuthConfig::Given { kind: SecretKind::Basic, .. }));
+        assert!(!format!("{config:?}").contains("hunter2"));
+        let refused = |more: &[(&str, &str)]| {
+            let pairs: Vec<_> = user.iter().chain(more).copied().collect();
+            read_for_command_line(&pairs).unwrap_err().to_string()
+        };
+        assert!(refused(&[("SEARCH_SECRET_ID", "s")]).contains("give one credential"));
+        assert!(refused(&[("SEARCH_API_KEY", "k")]).contains("give one credential"));
+        assert!(refused(&[("SEARCH_AUTH", "sigv4")]).contains("SEARCH_AUTH is `sigv4`"));
+        let half = read_for_command_line(&user[..2]).unwrap_err().to_string();
+        assert!(half.contains("SEARCH_PASSWORD: not set"), "{half}");
+        assert!(read_for_command_line(&user[..1]).is_ok());
     }
 
     #[tokio::test]
