@@ -7,24 +7,15 @@ use index_events::config::Config;
 use index_events::handler::Handler;
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use lambda_support::payload::{Payload, PayloadLayer};
-use lambda_support::telemetry::init_logs;
-use tracing::error;
+use lambda_support::start::{start, variable};
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    let variable = |name: &str| std::env::var(name).ok();
-    init_logs(variable("AWS_LAMBDA_LOG_LEVEL").or_else(|| variable("RUST_LOG")).as_deref());
-    match run(&variable).await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
-            error!(reason = %reason, "function could not start");
-            ExitCode::FAILURE
-        }
-    }
+    start(run()).await
 }
 
-async fn run(variable: &dyn Fn(&str) -> Option<String>) -> Result<(), lambda_runtime::Error> {
-    let config = Config::parse(variable)?;
+async fn run() -> Result<(), lambda_runtime::Error> {
+    let config = Config::parse(&variable)?;
     let client = config.search.connect().await?;
     let handler =
         Arc::new(Handler::new(client, config, variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default()));

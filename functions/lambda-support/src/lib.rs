@@ -8,5 +8,6 @@ pub mod metrics;
 pub mod payload;
 pub mod search;
 pub mod secrets;
+pub mod start;
 pub mod telemetry;
 pub mod variables;
