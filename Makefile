@@ -10,7 +10,8 @@ LIVE := --package integration-tests --package event-producer --package kafka-pol
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay build deploy-local test test-fast test-live \
-    lint lint-rust lint-python lint-shell lint-yaml lint-template format bench bench-function bench-e2e deploy-aws clean
+    soak mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template format \
+    bench bench-function bench-e2e deploy-aws clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -59,6 +60,15 @@ test-live: ## Run the integration tests on a stack of their own, on free ports, 
 	cargo test --locked $(LIVE) --no-run
 	$(STACK) run localstack -- pytest -q localstack/extension/tests
 	$(STACK) with --instance test -- cargo test --locked $(LIVE) -- --test-threads=1
+
+MINUTES ?= 10
+soak: ## Strike a stack of its own with random faults, and account for every event: MINUTES=10 SEED=20
+	$(STACK) with --instance soak -- cargo run --locked --profile local --package integration-tests --features live \
+	    --bin soak -- --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+mutate-faults: ## Take each protection out of a copy of the tree, and see its tests fail (an hour): ONLY=kafka_faults
+	$(STACK) with --instance faults -- cargo run --locked --package integration-tests --bin mutate-faults -- \
+	    $(if $(ONLY),--only '$(ONLY)')
 
 lint: lint-rust lint-python lint-shell lint-yaml lint-template ## Check formatting and lints of every language
 

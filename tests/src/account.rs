@@ -1,5 +1,5 @@
-//! The account: every record that is in Kafka stands in the index or among the dead letters, once, and nothing else
-//! does. Each record that does not is named.
+//! The account: every record that is in Kafka stands in the index, among the dead letters or in an on-failure
+//! destination, once, and nothing else does. Each record that does not is named.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -29,23 +29,25 @@ impl RecordId {
     }
 }
 
-/// Which of the two kinds of index a document was found in.
+/// What a record was found in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A daily index.
     Index,
     /// A daily index of dead letters.
     DeadLetters,
+    /// An on-failure destination of the mapping.
+    Destination,
 }
 
-/// A document that the cluster has.
+/// A document that the cluster has, or a record that a destination was told of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its `_id`.
+    /// Its `_id`, or the one that it would have.
     pub id: String,
-    /// Its index.
+    /// Its index, or the destination.
     pub index: String,
-    /// What kind of index that is.
+    /// What that is.
     pub place: Place,
 }
 
@@ -58,16 +60,18 @@ pub struct Account {
     pub indexed: usize,
     /// Dead letters that stand for one of them.
     pub dead_lettered: usize,
+    /// Records that the mapping gave up and a destination has.
+    pub to_destinations: usize,
     /// Ids of records that are nowhere.
     pub lost: Vec<String>,
     /// Ids of records that are in more than one place, with the places.
     pub doubled: Vec<String>,
-    /// Ids of documents that stand for no record, with their index.
+    /// Ids of documents that stand for no record, with their place.
     pub extra: Vec<String>,
 }
 
 impl Account {
-    /// Holds what the cluster has against what Kafka has.
+    /// Holds what the cluster and the destinations have against what Kafka has.
     #[must_use]
     pub fn of(records: &[RecordId], found: &[Found]) -> Self {
         let expected: BTreeSet<String> = records.iter().map(RecordId::document_id).collect();
@@ -89,6 +93,7 @@ impl Account {
                 match document.place {
                     Place::Index => account.indexed += 1,
                     Place::DeadLetters => account.dead_lettered += 1,
+                    Place::Destination => account.to_destinations += 1,
                 }
             }
         }
@@ -105,10 +110,11 @@ impl Account {
 
 impl fmt::Display for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { records, indexed, dead_lettered, lost, doubled, extra } = self;
+        let Self { records, indexed, dead_lettered, to_destinations, lost, doubled, extra } = self;
         write!(
             f,
-            "{records} records in, {indexed} indexed, {dead_lettered} dead-lettered, {} lost, {} twice, {} extra",
+            "{records} records in, {indexed} indexed, {dead_lettered} dead-lettered, {to_destinations} to destinations, \
+             {} lost, {} twice, {} extra",
             lost.len(),
             doubled.len(),
             extra.len()
@@ -134,18 +140,29 @@ mod tests {
     }
 
     fn found(id: &str, index: &str) -> Found {
-        let place = if index.starts_with("dead") { Place::DeadLetters } else { Place::Index };
+        let place = match index.split('-').next() {
+            Some("dead") => Place::DeadLetters,
+            Some("queue") => Place::Destination,
+            _ => Place::Index,
+        };
         Found { id: id.into(), index: index.into(), place }
     }
 
     #[test]
-    fn records_in_the_index_or_among_the_dead_letters_are_accounted_for() {
+    fn records_in_the_index_the_dead_letters_or_a_destination_are_accounted_for() {
         let account = Account::of(
-            &[record(0), record(1)],
-            &[found("a.events-1-0-5", "m-2026.11.24"), found("a.events-1-1-5", "dead-2026.11.24")],
+            &[record(0), record(1), record(2)],
+            &[
+                found("a.events-1-0-5", "m-2026.11.24"),
+                found("a.events-1-1-5", "dead-2026.11.24"),
+                found("a.events-1-2-5", "queue-failed"),
+            ],
         );
         assert!(account.is_whole());
-        assert_eq!(account.to_string(), "2 records in, 1 indexed, 1 dead-lettered, 0 lost, 0 twice, 0 extra");
+        assert_eq!(
+            account.to_string(),
+            "3 records in, 1 indexed, 1 dead-lettered, 1 to destinations, 0 lost, 0 twice, 0 extra"
+        );
     }
 
     #[test]
@@ -157,8 +174,8 @@ mod tests {
     }
 
     #[test]
-    fn a_record_of_two_days_or_two_kinds_is_named() {
-        for other in ["m-2026.11.23", "dead-2026.11.24"] {
+    fn a_record_in_two_places_is_named() {
+        for other in ["m-2026.11.23", "dead-2026.11.24", "queue-failed"] {
             let twice = [found("a.events-1-0-5", "m-2026.11.24"), found("a.events-1-0-5", other)];
             let account = Account::of(&[record(0)], &twice);
             assert_eq!(account.doubled, [format!("a.events-1-0-5 in m-2026.11.24 and {other}")]);

@@ -1,5 +1,6 @@
 //! A topic of a test's own with a mapping to a function: what is published to it must end in the index.
 
+use std::io::Write as _;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,11 +10,15 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::account::{Account, RecordId};
+use crate::destination::Destination;
 use crate::kafka::{Kafka, NewRecord};
-use crate::lambda::{BatchFailures, DEPLOYED, Lambda, NewMapping};
+use crate::lambda::{BatchFailures, DEPLOYED, GiveUp, Lambda, NewMapping};
 use crate::poll::{Look, until};
 use crate::search::{DEAD_LETTERS, INDICES, Search};
 use crate::stack::Stack;
+
+/// Longer than a function may take to say something.
+const LOG_WAIT: Duration = Duration::from_secs(60);
 
 /// The servers, each with a client.
 #[derive(Clone, Debug)]
@@ -48,6 +53,8 @@ pub struct FlowOptions<'a> {
     pub batch_size: u32,
     /// How failed records come back.
     pub batch_failures: BatchFailures,
+    /// Retries after which failed records go to a destination; without, they are tried for ever.
+    pub give_up: Option<(u32, &'a Destination)>,
 }
 
 impl Default for FlowOptions<'_> {
@@ -57,6 +64,7 @@ impl Default for FlowOptions<'_> {
             function: Function::Deployed,
             batch_size: 100,
             batch_failures: BatchFailures::Error,
+            give_up: None,
         }
     }
 }
@@ -72,6 +80,7 @@ pub struct Flow {
     mapping: NewMapping,
     uuid: String,
     owns_function: bool,
+    destination: Option<Destination>,
     /// Records of the topic before it was deleted and made again.
     earlier: Vec<RecordId>,
 }
@@ -140,6 +149,9 @@ impl World {
             group,
             batch_size: options.batch_size,
             batch_failures: options.batch_failures,
+            give_up: options
+                .give_up
+                .map(|(retries, destination)| GiveUp { retries, destination: destination.arn() }),
         };
         let uuid = self.lambda.create_mapping(&new).await?;
         Ok(Flow {
@@ -149,6 +161,7 @@ impl World {
             mapping: new,
             uuid,
             owns_function,
+            destination: options.give_up.map(|(_, destination)| destination.clone()),
             earlier: Vec::new(),
         })
     }
@@ -200,6 +213,19 @@ impl Flow {
         .await
     }
 
+    /// Waits until a line with `text` is in the function's log, which has to be of the flow's own.
+    ///
+    /// # Errors
+    /// When it is not in time; tells what is.
+    pub async fn wait_for_log(&self, text: &str) -> Result<()> {
+        ensure!(self.owns_function, "the log of {} has lines of other tests too", self.function);
+        until(&format!("`{text}` in the log of {}", self.function), LOG_WAIT, async || {
+            let log = self.world.lambda.log(&self.function).await?;
+            Ok(Look::at(log.iter().any(|line| line.contains(text)), || log.join("\n")))
+        })
+        .await
+    }
+
     /// Waits until the offsets of all records are committed.
     ///
     /// # Errors
@@ -212,18 +238,22 @@ impl Flow {
         .await
     }
 
-    /// Reads Kafka from end to end and holds it against the index and the dead letters.
+    /// Reads Kafka from end to end and holds it against the index, the dead letters and the destination.
     ///
     /// # Errors
     /// When one of them does not answer.
     pub async fn account(&self) -> Result<Account> {
         let mut records = self.world.kafka.read(&self.topic)?;
         records.extend(self.earlier.iter().cloned());
-        Ok(Account::of(&records, &self.world.search.find_topic(&self.topic).await?))
+        let mut found = self.world.search.find_topic(&self.topic).await?;
+        if let Some(destination) = &self.destination {
+            found.extend(destination.found(&records).await?);
+        }
+        Ok(Account::of(&records, &found))
     }
 
-    /// Waits until all offsets are committed and the account is whole, and returns it. By then nothing may be
-    /// missing any more: what is committed is not delivered again.
+    /// Waits until all offsets are committed and the account is whole, tells it and returns it. By then nothing may
+    /// be missing any more: what is committed is not delivered again.
     ///
     /// # Errors
     /// When records are lost, doubled or extra; names them.
@@ -231,6 +261,7 @@ impl Flow {
         self.drained(within).await?;
         let account = self.account().await?;
         ensure!(account.is_whole(), "{}: {account}", self.topic);
+        say(&format!("    {}: {account}", self.topic))?;
         Ok(account)
     }
 
@@ -269,6 +300,14 @@ impl Flow {
     }
 }
 
+/// Writes a line to the terminal, where a test that passes is otherwise silent.
+///
+/// # Errors
+/// When standard output is closed.
+pub fn say(line: &str) -> Result<()> {
+    Ok(writeln!(std::io::stdout().lock(), "{line}")?)
+}
+
 /// Realistic events of all services, as records without a topic.
 #[must_use]
 pub fn events(count: usize) -> Vec<NewRecord> {
@@ -300,7 +339,7 @@ pub fn daily(prefix: &str, document: &Value) -> String {
 }
 
 /// A word that no other topic or function of this stack has.
-fn unique() -> String {
+pub(crate) fn unique() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{:x}-{count}", now_ms() % 0x1000_0000)

@@ -105,6 +105,18 @@ impl Kafka {
     /// # Errors
     /// When the broker does not answer.
     pub fn read(&self, topic: &str) -> Result<Vec<RecordId>> {
+        self.read_with(topic, |record, _| record)
+    }
+
+    /// Reads the values of a topic from end to end; a tombstone's is empty.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn read_values(&self, topic: &str) -> Result<Vec<Vec<u8>>> {
+        self.read_with(topic, |_, value| value.to_vec())
+    }
+
+    fn read_with<T>(&self, topic: &str, take: impl Fn(RecordId, &[u8]) -> T) -> Result<Vec<T>> {
         block_in_place(|| {
             let mut left = BTreeMap::new();
             let mut assignment = TopicPartitionList::new();
@@ -128,7 +140,8 @@ impl Kafka {
                     left.remove(&partition);
                 }
                 let timestamp_ms = message.timestamp().to_millis().unwrap_or(-1);
-                records.push(RecordId { topic: topic.to_owned(), partition, offset, timestamp_ms });
+                let record = RecordId { topic: topic.to_owned(), partition, offset, timestamp_ms };
+                records.push(take(record, message.payload().unwrap_or_default()));
             }
             Ok(records)
         })

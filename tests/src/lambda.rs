@@ -61,6 +61,17 @@ pub struct NewMapping {
     pub batch_size: u32,
     /// Whether the function answers with the failed records, as its `BATCH_FAILURES=report` does.
     pub batch_failures: BatchFailures,
+    /// When failed records are given up, if ever.
+    pub give_up: Option<GiveUp>,
+}
+
+/// When a mapping gives records up, and where they go then.
+#[derive(Clone, Debug)]
+pub struct GiveUp {
+    /// Retries after the first invocation.
+    pub retries: u32,
+    /// The on-failure destination: an ARN or `kafka://TOPIC`.
+    pub destination: String,
 }
 
 /// How failed records come back.
@@ -82,6 +93,12 @@ impl Lambda {
             matches!(name, "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY").then(|| "test".to_owned())
         })?;
         Ok(Self { aws, endpoint: endpoint.to_owned() })
+    }
+
+    /// The client, for LocalStack's other services.
+    #[must_use]
+    pub fn aws(&self) -> Aws {
+        self.aws.clone()
     }
 
     /// Invokes a function and waits for its answer.
@@ -165,13 +182,24 @@ impl Lambda {
     /// # Errors
     /// When the API refuses, or the function does not become active.
     pub async fn set_variables(&self, name: &str, variables: &[(&str, &str)]) -> Result<()> {
-        let path = format!("{FUNCTIONS}/{name}/configuration");
-        let configuration = self.json(Method::GET, &path, None).await?;
+        let configuration =
+            self.json(Method::GET, &format!("{FUNCTIONS}/{name}/configuration"), None).await?;
         let mut all: BTreeMap<String, Value> =
             serde_json::from_value(configuration["Environment"]["Variables"].clone())?;
         all.extend(variables.iter().map(|(name, text)| ((*name).to_owned(), json!(text))));
-        let body = json!({"Environment": {"Variables": all}});
-        self.json(Method::PUT, &path, Some(&body)).await?;
+        self.configure(name, &json!({"Environment": {"Variables": all}})).await
+    }
+
+    /// Sets how much memory a function may have.
+    ///
+    /// # Errors
+    /// When the API refuses, or the function does not become active.
+    pub async fn set_memory(&self, name: &str, megabytes: u32) -> Result<()> {
+        self.configure(name, &json!({"MemorySize": megabytes})).await
+    }
+
+    async fn configure(&self, name: &str, changes: &Value) -> Result<()> {
+        self.json(Method::PUT, &format!("{FUNCTIONS}/{name}/configuration"), Some(changes)).await?;
         self.wait_until_active(name).await
     }
 
@@ -192,7 +220,7 @@ impl Lambda {
             BatchFailures::Error => json!([]),
             BatchFailures::Report => json!(["ReportBatchItemFailures"]),
         };
-        let body = json!({
+        let mut body = json!({
             "FunctionName": new.function,
             "Topics": [new.topic],
             "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [new.bootstrap_servers]}},
@@ -202,6 +230,10 @@ impl Lambda {
             "MaximumBatchingWindowInSeconds": 0,
             "FunctionResponseTypes": response_types,
         });
+        if let Some(GiveUp { retries, destination }) = &new.give_up {
+            body["MaximumRetryAttempts"] = json!(retries);
+            body["DestinationConfig"] = json!({"OnFailure": {"Destination": destination}});
+        }
         let made = self.json(Method::POST, MAPPINGS, Some(&body)).await?;
         made["UUID"].as_str().map(str::to_owned).with_context(|| format!("no UUID in {made}"))
     }

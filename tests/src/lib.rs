@@ -1,5 +1,6 @@
 //! What the tests of the whole system share: the servers, a topic of a test's own with a way into the index, the
-//! account of what became of each record, and a proxy that breaks answers.
+//! account of what became of each record, proxies that break answers or speak TLS, random
+//! faults, and the table of protections.
 #![cfg_attr(
     feature = "live",
     expect(
@@ -10,6 +11,10 @@
 
 pub mod account;
 #[cfg(feature = "live")]
+pub mod certificate;
+#[cfg(feature = "live")]
+pub mod destination;
+#[cfg(feature = "live")]
 pub mod flow;
 #[cfg(feature = "live")]
 pub mod kafka;
@@ -17,11 +22,16 @@ pub mod kafka;
 pub mod lambda;
 #[cfg(feature = "live")]
 pub mod poll;
+pub mod protections;
 #[cfg(feature = "live")]
 pub mod proxy;
 #[cfg(feature = "live")]
 pub mod search;
 #[cfg(feature = "live")]
+pub mod soak;
+#[cfg(feature = "live")]
 pub mod stack;
 #[cfg(feature = "live")]
 pub mod stream;
+#[cfg(feature = "live")]
+pub mod tls_proxy;

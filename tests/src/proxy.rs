@@ -5,6 +5,7 @@
 use std::collections::VecDeque;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ struct State {
     upstream: String,
     http: reqwest::Client,
     faults: Mutex<Faults>,
+    /// How long every sound answer takes besides, in milliseconds.
+    delay_ms: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -80,7 +83,12 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(60)).build()?;
-        let state = Arc::new(State { upstream: upstream.to_owned(), http, faults: Mutex::default() });
+        let state = Arc::new(State {
+            upstream: upstream.to_owned(),
+            http,
+            faults: Mutex::default(),
+            delay_ms: AtomicU64::new(0),
+        });
         let serving = Arc::clone(&state);
         let task = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
@@ -101,6 +109,11 @@ impl Proxy {
     /// Plans faults for the next bulk requests, one each; the requests after them pass.
     pub fn plan(&self, faults: impl IntoIterator<Item = (Fault, Reached)>) {
         self.state.faults().planned.extend(faults);
+    }
+
+    /// Lets every sound answer take so long besides, so that there always are invocations in flight.
+    pub fn slow_down(&self, delay: Duration) {
+        self.state.delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// The faults that were injected by now, and how many bulk requests passed.
@@ -130,6 +143,7 @@ impl State {
             };
             let Some((fault, reached)) = fault else {
                 let (status, body) = self.forward(&request).await?;
+                tokio::time::sleep(Duration::from_millis(self.delay_ms.load(Ordering::Relaxed))).await;
                 answer(&mut connection, status, &body, body.len()).await?;
                 continue;
             };

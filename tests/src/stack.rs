@@ -156,6 +156,16 @@ impl Stack {
         Ok(u32::try_from(pid)?)
     }
 
+    /// Where a server writes its log.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub async fn log(&self, server: Server) -> Result<PathBuf> {
+        let info = self.info().await?;
+        let log = info.pointer(&format!("/{}/log", server.name())).and_then(Value::as_str);
+        Ok(log.with_context(|| format!("{} was not started: {info}", server.name()))?.into())
+    }
+
     /// Starts a further poller, the same program as the stack's own. It ends when the handle is dropped.
     ///
     /// # Errors
@@ -180,10 +190,22 @@ impl Stack {
     /// # Errors
     /// When the processes can't be looked through.
     pub async fn kill_function(&self, function: &str) -> Result<usize> {
+        self.signal_function(function, "-KILL").await
+    }
+
+    /// Lets the processes of a test's own function hang, as by SIGSTOP; returns how many. Lambda ends them in time.
+    ///
+    /// # Errors
+    /// When the processes can't be looked through.
+    pub async fn hang_function(&self, function: &str) -> Result<usize> {
+        self.signal_function(function, "-STOP").await
+    }
+
+    async fn signal_function(&self, function: &str, signal: &str) -> Result<usize> {
         // Other stacks on this machine may run a function of the template's name.
         ensure!(function.starts_with("test-"), "{function} is not a test's own");
         let variable = format!("AWS_LAMBDA_FUNCTION_NAME={function}");
-        let mut killed = 0;
+        let mut signalled = 0;
         for entry in std::fs::read_dir("/proc")? {
             let folder = entry?.path();
             // Gone or somebody else's: not ours.
@@ -195,10 +217,10 @@ impl Stack {
             let is_ours = environment.split(|byte| *byte == 0).any(|it| it == variable.as_bytes());
             if is_ours && program.file_name().is_some_and(|name| name == "bootstrap") {
                 let pid = folder.file_name().unwrap_or_default();
-                killed += usize::from(Command::new("kill").arg("-KILL").arg(pid).status().await?.success());
+                signalled += usize::from(Command::new("kill").arg(signal).arg(pid).status().await?.success());
             }
         }
-        Ok(killed)
+        Ok(signalled)
     }
 
     /// A folder for logs of this run.

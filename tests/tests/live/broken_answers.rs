@@ -28,7 +28,7 @@ async fn survives(name: &str, timeout_s: u32, faults: &[(Fault, Reached)]) -> Re
     assert_eq!(injected, faults);
     ensure!(passed > 0, "some request was answered soundly");
     let log = world.lambda.log(&flow.function).await?;
-    let timed_out = log.iter().find(|line| line.contains("Timedout") || line.contains("timed out after"));
+    let timed_out = log.iter().find(|line| line.contains(r#""status": "timeout""#));
     ensure!(timed_out.is_none(), "the function ran into its timeout: {timed_out:?}");
     flow.finish().await
 }

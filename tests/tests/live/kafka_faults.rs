@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use integration_tests::flow::{FlowOptions, World};
+use integration_tests::flow::{FlowOptions, Function, World};
+use integration_tests::proxy::Proxy;
 use integration_tests::stack::Server;
 use integration_tests::stream::Stream;
 
@@ -68,9 +69,13 @@ async fn partitions_added_mid_stream_are_read_from_their_beginning() -> Result<(
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_group_rebalanced_every_few_seconds_loses_nothing() -> Result<()> {
     let world = World::ready().await?;
-    let flow = world
-        .flow("rebalanced", FlowOptions { partitions: 4, batch_size: 20, ..FlowOptions::default() })
-        .await?;
+    // So that there always are invocations in flight when a partition is given back.
+    let proxy = Proxy::start(&world.stack.search_endpoint).await?;
+    proxy.slow_down(Duration::from_millis(150));
+    let endpoint = proxy.endpoint();
+    let function = Function::Own(&[("SEARCH_ENDPOINT", &endpoint)], 30);
+    let options = FlowOptions { partitions: 4, batch_size: 20, function, ..FlowOptions::default() };
+    let flow = world.flow("rebalanced", options).await?;
     let stream = Stream::start(&world, &flow, RATE)?;
     flow.wait_for_documents(100, RECOVERY).await?;
     for round in 0..4 {

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use integration_tests::flow::{FlowOptions, Function, World};
+use integration_tests::kafka::NewRecord;
 use integration_tests::lambda::DEPLOYED;
 use integration_tests::poll::{Look, until};
 use integration_tests::proxy::{Fault, Proxy, Reached};
 use integration_tests::search::INDICES;
 use integration_tests::stack::Server;
 use integration_tests::stream::Stream;
+use serde_json::json;
 
 /// Events a second.
 const RATE: u32 = 200;
@@ -64,6 +66,57 @@ async fn the_function_killed_in_the_middle_of_an_invocation_loses_nothing() -> R
         flow.finish().await?;
     }
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_function_that_hangs_past_its_timeout_loses_nothing() -> Result<()> {
+    for reached in [Reached::Written, Reached::NotWritten] {
+        let world = World::ready().await?;
+        let proxy = Proxy::start(&world.stack.search_endpoint).await?;
+        proxy.plan([(Fault::Silence, reached)]);
+        let endpoint = proxy.endpoint();
+        let function = Function::Own(&[("SEARCH_ENDPOINT", &endpoint)], 10);
+        let flow =
+            world.flow("hangs", FlowOptions { function, partitions: 1, ..FlowOptions::default() }).await?;
+        flow.publish_events(100)?;
+        until("the function to wait for an answer", RECOVERY, async || {
+            let (injected, _) = proxy.injected();
+            Ok(Look::at(!injected.is_empty(), || "no request".to_owned()))
+        })
+        .await?;
+        let hanging = world.stack.hang_function(&flow.function).await?;
+        ensure!(hanging > 0, "a process of the function hangs");
+        let account = flow.settled(RECOVERY).await?;
+        assert_eq!((account.records, account.indexed), (100, 100), "{reached:?}: {account}");
+        flow.wait_for_log(r#""status": "timeout""#).await?;
+        flow.finish().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_function_out_of_memory_loses_nothing() -> Result<()> {
+    const N_EVENTS: usize = 2_000;
+    let world = World::ready().await?;
+    let options = FlowOptions {
+        function: Function::Own(&[], 30),
+        partitions: 1,
+        batch_size: 10_000,
+        ..FlowOptions::default()
+    };
+    let flow = world.flow("memory", options).await?;
+    // Enough to start with, but not for a batch of megabytes.
+    world.lambda.set_memory(&flow.function, 16).await?;
+    let text = "x".repeat(2_000);
+    let records: Vec<_> =
+        (0..N_EVENTS).map(|n| NewRecord::of(json!({"n": n, "text": text}).to_string())).collect();
+    flow.publish(&records)?;
+    flow.wait_for_log("Runtime.ExitError").await?;
+    ensure!(flow.lag()? > 0, "records wait for memory");
+    world.lambda.set_memory(&flow.function, 512).await?;
+    let account = flow.settled(RECOVERY).await?;
+    assert_eq!((account.records, account.indexed), (N_EVENTS, N_EVENTS), "{account}");
+    flow.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

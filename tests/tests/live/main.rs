@@ -8,11 +8,15 @@
 )]
 
 mod broken_answers;
+mod certificates;
 mod delivery;
+mod field_limit;
 mod kafka_faults;
 mod lambda_faults;
 mod odd_records;
+mod on_failure;
 mod poller_faults;
 mod redelivery;
 mod replay;
 mod search_faults;
+mod soak;

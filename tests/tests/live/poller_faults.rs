@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use integration_tests::flow::{FlowOptions, World};
+use integration_tests::flow::{FlowOptions, Function, World};
+use integration_tests::proxy::Proxy;
 use integration_tests::stack::Server;
 use integration_tests::stream::Stream;
 
@@ -16,7 +17,11 @@ const N_KILLS: usize = 3;
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_poller_killed_at_random_points_loses_nothing() -> Result<()> {
     let world = World::ready().await?;
-    let flow = world.flow("poller-killed", FlowOptions { batch_size: 20, ..FlowOptions::default() }).await?;
+    let proxy = slow_answers(&world).await?;
+    let endpoint = proxy.endpoint();
+    let function = Function::Own(&[("SEARCH_ENDPOINT", &endpoint)], 30);
+    let options = FlowOptions { batch_size: 20, function, ..FlowOptions::default() };
+    let flow = world.flow("poller-killed", options).await?;
     let stream = Stream::start(&world, &flow, RATE)?;
     flow.wait_for_documents(100, RECOVERY).await?;
     for _ in 0..N_KILLS {
@@ -35,7 +40,10 @@ async fn the_poller_killed_at_random_points_loses_nothing() -> Result<()> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_poller_stopped_and_started_again_goes_on_where_it_was() -> Result<()> {
     let world = World::ready().await?;
-    let flow = world.flow("poller-stopped", FlowOptions::default()).await?;
+    let proxy = slow_answers(&world).await?;
+    let endpoint = proxy.endpoint();
+    let function = Function::Own(&[("SEARCH_ENDPOINT", &endpoint)], 30);
+    let flow = world.flow("poller-stopped", FlowOptions { function, ..FlowOptions::default() }).await?;
     let stream = Stream::start(&world, &flow, RATE)?;
     flow.wait_for_documents(100, RECOVERY).await?;
     world.stack.stop(Server::Poller).await?;
@@ -46,4 +54,11 @@ async fn the_poller_stopped_and_started_again_goes_on_where_it_was() -> Result<(
     let account = flow.settled(RECOVERY).await?;
     assert_eq!((account.records, account.indexed), (sent, sent), "{account}");
     flow.finish().await
+}
+
+/// A cluster that takes its time, so that there always are invocations in flight when the poller ends.
+async fn slow_answers(world: &World) -> Result<Proxy> {
+    let proxy = Proxy::start(&world.stack.search_endpoint).await?;
+    proxy.slow_down(Duration::from_millis(150));
+    Ok(proxy)
 }

@@ -6,7 +6,6 @@ use anyhow::{Context, Result, ensure};
 use integration_tests::flow::{Flow, FlowOptions, Function, World, now_ms};
 use integration_tests::kafka::NewRecord;
 use integration_tests::lambda::BatchFailures;
-use integration_tests::poll::{Look, until};
 use integration_tests::search::{DEAD_LETTERS, INDICES};
 use integration_tests::stack::Server;
 use integration_tests::stream::Stream;
@@ -82,7 +81,7 @@ async fn a_cluster_that_turns_bulk_requests_away_only_delays_them() -> Result<()
     // Real 429s: every bulk request is over the limit of what may be in flight.
     cluster_setting(&world, "network.breaker.inflight_requests.limit", &json!("1kb")).await?;
     flow.publish_events(300)?;
-    wait_for_log(&flow, &world, "bulk request to be sent again").await?;
+    flow.wait_for_log("bulk request to be sent again").await?;
     cluster_setting(&world, "network.breaker.inflight_requests.limit", &Value::Null).await?;
     let account = flow.settled(RECOVERY).await?;
     assert_eq!((account.records, account.indexed), (300, 300), "{account}");
@@ -100,7 +99,7 @@ async fn a_read_only_block_makes_no_dead_letters_and_is_waited_out() -> Result<(
         flow.settled(RECOVERY).await?;
         index_setting(&world, INDICES, block, &json!(true)).await?;
         flow.publish_events(50)?;
-        wait_for_log(&flow, &world, "records failed").await?;
+        flow.wait_for_log("records failed").await?;
         let blocked = world.search.find_topic(&flow.topic).await?;
         index_setting(&world, INDICES, block, &Value::Null).await?;
         assert_eq!(blocked.len(), 50, "{block}: nothing more was written, not even a dead letter");
@@ -149,7 +148,7 @@ async fn a_dead_letter_that_can_not_be_written_is_waited_for() -> Result<()> {
     assert_eq!(flow.settled(RECOVERY).await?.dead_lettered, 1);
     index_setting(&world, DEAD_LETTERS, "index.blocks.write", &json!(true)).await?;
     flow.publish(&[NewRecord::of(r#"{"status":"sound"}"#), refused])?;
-    wait_for_log(&flow, &world, "records failed").await?;
+    flow.wait_for_log("records failed").await?;
     index_setting(&world, DEAD_LETTERS, "index.blocks.write", &Value::Null).await?;
     let account = flow.settled(RECOVERY).await?;
     assert_eq!((account.records, account.indexed, account.dead_lettered), (3, 1, 2), "{account}");
@@ -177,7 +176,7 @@ async fn a_partial_batch_response_brings_back_the_failed_records_alone() -> Resu
     let hit = flow.documents(INDICES).await?.pop().context("yesterday's document")?;
     index_setting(&world, &hit.index, "index.blocks.write", &json!(true)).await?;
     flow.publish(&(0..50).map(day(0, today)).chain((0..50).map(day(1, yesterday))).collect::<Vec<_>>())?;
-    wait_for_log(&flow, &world, "records failed").await?;
+    flow.wait_for_log("records failed").await?;
     flow.wait_for_documents(51, RECOVERY).await?;
     index_setting(&world, &hit.index, "index.blocks.write", &Value::Null).await?;
     let account = flow.settled(RECOVERY).await?;
@@ -198,12 +197,4 @@ async fn cluster_setting(world: &World, name: &str, value: &Value) -> Result<()>
 async fn index_setting(world: &World, indices: &str, name: &str, value: &Value) -> Result<()> {
     let body = json!({name: value});
     world.search.request(Method::PUT, &format!("{indices}/_settings"), Some(&body)).await.map(drop)
-}
-
-async fn wait_for_log(flow: &Flow, world: &World, text: &str) -> Result<()> {
-    until(&format!("`{text}` in the log of {}", flow.function), Duration::from_secs(60), async || {
-        let log = world.lambda.log(&flow.function).await?;
-        Ok(Look::at(log.iter().any(|line| line.contains(text)), || log.join("\n")))
-    })
-    .await
 }

@@ -1,0 +1,62 @@
+//! The cluster shows a certificate that the function does not trust: nothing is sent there, the records wait, and go
+//! through when either side is mended.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use integration_tests::certificate::Authority;
+use integration_tests::flow::{Flow, FlowOptions, Function, World};
+use integration_tests::tls_proxy::TlsProxy;
+
+const N_EVENTS: usize = 50;
+const RECOVERY: Duration = Duration::from_secs(90);
+const COMPLAINT: &str = "invalid peer certificate: UnknownIssuer";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cluster_with_a_certificate_of_an_unknown_authority_gets_nothing_until_it_is_given() -> Result<()> {
+    let world = World::ready().await?;
+    let authority = Authority::new()?;
+    let proxy = TlsProxy::start(&world.stack.search_endpoint, authority.server()?).await?;
+    let endpoint = proxy.endpoint();
+    let flow = world.flow("unknown-ca", through(&[("SEARCH_ENDPOINT", &endpoint)])).await?;
+    nothing_gets_through(&world, &flow, &proxy).await?;
+    world.lambda.set_variables(&flow.function, &[("SEARCH_CA_CERT", &authority.pem())]).await?;
+    everything_gets_through(flow).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_cluster_that_changes_to_an_unknown_authority_gets_nothing_until_it_is_mended() -> Result<()> {
+    let world = World::ready().await?;
+    let (authority, another) = (Authority::new()?, Authority::new()?);
+    let proxy = TlsProxy::start(&world.stack.search_endpoint, another.server()?).await?;
+    let (endpoint, ca) = (proxy.endpoint(), authority.pem());
+    let variables = [("SEARCH_ENDPOINT", endpoint.as_str()), ("SEARCH_CA_CERT", &ca)];
+    let flow = world.flow("changed-ca", through(&variables)).await?;
+    nothing_gets_through(&world, &flow, &proxy).await?;
+    proxy.present(authority.server()?);
+    everything_gets_through(flow).await
+}
+
+fn through<'a>(variables: &'a [(&'a str, &'a str)]) -> FlowOptions<'a> {
+    FlowOptions { function: Function::Own(variables, 10), partitions: 1, ..FlowOptions::default() }
+}
+
+async fn nothing_gets_through(world: &World, flow: &Flow, proxy: &TlsProxy) -> Result<()> {
+    flow.publish_events(N_EVENTS)?;
+    flow.wait_for_log("records failed").await?;
+    let log = world.lambda.log(&flow.function).await?;
+    let told =
+        log.iter().find(|line| line.contains("records failed")).map(String::as_str).unwrap_or_default();
+    ensure!(told.contains(COMPLAINT), "the function tells why: {told}");
+    ensure!(proxy.refused() > 0, "the function broke the connection off");
+    let found = world.search.find_topic(&flow.topic).await?;
+    ensure!(found.is_empty(), "nothing was written, not even a dead letter: {found:?}");
+    assert_eq!(flow.lag()?, i64::try_from(N_EVENTS)?, "the records wait");
+    Ok(())
+}
+
+async fn everything_gets_through(flow: Flow) -> Result<()> {
+    let account = flow.settled(RECOVERY).await?;
+    assert_eq!((account.records, account.indexed), (N_EVENTS, N_EVENTS), "{account}");
+    flow.finish().await
+}

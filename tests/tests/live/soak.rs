@@ -1,0 +1,13 @@
+//! Random faults on a stream of events. `make soak` has longer ones.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use integration_tests::flow::World;
+use integration_tests::soak::{self, Options};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn two_minutes_of_random_faults_lose_nothing() -> Result<()> {
+    let options = Options { length: Duration::from_secs(120), seed: 20, rate: 100 };
+    soak::run(World::ready().await?, options).await?.check().map(drop)
+}
