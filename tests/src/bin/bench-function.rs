@@ -12,9 +12,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -25,9 +25,8 @@ use flate2::read::GzDecoder;
 /// Measures a function's binary from `/next` to the answer.
 #[derive(Parser)]
 struct Arguments {
-    /// The release binary of index-events.
-    #[arg(default_value = "target/release/index-events")]
-    binary: PathBuf,
+    /// The release binary of index-events; by default the one beside this program.
+    binary: Option<PathBuf>,
     /// Invocations measured, each a full payload.
     #[arg(long, default_value_t = 60)]
     invocations: usize,
@@ -38,10 +37,13 @@ struct Arguments {
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let size =
-        fs::metadata(&arguments.binary).with_context(|| format!("{}", arguments.binary.display()))?.len();
+    let binary = match arguments.binary {
+        Some(binary) => binary,
+        None => std::env::current_exe()?.with_file_name("index-events"),
+    };
+    let size = fs::metadata(&binary).with_context(|| format!("{}", binary.display()))?.len();
     println!("bootstrap                    {:8.2} MB", size as f64 / 1e6);
-    println!("exec to first /next, best    {:8.1} ms", best_start(&arguments.binary)?.as_secs_f64() * 1e3);
+    println!("exec to first /next, best    {:8.1} ms", best_start(&binary)?.as_secs_f64() * 1e3);
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     for headers in [RecordHeaders::None, RecordHeaders::TraceAndCorrelation] {
         let payload = payload(1, now_ms, arguments.payload_bytes, headers);
@@ -52,7 +54,7 @@ fn main() -> Result<()> {
             if headers == RecordHeaders::None { "no headers" } else { "two headers" }
         );
         for compression in ["gzip", "none"] {
-            let measured = measure(&arguments, &payload, compression)?;
+            let measured = measure(&binary, arguments.invocations, &payload, compression)?;
             println!(
                 "  {compression}: {:5.2} CPU s per million events ({:.2} user, {:.2} system), {:.0} events/s, peak RSS {:.1} MB",
                 measured.user_s + measured.system_s,
@@ -87,9 +89,9 @@ fn best_start(binary: &Path) -> Result<Duration> {
     Ok(best)
 }
 
-fn measure(arguments: &Arguments, payload: &Payload, compression: &str) -> Result<Measured> {
+fn measure(binary: &Path, invocations: usize, payload: &Payload, compression: &str) -> Result<Measured> {
     let counter = BulkCounter::start()?;
-    let mut function = Function::start(&arguments.binary, compression, counter.port)?;
+    let mut function = Function::start(binary, compression, counter.port)?;
     function.wait_until_ready()?;
     // The first invocations open the connection and touch the memory.
     for _ in 0..3 {
@@ -98,12 +100,12 @@ fn measure(arguments: &Arguments, payload: &Payload, compression: &str) -> Resul
     let (user_before, system_before) = function.cpu_ticks()?;
     let counted_before = counter.documents.load(Ordering::Relaxed);
     let started = Instant::now();
-    for _ in 0..arguments.invocations {
+    for _ in 0..invocations {
         function.invoke(&payload.json)?;
     }
     let elapsed = started.elapsed();
     let (user, system) = function.cpu_ticks()?;
-    let n_events = (arguments.invocations * payload.n_records) as u64;
+    let n_events = (invocations * payload.n_records) as u64;
     let counted = counter.documents.load(Ordering::Relaxed) - counted_before;
     ensure!(counted == n_events, "{counted} documents arrived of {n_events} events");
     let per_million = |ticks: u64| ticks as f64 / ticks_per_second() / n_events as f64 * 1e6;
@@ -135,7 +137,14 @@ impl Function {
         let (payloads, next) = channel::<Arc<Vec<u8>>>();
         let (answer, answers) = channel();
         let (is_ready, ready) = channel();
-        std::thread::spawn(move || serve_runtime_api(&listener, &next, &answer, &is_ready));
+        let api = Arc::new(RuntimeApi { next: Mutex::new(next), answer, is_ready });
+        std::thread::spawn(move || {
+            // A client may open a connection before it has given the last one back.
+            for stream in listener.incoming().flatten() {
+                let api = Arc::clone(&api);
+                std::thread::spawn(move || api.serve(stream));
+            }
+        });
         let process = Command::new(binary)
             .env_clear()
             .envs([
@@ -192,44 +201,47 @@ impl Drop for Function {
     }
 }
 
-fn serve_runtime_api(
-    listener: &TcpListener,
-    next: &Receiver<Arc<Vec<u8>>>,
-    answer: &Sender<(String, String)>,
-    is_ready: &Sender<()>,
-) {
-    let mut n_invocations = 0;
-    // One connection at a time is what a runtime keeps; when it closes, another may come.
-    for stream in listener.incoming() {
-        let Ok(stream) = stream else { return };
+/// The Runtime API: hands payloads out and takes answers.
+struct RuntimeApi {
+    next: Mutex<Receiver<Arc<Vec<u8>>>>,
+    answer: Sender<(String, String)>,
+    is_ready: Sender<()>,
+}
+
+impl RuntimeApi {
+    /// Serves a connection until it is closed or there are no more payloads.
+    fn serve(&self, stream: TcpStream) {
         let _ = stream.set_nodelay(true);
         let mut reader = BufReader::with_capacity(1 << 20, stream);
         while let Ok(request) = read_request(&mut reader) {
-            if request.path.ends_with("/next") {
-                let _ = is_ready.send(());
+            let responded = if request.path.ends_with("/next") {
+                let _ = self.is_ready.send(());
+                let next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
                 let Ok(payload) = next.recv() else { return };
-                n_invocations += 1;
-                let deadline_ms =
-                    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() + 60_000;
-                let headers = format!(
-                    "Lambda-Runtime-Aws-Request-Id: {n_invocations}\r\nLambda-Runtime-Deadline-Ms: {deadline_ms}\r\n\
-                     Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:0:function:index-events\r\n\
-                     Lambda-Runtime-Trace-Id: none\r\n"
-                );
-                if respond(reader.get_mut(), "200 OK", &headers, &payload).is_err() {
-                    break;
-                }
+                drop(next);
+                respond(reader.get_mut(), "200 OK", &invocation_headers(), &payload)
             } else {
-                if respond(reader.get_mut(), "202 Accepted", "", b"{}").is_err() {
-                    break;
-                }
+                let responded = respond(reader.get_mut(), "202 Accepted", "", b"{}");
                 let body = String::from_utf8_lossy(&request.body).into_owned();
-                if answer.send((request.path, body)).is_err() {
+                if self.answer.send((request.path, body)).is_err() {
                     return;
                 }
+                responded
+            };
+            if responded.is_err() {
+                return;
             }
         }
     }
+}
+
+fn invocation_headers() -> String {
+    let deadline_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() + 60_000;
+    format!(
+        "Lambda-Runtime-Aws-Request-Id: {deadline_ms}\r\nLambda-Runtime-Deadline-Ms: {deadline_ms}\r\n\
+         Lambda-Runtime-Invoked-Function-Arn: arn:aws:lambda:us-east-1:0:function:index-events\r\n\
+         Lambda-Runtime-Trace-Id: none\r\n"
+    )
 }
 
 /// A bulk endpoint that counts documents and answers that each was created.
