@@ -1,5 +1,7 @@
 """Builds the workspace's own programs of the local stack."""
 
+import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import paths
@@ -12,10 +14,18 @@ PROFILE = "local"
 def build(program: str) -> Path:
     """Returns a program, built with the other ones, since they share most of their work; cargo knows what is to do."""
     packages = [word for name in PROGRAMS for word in ("--package", name)]
+    # For mappings of a Kafka with TLS. Without OpenSSL's headers the poller serves all others, and says what it lacks.
+    features = ["--features", "kafka-poller/tls"] if _has_openssl() else []
     run_logged(
         f"building {' and '.join(PROGRAMS)}",
-        ["cargo", "build", "--locked", "--profile", PROFILE, *packages],
+        ["cargo", "build", "--locked", "--profile", PROFILE, *packages, *features],
         paths.state() / "logs" / "build.log",
         paths.REPOSITORY,
     )
     return paths.cargo_target() / PROFILE / program
+
+
+def _has_openssl() -> bool:
+    with suppress(FileNotFoundError):
+        return subprocess.run(["pkg-config", "--exists", "openssl"], check=False).returncode == 0
+    return False

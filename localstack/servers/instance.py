@@ -19,6 +19,13 @@ DEFAULT_PORTS = {
     "OPENSEARCH_PORT": 9200,
     "OPENSEARCH_TRANSPORT_PORT": 9300,
     "LOCALSTACK_PORT": 4566,
+    "POLLER_PORT": 9464,
+    "OPENSEARCH_SECURED_PORT": 9201,
+    "OPENSEARCH_SECURED_TRANSPORT_PORT": 9301,
+    "ELASTICSEARCH_PORT": 9210,
+    "ELASTICSEARCH_TRANSPORT_PORT": 9310,
+    "ELASTICSEARCH_6_PORT": 9211,
+    "ELASTICSEARCH_6_TRANSPORT_PORT": 9311,
 }
 # Below the range that Linux and macOS hand out to outgoing connections: a port that is kept while its server is
 # stopped is then not taken by chance.
@@ -55,7 +62,7 @@ class Instance:
             taken = set(ports.values())
             for variable, default in DEFAULT_PORTS.items():
                 asked = _port_from_environment(variable)
-                if self._running(kept, variable.partition("_")[0].lower()):
+                if self._running(kept, _server_of(variable)):
                     continue  # its port is a fact by now
                 if asked:
                     ports[variable] = asked
@@ -133,6 +140,12 @@ def require_free(port: int, variable: str, server: str) -> None:
             f"{server}'s port {port} is in use by another program. Stop that program, or choose a port: "
             f"{variable}=<port> (0 picks a free one)"
         )
+
+
+def _server_of(variable: str) -> str:
+    """The server whose port a variable holds: `OPENSEARCH_SECURED_TRANSPORT_PORT` is one of `opensearch-secured`."""
+    name = variable.removesuffix("_PORT").removesuffix("_TRANSPORT").removesuffix("_CONTROLLER")
+    return name.lower().replace("_", "-")
 
 
 def _port_from_environment(variable: str) -> int | None:

@@ -26,10 +26,22 @@ PLACES = (
 @cache
 def home() -> Path:
     """The home of the newest JDK that is new enough."""
-    fit = [(version, folder) for version, folder in installed() if at_least(version, str(pinned()["java"]["minimum"]))]
-    if not fit:
-        raise StackError(f"no JDK {pinned()['java']['minimum']} or newer was found")
-    return max(fit, key=lambda found: parse(found[0]))[1]
+    minimum = str(pinned()["java"]["minimum"])
+    found = newest(minimum)
+    if found is None:
+        raise StackError(f"no JDK {minimum} or newer was found")
+    return found[1]
+
+
+@cache
+def newest(minimum: str, below: str | None = None) -> tuple[str, Path] | None:
+    """Version and home of the newest JDK that is as new as `minimum` and older than `below`."""
+    fit = [
+        (version, folder)
+        for version, folder in installed()
+        if at_least(version, minimum) and not (below and at_least(version, below))
+    ]
+    return max(fit, key=lambda found: parse(found[0]), default=None)
 
 
 def installed() -> list[tuple[str, Path]]:

@@ -8,14 +8,14 @@ import cargo
 import localstack
 import sam
 from errors import StackError
-from instance import Instance
+from instance import Instance, require_free
 from process import launch, wait_until
 from progress import step
 
 NAME = "poller"
 START_TIMEOUT_S = 30
 STOP_GRACE_S = 60
-# It has no port to ask. It logs this when it is ready to be stopped gracefully, and begins to serve.
+# Its port answers before it serves. It logs this when it is ready to be stopped gracefully, and begins to serve.
 SERVING = b"serving Kafka event source mappings"
 
 
@@ -36,13 +36,16 @@ def start(instance: Instance) -> None:
         raise StackError("the poller needs LocalStack, which does not run: start localstack first")
     folder, log = instance.server_folder(NAME), instance.log(NAME)
     endpoint = localstack.info(instance)["endpoint"]
-    with step("starting the poller"):
+    port = instance.port("POLLER_PORT")
+    require_free(port, "POLLER_PORT", "the poller")
+    with step(f"starting the poller on 127.0.0.1:{port}"):
         environment = {**os.environ, **sam.aws_variables(instance)}
-        process, popen = launch([str(program), "serve", "--endpoint-url", endpoint], log, folder, environment)
+        command = [str(program), "serve", "--endpoint-url", endpoint, "--listen", f"127.0.0.1:{port}"]
+        process, popen = launch(command, log, folder, environment)
         instance.remember(NAME, process, release())
         wait_until(lambda: SERVING in log.read_bytes(), popen, "the poller", log, START_TIMEOUT_S)
 
 
 def info(instance: Instance) -> dict:
-    """The poller listens on nothing."""
-    return {}
+    """Where it tells its health, status and metrics."""
+    return {"endpoint": f"http://127.0.0.1:{instance.port('POLLER_PORT')}"}

@@ -1,21 +1,33 @@
 """JSON over HTTP to the servers of the stack."""
 
+import base64
 import json
+import ssl
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from typing import Any
 
 from errors import StackError
 
 # The servers are on this machine: a proxy that the user's environment names is for elsewhere.
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_direct = urllib.request.ProxyHandler({})
 
 
-def call(method: str, url: str, body: object = None, timeout_s: float = 30) -> Any:
+@dataclass(frozen=True)
+class Access:
+    """How to get into a secured server."""
+
+    ca: str
+    username: str
+    password: str
+
+
+def call(method: str, url: str, body: object = None, timeout_s: float = 30, access: Access | None = None) -> Any:
     """Sends a request and returns the answer's JSON; an error answer or none is a StackError."""
     try:
         data = None if body is None else json.dumps(body).encode()
-        return json.loads(_exchange(method, url, data, timeout_s))
+        return json.loads(_exchange(method, url, data, timeout_s, access))
     except urllib.error.HTTPError as error:
         answer = error.read().decode("utf-8", "replace")[:400]
         raise StackError(f"{method} {url} answered {error.code}: {answer}") from error
@@ -23,16 +35,21 @@ def call(method: str, url: str, body: object = None, timeout_s: float = 30) -> A
         raise StackError(f"{method} {url} failed: {error}") from error
 
 
-def answers(url: str) -> bool:
+def answers(url: str, access: Access | None = None) -> bool:
     """Whether the URL answers with success by now."""
     try:
-        _exchange("GET", url, None, 5)
+        _exchange("GET", url, None, 5, access)
     except OSError:  # HTTPError and URLError are kinds of it
         return False
     return True
 
 
-def _exchange(method: str, url: str, data: bytes | None, timeout_s: float) -> bytes:
+def _exchange(method: str, url: str, data: bytes | None, timeout_s: float, access: Access | None) -> bytes:
     request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
-    with _direct.open(request, timeout=timeout_s) as answer:
+    handlers: list[urllib.request.BaseHandler] = [_direct]
+    if access:
+        handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=access.ca)))
+        credentials = base64.b64encode(f"{access.username}:{access.password}".encode()).decode()
+        request.add_header("Authorization", f"Basic {credentials}")
+    with urllib.request.build_opener(*handlers).open(request, timeout=timeout_s) as answer:
         return answer.read()

@@ -4,9 +4,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
+import elasticsearch
+import elasticsearch_6
 import kafka
 import localstack
 import opensearch
+import opensearch_secured
 import poller
 import process
 import progress
@@ -14,8 +17,13 @@ from errors import StackError
 from instance import Instance
 from process import Identity
 
-# In the order in which they are started; they are stopped in the reverse order.
-SERVERS: dict[str, ModuleType] = {server.NAME: server for server in (kafka, opensearch, localstack, poller)}
+# What the project's stack is made of, in the order in which it is started; it is stopped in the reverse order.
+STACK = [server.NAME for server in (kafka, opensearch, localstack, poller)]
+# All there are. Those with TLS and users are for tests, and started only where they are named.
+SERVERS: dict[str, ModuleType] = {
+    server.NAME: server
+    for server in (kafka, opensearch, opensearch_secured, elasticsearch, elasticsearch_6, localstack, poller)
+}
 
 
 def start(instance: Instance, names: list[str], *, free_ports: bool = False) -> None:

@@ -16,7 +16,7 @@ import sam
 import temporary
 from errors import StackError
 from instance import Instance, instances
-from servers import SERVERS, end, fetch, info, start, stop
+from servers import SERVERS, STACK, end, fetch, info, start, stop
 
 
 def main() -> int:
@@ -43,7 +43,7 @@ def _prerequisites_command(arguments: argparse.Namespace) -> int:
 
 
 def _fetch_command(arguments: argparse.Namespace) -> int:
-    fetch(arguments.servers or list(SERVERS))
+    fetch(arguments.servers or STACK)
     environments.ensure("tools")
     return 0
 
@@ -71,7 +71,7 @@ def _status_command(arguments: argparse.Namespace) -> int:
         for name, known in info(instance).items():
             where = known.get("bootstrap_servers") or known.get("endpoint") or ""
             state = f"runs, pid {known['pid']}" if known["running"] else "ended by itself"
-            print(f"{instance.name:<12} {name:<12}{where:<26}{state:<22}{known['log']}")
+            print(f"{instance.name:<12} {name:<19}{where:<26}{state:<22}{known['log']}")
         if not info(instance):
             print(f"{instance.name:<12} stopped; its data is in {instance.folder}")
     return 0
@@ -93,11 +93,18 @@ def _deploy_command(arguments: argparse.Namespace) -> int:
 
 def _with_command(arguments: argparse.Namespace) -> int:
     prerequisites.require()
-    return temporary.run(Instance(arguments.instance), _after_dashes(arguments.run))
+    return temporary.run(Instance(arguments.instance), _after_dashes(arguments.run), arguments.servers)
 
 
 def _run_command(arguments: argparse.Namespace) -> int:
     return environments.run(arguments.environment, _after_dashes(arguments.run))
+
+
+def _servers(names: str) -> list[str]:
+    unknown = [name for name in names.split(",") if name not in SERVERS]
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no server {', '.join(unknown)}: there are {', '.join(SERVERS)}")
+    return names.split(",")
 
 
 def _after_dashes(words: list[str]) -> list[str]:
@@ -115,7 +122,7 @@ def _arguments() -> argparse.Namespace:
         return added
 
     command("prerequisites", _prerequisites_command, "check what must be installed, and say how to get what is missing")
-    fetching = command("fetch", _fetch_command, "download and lay out servers (all of them by default)")
+    fetching = command("fetch", _fetch_command, "download and lay out servers (the stack's by default)")
     fetching.add_argument("servers", nargs="*", choices=[*SERVERS, []], metavar="SERVER")
     starting = command("start", _start_command, f"start servers ({', '.join(SERVERS)}); returns when they answer")
     starting.add_argument("servers", nargs="+", choices=SERVERS, metavar="SERVER")
@@ -136,6 +143,9 @@ def _arguments() -> argparse.Namespace:
     deploying.add_argument("parameters", nargs=argparse.REMAINDER, metavar="-- NAME=VALUE")
     temporarily = command("with", _with_command, "run a command beside an empty, deployed stack on free ports, stopped in the end",
                           instance="test")  # fmt: skip
+    temporarily.add_argument(
+        "--servers", type=_servers, metavar="SERVER,…", help="only these servers, and nothing deployed"
+    )
     temporarily.add_argument("run", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     running = command("run", _run_command, f"run a command in a Python environment ({', '.join(environments.NAMES)})")
     running.add_argument("environment", choices=environments.NAMES, metavar="ENVIRONMENT")

@@ -1,4 +1,4 @@
-"""An empty stack for the length of one command: started, deployed, and stopped in the end, whatever happens."""
+"""Servers for the length of one command: an empty, deployed stack or those that are named; stopped in the end, whatever happens."""
 
 import os
 import shutil
@@ -17,16 +17,22 @@ from errors import StackError
 from instance import Instance
 
 
-def run(instance: Instance, command: list[str]) -> int:
-    """Runs the command, which finds the stack by STACK_INSTANCE and the AWS variables; returns its exit code."""
+def run(instance: Instance, command: list[str], named: list[str] | None = None) -> int:
+    """Runs the command, which finds the servers by STACK_INSTANCE and the AWS variables; returns its exit code.
+
+    Servers that are named are started and nothing else is; without names it is the whole stack, deployed.
+    """
     if not command:
         raise StackError("say which command to run: stack.py with -- COMMAND")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that being ended stops the servers too
     try:
         _empty(instance)
-        servers.fetch(list(servers.SERVERS))  # the poller too, so that a test that starts it does not wait for a build
-        servers.start(instance, [kafka.NAME, opensearch.NAME, localstack.NAME], free_ports=True)
-        deployment.deploy(instance, [])
+        if named:
+            servers.start(instance, named, free_ports=True)
+        else:
+            servers.fetch(servers.STACK)  # the poller too, so that a test that starts it does not wait for a build
+            servers.start(instance, [kafka.NAME, opensearch.NAME, localstack.NAME], free_ports=True)
+            deployment.deploy(instance, [])
         environment = {
             **os.environ,
             **sam.aws_variables(instance),  # so that nothing in the command can reach AWS by mistake

@@ -5,8 +5,8 @@ from pathlib import Path
 import kafka
 import localstack
 import maven
-import opensearch
 import publishing
+import search_node
 
 
 def test_kafka_listens_on_the_loopback_address_alone():
@@ -18,8 +18,8 @@ def test_kafka_listens_on_the_loopback_address_alone():
     assert "log.dirs=/state/kafka/data" in lines
 
 
-def test_opensearch_keeps_everything_in_its_own_folder():
-    lines = opensearch.settings(Path("/state/opensearch"), 29200, 29300).splitlines()
+def test_a_node_keeps_everything_in_its_own_folder():
+    lines = search_node.settings(search_node.OPENSEARCH, Path("/state/opensearch"), 29200, 29300).splitlines()
 
     assert "path.data: /state/opensearch/data" in lines
     assert "path.logs: /state/opensearch/logs" in lines
@@ -27,7 +27,7 @@ def test_opensearch_keeps_everything_in_its_own_folder():
     assert "http.port: 29200" in lines
 
 
-def test_opensearchs_jvm_writes_nothing_into_its_home():
+def test_a_nodes_jvm_writes_nothing_into_its_home():
     shipped = (
         "-Xms1g\n"
         "9-:-Xlog:gc*,gc+age=trace,safepoint:file=logs/gc.log:utctime,pid,tags:filecount=32,filesize=64m\n"
@@ -36,16 +36,16 @@ def test_opensearchs_jvm_writes_nothing_into_its_home():
         "-XX:ErrorFile=logs/hs_err_pid%p.log\n"
     )
 
-    assert opensearch.jvm_options(shipped, Path("/state/opensearch")) == (
+    assert search_node.jvm_options(shipped, Path("/state/opensearch")) == (
         "-Xms1g\n-XX:HeapDumpPath=/state/opensearch\n-XX:ErrorFile=/state/opensearch/hs_err_pid%p.log\n"
     )
 
 
-def test_opensearch_starts_with_the_quick_compiler_unless_it_is_measured():
-    assert "-XX:TieredStopAtLevel=1" in opensearch.java_options({})
-    assert "-XX:TieredStopAtLevel=1" not in opensearch.java_options({"STACK_OPENSEARCH_C2": "1"})
-    assert opensearch.java_options({"OPENSEARCH_HEAP": "2g"}).startswith("-Xms2g -Xmx2g ")
-    assert opensearch.java_options({"OPENSEARCH_JAVA_OPTS": "-Dmine=1"}).endswith(" -Dmine=1")
+def test_a_node_starts_with_the_quick_compiler_unless_it_is_measured():
+    assert "-XX:TieredStopAtLevel=1" in search_node.java_options({})
+    assert "-XX:TieredStopAtLevel=1" not in search_node.java_options({"STACK_OPENSEARCH_C2": "1"})
+    assert search_node.java_options({"OPENSEARCH_HEAP": "2g"}).startswith("-Xms2g -Xmx2g ")
+    assert search_node.java_options({"OPENSEARCH_JAVA_OPTS": "-Dmine=1"}).endswith(" -Dmine=1")
 
 
 def test_localstack_gets_none_of_the_users_aws_settings():

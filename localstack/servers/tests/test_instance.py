@@ -6,8 +6,9 @@ import socket
 import pytest
 
 from errors import StackError
-from instance import DEFAULT_PORTS, FREE_PORTS, Instance, require_free
+from instance import DEFAULT_PORTS, FREE_PORTS, Instance, _server_of, require_free
 from process import Identity, _lookup
+from servers import SERVERS
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +61,10 @@ def test_a_running_server_keeps_its_port(monkeypatch):
 
     assert instance.port("KAFKA_PORT") == DEFAULT_PORTS["KAFKA_PORT"]
     assert instance.port("LOCALSTACK_PORT") == 14566
+
+
+def test_every_port_belongs_to_a_server():
+    assert {_server_of(variable) for variable in DEFAULT_PORTS} == set(SERVERS) - {"poller"}
 
 
 def test_a_port_that_is_no_number_is_refused(monkeypatch):

@@ -19,17 +19,28 @@ def jdks(tmp_path, monkeypatch):
         monkeypatch.setattr(java, "PLACES", (f"{tmp_path}/*",))
         monkeypatch.delenv("JAVA_HOME", raising=False)
         monkeypatch.setattr(java.shutil, "which", lambda _: None)
-        java.home.cache_clear()
+        forget()
         return tmp_path
 
+    def forget():
+        java.home.cache_clear()
+        java.newest.cache_clear()
+
     yield install
-    java.home.cache_clear()
+    forget()
 
 
 def test_the_newest_fitting_jdk_is_chosen(jdks):
     folder = jdks("17.0.15", "21.0.9", "100.0.1", "25.0.3")
 
     assert java.home() == folder / "jdk-100.0.1"
+
+
+def test_a_server_that_needs_an_older_jdk_gets_the_newest_of_those(jdks):
+    folder = jdks("11.0.2", "17.0.15", "21.0.9", "25.0.3")
+
+    assert java.newest("17", below="24") == ("21.0.9", folder / "jdk-21.0.9")
+    assert java.newest("26") is None
 
 
 def test_older_jdks_alone_are_not_enough(jdks):
