@@ -1,0 +1,291 @@
+//! The files of `infra/search`, compiled in, with their placeholders filled.
+
+use search_client::engine::Engine;
+use serde_json::{Map, Value};
+use thiserror::Error;
+
+use crate::settings::Settings;
+
+macro_rules! file {
+    ($path:literal) => {
+        File { path: $path, text: include_str!(concat!("../../../infra/search/", $path)) }
+    };
+}
+
+/// A file of `infra/search`.
+#[derive(Debug, Clone, Copy)]
+pub struct File {
+    /// Its path below `infra/search`.
+    pub path: &'static str,
+    text: &'static str,
+}
+
+/// Says why a file can't be used.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum FileError {
+    /// A placeholder that there is no value for.
+    #[error(
+        "infra/search/{path} has the placeholder `${{{name}}}`, which has no value; those with one are {known}"
+    )]
+    Placeholder {
+        /// The file.
+        path: &'static str,
+        /// The placeholder.
+        name: String,
+        /// The placeholders that have values.
+        known: String,
+    },
+    /// It is not JSON.
+    #[error("infra/search/{path}, line {line}, is not JSON: {reason}")]
+    Json {
+        /// The file.
+        path: &'static str,
+        /// Line in the file.
+        line: usize,
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Index template of the daily indices.
+pub const INDEX_TEMPLATE: File = file!("index-template.json");
+/// Index template of the dead letters.
+pub const DEAD_LETTER_TEMPLATE: File = file!("dead-letter-template.json");
+
+/// Lifecycle policies: of the daily indices and of the dead letters.
+pub fn lifecycle(engine: Engine) -> [File; 2] {
+    match engine {
+        Engine::OpenSearch => {
+            [file!("lifecycle/opensearch-daily.json"), file!("lifecycle/opensearch-dead-letters.json")]
+        }
+        Engine::Elasticsearch => {
+            [file!("lifecycle/elasticsearch-daily.json"), file!("lifecycle/elasticsearch-dead-letters.json")]
+        }
+    }
+}
+
+/// Who a role is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Who {
+    /// index-events.
+    Writer,
+    /// replay-dead-letters.
+    Replayer,
+    /// People.
+    Reader,
+}
+
+impl Who {
+    /// Name of its role: `<prefix>-writer`.
+    pub fn role(self, settings: &Settings) -> String {
+        let who = match self {
+            Self::Writer => "writer",
+            Self::Replayer => "replayer",
+            Self::Reader => "reader",
+        };
+        format!("{}-{who}", settings.index_prefix)
+    }
+}
+
+/// A role.
+pub fn role(engine: Engine, who: Who) -> File {
+    match (engine, who) {
+        (Engine::OpenSearch, Who::Writer) => file!("roles/opensearch-writer.json"),
+        (Engine::OpenSearch, Who::Replayer) => file!("roles/opensearch-replayer.json"),
+        (Engine::OpenSearch, Who::Reader) => file!("roles/opensearch-reader.json"),
+        (Engine::Elasticsearch, Who::Writer) => file!("roles/elasticsearch-writer.json"),
+        (Engine::Elasticsearch, Who::Replayer) => file!("roles/elasticsearch-replayer.json"),
+        (Engine::Elasticsearch, Who::Reader) => file!("roles/elasticsearch-reader.json"),
+    }
+}
+
+/// Monitors, each with its short name.
+pub fn monitors(engine: Engine) -> [(&'static str, File); 4] {
+    match engine {
+        Engine::OpenSearch => [
+            ("silent-service", file!("monitors/opensearch/silent-service.json")),
+            ("error-ratio", file!("monitors/opensearch/error-ratio.json")),
+            ("dead-letters", file!("monitors/opensearch/dead-letters.json")),
+            ("ingestion-delay", file!("monitors/opensearch/ingestion-delay.json")),
+        ],
+        Engine::Elasticsearch => [
+            ("silent-service", file!("monitors/elasticsearch/silent-service.json")),
+            ("error-ratio", file!("monitors/elasticsearch/error-ratio.json")),
+            ("dead-letters", file!("monitors/elasticsearch/dead-letters.json")),
+            ("ingestion-delay", file!("monitors/elasticsearch/ingestion-delay.json")),
+        ],
+    }
+}
+
+/// Saved objects of Dashboards or Kibana.
+pub fn dashboards(engine: Engine) -> File {
+    match engine {
+        Engine::OpenSearch => file!("dashboards/opensearch.ndjson"),
+        Engine::Elasticsearch => file!("dashboards/kibana.ndjson"),
+    }
+}
+
+impl File {
+    /// The file as JSON, placeholders filled.
+    ///
+    /// # Errors
+    /// [`FileError`]
+    pub fn json(&self, settings: &Settings) -> Result<Value, FileError> {
+        self.parse(self.text, 1, settings)
+    }
+
+    /// The lines of a file of NDJSON, placeholders filled.
+    ///
+    /// # Errors
+    /// [`FileError`]
+    pub fn lines(&self, settings: &Settings) -> Result<Vec<Value>, FileError> {
+        let lines = self.text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
+        lines.map(|(n, line)| self.parse(line, n + 1, settings)).collect()
+    }
+
+    fn parse(&self, text: &str, line: usize, settings: &Settings) -> Result<Value, FileError> {
+        let value = serde_json::from_str(text).map_err(|error| FileError::Json {
+            path: self.path,
+            line: line + error.line() - 1,
+            reason: error.to_string(),
+        })?;
+        let values = values(settings);
+        fill(value, &values).map_err(|name| FileError::Placeholder {
+            path: self.path,
+            name,
+            known: values.map(|(name, _)| name).join(", "),
+        })
+    }
+}
+
+/// Value of a placeholder.
+enum Filling {
+    Text(String),
+    Number(u32),
+}
+
+fn values(settings: &Settings) -> [(&'static str, Filling); 6] {
+    [
+        ("INDEX_PREFIX", Filling::Text(settings.index_prefix.clone())),
+        ("DEAD_LETTER_PREFIX", Filling::Text(settings.dead_letter_prefix.clone())),
+        ("RETENTION_DAYS", Filling::Number(settings.retention_days)),
+        ("DEAD_LETTER_RETENTION_DAYS", Filling::Number(settings.dead_letter_retention_days)),
+        ("FORCE_MERGE_AFTER_DAYS", Filling::Number(settings.force_merge_after_days)),
+        ("SILENCE_MINUTES", Filling::Number(settings.silence_minutes)),
+    ]
+}
+
+/// Fills the placeholders of all names and texts; a text that is one number's placeholder becomes a number. The error is
+/// a placeholder without a value.
+fn fill(value: Value, values: &[(&str, Filling)]) -> Result<Value, String> {
+    Ok(match value {
+        Value::String(text) => fill_text(&text, values)?,
+        Value::Array(elements) => {
+            let elements: Result<_, _> = elements.into_iter().map(|element| fill(element, values)).collect();
+            Value::Array(elements?)
+        }
+        Value::Object(members) => {
+            let mut filled = Map::new();
+            for (name, value) in members {
+                let name = match fill_text(&name, values)? {
+                    Value::String(name) => name,
+                    number => number.to_string(),
+                };
+                filled.insert(name, fill(value, values)?);
+            }
+            Value::Object(filled)
+        }
+        plain => plain,
+    })
+}
+
+fn fill_text(text: &str, values: &[(&str, Filling)]) -> Result<Value, String> {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some((before, behind)) = rest.split_once("${") {
+        let Some((name, after)) = behind.split_once('}') else { break };
+        let known = values.iter().find(|(known, _)| *known == name);
+        filled.push_str(before);
+        match known {
+            Some((_, Filling::Number(number)))
+                if before.is_empty() && after.is_empty() && filled.is_empty() =>
+            {
+                return Ok((*number).into());
+            }
+            Some((_, Filling::Number(number))) => filled.push_str(&number.to_string()),
+            Some((_, Filling::Text(value))) => filled.push_str(value),
+            None => return Err(name.to_owned()),
+        }
+        rest = after;
+    }
+    filled.push_str(rest);
+    Ok(filled.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    pub(crate) fn settings(pairs: &[(&str, &str)]) -> Settings {
+        Settings::of_command_line(&|name| {
+            pairs.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn placeholders_are_filled_and_a_whole_number_is_one() {
+        let settings =
+            settings(&[("INDEX_PREFIX", "shop"), ("RETENTION_DAYS", "7"), ("SILENCE_MINUTES", "20")]);
+        let file = File {
+            path: "x.json",
+            text: r#"{"${INDEX_PREFIX}-a": ["${RETENTION_DAYS}d", "${SILENCE_MINUTES}", "in ${INDEX_PREFIX}: ${SILENCE_MINUTES}", "$x {{a}} ${"]}"#,
+        };
+        assert_eq!(
+            file.json(&settings).unwrap(),
+            json!({"shop-a": ["7d", 20, "in shop: 20", "$x {{a}} ${"]})
+        );
+    }
+
+    #[test]
+    fn a_placeholder_without_a_value_and_what_is_not_json_are_told() {
+        let settings = settings(&[]);
+        let error = File { path: "x.json", text: r#"{"a": "${RETENTION}"}"# }
+            .json(&settings)
+            .unwrap_err()
+            .to_string();
+        assert!(error.starts_with("infra/search/x.json has the placeholder `${RETENTION}`"), "{error}");
+        assert!(error.contains("RETENTION_DAYS"), "{error}");
+        let error = File { path: "x.ndjson", text: "{}\n\n{\n" }.lines(&settings).unwrap_err().to_string();
+        assert!(error.starts_with("infra/search/x.ndjson, line 3, is not JSON"), "{error}");
+    }
+
+    #[test]
+    fn every_file_is_json_with_known_placeholders_only() {
+        let settings = settings(&[("INDEX_PREFIX", "shop")]);
+        let mut files = vec![INDEX_TEMPLATE, DEAD_LETTER_TEMPLATE];
+        for engine in [Engine::OpenSearch, Engine::Elasticsearch] {
+            files.extend(lifecycle(engine));
+            files.extend([Who::Writer, Who::Replayer, Who::Reader].map(|who| role(engine, who)));
+            files.extend(monitors(engine).map(|(_, file)| file));
+            let objects = dashboards(engine).lines(&settings).unwrap();
+            assert!(objects.len() > 5, "{engine}: there are saved objects");
+        }
+        for file in files {
+            let text = file.json(&settings).unwrap().to_string();
+            assert!(!text.contains("${"), "{}", file.path);
+        }
+    }
+
+    #[test]
+    fn every_monitor_is_found_by_its_prefix() {
+        let settings = settings(&[("INDEX_PREFIX", "shop")]);
+        for (name, file) in monitors(Engine::OpenSearch) {
+            let monitor = file.json(&settings).unwrap();
+            let named = monitor["name"].as_str().unwrap();
+            assert!(named.starts_with("shop: "), "{name}: {named}");
+        }
+    }
+}
