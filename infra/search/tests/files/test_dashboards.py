@@ -9,10 +9,10 @@ import json
 import re
 
 import pytest
-
-from conftest import DEAD_LETTERS, EVENTS, FOLDER, fields_of, filled
-from shape import check
 from test_monitors import FAILURE
+
+from applied import DEAD_LETTERS, EVENTS, FOLDER, fields_of, filled
+from shape import check
 
 FILES = ("opensearch.ndjson", "kibana.ndjson")
 # The newest migration of each type in OpenSearch Dashboards, which refuses newer objects; Kibana migrates from there on.

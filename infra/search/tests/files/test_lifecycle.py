@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from conftest import DEAD_LETTERS, EVENTS, loaded
+from applied import DEAD_LETTERS, EVENTS, loaded
 from shape import Mismatch, check
 
 TIME = re.compile(r"[1-9]\d*(d|h|m|s)")

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from conftest import DEAD_LETTERS, EVENTS, MONITORS, fields_of, loaded
+from applied import DEAD_LETTERS, EVENTS, MONITORS, fields_of, loaded
 from shape import Mismatch, check
 
 KEYWORD, DATE = {"keyword"}, {"date"}

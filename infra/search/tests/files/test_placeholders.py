@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from conftest import ENGINES, FOLDER, MONITORS, NUMBERS, PLACEHOLDER, VALUES, filled, loaded
+from applied import ENGINES, FOLDER, MONITORS, NUMBERS, PLACEHOLDER, VALUES, filled, loaded
 
 FILES = sorted(
     str(path.relative_to(FOLDER))

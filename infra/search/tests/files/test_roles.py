@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
-from conftest import DEAD_LETTERS, EVENTS, loaded
+from applied import DEAD_LETTERS, EVENTS, loaded
 from shape import check
 
 ACTION = re.compile(r"(indices|cluster):(admin|data|monitor)/[a-z_/]+\*?")
@@ -72,7 +72,8 @@ WRITING = [
     "indices:data/write/bulk[s]",
     "indices:data/write/bulk[s][p]",
     "indices:data/write/index",
-    "indices:admin/auto_create",
+    "indices:admin/create",
+    "indices:admin/mapping/put",
 ]
 
 

@@ -8,7 +8,7 @@ import json
 import re
 from pathlib import Path
 
-FOLDER = Path(__file__).parents[2]
+FOLDER = Path(__file__).parents[1]
 MONITORS = ("silent-service", "error-ratio", "dead-letters", "ingestion-delay")
 ENGINES = ("opensearch", "elasticsearch")
 VALUES = {
@@ -25,15 +25,15 @@ PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 EVENTS, DEAD_LETTERS = "shop.events-*", "refused-shop-*"
 
 
-def filled(path: str) -> str:
+def filled(path: str, values: dict[str, str] = VALUES) -> str:
     """A file's text as it is sent."""
-    return PLACEHOLDER.sub(lambda found: VALUES[found[1]], (FOLDER / path).read_text())
+    return PLACEHOLDER.sub(lambda found: values[found[1]], (FOLDER / path).read_text())
 
 
-def loaded(path: str) -> dict:
+def loaded(path: str, values: dict[str, str] = VALUES) -> dict:
     """A JSON file as it is sent. A string that is wholly one numeric placeholder becomes a number."""
-    text = WHOLE_NUMBER.sub(lambda found: VALUES[found[1]], (FOLDER / path).read_text())
-    return json.loads(PLACEHOLDER.sub(lambda found: VALUES[found[1]], text))
+    text = WHOLE_NUMBER.sub(lambda found: values[found[1]], (FOLDER / path).read_text())
+    return json.loads(PLACEHOLDER.sub(lambda found: values[found[1]], text))
 
 
 def fields(template: str) -> dict[str, str]:
