@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use integration_tests::account::{Account, RecordId};
-use integration_tests::flow::{World, events, now_ms};
+use integration_tests::flow::{World, events, now_ms, say};
 use integration_tests::lambda::DEPLOYED;
 use integration_tests::search::{INDICES, of_topic};
 use serde_json::json;
@@ -31,6 +31,7 @@ async fn a_batch_delivered_twice_is_indexed_once_and_counted_as_duplicates() -> 
 
     let account = Account::of(&records, &world.search.find_topic(&topic).await?);
     ensure!(account.is_whole() && account.indexed == N_RECORDS, "{account}");
+    say(&format!("    {topic}: {account}"))?;
     let mut again = world.search.all(INDICES, &of_topic(&topic)).await?;
     let mut before = written;
     for hits in [&mut before, &mut again] {
