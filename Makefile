@@ -7,10 +7,13 @@ CHECKS := $(STACK) run checks --
 # Rust code that waits for servers is compiled only for the tests that have them.
 LIVE := --package integration-tests --package event-producer --package kafka-poller \
     --features integration-tests/live,event-producer/live,kafka-poller/live
+# Those of TLS, credentials and provisioning have other servers than the rest.
+LIVE_TESTS := --lib --bins --test live
+SECURED := --servers opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay build deploy-local test test-fast test-live \
-    soak mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template format \
+    test-secured soak mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template format \
     bench bench-function bench-e2e deploy-aws clean
 
 help: ## List the targets
@@ -59,7 +62,12 @@ test-fast: ## Run unit, property and scenario tests
 test-live: ## Run the integration tests on a stack of their own, on free ports, stopped in the end
 	cargo test --locked $(LIVE) --no-run
 	$(STACK) run localstack -- pytest -q localstack/extension/tests
-	$(STACK) with --instance test -- cargo test --locked $(LIVE) -- --test-threads=1
+	$(STACK) with --instance test -- cargo test --locked $(LIVE) $(LIVE_TESTS) -- --test-threads=1
+	@$(MAKE) --no-print-directory test-secured
+
+test-secured: ## Run the tests of TLS, credentials and provisioning on secured servers of their own
+	cargo test --locked $(LIVE) --test secured --no-run
+	$(STACK) with $(SECURED) -- cargo test --locked $(LIVE) --test secured
 
 MINUTES ?= 10
 soak: ## Strike a stack of its own with random faults, and account for every event: MINUTES=10 SEED=20

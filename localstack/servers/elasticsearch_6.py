@@ -12,6 +12,8 @@ SETTINGS = """\
 xpack.license.self_generated.type: trial
 xpack.ml.enabled: false
 xpack.security.authc.api_key.enabled: true
+# Its own choice is of its day: suites that today's clients refuse.
+xpack.security.http.ssl.cipher_suites: ["TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384", "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"]
 """
 
 

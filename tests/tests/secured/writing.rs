@@ -1,0 +1,142 @@
+//! Writing with credentials over TLS: what is written, what is refused, and what the function says.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use event_pipeline::outcome::Counts;
+use reqwest::Method;
+use search_client::auth::Auth;
+use serde_json::{Value, json};
+
+use crate::servers::{
+    DAY, ELASTICSEARCH, ELASTICSEARCH_6, OPENSEARCH, Server, api_key, basic, batch, configuration, id,
+    indexer, invoke, later,
+};
+
+const TOPIC: &str = "order.events";
+const SHORT: Duration = Duration::from_secs(4);
+
+/// Two orders and a third whose total no index can take that has seen theirs.
+fn orders() -> Vec<u8> {
+    batch(
+        TOPIC,
+        &[
+            json!({"orderId": "o-1", "total": 5}),
+            json!({"orderId": "o-2", "total": 6}),
+            json!({"orderId": "o-3", "total": {"amount": 7, "currency": "EUR"}}),
+        ],
+    )
+}
+
+/// Delivers a batch twice: each event is written once under its own id, and the refused one is a dead letter.
+async fn a_batch_is_written_once(server: &Server, auth: Auth, prefix: &str) -> Result<()> {
+    let indexer = indexer(server.client(auth)?, prefix)?;
+    let payload = orders();
+
+    let first = indexer.index(&payload, later()).await?;
+    let written = Counts { received: 3, indexed: 2, dead_lettered: 1, ..Counts::default() };
+    ensure!(first.counts == written, "first delivery: {:?}", first.outcomes);
+    let again = indexer.index(&payload, later()).await?;
+    let known = Counts { received: 3, duplicates: 2, dead_lettered: 1, ..Counts::default() };
+    ensure!(again.counts == known, "second delivery: {:?}", again.outcomes);
+
+    let documents = server.documents(&format!("{prefix}-{DAY}")).await?;
+    let summary: Vec<_> =
+        documents.iter().map(|(id, source)| (id.as_str(), &source["orderId"], &source["service"])).collect();
+    let (first_id, second_id) = (id(TOPIC, 0), id(TOPIC, 1));
+    let service = json!(TOPIC);
+    let expected =
+        [(first_id.as_str(), &json!("o-1"), &service), (second_id.as_str(), &json!("o-2"), &service)];
+    ensure!(summary == expected, "{documents:?}");
+
+    let dead_letters = server.documents(&format!("dead-letters-{prefix}-{DAY}")).await?;
+    let [(dead_id, letter)] = dead_letters.as_slice() else {
+        anyhow::bail!("one dead letter is expected: {dead_letters:?}")
+    };
+    ensure!(*dead_id == id(TOPIC, 2), "{dead_id}");
+    let kind = letter["error"]["type"].as_str().unwrap_or_default();
+    ensure!(["mapper_parsing_exception", "document_parsing_exception"].contains(&kind), "{letter}");
+    let payload: Value = serde_json::from_str(letter["payload"].as_str().context("the payload is kept")?)?;
+    ensure!(payload["total"]["amount"] == 7, "{letter}");
+    Ok(())
+}
+
+/// Writes with credentials that the cluster refuses: the batch fails with a sentence, and nothing is written.
+async fn a_wrong_password_fails_every_record(server: &Server, prefix: &str) -> Result<()> {
+    let config = configuration(&server.endpoint, prefix, &[])?;
+    let client = server.client(basic(&server.username, "not-the-password"))?;
+
+    let error = invoke(client, config, &orders(), SHORT).await.context("the invocation fails")?;
+
+    ensure!(error.starts_with("3 of 3 records failed, the first at order.events-0 offset 0: "), "{error}");
+    ensure!(error.contains("401"), "{error}");
+    nothing_is_written(server, prefix).await
+}
+
+async fn nothing_is_written(server: &Server, prefix: &str) -> Result<()> {
+    for index in [format!("{prefix}-*"), format!("dead-letters-{prefix}-*")] {
+        let documents = server.documents(&index).await?;
+        ensure!(documents.is_empty(), "{index} has {documents:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn opensearch_takes_a_user_over_tls() -> Result<()> {
+    let server = Server::find(OPENSEARCH).await?;
+    a_batch_is_written_once(&server, server.administrator(), "basic-opensearch").await
+}
+
+#[tokio::test]
+async fn elasticsearch_takes_a_user_over_tls() -> Result<()> {
+    let server = Server::find(ELASTICSEARCH).await?;
+    a_batch_is_written_once(&server, server.administrator(), "basic-elasticsearch").await
+}
+
+/// The 8.x that can be had makes no API keys, and 6.8 takes no bulk requests without types: so the client's header is
+/// shown to 6.8 on single documents.
+#[tokio::test]
+async fn elasticsearch_takes_an_api_key() -> Result<()> {
+    let server = Server::find(ELASTICSEARCH_6).await?;
+    let indices = json!([{"names": ["key-*"], "privileges": ["create_index", "create"]}]);
+    let body = json!({"name": "key", "role_descriptors": {"writer": {"cluster": [], "indices": indices}}});
+    let key = api_key(&server.request(Method::POST, "_security/api_key", Some(&body)).await?)?;
+    let document = json!({"orderId": "o-1"});
+
+    let written = server.ask(key.clone(), Method::PUT, "key-1/_doc/1/_create", Some(&document)).await?;
+    ensure!(written.status == 201, "{written:?}");
+    for (method, path) in
+        [(Method::GET, "key-1/_doc/1"), (Method::DELETE, "key-1"), (Method::PUT, "other/_doc/1")]
+    {
+        let refused = server.ask(key.clone(), method.clone(), path, Some(&document)).await?;
+        ensure!(refused.status == 403, "{method} {path}: {refused:?}");
+    }
+    let documents = server.documents("key-1").await?;
+    ensure!(documents == [("1".to_owned(), document)], "{documents:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn opensearch_refuses_a_wrong_password() -> Result<()> {
+    a_wrong_password_fails_every_record(&Server::find(OPENSEARCH).await?, "wrong-opensearch").await
+}
+
+#[tokio::test]
+async fn elasticsearch_refuses_a_wrong_password() -> Result<()> {
+    a_wrong_password_fails_every_record(&Server::find(ELASTICSEARCH).await?, "wrong-elasticsearch").await
+}
+
+#[tokio::test]
+async fn a_server_of_an_unknown_ca_is_not_written_to() -> Result<()> {
+    let (server, other) = (Server::find(OPENSEARCH).await?, Server::find(ELASTICSEARCH).await?);
+    let prefix = "unknown-ca";
+    let config = configuration(&server.endpoint, prefix, &[])?;
+    let client = server.client_that_trusts(&other.ca, server.administrator())?;
+
+    let error = invoke(client, config, &orders(), SHORT).await.context("the invocation fails")?;
+
+    ensure!(error.starts_with("3 of 3 records failed, "), "{error}");
+    ensure!(error.contains("certificate"), "{error}");
+    ensure!(!error.contains(&server.password), "a password is shown");
+    nothing_is_written(&server, prefix).await
+}
