@@ -22,6 +22,8 @@ VALUES = {
 NUMBERS = VALUES.keys() - {"INDEX_PREFIX", "DEAD_LETTER_PREFIX"}
 WHOLE_NUMBER = re.compile(r'"\$\{(' + "|".join(NUMBERS) + r')\}"')
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
+# What counts as a failure, by the event's type: in the monitors and in the dashboard.
+FAILURE = re.compile(".*([Ff]ail|FAIL|[Ee]rror|ERROR|[Rr]eject|REJECT|[Dd]eclin|DECLIN|[Bb]ounce|BOUNCE).*")
 EVENTS, DEAD_LETTERS = "shop.events-*", "refused-shop-*"
 
 
@@ -34,6 +36,23 @@ def loaded(path: str, values: dict[str, str] = VALUES) -> dict:
     """A JSON file as it is sent. A string that is wholly one numeric placeholder becomes a number."""
     text = WHOLE_NUMBER.sub(lambda found: values[found[1]], (FOLDER / path).read_text())
     return json.loads(PLACEHOLDER.sub(lambda found: values[found[1]], text))
+
+
+def saved_objects(file: str, values: dict[str, str] = VALUES) -> list[dict]:
+    """The lines of a file of saved objects."""
+    return [json.loads(line) for line in filled(f"dashboards/{file}", values).splitlines()]
+
+
+def index_of(item: dict, objects: list[dict]) -> str | None:
+    """The index pattern behind a saved object, through a saved search too."""
+    by_id = {(each["type"], each["id"]): each for each in objects}
+    for reference in item["references"]:
+        target = by_id[reference["type"], reference["id"]]
+        if target["type"] == "index-pattern":
+            return target["attributes"]["title"]
+        if target["type"] == "search":
+            return index_of(target, objects)
+    return None
 
 
 def fields(template: str) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """The index templates on a real OpenSearch: which documents they take, and what can be found afterwards.
 
-SEARCH_ENDPOINT names the cluster. Templates and indices are the test's own, and are deleted in the end.
+    stack.py with --servers opensearch -- pytest infra/search/tests/test_templates.py
+
+or with SEARCH_ENDPOINT on a cluster of your own. Templates and indices are the test's own, and are deleted in the end.
 """
 
 import json
@@ -11,6 +13,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from server import running
 
 FOLDER = Path(__file__).parents[1]
 TIME = {"@timestamp": "2026-11-24T10:00:00.000Z"}
@@ -49,8 +52,7 @@ class Cluster:
 
 @pytest.fixture(scope="module")
 def cluster():
-    endpoint = os.environ.get("SEARCH_ENDPOINT")
-    assert endpoint, "SEARCH_ENDPOINT is not set: name an OpenSearch to test the templates on"
+    endpoint = os.environ.get("SEARCH_ENDPOINT") or running("opensearch").endpoint
     return Cluster(endpoint.rstrip("/"))
 
 

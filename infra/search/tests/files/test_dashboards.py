@@ -9,9 +9,8 @@ import json
 import re
 
 import pytest
-from test_monitors import FAILURE
 
-from applied import DEAD_LETTERS, EVENTS, FOLDER, fields_of, filled
+from applied import DEAD_LETTERS, EVENTS, FAILURE, FOLDER, fields_of, filled, index_of, saved_objects
 from shape import check
 
 FILES = ("opensearch.ndjson", "kibana.ndjson")
@@ -98,25 +97,13 @@ def file(request):
 
 @pytest.fixture
 def objects(file) -> list[dict]:
-    return [json.loads(line) for line in filled(f"dashboards/{file}").splitlines()]
+    return saved_objects(file)
 
 
 def of_type(objects: list[dict], kind: str) -> list[dict]:
     found = [item for item in objects if item["type"] == kind]
     assert found, f"no {kind}"
     return found
-
-
-def index_of(item: dict, objects: list[dict]) -> str | None:
-    """The index pattern behind an object, through a saved search too."""
-    by_id = {(each["type"], each["id"]): each for each in objects}
-    for reference in item["references"]:
-        target = by_id[reference["type"], reference["id"]]
-        if target["type"] == "index-pattern":
-            return target["attributes"]["title"]
-        if target["type"] == "search":
-            return index_of(target, objects)
-    return None
 
 
 def test_every_line_is_an_object_and_none_a_summary(file, objects):
@@ -261,7 +248,7 @@ def test_the_dashboard_shows_all_and_nothing_overlaps(objects):
 
 
 def test_both_products_get_the_same_objects():
-    first, second = ([json.loads(line) for line in filled(f"dashboards/{name}").splitlines()] for name in FILES)
+    first, second = (saved_objects(name) for name in FILES)
     assert [(item["type"], item["id"]) for item in first] == [(item["type"], item["id"]) for item in second]
 
 

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from applied import DEAD_LETTERS, EVENTS, MONITORS, fields_of, loaded
+from applied import DEAD_LETTERS, EVENTS, FAILURE, MONITORS, fields_of, loaded
 from shape import Mismatch, check
 
 KEYWORD, DATE = {"keyword"}, {"date"}
@@ -224,9 +224,6 @@ def test_no_monitor_sends_anything_by_default():
             assert all(inner["actions"] == [] for inner in trigger.values())
         for action in loaded(f"monitors/elasticsearch/{name}.json")["actions"].values():
             assert action.keys() == {"logging"}
-
-
-FAILURE = re.compile(".*([Ff]ail|FAIL|[Ee]rror|ERROR|[Rr]eject|REJECT|[Dd]eclin|DECLIN|[Bb]ounce|BOUNCE).*")
 
 
 def test_what_counts_as_a_failure():
