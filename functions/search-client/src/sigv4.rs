@@ -133,4 +133,58 @@ mod tests {
             "ca3d163bab055381827226140568f3bef7eaac187cebd76878e0b63e9e442356"
         );
     }
+
+    /// The examples that AWS publishes for requests with `x-amz-content-sha256`, which this client always sends:
+    /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>.
+    #[test]
+    fn the_signatures_are_those_of_awss_examples() {
+        let key = SigningKey::new(
+            "AKIAIOSFODNN7EXAMPLE",
+            "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+            None,
+            "us-east-1",
+            "s3",
+        );
+        type Headers<'h> = &'h [(&'static str, &'h str)];
+        let examples: [(&str, &str, Headers<'_>, &str, &str); 4] = [
+            (
+                "GET",
+                "test.txt",
+                &[("range", "bytes=0-9")],
+                "",
+                "f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41",
+            ),
+            (
+                "PUT",
+                "test%24file.text",
+                &[("date", "Fri, 24 May 2013 00:00:00 GMT"), ("x-amz-storage-class", "REDUCED_REDUNDANCY")],
+                "Welcome to Amazon S3.",
+                "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd",
+            ),
+            ("GET", "?lifecycle", &[], "", "fea454ca298b7da1c68078a5d1bdbfbbe0d65c699e0f91ac7a200a0136783543"),
+            (
+                "GET",
+                "?max-keys=2&prefix=J",
+                &[],
+                "",
+                "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7",
+            ),
+        ];
+        for (method, path, headers, body, signature) in examples {
+            let url = format!("https://examplebucket.s3.amazonaws.com/{path}").parse().unwrap();
+            let mut request = reqwest::Request::new(method.parse().unwrap(), url);
+            for (name, value) in headers {
+                request.headers_mut().insert(*name, HeaderValue::from_str(value).unwrap());
+            }
+            if !body.is_empty() {
+                *request.body_mut() = Some(body.to_owned().into());
+            }
+            key.sign_at(&mut request, SystemTime::UNIX_EPOCH + Duration::from_secs(1_369_353_600)).unwrap();
+            let authorization = request.headers()["authorization"].to_str().unwrap();
+            assert!(
+                authorization.ends_with(&format!(", Signature={signature}")),
+                "{method} {path}: {authorization}"
+            );
+        }
+    }
 }
