@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use serde::Deserialize;
+
 /// Bounds of one bulk request, before compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BulkLimits {
@@ -24,6 +26,19 @@ pub struct Operation {
     pub record: usize,
     /// Its two lines in the body.
     lines: Range<usize>,
+}
+
+/// `{"create":{"_index":"microservices-2026.11.24","_id":"…"}}`
+#[derive(Deserialize)]
+struct Action<'a> {
+    #[serde(borrow)]
+    create: Target<'a>,
+}
+
+#[derive(Deserialize)]
+struct Target<'a> {
+    #[serde(rename = "_index")]
+    index: &'a str,
 }
 
 /// Body of a bulk request, with its operations in order.
@@ -52,6 +67,13 @@ impl BulkRequest {
     /// The operations, in the order of the body and of the response's items.
     pub fn operations(&self) -> &[Operation] {
         &self.operations
+    }
+
+    /// The index that the operation at `position` names, if its action line is there to be read.
+    pub fn index(&self, position: usize) -> Option<&str> {
+        let lines = self.body.get(self.operations.get(position)?.lines.clone())?;
+        let action = lines.split(|byte| *byte == b'\n').next()?;
+        serde_json::from_slice::<Action<'_>>(action).ok().map(|action| action.create.index)
     }
 
     /// Number of operations.

@@ -65,6 +65,8 @@ pub enum Verdict {
     Duplicate,
     /// The document is at fault: to the dead letters with it.
     Rejected(Fault),
+    /// The document has a new field and its index no room for one: to be written once the index maps no more new fields.
+    MappingFull(Fault),
     /// The cluster can't now: try again.
     Retry(Failure),
     /// Neither the document nor the moment is at fault, but the set-up: not now, and no dead letter.
@@ -85,9 +87,13 @@ const SETUP_ERRORS: [&str; 8] = [
 ];
 
 /// How the reason of an `illegal_argument_exception` begins when it blames the set-up. All its other reasons
-/// (field limit, immense term, mapping conflict …) blame the document.
+/// (immense term, mapping conflict …) blame the document.
 const SETUP_REASONS: [&str; 3] =
     ["pipeline with id", "no write index is defined", "only write ops with an op_type of create"];
+
+/// How the reason of an `illegal_argument_exception` begins when the index has as many fields as
+/// `index.mapping.total_fields.limit` allows.
+const FIELD_LIMIT: &str = "Limit of total fields";
 
 impl Verdict {
     /// Judges an item by its status and error.
@@ -100,7 +106,8 @@ impl Verdict {
             409 => Self::Duplicate,
             429 | 502 | 503 | 504 => Self::Retry(failure(status, kind, reason)),
             400 if !blames_setup(kind, reason) => {
-                Self::Rejected(Fault { kind: kind.into(), reason: reason.into(), status })
+                let fault = Fault { kind: kind.into(), reason: reason.into(), status };
+                if reason.contains(FIELD_LIMIT) { Self::MappingFull(fault) } else { Self::Rejected(fault) }
             }
             _ => Self::Failed(failure(status, kind, reason)),
         }
@@ -158,7 +165,6 @@ mod tests {
             (400, "mapper_parsing_exception", "failed to parse field [total] of type [double]"),
             (400, "document_parsing_exception", "[1:2] failed to parse"),
             (400, "strict_dynamic_mapping_exception", "mapping set to strict"),
-            (400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded"),
             (400, "illegal_argument_exception", "Document contains at least one immense term in field=\"x\""),
         ] {
             assert!(matches!(Verdict::of(status, kind, reason), Verdict::Rejected(_)), "{kind} {reason}");
@@ -172,6 +178,10 @@ mod tests {
             (500, "exception", "boom"),
         ] {
             assert!(matches!(Verdict::of(status, kind, reason), Verdict::Failed(_)), "{kind} {reason}");
+        }
+        let reason = "Limit of total fields [1000] has been exceeded";
+        for kind in ["illegal_argument_exception", "document_parsing_exception"] {
+            assert!(matches!(Verdict::of(400, kind, reason), Verdict::MappingFull(_)), "{kind}");
         }
         for status in [429, 502, 503, 504] {
             assert!(matches!(Verdict::of(status, "x", "y"), Verdict::Retry(_)), "{status}");

@@ -59,6 +59,10 @@ impl<C: Cluster> BulkTransport for Shared<C> {
     async fn renew_credentials(&self) -> Renewed {
         self.0.renew_credentials().await
     }
+
+    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<(), String> {
+        self.0.stop_mapping_new_fields(index, timeout).await
+    }
 }
 
 /// What became of one page.

@@ -1,6 +1,6 @@
 //! Writes bulk requests and settles every operation in them: the one owner of retries.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -66,7 +66,8 @@ const MIN_ATTEMPT: Duration = Duration::from_millis(50);
 ///
 /// Retried, with exponential backoff and full jitter, are only the operations that need it: items answered 429,
 /// 502, 503 or 504, and whole requests answered so, timed out, refused, cut off or answered with nonsense. 413
-/// halves the request. 401 and 403 read the credentials again, once.
+/// halves the request. 401 and 403 read the credentials again, once. An index that has no room for a new field is told
+/// to map no more of them, once, and its documents are sent again.
 pub async fn write<T: BulkTransport>(
     transport: &T,
     request: BulkRequest,
@@ -74,7 +75,14 @@ pub async fn write<T: BulkTransport>(
     backoff: &Backoff,
 ) -> Written {
     let mut written = Written::default();
-    let mut writer = Writer { transport, deadline, backoff, renewed: false, written: &mut written };
+    let mut writer = Writer {
+        transport,
+        deadline,
+        backoff,
+        renewed: false,
+        full_indices: HashMap::new(),
+        written: &mut written,
+    };
     let mut parts = VecDeque::from([request]);
     while let Some(part) = parts.pop_front() {
         if let Some([first, second]) = writer.write_part(part).await {
@@ -90,6 +98,8 @@ struct Writer<'w, T> {
     deadline: Instant,
     backoff: &'w Backoff,
     renewed: bool,
+    /// Indices that had no room for a new field, and why it is no use to send their documents again, if it is not.
+    full_indices: HashMap<String, Result<(), String>>,
     written: &'w mut Written,
 }
 
@@ -105,9 +115,11 @@ impl<T: BulkTransport> Writer<'_, T> {
     /// Settles `request`, or returns the halves that it has to be sent as.
     async fn write_part(&mut self, mut request: BulkRequest) -> Option<[BulkRequest; 2]> {
         let mut n_failures = 0;
+        let mut last = None;
         while !request.is_empty() {
             if self.time_left() < MIN_ATTEMPT {
-                self.settle(&mut request, || Settlement::Failed(out_of_time()));
+                // Why it took so long is worth more than that it did.
+                self.settle(&mut request, || Settlement::Failed(last.clone().unwrap_or_else(out_of_time)));
                 break;
             }
             let next = match self.attempt(&mut request).await {
@@ -147,6 +159,7 @@ impl<T: BulkTransport> Writer<'_, T> {
                 "bulk request to be sent again"
             );
             self.written.effort.retries += 1;
+            last = Some(failure);
             sleep(delay).await;
         }
         request.clear();
@@ -183,7 +196,7 @@ impl<T: BulkTransport> Writer<'_, T> {
     async fn judge(&mut self, request: &mut BulkRequest, reply: &Reply) -> Next {
         match reply.status {
             200 | 201 => match read_bulk_response(&reply.body, request.len()) {
-                Ok(verdicts) => self.settle_items(request, verdicts),
+                Ok(verdicts) => self.settle_items(request, verdicts).await,
                 Err(error) => Next::Retry(Failure {
                     kind: "bad_response".into(),
                     reason: error.to_string(),
@@ -207,10 +220,10 @@ impl<T: BulkTransport> Writer<'_, T> {
         }
     }
 
-    fn settle_items(&mut self, request: &mut BulkRequest, verdicts: Vec<Verdict>) -> Next {
+    async fn settle_items(&mut self, request: &mut BulkRequest, verdicts: Vec<Verdict>) -> Next {
         let mut again = vec![false; verdicts.len()];
-        let mut last_failure = None;
-        for ((operation, verdict), again) in request.operations().iter().zip(verdicts).zip(&mut again) {
+        let mut next = Next::Done;
+        for (position, (verdict, again)) in verdicts.into_iter().zip(&mut again).enumerate() {
             let settlement = match verdict {
                 Verdict::Indexed => Settlement::Indexed,
                 Verdict::Duplicate => Settlement::Duplicate,
@@ -218,19 +231,52 @@ impl<T: BulkTransport> Writer<'_, T> {
                 Verdict::Failed(failure) => Settlement::Failed(failure),
                 Verdict::Retry(failure) => {
                     *again = true;
-                    last_failure = Some(failure);
+                    next = Next::Retry(failure);
                     continue;
                 }
+                Verdict::MappingFull(fault) => match self.make_room(request.index(position)).await {
+                    Ok(()) => {
+                        *again = true;
+                        if matches!(next, Next::Done) {
+                            let Fault { kind, reason, status } = fault;
+                            next = Next::RetryAtOnce(Failure { kind, reason, status });
+                        }
+                        continue;
+                    }
+                    Err(why) => {
+                        let reason = format!("{}; {why}", fault.reason);
+                        Settlement::Rejected(Fault { reason, ..fault })
+                    }
+                },
             };
-            self.written.settled.push((operation.record, settlement));
-        }
-        match last_failure {
-            None => Next::Done,
-            Some(failure) => {
-                request.retain(|position| again.get(position).copied().unwrap_or(true));
-                Next::Retry(failure)
+            if let Some(operation) = request.operations().get(position) {
+                self.written.settled.push((operation.record, settlement));
             }
         }
+        for told in self.full_indices.values_mut().filter(|told| told.is_ok()) {
+            *told =
+                Err("the index was told to map no more fields, and refuses the document all the same".into());
+        }
+        request.retain(|position| again.get(position).copied().unwrap_or(true));
+        next
+    }
+
+    /// Makes an index without room for new fields take documents that have some. An error says why it does not.
+    async fn make_room(&mut self, index: Option<&str>) -> Result<(), String> {
+        let index = index.ok_or("its index can't be told")?;
+        if let Some(known) = self.full_indices.get(index) {
+            return known.clone();
+        }
+        let made = self.transport.stop_mapping_new_fields(index, self.time_left() / 2).await;
+        match &made {
+            Ok(()) => warn!(index, "index has no room for new fields: it stores them from now on, unmapped"),
+            Err(why) => {
+                warn!(index, why, "index has no room for new fields, and can't be told to map no more")
+            }
+        }
+        let made = made.map_err(|why| format!("the index can't be told to map no more fields: {why}"));
+        self.full_indices.insert(index.to_owned(), made.clone());
+        made
     }
 
     fn give_up(&mut self, request: &mut BulkRequest, failure: Failure) -> Next {
@@ -310,6 +356,15 @@ mod tests {
             }
         }
 
+        async fn stop_mapping_new_fields(&self, index: &str, _timeout: Duration) -> Result<(), String> {
+            self.bodies.lock().unwrap().push(format!("no more fields in {index}"));
+            match self.answers.lock().unwrap().pop_front().expect("the script has an answer left") {
+                Answer::Reply(200, _) => Ok(()),
+                Answer::Reply(status, _) => Err(format!("answered {status}")),
+                _ => panic!("the mapping is asked for"),
+            }
+        }
+
         async fn renew_credentials(&self) -> Renewed {
             let mut answers = self.answers.lock().unwrap();
             if matches!(answers.front(), Some(Answer::NewCredentials)) {
@@ -318,6 +373,16 @@ mod tests {
             }
             Renewed::No
         }
+    }
+
+    fn without_room() -> Answer {
+        let error =
+            r#"{"type":"illegal_argument_exception","reason":"Limit of total fields [9] has been exceeded"}"#;
+        let item = format!(r#"{{"create":{{"status":400,"error":{error}}}}}"#);
+        Answer::Reply(
+            200,
+            format!(r#"{{"errors":true,"items":[{item},{item},{{"create":{{"status":201}}}}]}}"#),
+        )
     }
 
     const SECONDS: u64 = 30;
@@ -336,6 +401,14 @@ mod tests {
             };
             request.push(record, BulkLimits::default(), write).unwrap();
         }
+        play(request, answers).await
+    }
+
+    /// Writes `request` against the script.
+    async fn play(
+        request: BulkRequest,
+        answers: impl Into<VecDeque<Answer>>,
+    ) -> (Vec<String>, Vec<String>, Effort) {
         let script = Script { answers: Mutex::new(answers.into()), bodies: Mutex::default() };
         let deadline = Instant::now() + Duration::from_secs(SECONDS);
         let written =
@@ -366,6 +439,42 @@ mod tests {
             ["a: indexed", "b: duplicate", "c: rejected t400", "d: indexed", "e: duplicate"]
         );
         assert_eq!((effort.requests, effort.retries, effort.bytes), (2, 1, 14));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_index_without_room_for_new_fields_takes_the_documents_without_mapping_them() {
+        let request = || {
+            let mut request = BulkRequest::default();
+            for record in 0..3 {
+                let line = format!("{{\"create\":{{\"_index\":\"day\"}}}}\n{{\"n\":{record}}}\n");
+                let write = |body: &mut Vec<u8>| {
+                    body.extend_from_slice(line.as_bytes());
+                    Ok::<_, ()>(())
+                };
+                request.push(record, BulkLimits::default(), write).unwrap();
+            }
+            request
+        };
+        let (bodies, outcomes, _) =
+            play(request(), [without_room(), reply(200), statuses(&[201, 201])]).await;
+        assert_eq!(bodies.get(1).unwrap(), "no more fields in day");
+        assert_eq!(bodies.last().unwrap().lines().count(), 4);
+        assert_eq!(outcomes, ["a: indexed", "b: indexed", "c: indexed"]);
+
+        let refused = [
+            "a: rejected illegal_argument_exception",
+            "b: rejected illegal_argument_exception",
+            "c: indexed",
+        ];
+        let (bodies, outcomes, _) = play(request(), [without_room(), reply(403)]).await;
+        assert_eq!((bodies.len(), outcomes), (2, refused.map(String::from).to_vec()));
+
+        let again = Answer::Reply(200, {
+            let Answer::Reply(_, text) = without_room() else { unreachable!() };
+            text.replace(r#",{"create":{"status":201}}"#, "")
+        });
+        let (bodies, outcomes, _) = play(request(), [without_room(), reply(200), again]).await;
+        assert_eq!((bodies.len(), outcomes), (3, refused.map(String::from).to_vec()));
     }
 
     #[tokio::test(start_paused = true)]

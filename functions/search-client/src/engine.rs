@@ -81,11 +81,13 @@ mod tests {
 
     #[test]
     fn the_root_document_tells_the_products_apart() {
-        let opensearch = json!({"version": {"distribution": "opensearch", "number": "3.4.0", "lucene_version": "10"}});
+        let opensearch =
+            json!({"version": {"distribution": "opensearch", "number": "3.4.0", "lucene_version": "10"}});
         assert_eq!(from_root_document(&opensearch), Some((Engine::OpenSearch, version(3, 4, 0))));
         let feigned = json!({"version": {"distribution": "opensearch", "number": "7.10.2"}});
         assert_eq!(from_root_document(&feigned), Some((Engine::OpenSearch, None)));
-        let elasticsearch = json!({"version": {"number": "6.8.23", "build_flavor": "default", "lucene_version": "7"}});
+        let elasticsearch =
+            json!({"version": {"number": "6.8.23", "build_flavor": "default", "lucene_version": "7"}});
         assert_eq!(from_root_document(&elasticsearch), Some((Engine::Elasticsearch, version(6, 8, 23))));
         for other in [json!({}), json!({"version": {"number": "1.2.3"}}), json!({"version": "1.2.3"})] {
             assert_eq!(from_root_document(&other), None, "{other}");

@@ -1,0 +1,52 @@
+//! An index whose mapping is full: new fields are stored and not mapped, and no event is refused.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use integration_tests::flow::{Flow, FlowOptions, Function, World};
+use integration_tests::kafka::NewRecord;
+use reqwest::Method;
+use serde_json::json;
+
+const RECOVERY: Duration = Duration::from_secs(120);
+const INDICES: &str = "microservices-narrow-*";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn events_with_new_fields_are_indexed_when_the_mapping_has_no_room_left() -> Result<()> {
+    let world = World::ready().await?;
+    world.search.request(Method::DELETE, INDICES, None).await?;
+    let template = json!({
+        "index_patterns": [INDICES], "priority": 900,
+        "template": {"settings": {"index.mapping.total_fields.limit": 30}},
+    });
+    world.search.request(Method::PUT, "_index_template/tests-narrow", Some(&template)).await?;
+    let function = Function::Own(&[("INDEX_PREFIX", "microservices-narrow")], 30);
+    let flow = world.flow("narrow", FlowOptions { function, ..FlowOptions::default() }).await?;
+    let records: Vec<NewRecord> =
+        (0..300).map(|n| NewRecord::of(json!({format!("field{n}"): n, "n": n}).to_string())).collect();
+    flow.publish(&records)?;
+    let account = flow.settled(RECOVERY).await?;
+    world.search.request(Method::DELETE, "_index_template/tests-narrow", None).await?;
+    assert_eq!((account.records, account.indexed, account.dead_lettered), (300, 300, 0), "{account}");
+
+    let mapped = mapped_fields(&world).await?;
+    assert!((1..30).contains(&mapped.len()), "what had room stays searchable: {mapped:?}");
+    every_document_is_whole(&flow).await?;
+    flow.finish().await
+}
+
+/// Names of the payloads' fields that the index maps.
+async fn mapped_fields(world: &World) -> Result<Vec<String>> {
+    let mappings = world.search.request(Method::GET, &format!("{INDICES}/_mapping"), None).await?;
+    let indices = mappings.as_object().into_iter().flat_map(serde_json::Map::values);
+    let fields = indices.filter_map(|index| index["mappings"]["properties"].as_object());
+    Ok(fields.flat_map(serde_json::Map::keys).filter(|name| name.starts_with("field")).cloned().collect())
+}
+
+async fn every_document_is_whole(flow: &Flow) -> Result<()> {
+    for document in flow.documents(INDICES).await? {
+        let n = &document.source["n"];
+        assert_eq!(&document.source[format!("field{n}")], n, "{}", document.source);
+    }
+    Ok(())
+}
