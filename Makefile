@@ -12,7 +12,7 @@ LIVE_TESTS := --lib --bins --test live
 SECURED := --servers opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay build deploy-local test test-fast test-live \
+.PHONY: help demo demo-down demo-clean produce search status replay build deploy-local test test-fast test-live test-search \
     test-secured soak mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template format \
     bench bench-function bench-e2e deploy-aws clean
 
@@ -64,10 +64,15 @@ test-live: ## Run the integration tests on a stack of their own, on free ports, 
 	$(STACK) run localstack -- pytest -q localstack/extension/tests
 	$(STACK) with --instance test -- cargo test --locked $(LIVE) $(LIVE_TESTS) -- --test-threads=1
 	@$(MAKE) --no-print-directory test-secured
+	@$(MAKE) --no-print-directory test-search
 
 test-secured: ## Run the tests of TLS, credentials and provisioning on secured servers of their own
 	cargo test --locked $(LIVE) --test secured --no-run
 	$(STACK) with $(SECURED) -- cargo test --locked $(LIVE) --test secured
+
+test-search: ## Run the tests of infra/search's templates, roles, policies and monitors on servers of their own
+	$(STACK) with --servers opensearch,opensearch-secured,elasticsearch-6 --instance search -- \
+	    $(CHECKS) pytest -q infra/search/tests --ignore=infra/search/tests/files
 
 MINUTES ?= 10
 soak: ## Strike a stack of its own with random faults, and account for every event: MINUTES=10 SEED=20

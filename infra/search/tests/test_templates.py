@@ -13,6 +13,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+
 from server import running
 
 FOLDER = Path(__file__).parents[1]
