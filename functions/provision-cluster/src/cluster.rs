@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::Method;
 use reqwest::header::HeaderMap;
+use search_client::auth::Auth;
 use search_client::backoff::Backoff;
 use search_client::client::{Reply, RequestBody, SearchClient, SendError};
 use serde_json::Value;
@@ -116,6 +117,11 @@ impl Cluster {
         Self { client, until, backoff: Backoff::default() }
     }
 
+    /// The same cluster, asked by another.
+    pub fn as_other(&self, auth: Auth) -> Self {
+        Self { client: self.client.with_auth(auth), until: self.until, backoff: self.backoff }
+    }
+
     /// The client.
     pub fn client(&self) -> &SearchClient {
         &self.client
@@ -176,10 +182,18 @@ impl Cluster {
     ///
     /// # Errors
     /// [`CallError`]
-    pub async fn delete(&self, path: &str, body: Option<&Value>) -> Result<bool, CallError> {
+    pub async fn delete(&self, path: &str) -> Result<bool, CallError> {
+        self.delete_by(path, None).await.map(|answer| answer.is_some())
+    }
+
+    /// Deletes what the body describes, and returns the answer; `None` where there is no such thing.
+    ///
+    /// # Errors
+    /// [`CallError`]
+    pub async fn delete_by(&self, path: &str, body: Option<&Value>) -> Result<Option<Value>, CallError> {
         match self.exchange(&Method::DELETE, path, body, Repeat::Always).await? {
-            Reply { status: 404, .. } => Ok(false),
-            reply => read(&Method::DELETE, path, &reply).map(|_| true),
+            Reply { status: 404, .. } => Ok(None),
+            reply => read(&Method::DELETE, path, &reply).map(Some),
         }
     }
 
@@ -326,12 +340,15 @@ fn is_lacking(status: u16, said: &str, path: &str) -> bool {
         || speaks_of("api keys are not enabled")
         || speaks_of("is disabled")
         || speaks_of("not available when running in serverless mode");
+    // Without its module of analyzers an Elasticsearch can't make the index that it keeps roles and users in.
+    let incomplete = speaks_of("unknown filter type");
     // Amazon OpenSearch Service on APIs that it keeps from its users.
     let kept_away = speaks_of("your request:") && speaks_of("not allowed");
     status == 405
         || speaks_of("no handler found for uri")
         || taken_for_index
         || unlicensed
+        || incomplete
         || (status != 401 && turned_off)
         || kept_away
 }

@@ -108,7 +108,7 @@ struct Reached {
 /// Deletes the policies, after their indices.
 pub async fn delete(run: &Run<'_>, report: &mut Report) {
     for policy in policies(run.product, run.settings).unwrap_or_default() {
-        let deleted = run.cluster.delete(&policy.path, None).await;
+        let deleted = run.cluster.delete(&policy.path).await;
         run.record_deleted(report, &format!("lifecycle policy {}", policy.name), deleted, "");
     }
 }
@@ -122,7 +122,7 @@ pub async fn delete_indices(run: &Run<'_>, report: &mut Report) {
             Ok(names) => {
                 for names in names.chunks(NAMES_IN_A_PATH) {
                     let path = format!("{}?ignore_unavailable=true", names.join(","));
-                    let deleted = run.cluster.delete(&path, None).await;
+                    let deleted = run.cluster.delete(&path).await;
                     run.record_deleted(report, &format!("indices {}", names.join(", ")), deleted, "");
                 }
             }

@@ -6,9 +6,10 @@ use search_client::engine::Engine;
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::access::roles;
 use crate::cluster::Cluster;
 use crate::command_line::heading;
-use crate::files::FileError;
+use crate::files::{FileError, Who};
 use crate::lifecycle;
 use crate::product::{Product, detect};
 use crate::report::StepError;
@@ -43,6 +44,9 @@ pub fn requests(product: Product, settings: &Settings) -> Result<String, FileErr
     }
     for policy in lifecycle::policies(product, settings)? {
         put(&policy.path, &policy.body);
+    }
+    for who in [Who::Writer, Who::Replayer, Who::Reader] {
+        put(&roles::path(product, &who.role(settings)), &roles::body(product, settings, who)?);
     }
     Ok(text)
 }

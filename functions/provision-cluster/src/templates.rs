@@ -93,13 +93,13 @@ pub async fn delete(run: &Run<'_>, report: &mut Report) {
         templates(run.product, run.settings, COMMON_CODEC, LifecycleSetting::Absent).unwrap_or_default();
     // An index template goes before the component templates that it is composed of.
     for template in templates.into_iter().rev() {
-        let deleted = run.cluster.delete(&template.path, None).await;
+        let deleted = run.cluster.delete(&template.path).await;
         run.record_deleted(report, &template.what, deleted, "");
     }
 }
 
 /// The codec to begin with.
-pub fn codec<'s>(product: Product, settings: &'s Settings) -> &'s str {
+pub fn codec(product: Product, settings: &Settings) -> &str {
     match &settings.codec {
         Codec::Named(name) => name,
         Codec::Auto if product.engine == Engine::OpenSearch => BEST_OPENSEARCH_CODEC,
