@@ -89,7 +89,9 @@ impl SecretStore for SecretsManagerStore {
                     None => Err(format!("the secret `{id}` is binary")),
                 },
                 // A secret that was made without a value answers so too; one that does not exist is told by `write`.
-                Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
+                Err(error)
+                    if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) =>
+                {
                     Ok(None)
                 }
                 Err(error) => {

@@ -28,9 +28,15 @@ enum Cluster {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum AuthConfig {
     None,
-    Secret { id: String, kind: SecretKind },
+    Secret {
+        id: String,
+        kind: SecretKind,
+    },
     /// The text of a secret, given directly.
-    Given { text: Secret, kind: SecretKind },
+    Given {
+        text: Secret,
+        kind: SecretKind,
+    },
     SigV4(SigV4Config),
 }
 
@@ -197,7 +203,10 @@ fn read_given(variables: &mut Variables<'_>) -> Option<AuthConfig> {
             return None;
         }
         (_, _, Some(_)) => {
-            variables.problem("SEARCH_API_KEY", "SEARCH_USERNAME or SEARCH_PASSWORD is set too: give one credential");
+            variables.problem(
+                "SEARCH_API_KEY",
+                "SEARCH_USERNAME or SEARCH_PASSWORD is set too: give one credential",
+            );
             return None;
         }
     };
@@ -340,7 +349,8 @@ mod tests {
 
     #[test]
     fn a_command_line_may_be_given_the_credential_itself() {
-        let user = [("SEARCH_ENDPOINT", "https://x"), ("SEARCH_USERNAME", "admin"), ("SEARCH_PASSWORD", "hunter2")];
+        let user =
+            [("SEARCH_ENDPOINT", "https://x"), ("SEARCH_USERNAME", "admin"), ("SEARCH_PASSWORD", "hunter2")];
         let config = read_for_command_line(&user).unwrap();
         assert!(matches!(config.auth, AuthConfig::Given { kind: SecretKind::Basic, .. }));
         assert!(!format!("{config:?}").contains("hunter2"));
