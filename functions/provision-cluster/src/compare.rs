@@ -4,7 +4,7 @@
 use serde_json::{Map, Value};
 
 /// Members that the cluster adds to what it was given, with any value.
-const MADE_BY_CLUSTER: [&str; 20] = [
+const MADE_BY_CLUSTER: [&str; 22] = [
     // ISM
     "policy_id",
     "last_updated_time",
@@ -17,6 +17,9 @@ const MADE_BY_CLUSTER: [&str; 20] = [
     "last_update_time",
     "data_sources",
     "owner",
+    // Watcher
+    "search_type",
+    "rest_total_hits_as_int",
     // ILM
     "delete_searchable_snapshot",
     // roles

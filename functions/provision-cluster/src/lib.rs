@@ -2,14 +2,17 @@
 //! is its command line, `provision`.
 //!
 //! Read [`provision`] first: it has the steps in their order. A step has a file of its own ([`templates`],
-//! [`lifecycle`], [`access`]). Each knows OpenSearch and Elasticsearch, compares what the cluster holds with what it should hold, changes what differs, and says what became of each thing ([`report`]).
+//! [`lifecycle`], [`access`], [`monitors`], [`dashboards`]). Each knows OpenSearch and Elasticsearch, compares what the
+//! cluster holds with what it should hold, changes what differs, and says what became of each thing ([`report`]).
 
 pub mod access;
 pub mod cluster;
 pub mod command_line;
 pub mod compare;
+pub mod dashboards;
 pub mod files;
 pub mod lifecycle;
+pub mod monitors;
 pub mod product;
 pub mod provision;
 pub mod report;

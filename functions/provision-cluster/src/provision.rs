@@ -8,7 +8,7 @@ use crate::cluster::{CallError, Cluster};
 use crate::product::{Product, detect};
 use crate::report::{Outcome, Report, StepError};
 use crate::settings::{Config, DeleteData, Settings};
-use crate::{access, lifecycle, templates};
+use crate::{access, dashboards, lifecycle, monitors, templates};
 
 /// Whether anything is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,12 @@ pub async fn apply(config: &Config, secrets: &dyn SecretStore, request: Request)
     if !report.given_up() {
         access::apply(&run, &mut report).await;
     }
+    if !report.given_up() {
+        monitors::apply(&run, &mut report).await;
+    }
+    if !report.given_up() {
+        dashboards::apply(&run, &mut report).await;
+    }
     Done { product: Some(run.product), report }
 }
 
@@ -87,8 +93,14 @@ pub async fn delete(config: &Config, secrets: &dyn SecretStore, request: Request
     let Some(run) = begin(config, secrets, request, &mut report).await else {
         return Done { product: None, report };
     };
-    access::delete(&run, &mut report).await;
+    monitors::delete(&run, &mut report).await;
+    if !report.given_up() {
+        access::delete(&run, &mut report).await;
+    }
     if config.settings.delete_data == DeleteData::Yes {
+        if !report.given_up() {
+            dashboards::delete(&run, &mut report).await;
+        }
         // The indices before their templates, so that a late event does not make one without.
         if !report.given_up() {
             lifecycle::delete_indices(&run, &mut report).await;

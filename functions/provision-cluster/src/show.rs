@@ -11,6 +11,7 @@ use crate::cluster::Cluster;
 use crate::command_line::heading;
 use crate::files::{FileError, Who};
 use crate::lifecycle;
+use crate::monitors::{self, Monitor};
 use crate::product::{Product, detect};
 use crate::report::StepError;
 use crate::settings::{Config, Settings};
@@ -31,10 +32,11 @@ pub async fn asked(config: &Config, until: Instant) -> Result<Product, StepError
 /// [`FileError`] when a file of `infra/search` can't be used.
 pub fn requests(product: Product, settings: &Settings) -> Result<String, FileError> {
     let mut text = heading(product);
-    let mut put = |path: &str, body: &Value| {
+    let mut add = |method: &str, path: &str, body: &Value| {
         let body = serde_json::to_string_pretty(body).expect("JSON has a text");
-        writeln!(text, "\nPUT /{path}\n{body}").expect("a text takes more text");
+        writeln!(text, "\n{method} /{path}\n{body}").expect("a text takes more text");
     };
+    let mut put = |path: &str, body: &Value| add("PUT", path, body);
     let lifecycle = match product.engine {
         Engine::OpenSearch => LifecycleSetting::Absent,
         Engine::Elasticsearch => LifecycleSetting::Named,
@@ -47,6 +49,12 @@ pub fn requests(product: Product, settings: &Settings) -> Result<String, FileErr
     }
     for who in [Who::Writer, Who::Replayer, Who::Reader] {
         put(&roles::path(product, &who.role(settings)), &roles::body(product, settings, who)?);
+    }
+    for Monitor { name, body } in monitors::bodies(product, settings)? {
+        match product.engine {
+            Engine::OpenSearch => add("POST", "_plugins/_alerting/monitors", &body),
+            Engine::Elasticsearch => add("PUT", &format!("_watcher/watch/{name}"), &body),
+        }
     }
     Ok(text)
 }
