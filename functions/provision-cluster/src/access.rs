@@ -184,9 +184,10 @@ async fn why_anew(
     if stored.role.as_ref().is_some_and(|of| *of != role) {
         return Ok(Some("the secret held one of another role"));
     }
-    // What a person put there has no revision, and stays.
+    // What a person put there has no revision, and stays until one is asked for.
     let (held, wanted) = (&stored.revision, &run.settings.credential_revision);
-    if stored.role.is_some() && wanted.is_some() && held != wanted {
+    let has_revision = stored.role.is_some() || run.request.rotation == Rotation::RevisionChanged;
+    if has_revision && wanted.is_some() && held != wanted {
         return Ok(Some("CredentialRevision changed; the one before stays valid until the next time"));
     }
     match kind {

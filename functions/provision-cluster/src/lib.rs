@@ -1,5 +1,5 @@
-//! Prepares a search cluster for the events: index templates, lifecycle, access, monitors and dashboards. [`command_line`]
-//! is its command line, `provision`.
+//! Prepares a search cluster for the events: index templates, lifecycle, access, monitors and dashboards. The same code
+//! answers a CloudFormation custom resource ([`handler`]) and serves the command line `provision` ([`command_line`]).
 //!
 //! Read [`provision`] first: it has the steps in their order. A step has a file of its own ([`templates`],
 //! [`lifecycle`], [`access`], [`monitors`], [`dashboards`]). Each knows OpenSearch and Elasticsearch, compares what the
@@ -9,8 +9,10 @@ pub mod access;
 pub mod cluster;
 pub mod command_line;
 pub mod compare;
+pub mod custom_resource;
 pub mod dashboards;
 pub mod files;
+pub mod handler;
 pub mod lifecycle;
 pub mod monitors;
 pub mod product;

@@ -24,6 +24,8 @@ pub enum Mode {
 pub enum Rotation {
     /// Only where one is missing, does not work, or belongs to another revision.
     IfNeeded,
+    /// The same, also where a person made the one that is there: the wanted revision is a new one.
+    RevisionChanged,
     /// In any case.
     Asked,
 }

@@ -22,7 +22,16 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    fn word(&self) -> &'static str {
+    /// Why it was not applied.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::NotApplied(why) => Some(why),
+            _ => None,
+        }
+    }
+
+    /// The outcome as a word.
+    pub fn word(&self) -> &'static str {
         match self {
             Self::Applied => "applied",
             Self::Unchanged => "unchanged",

@@ -76,14 +76,21 @@ pub(super) async fn reach_indices(run: &Run<'_>, policy: &Policy) -> Result<Reac
     if run.is_dry() {
         return Ok(Reached { outcome: Outcome::WouldApply, note });
     }
+    let mut n_later = 0;
     for (api, indices) in [("add", without), ("change_policy", older)] {
         for indices in indices.chunks(NAMES_IN_A_PATH) {
             let path = format!("_plugins/_ism/{api}/{}", indices.join(","));
             let answer = run.cluster.post(&path, &json!({"policy_id": policy.name})).await?;
-            check(&answer, &path)?;
+            n_later += later(&answer, &path)?;
         }
     }
-    Ok(Reached { outcome: Outcome::Applied, note })
+    let later = (n_later > 0).then(|| {
+        format!(
+            "{n_later} of them between two states, so that they must be asked again: run this again later"
+        )
+    });
+    let note = [note, later].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    Ok(Reached { outcome: Outcome::Applied, note: Some(note) })
 }
 
 /// The policy of an explained index, under the names of all versions.
@@ -110,15 +117,25 @@ fn note(without: usize, older: usize, elsewhere: usize) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// ISM answers 200 also when it refused.
-fn check(answer: &Value, path: &str) -> Result<(), CallError> {
+/// ISM answers 200 also when it refused some. How many have to wait because they go from one state to the next now.
+fn later(answer: &Value, path: &str) -> Result<usize, CallError> {
     if answer.get("failures") != Some(&Value::Bool(true)) {
-        return Ok(());
+        return Ok(0);
     }
-    let failed = answer.get("failed_indices").map(Value::to_string).unwrap_or_default();
+    let failed =
+        answer.get("failed_indices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let has_to_wait = |index: &Value| {
+        let reason = index.get("reason").and_then(Value::as_str).unwrap_or_default();
+        reason.contains("transition") || reason.contains("migrating")
+    };
+    if !failed.is_empty() && failed.iter().all(has_to_wait) {
+        return Ok(failed.len());
+    }
+    let refused: Vec<_> = failed.iter().filter(|index| !has_to_wait(index)).collect();
+    let said = serde_json::to_string(&refused).expect("JSON has a text");
     Err(CallError::Refused {
         request: format!("POST /{path}"),
         status: 200,
-        said: crate::cluster::shortened(&failed, 500),
+        said: crate::cluster::shortened(&said, 500),
     })
 }

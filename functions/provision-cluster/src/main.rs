@@ -1,0 +1,24 @@
+//! The function's `bootstrap`: makes its clients once, and serves invocations.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use lambda_runtime::{LambdaEvent, Runtime, service_fn};
+use lambda_support::payload::{Payload, PayloadLayer};
+use lambda_support::secrets::secrets_manager;
+use lambda_support::start::{start, variable};
+use provision_cluster::handler::Handler;
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    start(run()).await
+}
+
+async fn run() -> Result<(), lambda_runtime::Error> {
+    let handler = Arc::new(Handler::new(Arc::new(variable), secrets_manager())?);
+    let service = service_fn(move |event: LambdaEvent<Payload>| {
+        let handler = Arc::clone(&handler);
+        async move { handler.handle(&event.payload.0, event.context.deadline).await }
+    });
+    Runtime::new(service).layer(PayloadLayer).run().await
+}
