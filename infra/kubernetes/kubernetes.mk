@@ -53,5 +53,5 @@ $(KUBERNETES_CONTROL_PLANE):
 	@echo "building the control plane into $@ (some ten minutes)"
 	cd $(KUBERNETES_DIR)/tests/control-plane && go build -o "$@" -ldflags "-s -w $(foreach item,gitVersion=v1.37.2 gitMajor=1 gitMinor=37,-X k8s.io/component-base/version.$(item))" .
 
-render-kubernetes: kubernetes-env ## Copy infra/elk and infra/search into the ConfigMaps
+render-kubernetes: kubernetes-env ## Copy infra/elk into the ConfigMaps
 	"$(KUBERNETES_BIN)/python" -B $(KUBERNETES_DIR)/scripts/render.py

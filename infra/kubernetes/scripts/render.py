@@ -1,6 +1,6 @@
 """Writes the ConfigMaps that hold files of other folders: render.py [--check]
 
-kustomize reads no file outside the folder it builds, so what infra/elk and infra/search hold is copied here. `--check`
+kustomize reads no file outside the folder it builds, so what infra/elk holds is copied here. `--check`
 changes nothing and fails if a copy differs from its source.
 """
 
@@ -38,16 +38,11 @@ def rendered() -> dict[Path, str]:
     """Every file that this script owns, with the text it should have."""
     pipelines = {name: (LOGSTASH / "pipeline" / name).read_text() for name in PIPELINES}
     settings = {path.name: path.read_text() for path in sorted((LOGSTASH / "config").glob("*.yml"))}
-    templates = sorted((INFRA / "search").glob("*-template.json"))
-    if not any(path.name == "index-template.json" for path in templates):
-        raise SystemExit("infra/search/index-template.json is missing: the indices would have no mapping")
     return {
         KUBERNETES / "elk" / "logstash-configmap.yaml": heading("infra/elk/logstash")
         + config_map("logstash-pipeline", "logstash-config", pipelines)
         + "---\n"
         + config_map("logstash-settings", "logstash-config", settings),
-        KUBERNETES / "elk" / "search-templates.yaml": heading("infra/search")
-        + config_map("search-templates", "elk", {path.name: path.read_text() for path in templates}),
         KUBERNETES / "overlays" / "production" / "logstash-pipeline.yaml": heading("infra/elk/logstash")
         + config_map("logstash-pipeline", "logstash-config", {name: for_production(text) for name, text in pipelines.items()}),
     }

@@ -131,6 +131,13 @@ cluster_is_healthy() {
     echo "$health" | grep -Eq '"status":"(green|yellow)"'
 }
 
+cluster_is_provisioned() {
+    local template
+    template=$(elasticsearch '/_index_template/microservices?filter_path=index_templates.index_template.composed_of') || return 1
+    echo "$template"
+    echo "$template" | grep -q '"microservices-mappings"'
+}
+
 indices_exist() {
     local indices
     indices=$(elasticsearch '/_cat/indices/microservices-*?h=index,docs.count') || return 1
@@ -169,6 +176,7 @@ check "Kafka's pods are ready" "$logs kafka-0" ready kafka
 check "Kafka's replicas are in sync" "$logs kafka-0" replicas_in_sync
 check "Elasticsearch's pods are ready" "$logs elasticsearch-0" ready elasticsearch
 check "Elasticsearch is healthy" "$logs elasticsearch-0" cluster_is_healthy
+check "Elasticsearch is provisioned" "$logs job/provision-cluster --all-containers" cluster_is_provisioned
 check "Logstash's init containers have completed" "$logs logstash-0 -c wait-for-kafka" init_containers_completed
 check "Logstash's pods are ready" "$logs logstash-0" ready logstash
 check "Logstash runs its pipeline" "$logs logstash-0" logstash /_node/pipelines/main

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 
@@ -110,13 +111,13 @@ def test_certificates_hold_for_their_names_and_are_renewed_before_they_end(tmp_p
         assert secrets["certificates-kibana"]["data"]["tls.crt"] == kibana
 
 
-def elasticsearch_setup(url: str, environment: dict[str, str], templates, **more: str) -> subprocess.CompletedProcess:
+def elasticsearch_setup(url: str, environment: dict[str, str]) -> subprocess.CompletedProcess:
     """Runs elasticsearch_setup.py against a server."""
     settings = {
         "ELASTICSEARCH_URL": url, "ELASTIC_PASSWORD": "elastic-password", "KIBANA_PASSWORD": "kibana-password",
-        "RETENTION_DAYS": "30", "SEARCH_FILES": str(templates),
+        "RETENTION_DAYS": "30",
     }  # fmt: skip
-    return run("elasticsearch_setup.py", {**environment, **settings, **more})
+    return run("elasticsearch_setup.py", {**environment, **settings})
 
 
 def test_elasticsearch_is_set_up(tmp_path):
@@ -131,7 +132,7 @@ def test_elasticsearch_is_set_up(tmp_path):
 
     good = [""]
     with secrets_api(tmp_path / "account") as (environment, secrets), stand_in(answers) as (url, requests):
-        done = elasticsearch_setup(url, environment, SEARCH)
+        done = elasticsearch_setup(url, environment)
         assert done.returncode == 0, done.stderr
         first = list(requests)
         keys = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
@@ -139,7 +140,7 @@ def test_elasticsearch_is_set_up(tmp_path):
 
         # Logstash's key is still good, the functions' is not: only that one is made anew.
         good[0] = f"ApiKey {base64.b64encode(keys['logstash'].encode()).decode()}"
-        again = elasticsearch_setup(url, environment, SEARCH)
+        again = elasticsearch_setup(url, environment)
         assert "made functions, kept logstash" in again.stdout, again.stdout + again.stderr
         renewed = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
         assert renewed["logstash"] == keys["logstash"] and renewed["functions"] != keys["functions"]
@@ -149,27 +150,26 @@ def test_elasticsearch_is_set_up(tmp_path):
     assert all(headers["Authorization"] == login for *_, headers in first)
     calls = {(method, path): body for method, path, body, _ in first}
     assert calls["POST", "/_security/user/kibana_system/_password"] == {"password": "kibana-password"}
-    policy = calls["PUT", "/_ilm/policy/microservices"]["policy"]["phases"]
+    policy = calls["PUT", "/_ilm/policy/platform-logs"]["policy"]["phases"]
     assert policy["delete"] == {"min_age": "30d", "actions": {"delete": {}}}
-    assert "readonly" not in json.dumps(policy), "late events could not be written"
-    templates = {path.rsplit("/", 1)[1]: body for (_, path), body in calls.items() if path.startswith("/_index_template/")}
-    assert templates.keys() == {"microservices", "dead-letters-microservices", "platform-logs"}
-    for template in templates.values():
-        settings = template["template"]["settings"]
-        assert settings["index.lifecycle.name"] == "microservices" and settings["auto_expand_replicas"] == "0-1"
-    sent = templates["microservices"]["template"]
-    source = json.loads((SEARCH / "index-template.json").read_text())["template"]
-    assert sent["mappings"]["properties"].pop("original") == {"type": "flattened"}, "flat_object is OpenSearch's word"
-    assert source["mappings"]["properties"].pop("original") == {"type": "flat_object"}
-    assert sent["mappings"] == source["mappings"]
-    assert "flat_object" not in json.dumps(templates)
+    template = calls["PUT", "/_index_template/platform-logs"]
+    settings = template["template"]["settings"]
+    assert settings["index.lifecycle.name"] == "platform-logs" and settings["auto_expand_replicas"] == "0-1"
+    # The events' are the Job provision-cluster's: nothing is made by both.
+    events = ["microservices-2026.03.01", "dead-letters-microservices-2026.03.01"]
+    assert not any(fnmatch(index, pattern) for index in events for pattern in template["index_patterns"])
+    assert {path for method, path in calls if method == "PUT"} == {
+        "/_ilm/policy/platform-logs", "/_index_template/platform-logs", "/_security/role/platform_operator",
+    }  # fmt: skip
     created = [body for method, path, body, _ in first if path == "/_security/api_key"]
     assert [body["name"] for body in created] == ["logstash", "functions"]
-    for body in created:
-        (role,) = body["role_descriptors"].values()
-        assert role["cluster"] == ["monitor"]
-        (indices,) = role["indices"]
-        assert set(indices["privileges"]) == {"create_doc", "create_index", "auto_configure"}, "no reading, no changing"
+    writer = json.loads(
+        (SEARCH / "roles" / "elasticsearch-writer.json").read_text()
+        .replace("${INDEX_PREFIX}", "microservices").replace("${DEAD_LETTER_PREFIX}", "dead-letters-microservices")
+    )  # fmt: skip
+    assert created[1]["role_descriptors"]["functions"] == writer, "the functions may do what provisioning gives them"
+    (indices,) = created[0]["role_descriptors"]["logstash"]["indices"]
+    assert set(indices["privileges"]) == {"create_doc", "auto_configure"}, "no reading, no changing"
     # Each index that the pipelines write is one that Logstash's key may write.
     from conftest import ELK
     from logstash.config import parse
@@ -185,7 +185,7 @@ def test_a_refusal_of_elasticsearch_ends_the_job_in_its_words(tmp_path):
         secrets_api(tmp_path / "account") as (environment, secrets),
         stand_in(lambda *_: (403, {"error": "not for you"})) as (url, _),
     ):
-        done = elasticsearch_setup(url, environment, SEARCH)
+        done = elasticsearch_setup(url, environment)
         assert done.returncode != 0
         assert "403" in done.stderr and "not for you" in done.stderr
         assert not secrets
@@ -197,11 +197,11 @@ def test_kibana_is_set_up():
     assert done.returncode == 0, done.stderr
     assert all(headers["Kbn-Xsrf"] for *_, headers in requests)
     views = [body["data_view"]["title"] for _, path, body, _ in requests if path == "/api/data_views/data_view"]
-    assert views == ["microservices-*", "dead-letters-*", "platform-logs-*"]
+    assert views == ["platform-logs-*"], "the events' data views are the Job provision-cluster's"
     roles = {path.rsplit("/", 1)[1]: body for _, path, body, _ in requests if path.startswith("/api/security/role/")}
-    viewer = roles["microservices_viewer"]
-    assert viewer["elasticsearch"]["indices"][0]["privileges"] == ["read", "view_index_metadata"]
-    assert all(rights == ["read"] for rights in viewer["kibana"][0]["feature"].values())
+    analyst = roles["microservices_analyst"]
+    (indices,) = analyst["elasticsearch"]["indices"]
+    assert indices["privileges"] == ["read", "view_index_metadata"] and not analyst["elasticsearch"]["cluster"]
 
 
 @pytest.mark.parametrize(("answer", "status"), [(200, 0), (401, 0), (503, 1)])

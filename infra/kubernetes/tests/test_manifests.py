@@ -2,12 +2,13 @@
 
 import json
 import re
-from fnmatch import fnmatch
+import tomllib
 
 import kubernetes_validate
 import pytest
 import yaml
 from conftest import ELK, KUBERNETES, OVERLAYS, REPOSITORY
+from logstash.config import parse
 
 BUILDS = ("base", *OVERLAYS)
 WORKLOADS = ("StatefulSet", "Deployment", "Job")
@@ -352,6 +353,36 @@ def test_volumes_that_are_mounted_exist(objects):
                 assert volume["configMap"]["name"] in maps
 
 
+def test_the_cluster_is_provisioned_for_the_indices_that_are_written(builds):
+    source = (REPOSITORY / "functions" / "provision-cluster" / "src" / "settings.rs").read_text()
+    properties = re.findall(r'^    "(\w+)",$', re.search(r"PROPERTIES: .*? = \[(.*?)\];", source, re.DOTALL)[1], re.MULTILINE)
+    known = {re.sub(r"(?<!^)([A-Z])", r"_\1", name).upper() for name in properties} | {"SEARCH_ENGINE"}
+    for name, objects in builds.items():
+        job = named(objects, "Job", "provision-cluster")["spec"]["template"]["spec"]
+        (settings,) = (
+            item["data"] for item in objects
+            if item["kind"] == "ConfigMap" and item["metadata"]["name"].startswith("provision-cluster")
+        )  # fmt: skip
+        assert settings.keys() <= known, f"{name}: {settings.keys() - known}: not a setting of provision-cluster"
+        assert settings["SEARCH_ENGINE"] == "elasticsearch"
+        assert int(settings["FORCE_MERGE_AFTER_DAYS"]) < int(settings["RETENTION_DAYS"])
+        # What Logstash and the functions write is what the templates are for.
+        outputs = [plugin.options["index"] for file in ("logstash.conf", "dead-letters.conf")
+                   for plugin in parse((ELK / "logstash" / "pipeline" / file).read_text()).plugins("output")]  # fmt: skip
+        for prefix in ("INDEX_PREFIX", "DEAD_LETTER_PREFIX"):
+            assert f"{settings[prefix]}-%{{+YYYY.MM.dd}}" in outputs
+        early = next(each for each in job["initContainers"] if each["name"] == "provision-elasticsearch")
+        (late,) = job["containers"]
+        assert early["args"] == late["args"] == ["apply"] and early["envFrom"] == late["envFrom"]
+        (reference,) = late["envFrom"]
+        assert reference["configMapRef"]["name"].startswith("provision-cluster-"), "a changed setting makes a new name"
+        variables = {each["name"]: each.get("value") for each in late["env"]}
+        scheme = "https" if name == "production" else "http"
+        assert variables.pop("DASHBOARDS_ENDPOINT") == f"{scheme}://kibana:5601"
+        assert variables == {each["name"]: each.get("value") for each in early["env"]}, "only Kibana is added"
+        assert variables["SEARCH_ENDPOINT"] == f"{scheme}://elasticsearch:9200"
+
+
 def test_topics_feed_every_consumer_thread(builds):
     for name, objects in builds.items():
         job = options(objects, "Job", "kafka-topics")
@@ -450,14 +481,20 @@ def test_dockerfiles_copy_what_exists():
         assert re.search(r"^USER 65532:65532$", text, re.MULTILINE)
         for image in re.findall(r"^FROM (\S+)", text, re.MULTILINE):
             assert re.search(r":\d+\.\d+", image), image
-    rust = re.search(r"^FROM rust:(\d+\.\d+)", (KUBERNETES / "images/kafka-poller/Dockerfile").read_text(), re.MULTILINE)[1]
     wanted = re.search(r'^rust-version = "(\d+\.\d+)', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)[1]
-    assert [int(part) for part in rust.split(".")] >= [int(part) for part in wanted.split(".")]
+    for image, package in (("kafka-poller", "localstack/kafka-poller"), ("provision-cluster", "functions/provision-cluster")):
+        text = (KUBERNETES / "images" / image / "Dockerfile").read_text()
+        rust = re.search(r"^FROM rust:(\d+\.\d+)", text, re.MULTILINE)[1]
+        assert [int(part) for part in rust.split(".")] >= [int(part) for part in wanted.split(".")]
+        manifest = tomllib.loads((REPOSITORY / package / "Cargo.toml").read_text())
+        assert f"--package {manifest['package']['name']} " in text
+        (binary,) = re.findall(r"^COPY --from=build /build/target/release/(\S+) ", text, re.MULTILINE)
+        assert binary in {manifest["package"]["name"], *(each["name"] for each in manifest.get("bin", []))}
+        for feature in re.findall(r"--features (\S+)", text):
+            assert feature in manifest["features"]
 
 
 def test_localstack_image_has_the_version_of_the_local_stack():
-    import tomllib
-
     versions = tomllib.loads((REPOSITORY / "localstack" / "servers" / "versions.toml").read_text())
     text = (KUBERNETES / "images" / "localstack" / "Dockerfile").read_text()
     for requirement in versions["environments"]["localstack"]:
@@ -510,6 +547,3 @@ def test_config_map_is_the_pipeline_of_infra_elk(builds):
             assert text == (ELK / "logstash" / "pipeline" / file).read_text()
     settings = named(builds["base"], "ConfigMap", "logstash-settings")["data"]
     assert settings == {path.name: path.read_text() for path in (ELK / "logstash" / "config").iterdir()}
-    templates = named(builds["base"], "ConfigMap", "search-templates")["data"]
-    for file, text in templates.items():
-        assert fnmatch(file, "*-template.json") and text == (REPOSITORY / "infra" / "search" / file).read_text()

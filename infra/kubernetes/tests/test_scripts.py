@@ -93,13 +93,14 @@ ELK = [
     "kubectl wait --for=condition=complete job/elasticsearch-setup --timeout=600s",
     "kubectl rollout status statefulset/logstash --timeout=180s",
     "kubectl rollout status deployment/kibana --timeout=300s",
+    "kubectl wait --for=condition=complete job/provision-cluster --timeout=600s",
     "kubectl wait --for=condition=complete job/kibana-setup --timeout=600s",
 ]
 SAM_DEPLOY = (
     "sam deploy --template-file .aws-sam/build/template.yaml --stack-name kafka-to-search --region us-east-1 --resolve-s3 "
     "--capabilities CAPABILITY_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides "
     "KafkaBootstrapServers=kafka:29092 SearchEndpoint=http://elasticsearch:9200 SearchAuth=api_key "
-    f"SearchSecretArn={ARN[2].strip()}"
+    f"SearchSecretArn={ARN[2].strip()} Provision=false"
 )
 FUNCTIONS = [
     "sam build --template-file infra/template.yaml --build-dir .aws-sam/build",
@@ -198,6 +199,7 @@ def test_dry_run_changes_nothing_and_tells_all(stand):
         ("job/elasticsearch-setup", "Elasticsearch set-up"),
         ("statefulset/logstash", "Logstash"),
         ("deployment/kibana", "Kibana"),
+        ("job/provision-cluster", "Cluster provisioning"),
         ("job/kibana-setup", "Kibana set-up"),
         ("sam build", "Functions: build"),
         ("exec deployment/localstack", "Functions: deploy to LocalStack"),
@@ -247,7 +249,7 @@ def test_parameters_of_the_functions_are_those_of_the_template():
     template = (REPOSITORY / "infra" / "template.yaml").read_text()
     parameters = re.search(r"^Parameters:\n(.*?)^\S", template, re.MULTILINE | re.DOTALL)[1]
     known = set(re.findall(r"^  (\w+):$", parameters, re.MULTILINE))
-    given = re.findall(r"(\w+)=", SAM_DEPLOY.split("--parameter-overrides ")[1].split(ARN[2].strip())[0])
+    given = re.findall(r"(\w+)=", SAM_DEPLOY.split("--parameter-overrides ")[1].replace(ARN[2].strip(), ""))
     assert given and set(given) <= known
 
 
@@ -311,6 +313,7 @@ HEALTHY = [
     (r"_node/stats/pipelines/main", 0, '{"documents":{"successes":12,"non_retryable_failures":0}}'),
     (r"_node/pipelines/main", 0, "{}"),
     (r"_cluster/health", 0, '{"status":"green","number_of_nodes":1}'),
+    (r"_index_template", 0, '{"index_templates":[{"index_template":{"composed_of":["microservices-mappings"]}}]}'),
     (r"_cat/indices", 0, "microservices-2026.03.01 12\n"),
     (r"_search", 0, '{"hits":{"hits":[{"_id":"order.events-0-0-1"}]}}'),
 ]
@@ -319,7 +322,7 @@ HEALTHY = [
 def test_verify_passes_where_all_is_well(stand):
     done = stand.run("verify.sh", "--send-event", answers=HEALTHY)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("PASS") == 14 and "FAIL" not in done.stdout
+    assert done.stdout.count("PASS") == 15 and "FAIL" not in done.stdout
     assert done.stdout.endswith("all checks passed\n")
 
 
@@ -331,6 +334,7 @@ def test_verify_passes_where_all_is_well(stand):
         (r"under-replicated", 0, "Topic: order.events", "Kafka's replicas are in sync"),
         (r"name=elasticsearch ", 1, "timed out", "Elasticsearch's pods are ready"),
         (r"_cluster/health", 0, '{"status":"red"}', "Elasticsearch is healthy"),
+        (r"_index_template", 22, "", "Elasticsearch is provisioned"),
         (r"initContainerStatuses", 0, "wait-for-kafka=Completed\n", "Logstash's init containers have completed"),
         (r"name=logstash ", 1, "timed out", "Logstash's pods are ready"),
         (r"_node/pipelines/main", 22, "", "Logstash runs its pipeline"),

@@ -1,6 +1,7 @@
-"""Sets Elasticsearch up for the stack: Kibana's password, lifecycle policy, index templates, roles, and API keys.
+"""Sets Elasticsearch up for what is of this stack alone: Kibana's password, platform logs, the operators' role, API keys.
 
-It can run again at any time. Keys that still work are kept.
+The events' templates, lifecycle and roles are the Job provision-cluster's. It can run again at any time. Keys that still
+work are kept.
 """
 
 import base64
@@ -9,36 +10,57 @@ import os
 import ssl
 import urllib.error
 import urllib.request
-from pathlib import Path
 
 from kubernetes_secrets import Secrets
 
 KEYS = "elasticsearch-api-keys"
-POLICY = "microservices"
 # What a writer may do: add documents under an id of its own to the daily indices, never change or read one.
-WRITE = {"cluster": ["monitor"], "indices": [{"names": [], "privileges": ["create_doc", "create_index", "auto_configure"]}]}
+WRITE = ["create_doc", "auto_configure"]
 WRITERS = {
-    "logstash": ["microservices-*", "platform-logs-*", "dead-letters-microservices-*", "dead-letters-platform-logs-*"],
-    "functions": ["microservices-*", "dead-letters-microservices-*"],
-}
-READERS = {
-    "microservices_reader": {"indices": [{"names": ["microservices-*"], "privileges": ["read", "view_index_metadata"]}]},
-    "platform_operator": {
+    # It asks for the cluster's version and licence before it writes.
+    "logstash": {
         "cluster": ["monitor"],
         "indices": [
             {
-                "names": ["microservices-*", "platform-logs-*", "dead-letters-*"],
-                "privileges": ["read", "view_index_metadata", "monitor"],
+                "names": [
+                    "microservices-*",
+                    "platform-logs-*",
+                    "dead-letters-microservices-*",
+                    "dead-letters-platform-logs-*",
+                ],
+                "privileges": WRITE,
             }
         ],
     },
+    # The same as infra/search/roles/elasticsearch-writer.json.
+    "functions": {
+        "cluster": [],
+        "indices": [{"names": ["microservices-*", "dead-letters-microservices-*"], "privileges": WRITE}],
+    },
+}
+OPERATOR = {
+    "cluster": ["monitor"],
+    "indices": [
+        {
+            "names": ["microservices-*", "platform-logs-*", "dead-letters-*"],
+            "privileges": ["read", "view_index_metadata", "monitor"],
+        }
+    ],
 }
 
 # Logs of Beats and TCP clients: Elasticsearch's own mappings do.
-PLATFORM_LOGS = {
+PLATFORM_LOGS = "platform-logs"
+PLATFORM_LOGS_TEMPLATE = {
     "index_patterns": ["platform-logs-*", "dead-letters-platform-logs-*"],
     "priority": 200,
-    "template": {"settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1", "codec": "best_compression"}},
+    "template": {
+        "settings": {
+            "number_of_shards": 1,
+            "auto_expand_replicas": "0-1",
+            "codec": "best_compression",
+            "index.lifecycle.name": PLATFORM_LOGS,
+        }
+    },
 }
 
 
@@ -86,20 +108,13 @@ def main() -> None:
     cluster.call("POST", "/_security/user/kibana_system/_password", {"password": environment["KIBANA_PASSWORD"]})
     print("kibana_system: password set", flush=True)
 
-    cluster.call("PUT", f"/_ilm/policy/{POLICY}", policy(int(environment["RETENTION_DAYS"])))
-    print(f"lifecycle policy {POLICY}: indices are deleted after {environment['RETENTION_DAYS']} days", flush=True)
+    retention = environment["RETENTION_DAYS"]
+    cluster.call("PUT", f"/_ilm/policy/{PLATFORM_LOGS}", policy(int(retention)))
+    cluster.call("PUT", f"/_index_template/{PLATFORM_LOGS}", PLATFORM_LOGS_TEMPLATE)
+    print(f"{PLATFORM_LOGS}: index template and lifecycle policy applied, deleted after {retention} days", flush=True)
 
-    templates = [
-        json.loads(file.read_text()) for file in sorted(Path(environment.get("SEARCH_FILES", "/search")).glob("*.json"))
-    ]
-    for template in [*templates, PLATFORM_LOGS]:
-        name = template["index_patterns"][0].removesuffix("-*")
-        cluster.call("PUT", f"/_index_template/{name}", adapted(template))
-        print(f"index template {name}: applied", flush=True)
-
-    for name, role in READERS.items():
-        cluster.call("PUT", f"/_security/role/{name}", role)
-        print(f"role {name}: applied", flush=True)
+    cluster.call("PUT", "/_security/role/platform_operator", OPERATOR)
+    print("role platform_operator: applied", flush=True)
 
     store = Secrets.of_pod()
     known = store.read(KEYS) or {}
@@ -117,20 +132,11 @@ def policy(retention_days: int) -> dict:
         "policy": {
             "phases": {
                 "hot": {"min_age": "0ms", "actions": {"set_priority": {"priority": 100}}},
-                # Not read-only: late events still find their day's index.
                 "warm": {"min_age": "2d", "actions": {"set_priority": {"priority": 50}}},
                 "delete": {"min_age": f"{retention_days}d", "actions": {"delete": {}}},
             }
         }
     }
-
-
-def adapted(template: dict) -> dict:
-    """A template with the lifecycle policy, and what OpenSearch names otherwise in Elasticsearch's words."""
-    text = json.dumps(template).replace('"type": "flat_object"', '"type": "flattened"')
-    result = json.loads(text)
-    result["template"]["settings"]["index.lifecycle.name"] = POLICY
-    return result
 
 
 def works(cluster: Elasticsearch, known: dict[str, bytes], name: str) -> bool:
@@ -142,9 +148,7 @@ def works(cluster: Elasticsearch, known: dict[str, bytes], name: str) -> bool:
 
 def make_key(cluster: Elasticsearch, name: str) -> bytes:
     """Makes a key that can do what its owner needs and no more."""
-    role = json.loads(json.dumps(WRITE))
-    role["indices"][0]["names"] = WRITERS[name]
-    answer = cluster.call("POST", "/_security/api_key", {"name": name, "role_descriptors": {name: role}})
+    answer = cluster.call("POST", "/_security/api_key", {"name": name, "role_descriptors": {name: WRITERS[name]}})
     return f"{answer['id']}:{answer['api_key']}".encode()
 
 

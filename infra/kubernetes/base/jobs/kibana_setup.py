@@ -1,4 +1,7 @@
-"""Sets Kibana up: the data views, and roles with which people read events, or dead letters and platform logs too."""
+"""Sets Kibana up for what is of this stack alone: the data view of platform logs, and the role with which people build.
+
+The events' data views, dashboards and the readers' role are the Job provision-cluster's.
+"""
 
 import base64
 import json
@@ -7,20 +10,15 @@ import ssl
 import urllib.error
 import urllib.request
 
-DATA_VIEWS = {
-    "microservices": "microservices-*",
-    "dead-letters": "dead-letters-*",
-    "platform-logs": "platform-logs-*",
-}
+DATA_VIEWS = {"platform-logs": "platform-logs-*"}
 READ = ["read", "view_index_metadata"]
 # The Kibana side of a role: what of its applications a person sees.
 ROLES = {
-    "microservices_viewer": {
-        "elasticsearch": {"cluster": [], "indices": [{"names": ["microservices-*"], "privileges": READ}]},
-        "kibana": [{"base": [], "feature": {"discover": ["read"], "dashboard": ["read"]}, "spaces": ["*"]}],
-    },
     "microservices_analyst": {
-        "elasticsearch": {"cluster": [], "indices": [{"names": ["microservices-*", "dead-letters-*"], "privileges": READ}]},
+        "elasticsearch": {
+            "cluster": [],
+            "indices": [{"names": ["microservices-*", "dead-letters-*", "platform-logs-*"], "privileges": READ}],
+        },
         "kibana": [{"base": [], "feature": {"discover": ["all"], "dashboard": ["all"], "visualize": ["all"]}, "spaces": ["*"]}],
     },
 }
