@@ -26,6 +26,11 @@ COUNTS = {
 
 def replay(instance: Instance, event: dict) -> bool:
     """Invokes the function, and again while it says where to go on; whether everything came through."""
+    if set(event) <= {"dry_run"}:
+        raise StackError(
+            "say which dead letters: --service, --error-type, --from, --to or --id, or --all for every one, "
+            "such as make replay ARGS='--service order --dry-run'"
+        )
     if not instance.running(localstack.NAME):
         raise StackError(f"LocalStack does not run in instance `{instance.name}`: start the stack with `make demo`")
     endpoint = localstack.info(instance)["endpoint"]

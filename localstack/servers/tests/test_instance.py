@@ -64,7 +64,7 @@ def test_a_running_server_keeps_its_port(monkeypatch):
 
 
 def test_every_port_belongs_to_a_server():
-    assert {_server_of(variable) for variable in DEFAULT_PORTS} == set(SERVERS) - {"poller"}
+    assert {_server_of(variable) for variable in DEFAULT_PORTS} == set(SERVERS)
 
 
 def test_a_port_that_is_no_number_is_refused(monkeypatch):

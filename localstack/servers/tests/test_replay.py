@@ -1,6 +1,10 @@
 """The command line of a replay is the function's event, and its answer is told in words."""
 
+import pytest
+
 import replay
+from errors import StackError
+from instance import Instance
 
 
 def event(*words):
@@ -12,6 +16,12 @@ def test_conditions_and_dry_run_are_the_functions_members():
     assert event(*words) == {"service": ["order.events"], "error_type": ["a", "b"], "from": "now-2d", "dry_run": True}
     assert event("--all") == {"all": True}
     assert event() == {}
+
+
+def test_a_command_line_that_names_no_dead_letters_is_refused_in_its_own_words():
+    for words in ([], ["--dry-run"]):
+        with pytest.raises(StackError, match="--all for every one"):
+            replay.replay(Instance("none"), event(*words))
 
 
 def test_objects_are_named_by_bucket_and_key_or_prefix():
