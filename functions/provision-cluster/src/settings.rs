@@ -34,8 +34,9 @@ pub const PROPERTIES: [&str; 19] = [
     "DeleteData",
 ];
 
-/// Properties that CloudFormation itself needs or adds.
-const CLOUDFORMATION_PROPERTIES: [&str; 2] = ["ServiceToken", "ServiceTimeout"];
+/// Properties that CloudFormation itself needs, and two whose change alone is to run the function again: another cluster,
+/// new code.
+const CLOUDFORMATION_PROPERTIES: [&str; 4] = ["ServiceToken", "ServiceTimeout", "Cluster", "FunctionVersion"];
 
 /// What is to be done to which cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
