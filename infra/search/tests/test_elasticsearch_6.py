@@ -153,7 +153,7 @@ def test_lifecycle_policies_are_taken(admin, name):
 
 
 def test_this_old_forcemerge_leaves_the_index_closed_to_late_events(admin, values):
-    """Why provisioning leaves the action out before 8.1. When this fails, it need not."""
+    """Why provisioning leaves the action out before 8.9. When this fails, it need not."""
     path, index = f"/_ilm/policy/{values['INDEX_PREFIX']}", f"{values['INDEX_PREFIX']}-2026.11.24"
     policy = loaded("lifecycle/elasticsearch-daily.json", values)
     policy["policy"]["phases"]["warm"]["min_age"] = "0ms"
