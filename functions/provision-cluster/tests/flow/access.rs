@@ -1,0 +1,289 @@
+//! Credentials of the functions.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
+use provision_cluster::provision::{Done, Rotation};
+use serde_json::{Value, json};
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::server::Server;
+use crate::stand_in::StandIn;
+use crate::world::World;
+
+const USERS: &str = "_plugins/_security/api/internalusers";
+
+async fn world(stand_in: &StandIn, auth: &str) -> (Server, World) {
+    let server = stand_in.start().await;
+    let world = World::new(&server.endpoint).with(&[
+        ("FUNCTION_AUTH", auth),
+        ("WRITER_SECRET_ID", "writer"),
+        ("REPLAYER_SECRET_ID", "replayer"),
+    ]);
+    (server, world)
+}
+
+fn line_of(done: &Done, what: &str) -> String {
+    let text = done.report.to_string();
+    text.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}\n{text}")).to_owned()
+}
+
+fn text<'v>(secret: &'v Value, name: &str) -> &'v str {
+    secret[name].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_user_is_made_tried_and_stored_and_then_left_alone() {
+    let stand_in = StandIn::opensearch("3.4.0");
+    let (server, world) = world(&stand_in, "basic").await;
+    let done = world.apply().await;
+    assert_eq!(done.report.failures, Vec::<String>::new());
+    assert!(line_of(&done, "user of microservices-writer").starts_with("applied"));
+    let secret = world.secrets.json("writer");
+    assert_eq!(text(&secret, "username"), "microservices-writer-a");
+    let user = stand_in.change(|state| state.held[&format!("{USERS}/microservices-writer-a")].0.clone());
+    assert_eq!(
+        user,
+        json!({"password": secret["password"], "opendistro_security_roles": ["microservices-writer"]})
+    );
+    assert_ne!(secret["password"], world.secrets.json("replayer")["password"]);
+    server.take();
+    let done = world.apply().await;
+    assert!(line_of(&done, "user of microservices-writer").starts_with("unchanged"));
+    assert!(!server.take().iter().any(|asked| asked.method == "PUT"), "{}", done.report);
+    assert_eq!(world.secrets.json("writer"), secret);
+}
+
+#[tokio::test]
+async fn rotation_takes_the_other_user_and_leaves_the_one_before_valid() {
+    let stand_in = StandIn::opensearch("3.4.0");
+    let (_server, mut world) = world(&stand_in, "basic").await;
+    world.apply().await;
+    let first = world.secrets.json("writer");
+    world.rotation = Rotation::Asked;
+    world.apply().await;
+    let second = world.secrets.json("writer");
+    assert_eq!(text(&second, "username"), "microservices-writer-b");
+    let held =
+        |name: &str| stand_in.change(|state| state.held[&format!("{USERS}/{name}")].0["password"].clone());
+    assert_eq!(held("microservices-writer-a"), first["password"], "functions that run still use it");
+    world.apply().await;
+    let third = world.secrets.json("writer");
+    assert_eq!(text(&third, "username"), "microservices-writer-a");
+    assert_ne!(held("microservices-writer-a"), first["password"], "the first is no longer valid");
+    assert_eq!(held("microservices-writer-b"), second["password"]);
+}
+
+#[tokio::test]
+async fn a_changed_revision_rotates_once() {
+    let stand_in = StandIn::opensearch("3.4.0");
+    let (_server, mut world) = world(&stand_in, "basic").await;
+    world.apply().await;
+    let mut names = Vec::new();
+    for revision in ["2", "2", "3", "3"] {
+        world.set("CREDENTIAL_REVISION", revision);
+        world.apply().await;
+        names.push(text(&world.secrets.json("writer"), "username").to_owned());
+    }
+    let ends: Vec<_> = names.iter().map(|name| name.chars().last().unwrap()).collect();
+    assert_eq!(ends, ['b', 'b', 'a', 'a']);
+}
+
+#[tokio::test]
+async fn a_credential_that_does_not_work_is_made_anew_and_one_of_a_person_is_kept() {
+    let stand_in = StandIn::opensearch("3.4.0");
+    let (_server, mut world) = world(&stand_in, "basic").await;
+    // As a template makes a secret, before anything is in the cluster.
+    world.secrets.put("writer", r#"{"username":"x","password":"generated"}"#);
+    let (admin, password) = crate::stand_in::ADMIN;
+    world.secrets.put("replayer", &json!({"username": admin, "password": password}).to_string());
+    let done = world.apply().await;
+    assert!(line_of(&done, "user of microservices-writer").contains("does not work"));
+    assert!(line_of(&done, "user of microservices-replayer").starts_with("unchanged"));
+    assert_eq!(text(&world.secrets.json("replayer"), "username"), admin);
+    world.set("CREDENTIAL_REVISION", "2");
+    world.apply().await;
+    assert_eq!(text(&world.secrets.json("replayer"), "username"), admin, "a revision alone is no reason");
+    world.rotation = Rotation::RevisionChanged;
+    world.apply().await;
+    assert_eq!(text(&world.secrets.json("replayer"), "username"), "microservices-replayer-a");
+}
+
+#[tokio::test]
+async fn another_prefix_gets_users_of_its_own() {
+    let stand_in = StandIn::opensearch("3.4.0");
+    let (_server, mut world) = world(&stand_in, "basic").await;
+    world.apply().await;
+    world.set("INDEX_PREFIX", "shop");
+    let done = world.apply().await;
+    assert!(line_of(&done, "user of shop-writer").contains("of another role"));
+    assert_eq!(text(&world.secrets.json("writer"), "username"), "shop-writer-a");
+}
+
+#[tokio::test]
+async fn without_a_secret_to_store_it_in_no_user_is_made() {
+    let stand_in = StandIn::opensearch("3.4.0");
+    let (server, mut world) = world(&stand_in, "basic").await;
+    world.set("WRITER_SECRET_ID", "");
+    let done = world.apply().await;
+    assert!(line_of(&done, "user of microservices-writer").contains("set WriterSecretId to the id"));
+    assert!(!server.take().iter().any(|asked| asked.path.contains("microservices-writer-a")));
+}
+
+#[tokio::test]
+async fn elasticsearchs_keys_take_turns_by_name() {
+    let stand_in = StandIn::elasticsearch("8.19.21");
+    let (_server, mut world) = world(&stand_in, "api_key").await;
+    world.apply().await;
+    let first = world.secrets.json("writer");
+    assert_eq!(text(&first, "api_key_name"), "microservices-writer-a");
+    let done = world.apply().await;
+    assert!(line_of(&done, "API key of microservices-writer").starts_with("unchanged"));
+    world.rotation = Rotation::Asked;
+    world.apply().await;
+    world.apply().await;
+    let valid = |stand_in: &StandIn| {
+        stand_in.change(|state| {
+            let keys = state.keys.iter().filter(|key| key["invalidated"] == false);
+            keys.filter_map(|key| key["name"].as_str()).map(str::to_owned).collect::<Vec<_>>()
+        })
+    };
+    let mut names = valid(&stand_in);
+    names.retain(|name| name.contains("writer"));
+    assert_eq!(names, ["microservices-writer-b", "microservices-writer-a"]);
+    // A key has the rights of the role as it was: with other rights there must be another key.
+    world.rotation = Rotation::IfNeeded;
+    world
+        .secrets
+        .put("writer", &world.secrets.json("writer").to_string().replace(text(&first, "permissions"), "0"));
+    let done = world.apply().await;
+    assert!(line_of(&done, "API key of microservices-writer").contains("the rights of its role changed"));
+}
+
+#[tokio::test]
+async fn opensearchs_keys_are_revoked_but_for_the_last_two() {
+    let stand_in = StandIn::opensearch("3.7.0");
+    let (server, mut world) = world(&stand_in, "api_key").await;
+    stand_in
+        .change(|state| state.keys.push(json!({"id": "theirs", "name": "microservices-writer-of-others"})));
+    world.apply().await;
+    let done = world.apply().await;
+    assert!(line_of(&done, "API key of microservices-writer").starts_with("unchanged"), "{}", done.report);
+    let asked = server.take();
+    let made =
+        asked.iter().find(|asked| asked.line().starts_with("POST _plugins/_security/api/apitokens")).unwrap();
+    let body = made.json();
+    assert!(body["index_permissions"][0]["index_pattern"].is_array(), "{body}");
+    assert!(text(&body, "name").bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
+    world.rotation = Rotation::Asked;
+    for _ in 0..3 {
+        world.apply().await;
+    }
+    let (valid, revoked) = stand_in.change(|state| {
+        let is_writers = |key: &&Value| key["name"].as_str().unwrap().starts_with("microservices-writer-");
+        let (revoked, valid): (Vec<_>, Vec<_>) =
+            state.keys.iter().filter(is_writers).cloned().partition(|key| key["revoked_at"].is_number());
+        (valid, revoked.len())
+    });
+    assert_eq!((valid.len(), revoked), (3, 2), "the last two and that of others");
+    assert_eq!(world.secrets.json("writer")["api_key_id"], valid[2]["id"]);
+}
+
+#[tokio::test]
+async fn keys_that_the_cluster_has_not_are_a_failure() {
+    let stand_in = StandIn::opensearch("3.4.0");
+    let text = "no handler found for uri [/_plugins/_security/api/apitokens] and method [POST]";
+    stand_in.refuse("_plugins/_security/api/apitokens", 400, json!({"error": text}));
+    let (_server, world) = world(&stand_in, "api_key").await;
+    let done = world.apply().await;
+    assert_eq!(done.report.failures.len(), 2, "{}", done.report);
+    assert!(done.report.failures[0].contains("use 3.7 or newer"), "{}", done.report);
+}
+
+#[tokio::test]
+async fn iam_roles_are_mapped_and_a_role_of_before_loses_its_rights() {
+    let stand_in = StandIn::opensearch("3.4.0");
+    let server = stand_in.start().await;
+    let mut world = World::new(&server.endpoint).with(&[
+        ("FUNCTION_AUTH", "sigv4"),
+        ("WRITER_ROLE_ARN", "arn:aws:iam::123456789012:role/writer"),
+        ("READER_BACKEND_ROLES", "support,developers"),
+    ]);
+    const MAPPING: &str = "_plugins/_security/api/rolesmapping";
+    let by_hand = json!({"backend_roles": ["auditors"], "users": ["eve"], "hosts": []});
+    stand_in.change(|state| state.held.insert(format!("{MAPPING}/microservices-reader"), (by_hand, 1)));
+    let done = world.apply().await;
+    assert!(line_of(&done, "IAM role in microservices-writer").starts_with("applied"));
+    assert!(line_of(&done, "IAM role in microservices-replayer").contains("ReplayerRoleArn is not set"));
+    let mapping =
+        |who: &str| stand_in.change(|state| state.held[&format!("{MAPPING}/microservices-{who}")].0.clone());
+    assert_eq!(mapping("writer")["backend_roles"], json!(["arn:aws:iam::123456789012:role/writer"]));
+    assert_eq!(mapping("reader")["backend_roles"], json!(["auditors", "support", "developers"]));
+    assert_eq!(mapping("reader")["users"], json!(["eve"]));
+    world.set("WRITER_ROLE_ARN", "arn:aws:iam::123456789012:role/other");
+    let done = world.apply().await;
+    assert_eq!(mapping("writer")["backend_roles"], json!(["arn:aws:iam::123456789012:role/other"]));
+    assert!(line_of(&done, "people of the role").starts_with("unchanged"));
+}
+
+/// Everything that is logged.
+#[derive(Clone, Default)]
+struct Logged(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Logged {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'w> MakeWriter<'w> for Logged {
+    type Writer = Self;
+
+    fn make_writer(&'w self) -> Self {
+        self.clone()
+    }
+}
+
+#[tokio::test]
+async fn no_credential_stands_in_a_report_a_log_or_an_answer() {
+    let logged = Logged::default();
+    let subscriber =
+        tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(logged.clone()).finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+    for (stand_in, auth, member) in [
+        (StandIn::opensearch("3.7.0"), "basic", "password"),
+        (StandIn::opensearch("3.7.0"), "api_key", "api_key"),
+        (StandIn::elasticsearch("8.19.21"), "basic", "password"),
+        (StandIn::elasticsearch("8.19.21"), "api_key", "api_key"),
+    ] {
+        let (_server, mut world) = world(&stand_in, auth).await;
+        world.set("REPLAYER_SECRET_ID", "");
+        let mut told = String::new();
+        let mut secrets = vec![crate::stand_in::ADMIN.1.to_owned()];
+        for _ in 0..3 {
+            world.rotation = Rotation::Asked;
+            told.push_str(&format!("{:?}\n", world.apply().await));
+            let last = text(&world.secrets.json("writer"), member).to_owned();
+            // A cluster that repeats what it refuses.
+            let refused = json!({"error": {"reason": format!("what you sent was {last}")}, "status": 400});
+            for path in ["_plugins/_security/authinfo", "_security/_authenticate"] {
+                stand_in.refuse(path, 400, refused.clone());
+            }
+            secrets.push(last);
+            world.rotation = Rotation::IfNeeded;
+            told.push_str(&format!("{:?}\n", world.apply().await));
+            stand_in.change(|state| state.refused.clear());
+        }
+        told.push_str(&world.delete().await.report.to_string());
+        told.push_str(&String::from_utf8_lossy(&logged.0.lock().unwrap()));
+        for secret in secrets {
+            let line = told.lines().find(|line| line.contains(&secret));
+            assert_eq!(line, None, "{auth}");
+        }
+        assert!(told.contains("microservices-writer"), "something was told");
+    }
+}

@@ -1,0 +1,293 @@
+//! The function, as CloudFormation calls it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use lambda_support::secrets::{Called, SecretStore};
+use provision_cluster::handler::{Handler, InvocationError};
+use search_client::auth::Secret;
+use serde_json::{Value, json};
+
+use crate::server::{Asked, Reply, Server};
+use crate::stand_in::StandIn;
+use crate::world::Secrets;
+
+/// CloudFormation's end: the URL that an answer is put to.
+async fn cloudformation() -> Server {
+    Server::start(|_| Reply::Answer(200, Value::Null)).await
+}
+
+fn request(kind: &str, cloudformation: &Server, id: Option<&str>, properties: Value) -> Value {
+    let mut request = json!({
+        "RequestType": kind, "RequestId": "r", "StackId": "arn:aws:cloudformation:eu-west-1:1:stack/s/1",
+        "ResponseURL": format!("{}/answer?X-Amz-Signature=hunter2", cloudformation.endpoint),
+        "ResourceType": "Custom::SearchCluster", "LogicalResourceId": "Cluster", "ResourceProperties": properties,
+    });
+    if let Some(id) = id {
+        request["PhysicalResourceId"] = json!(id);
+    }
+    if kind == "Update" {
+        request["OldResourceProperties"] = json!({"IndexPrefix": "shop"});
+    }
+    request
+}
+
+fn handler(endpoint: &str) -> Handler {
+    handler_with(endpoint, Arc::new(Secrets::default()))
+}
+
+fn handler_with(endpoint: &str, secrets: Arc<dyn SecretStore>) -> Handler {
+    let endpoint = endpoint.to_owned();
+    // Basic needs Secrets Manager for the administrator: this cluster lets everybody in.
+    let lookup = move |name: &str| (name == "SEARCH_ENDPOINT").then(|| endpoint.clone());
+    Handler::new(Arc::new(lookup), secrets).unwrap()
+}
+
+/// A stand-in that asks nobody who they are.
+async fn open(stand_in: &StandIn) -> Server {
+    let script = stand_in.clone();
+    Server::start(move |asked| {
+        let mut asked = asked.clone();
+        let credential = base64_simd::STANDARD.encode_to_string(format!(
+            "{}:{}",
+            crate::stand_in::ADMIN.0,
+            crate::stand_in::ADMIN.1
+        ));
+        asked.headers.entry("authorization").or_insert(format!("Basic {credential}").parse().unwrap());
+        script.reply(&asked)
+    })
+    .await
+}
+
+async fn call(handler: &Handler, request: &Value, seconds: u64) -> Result<(), InvocationError> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    let deadline = now + Duration::from_secs(seconds);
+    handler.handle(request.to_string().as_bytes(), deadline.as_millis() as u64).await
+}
+
+/// The one answer that CloudFormation got.
+fn answered(cloudformation: &Server) -> Value {
+    let asked = cloudformation.take();
+    let [put] = asked.as_slice() else { panic!("{} answers", asked.len()) };
+    assert_eq!(put.line(), "PUT answer");
+    assert_eq!(put.header("content-type"), Some(""));
+    assert_eq!(put.header("content-length").unwrap(), put.text.len().to_string());
+    assert!(put.text.len() <= 4_096);
+    put.json()
+}
+
+#[tokio::test]
+async fn create_applies_and_answers_with_what_was_done() {
+    let (cloudformation, stand_in) = (cloudformation().await, StandIn::opensearch("3.4.0"));
+    let cluster = open(&stand_in).await;
+    let properties = json!({"ServiceToken": "t", "IndexPrefix": "shop", "RetentionDays": "30", "Codec": "best_compression"});
+    let request = request("Create", &cloudformation, None, properties);
+    call(&handler(&cluster.endpoint), &request, 30).await.unwrap();
+    let answer = answered(&cloudformation);
+    assert_eq!(answer["Status"], "SUCCESS", "{answer}");
+    assert_eq!(answer["PhysicalResourceId"], "kafka-to-search/shop");
+    assert_eq!((&answer["RequestId"], &answer["LogicalResourceId"]), (&json!("r"), &json!("Cluster")));
+    assert_eq!(answer["StackId"], "arn:aws:cloudformation:eu-west-1:1:stack/s/1");
+    let data = &answer["Data"];
+    assert_eq!(
+        (&data["Engine"], &data["Version"], &data["Applied"]),
+        (&json!("OpenSearch"), &json!("3.4.0"), &json!("14"))
+    );
+    assert!(data["NotApplied"].as_str().unwrap().starts_with("dashboards: no DashboardsEndpoint"));
+    assert!(stand_in.change(|state| state.held["_plugins/_ism/policies/shop"].0.to_string()).contains("30d"));
+}
+
+#[tokio::test]
+async fn an_update_keeps_the_id_and_another_prefix_is_another_resource() {
+    let (cloudformation, stand_in) = (cloudformation().await, StandIn::opensearch("3.4.0"));
+    let handler = handler(&open(&stand_in).await.endpoint);
+    // The server above ended with its guard: it is out of reach.
+    let failing =
+        request("Update", &cloudformation, Some("kafka-to-search/shop"), json!({"IndexPrefix": "shop"}));
+    call(&handler, &failing, 8).await.unwrap();
+    let answer = answered(&cloudformation);
+    assert_eq!(
+        (&answer["Status"], &answer["PhysicalResourceId"]),
+        (&json!("FAILED"), &json!("kafka-to-search/shop"))
+    );
+    let cluster = open(&stand_in).await;
+    let handler = handler_with(&cluster.endpoint, Arc::new(Secrets::default()));
+    for (prefix, id) in [("shop", "kafka-to-search/shop"), ("store", "kafka-to-search/store")] {
+        let update =
+            request("Update", &cloudformation, Some("kafka-to-search/shop"), json!({"IndexPrefix": prefix}));
+        call(&handler, &update, 30).await.unwrap();
+        let answer = answered(&cloudformation);
+        assert_eq!(
+            (&answer["Status"], &answer["PhysicalResourceId"]),
+            (&json!("SUCCESS"), &json!(id)),
+            "{answer}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn bad_properties_are_told_all_at_once() {
+    let cloudformation = cloudformation().await;
+    let request = request("Create", &cloudformation, None, json!({"RetentionDays": "soon", "Shard": "1"}));
+    call(&handler("http://127.0.0.1:1"), &request, 30).await.unwrap();
+    let answer = answered(&cloudformation);
+    assert_eq!(answer["Status"], "FAILED");
+    let reason = answer["Reason"].as_str().unwrap();
+    assert!(reason.contains("RetentionDays: `soon`") && reason.contains("Shard: unknown"), "{reason}");
+    assert_ne!(answer["PhysicalResourceId"], "kafka-to-search/microservices");
+}
+
+#[tokio::test]
+async fn an_unreachable_cluster_fails_a_create_with_a_sentence() {
+    let cloudformation = cloudformation().await;
+    let begin = Instant::now();
+    let request = request("Create", &cloudformation, None, json!({}));
+    call(&handler("http://127.0.0.1:1"), &request, 8).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(8));
+    let answer = answered(&cloudformation);
+    assert_eq!(answer["Status"], "FAILED");
+    let reason = answer["Reason"].as_str().unwrap();
+    assert!(
+        reason.contains("http://127.0.0.1:1/ did not answer GET /")
+            && reason.contains("check SEARCH_ENDPOINT"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn a_cluster_that_never_answers_is_told_before_the_timeout() {
+    let (cloudformation, cluster) = (cloudformation().await, Server::start(|_| Reply::Silence).await);
+    let begin = Instant::now();
+    let request = request("Create", &cloudformation, None, json!({}));
+    call(&handler(&cluster.endpoint), &request, 7).await.unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
+    let answer = answered(&cloudformation);
+    assert_eq!(answer["Status"], "FAILED");
+    assert!(answer["Reason"].as_str().unwrap().contains("did not answer"), "{answer}");
+}
+
+#[tokio::test]
+async fn delete_keeps_the_data_and_does_nothing_for_what_was_never_created() {
+    let (cloudformation, stand_in) = (cloudformation().await, StandIn::opensearch("3.4.0"));
+    let cluster = open(&stand_in).await;
+    let handler = handler(&cluster.endpoint);
+    let properties = json!({"IndexPrefix": "shop", "Codec": "best_compression"});
+    call(&handler, &request("Create", &cloudformation, None, properties.clone()), 30).await.unwrap();
+    answered(&cloudformation);
+    cluster.take();
+    for id in ["kafka-to-search/not created", "stack-Cluster-1ABC", "kafka-to-search/store"] {
+        call(&handler, &request("Delete", &cloudformation, Some(id), properties.clone()), 30).await.unwrap();
+        let answer = answered(&cloudformation);
+        assert_eq!((&answer["Status"], &answer["PhysicalResourceId"]), (&json!("SUCCESS"), &json!(id)));
+    }
+    assert_eq!(cluster.take().iter().map(Asked::line).collect::<Vec<_>>(), Vec::<String>::new());
+    let delete = request("Delete", &cloudformation, Some("kafka-to-search/shop"), properties);
+    call(&handler, &delete, 30).await.unwrap();
+    assert_eq!(answered(&cloudformation)["Status"], "SUCCESS");
+    let left = stand_in.change(|state| state.held.keys().cloned().collect::<Vec<_>>());
+    assert!(left.contains(&"_plugins/_ism/policies/shop".to_owned()), "{left:?}");
+    assert!(!left.iter().any(|path| path.contains("_security") || path.contains("_alerting")), "{left:?}");
+}
+
+#[tokio::test]
+async fn a_stack_can_be_deleted_after_its_cluster_unless_data_was_to_go() {
+    let cloudformation = cloudformation().await;
+    let handler = handler("http://127.0.0.1:1");
+    for (takes_data, status) in [("false", "SUCCESS"), ("true", "FAILED")] {
+        let id = Some("kafka-to-search/shop");
+        for properties in [
+            json!({"IndexPrefix": "shop", "DeleteData": takes_data}),
+            json!({"IndexPrefix": "shop", "DeleteData": takes_data, "RetentionDays": "soon"}),
+        ] {
+            call(&handler, &request("Delete", &cloudformation, id, properties), 6).await.unwrap();
+            let answer = answered(&cloudformation);
+            assert_eq!(answer["Status"], status, "{answer}");
+            let reason = answer["Reason"].as_str().unwrap();
+            assert!(reason.contains("did not answer") || reason.contains("RetentionDays"), "{reason}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_sent_until_cloudformation_has_it() {
+    let n = std::sync::atomic::AtomicUsize::new(0);
+    let cloudformation = Server::start(move |_| {
+        let is_first = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+        Reply::Answer(if is_first { 503 } else { 200 }, Value::Null)
+    })
+    .await;
+    let request = request("Create", &cloudformation, None, json!({"Shards": "0"}));
+    call(&handler("http://127.0.0.1:1"), &request, 20).await.unwrap();
+    assert_eq!(cloudformation.take().len(), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_is_an_error_without_its_url() {
+    let cloudformation = Server::start(|_| Reply::Answer(403, Value::Null)).await;
+    let request = request("Create", &cloudformation, None, json!({"Shards": "0"}));
+    let error = call(&handler("http://127.0.0.1:1"), &request, 2).await.unwrap_err();
+    assert!(error.to_string().contains("403") && !error.to_string().contains("hunter2"), "{error}");
+    assert!(cloudformation.take().len() > 1);
+}
+
+#[tokio::test]
+async fn what_is_no_request_is_an_error_and_an_unknown_kind_is_answered() {
+    let cloudformation = cloudformation().await;
+    let handler = handler("http://127.0.0.1:1");
+    let error = call(&handler, &json!({"Records": []}), 5).await.unwrap_err();
+    assert!(matches!(error, InvocationError::NotARequest(_)), "{error}");
+    let odd = request("Replace", &cloudformation, Some("kafka-to-search/shop"), json!({}));
+    call(&handler, &odd, 5).await.unwrap();
+    let answer = answered(&cloudformation);
+    assert_eq!(
+        (&answer["Status"], &answer["PhysicalResourceId"]),
+        (&json!("FAILED"), &json!("kafka-to-search/shop"))
+    );
+}
+
+/// A store that breaks in a way that nobody thought of.
+struct Broken;
+
+impl SecretStore for Broken {
+    fn read<'c>(&'c self, _id: &'c str) -> Called<'c, Option<Secret>> {
+        panic!("a fault of the program")
+    }
+
+    fn write<'c>(&'c self, _id: &'c str, _text: &'c Secret) -> Called<'c, ()> {
+        panic!("a fault of the program")
+    }
+}
+
+#[tokio::test]
+async fn a_fault_of_the_program_itself_is_answered_too() {
+    let (cloudformation, stand_in) = (cloudformation().await, StandIn::opensearch("3.4.0"));
+    let cluster = open(&stand_in).await;
+    let properties = json!({"FunctionAuth": "basic", "WriterSecretId": "w", "Codec": "best_compression"});
+    let request = request("Create", &cloudformation, None, properties);
+    call(&handler_with(&cluster.endpoint, Arc::new(Broken)), &request, 30).await.unwrap();
+    let answer = answered(&cloudformation);
+    assert_eq!(answer["Status"], "FAILED");
+    assert!(answer["Reason"].as_str().unwrap().contains("the function's log has it"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_changed_revision_rotates_the_credentials() {
+    let (cloudformation, stand_in) = (cloudformation().await, StandIn::opensearch("3.4.0"));
+    let cluster = open(&stand_in).await;
+    let secrets = Arc::new(Secrets::default());
+    let handler = handler_with(&cluster.endpoint, Arc::<Secrets>::clone(&secrets));
+    let properties = |revision: &str| {
+        json!({"IndexPrefix": "shop", "FunctionAuth": "basic", "WriterSecretId": "w", "Codec": "best_compression",
+            "CredentialRevision": revision})
+    };
+    call(&handler, &request("Create", &cloudformation, None, properties("1")), 30).await.unwrap();
+    assert_eq!(answered(&cloudformation)["Status"], "SUCCESS");
+    assert_eq!(secrets.json("w")["username"], "shop-writer-a");
+    // Lambda delivers an event again when it is not sure: the credential is made once.
+    let update = request("Update", &cloudformation, Some("kafka-to-search/shop"), properties("2"));
+    for _ in 0..2 {
+        call(&handler, &update, 30).await.unwrap();
+        assert_eq!(answered(&cloudformation)["Status"], "SUCCESS");
+        assert_eq!(secrets.json("w")["username"], "shop-writer-b");
+    }
+}

@@ -1,0 +1,76 @@
+//! Runs that delete.
+
+use serde_json::json;
+
+use crate::server::Server;
+use crate::stand_in::StandIn;
+use crate::world::World;
+
+async fn provisioned(stand_in: &StandIn) -> (Server, World) {
+    let server = stand_in.start().await;
+    let world = World::new(&server.endpoint).with(&[
+        ("FUNCTION_AUTH", "basic"),
+        ("WRITER_SECRET_ID", "writer"),
+        ("REPLAYER_SECRET_ID", "replayer"),
+        ("DASHBOARDS_ENDPOINT", &server.endpoint),
+        ("CODEC", "best_compression"),
+    ]);
+    let done = world.apply().await;
+    assert_eq!(done.report.failures, Vec::<String>::new());
+    (server, world)
+}
+
+fn held(stand_in: &StandIn) -> Vec<String> {
+    stand_in.change(|state| state.held.keys().cloned().collect())
+}
+
+#[tokio::test]
+async fn data_and_what_it_needs_stay() {
+    for stand_in in [StandIn::opensearch("3.4.0"), StandIn::elasticsearch("8.19.21")] {
+        let (_server, world) = provisioned(&stand_in).await;
+        let done = world.delete().await;
+        assert_eq!(done.report.failures, Vec::<String>::new());
+        let left = held(&stand_in);
+        assert_eq!(left.len(), 7, "{left:?}");
+        for path in &left {
+            let stays =
+                ["_component_template/", "_index_template/", "_plugins/_ism/policies/", "_ilm/policy/"];
+            assert!(stays.iter().any(|api| path.starts_with(api)), "{path}");
+        }
+        let again = world.delete().await;
+        assert_eq!(again.report.to_string().lines().last(), Some("nothing to do"));
+    }
+}
+
+#[tokio::test]
+async fn data_goes_when_it_is_asked_for_and_no_other_index_does() {
+    let stand_in = StandIn::opensearch("3.4.0");
+    let (server, mut world) = provisioned(&stand_in).await;
+    let settings = json!({"settings": {"index": {"uuid": "u"}}});
+    stand_in.change(|state| {
+        for name in ["microservices-2026.11.24", "microservices-of-others", "microservices-2026.11.24-copy"] {
+            state.data.insert(name.into(), settings.clone());
+        }
+    });
+    server.take();
+    world.set("DELETE_DATA", "true");
+    let done = world.delete().await;
+    assert_eq!(done.report.failures, Vec::<String>::new());
+    let deletes: Vec<_> = server.take().into_iter().filter(|asked| asked.method == "DELETE").collect();
+    let lines: Vec<_> = deletes.iter().map(crate::server::Asked::line).collect();
+    let position = |part: &str| {
+        lines.iter().position(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}: {lines:?}"))
+    };
+    assert!(position("DELETE microservices-2026.11.24") < position("_index_template/microservices"));
+    assert!(
+        position("_index_template/microservices") < position("_component_template/microservices-settings")
+    );
+    assert!(position("_component_template/") < position("_ism/policies/"));
+    assert!(lines.iter().any(|line| line.starts_with("DELETE api/saved_objects/dashboard/")), "{lines:?}");
+    assert!(
+        !lines.iter().any(|line| line.contains("of-others") || line.contains("-copy") || line.contains('*')),
+        "{lines:?}"
+    );
+    assert_eq!(held(&stand_in), Vec::<String>::new());
+    assert_eq!(stand_in.change(|state| state.data.len()), 2, "those of others stay");
+}
