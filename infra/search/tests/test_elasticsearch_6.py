@@ -71,6 +71,7 @@ def check_writer(writer: Server, values: dict) -> None:
         assert writer.bulk(create(index)).items == [(201, "")]
         assert writer.bulk(create(index, "2", brandNew="x")).items == [(201, "")]
         assert writer.bulk(create(index)).items == [(409, "version_conflict_engine_exception")]
+        writer.must("PUT", f"/{index}/_mapping/_doc", {"dynamic": False})
         place = {"_index": index, "_type": "_doc", "_id": "1"}
         for operation in (({"delete": place}, None), ({"update": place}, {"doc": {"a": 1}})):
             assert writer.bulk(operation).items == [REFUSED]
