@@ -255,9 +255,10 @@ async fn deleted(
 
 fn log(report: &Report) {
     for Line { what, outcome, note } in &report.lines {
-        info!(what, outcome = outcome.word(), why = outcome.why(), note, "provisioned");
+        let reason = outcome.why().unwrap_or_default();
+        info!(thing = what, outcome = outcome.word(), reason, note, "provisioned");
     }
     for failure in &report.failures {
-        error!(failure, "not provisioned");
+        error!(reason = failure, "not provisioned");
     }
 }

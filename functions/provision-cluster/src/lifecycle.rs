@@ -40,9 +40,21 @@ pub fn policies(product: Product, settings: &Settings) -> Result<Vec<Policy>, Fi
     let names = [&settings.index_prefix, &settings.dead_letter_prefix];
     let files = lifecycle(product.engine);
     let policies = files.iter().zip(names).map(|(file, name)| {
-        Ok(Policy { name: name.clone(), path: format!("{api}/{name}"), body: file.json(settings)? })
+        let mut body = file.json(settings)?;
+        if leaves_merging_out(product)
+            && let Some(actions) =
+                body.pointer_mut("/policy/phases/warm/actions").and_then(Value::as_object_mut)
+        {
+            actions.remove("forcemerge");
+        }
+        Ok(Policy { name: name.clone(), path: format!("{api}/{name}"), body })
     });
     policies.collect()
+}
+
+/// Before 8.9 ILM makes an index read-only to merge it, and leaves it so: late events would be refused for ever.
+fn leaves_merging_out(product: Product) -> bool {
+    product.engine == Engine::Elasticsearch && !product.is_elasticsearch_from(8, 9)
 }
 
 fn lacking(product: Product) -> &'static str {
@@ -74,7 +86,9 @@ pub async fn apply(run: &Run<'_>, report: &mut Report) {
             Err(error) => report.fail(what, error, lacking(run.product)),
             Ok(outcome) => {
                 let is_new = outcome == Outcome::WouldApply;
-                report.add(what, outcome);
+                let note = "indices are not merged: before Elasticsearch 8.9 that would make them read-only";
+                let note = leaves_merging_out(run.product).then(|| note.to_owned());
+                report.add_with_note(what, outcome, note);
                 // A policy that is not there yet can't be compared with what indices have.
                 if !(is_new && run.is_dry()) {
                     apply_to_indices(run, &policy, report).await;
@@ -155,6 +169,18 @@ fn is_daily(name: &str, prefix: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_elasticsearch_that_merging_makes_read_only_does_not_merge() {
+        let settings = Settings::of_command_line(&|_| None).unwrap();
+        for (version, merges) in [("6.8.23", false), ("8.8.2", false), ("8.9.0", true), ("9.1.0", true)] {
+            let version = search_client::engine::Version::parse(version);
+            let policies = policies(Product { engine: Engine::Elasticsearch, version }, &settings).unwrap();
+            let warm = &policies[0].body["policy"]["phases"]["warm"]["actions"];
+            assert_eq!(warm.get("forcemerge").is_some(), merges, "{version:?}");
+            assert!(warm.get("set_priority").is_some());
+        }
+    }
 
     #[test]
     fn only_indices_named_by_a_day_are_ours() {
