@@ -15,12 +15,14 @@ from shape import Mismatch, check
 KEYWORD, DATE = {"keyword"}, {"date"}
 NOW = re.compile(r"now(-\d+(m|h|d))?")
 FILTERS = (
+    # As alerting gives it back, so that a monitor that is there can be told from one that differs.
+    {"range": {str: {"from": NOW, "to": (NOW, None), "include_lower": {True}, "include_upper": {True}}}},
     {"range": {str: {"gte?": NOW, "lte?": NOW}}},
     {"regexp": {str: {"value": str}}},
     {"terms": {str: [str]}},
     {"bool": lambda value, where: check(value, BOOL, where)},
 )
-BOOL = {"filter?": [FILTERS], "should?": [FILTERS], "minimum_should_match?": int}
+BOOL = {"filter?": [FILTERS], "should?": [FILTERS], "minimum_should_match?": (int, {"1"})}
 INNER = {str: lambda value, where: check(value, AGGREGATION, where)}
 NESTED = {"aggregations?": INNER, "aggs?": INNER}
 AGGREGATION = (
@@ -196,9 +198,11 @@ def test_bucket_triggers_read_metrics_of_their_buckets():
 
 def test_both_engines_ask_the_same():
     def normal(value):
+        if isinstance(value, dict) and "include_lower" in value:
+            return {"gte": value["from"]} | ({"lte": value["to"]} if value["to"] else {})
         if isinstance(value, dict):
             return {"aggs" if key == "aggregations" else key: normal(inner) for key, inner in value.items()}
-        return [normal(each) for each in value] if isinstance(value, list) else value
+        return [normal(each) for each in value] if isinstance(value, list) else 1 if value == "1" else value
 
     for name in ("error-ratio", "dead-letters", "ingestion-delay"):
         assert normal(list(search_of("opensearch", name))) == normal(list(search_of("elasticsearch", name)))
@@ -211,6 +215,13 @@ def test_both_engines_ask_the_same():
         "bucket_selector": {"buckets_path": {"recent": "recent>_count"}, "script": "params.recent == 0"}
     }
     assert inner == opensearch["aggs"]["services"]["aggs"]
+
+
+def test_monitors_are_in_the_form_that_alerting_gives_back():
+    """It keeps a search as OpenSearch writes it: bounds by name, numbers of clauses as texts, `aggs` in full."""
+    for name in MONITORS:
+        text = json.dumps(search_of("opensearch", name)[1])
+        assert not re.search(r'"(gte?|lte?|aggs)":|"minimum_should_match": \d', text)
 
 
 def test_silence_is_as_long_as_set():
