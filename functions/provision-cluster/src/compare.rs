@@ -58,9 +58,28 @@ fn holds_members(theirs: &Map<String, Value>, ours: &Map<String, Value>) -> bool
         ours.contains_key(name)
             || says_nothing(theirs)
             || MADE_BY_CLUSTER.contains(&name.as_str())
-            || (name == "min_age" && theirs == "0ms")
+            || is_default(name, theirs)
     });
     all_there && nothing_more
+}
+
+/// Whether a member is what the cluster takes for granted, and writes out: of policies, and of the queries in monitors.
+fn is_default(name: &str, value: &Value) -> bool {
+    match name {
+        "min_age" => value == "0ms",
+        "boost" => value.as_f64() == Some(1.0),
+        "adjust_pure_negative" => *value == true,
+        "include_lower" | "include_upper" => *value == true,
+        "missing_bucket" | "show_term_doc_count_error" => *value == false,
+        "missing_order" => value == "default",
+        "min_doc_count" => value.as_u64() == Some(1),
+        "shard_min_doc_count" => value.as_u64() == Some(0),
+        "order" => value == "asc" || *value == serde_json::json!([{"_count": "desc"}, {"_key": "asc"}]),
+        "flags_value" => matches!(value.as_u64(), Some(255 | 65_535)),
+        "max_determinized_states" => value.as_u64() == Some(10_000),
+        "delete_query_index_in_every_run" | "should_create_single_alert_for_findings" => *value == false,
+        _ => false,
+    }
 }
 
 /// null, and what is empty.
@@ -126,6 +145,20 @@ mod tests {
             &json!({"names": ["a-*"], "privileges": ["create"], "allow_restricted_indices": false}),
             &role
         ));
+    }
+
+    #[test]
+    fn what_the_cluster_takes_for_granted_makes_no_difference() {
+        let ours = json!({"query": {"bool": {"filter": [{"range": {"t": {"from": "now-1d", "to": null}}}]}},
+            "aggregations": {"s": {"terms": {"field": "f", "size": 10}}}});
+        let theirs = json!({"query": {"bool": {"filter": [{"range": {"t": {"from": "now-1d", "to": null,
+            "include_lower": true, "include_upper": true, "boost": 1.0}}}], "adjust_pure_negative": true, "boost": 1.0}},
+            "aggregations": {"s": {"terms": {"field": "f", "size": 10, "min_doc_count": 1, "shard_min_doc_count": 0,
+                "show_term_doc_count_error": false, "order": [{"_count": "desc"}, {"_key": "asc"}]}}}});
+        assert!(holds(&theirs, &ours));
+        let mut other = theirs;
+        other["query"]["bool"]["boost"] = json!(2.0);
+        assert!(!holds(&other, &ours));
     }
 
     #[test]

@@ -487,6 +487,15 @@ mod tests {
     }
 
     #[test]
+    fn the_readme_explains_every_property() {
+        let readme = include_str!("../README.md");
+        let rows: Vec<_> = readme.lines().filter(|line| line.starts_with("| `")).collect();
+        for property in PROPERTIES {
+            assert!(rows.iter().any(|row| row.contains(&format!("`{property}`"))), "{property}");
+        }
+    }
+
+    #[test]
     fn a_propertys_variable_is_its_name_in_upper_case() {
         assert_eq!(variable_of("DeadLetterRetentionDays"), "DEAD_LETTER_RETENTION_DAYS");
         assert_eq!(variable_of("Codec"), "CODEC");

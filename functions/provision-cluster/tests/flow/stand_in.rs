@@ -328,9 +328,30 @@ fn as_alerting_gives(body: &Value) -> Value {
     let mut monitor = body.clone();
     let added = json!({"schema_version": 8, "enabled_time": 1_562_703_611_363_u64, "owner": "alerting",
         "last_update_time": 1_562_703_611_363_u64, "data_sources": {"query_index": ".opensearch-alerting-queries"},
-        "user": {"name": "admin", "roles": ["all_access"]}});
+        "user": {"name": "admin", "roles": ["all_access"]}, "delete_query_index_in_every_run": false});
     monitor.as_object_mut().unwrap().extend(added.as_object().unwrap().clone());
+    write_out(&mut monitor);
     monitor
+}
+
+/// Queries come back with their defaults written out.
+fn write_out(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if members.contains_key("include_lower")
+                || members.contains_key("should")
+                || members.contains_key("filter")
+            {
+                members.insert("boost".into(), json!(1.0));
+            }
+            if members.contains_key("should") {
+                members.insert("adjust_pure_negative".into(), json!(true));
+            }
+            members.values_mut().for_each(write_out);
+        }
+        Value::Array(elements) => elements.iter_mut().for_each(write_out),
+        _ => {}
+    }
 }
 
 fn wrapped(path: &str, body: &Value, version: i64) -> Value {
