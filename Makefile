@@ -6,7 +6,7 @@ DEMO := $(PYTHON) localstack/servers/demo.py
 CHECKS := $(STACK) run checks --
 # Rust code that waits for servers is compiled only for the tests that have them.
 LIVE := --package integration-tests --package event-producer --package kafka-poller \
-    --features integration-tests/live,event-producer/live,kafka-poller/live
+    --features integration-tests/live,event-producer/live,kafka-poller/live,kafka-poller/tls
 # Those of TLS, credentials and provisioning have other servers than the rest.
 LIVE_TESTS := --lib --bins --test live
 SECURED := --servers opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
@@ -14,7 +14,7 @@ SECURED := --servers opensearch-secured,elasticsearch,elasticsearch-6,localstack
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay build deploy-local test test-fast test-live test-search \
     test-secured soak mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template format \
-    bench bench-function bench-e2e deploy-aws clean
+    bench bench-function bench-e2e bench-index deploy-aws clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -121,6 +121,10 @@ bench-function: ## Measure the whole function: CPU per million events, memory, s
 bench-e2e: ## Measure indexing through the function beside prebuilt bulk bodies, on real servers
 	STACK_OPENSEARCH_C2=1 $(STACK) with --instance bench -- \
 	    cargo run --profile local --package integration-tests --features live --bin bench-e2e
+
+bench-index: ## Measure the index template beside dynamic mapping: rate, bytes per event, questions
+	STACK_OPENSEARCH_C2=1 $(STACK) with --instance bench --servers opensearch -- \
+	    cargo run --profile local --package integration-tests --features live --bin bench-index
 
 ## Elsewhere
 

@@ -18,7 +18,7 @@ from instance import Instance
 
 
 def run(instance: Instance, command: list[str], named: list[str] | None = None) -> int:
-    """Runs the command, which finds the servers by STACK_INSTANCE and the AWS variables; returns its exit code.
+    """Runs the command, which finds the servers by STACK_INSTANCE, their addresses and the AWS variables; returns its exit code.
 
     Servers that are named are started and nothing else is; without names it is the whole stack, deployed.
     """
@@ -38,6 +38,7 @@ def run(instance: Instance, command: list[str], named: list[str] | None = None) 
             **sam.aws_variables(instance),  # so that nothing in the command can reach AWS by mistake
             "STACK_INSTANCE": instance.name,
             "KAFKA_BOOTSTRAP_SERVERS": kafka.info(instance)["bootstrap_servers"],
+            "SEARCH_ENDPOINT": opensearch.info(instance)["endpoint"],
         }
         code = subprocess.run(command, env=environment, check=False).returncode
         if code != 0:

@@ -22,6 +22,8 @@ pub mod kafka;
 pub mod lambda;
 #[cfg(feature = "live")]
 pub mod poll;
+#[cfg(feature = "live")]
+pub mod prebuilt;
 pub mod protections;
 #[cfg(feature = "live")]
 pub mod proxy;
