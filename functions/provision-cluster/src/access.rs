@@ -9,13 +9,16 @@ mod users;
 use search_client::auth::SecretKind;
 use search_client::engine::Engine;
 
-use crate::cluster::CallError;
+use crate::cluster::{CallError, shortened};
 use crate::files::Who;
 use crate::product::Product;
 use crate::provision::{Rotation, Run};
 use crate::report::{Outcome, Report, StepError};
 use crate::settings::{FunctionAuth, Settings};
 use credential::{Credential, Stored, names};
+
+/// Most that is told of what Secrets Manager said.
+const MAX_REASON: usize = 400;
 
 /// Whose credentials are made: people get none.
 const FUNCTIONS: [Who; 2] = [Who::Writer, Who::Replayer];
@@ -135,7 +138,12 @@ async fn apply_credential(
     has_role: HasRole,
 ) -> Result<(Outcome, Option<String>), StepError> {
     let (_, setting) = secret_of(run.settings, who);
-    let of_secret = |reason: String| StepError::Other(format!("{setting}: {reason}"));
+    let of_secret = |reason: String| {
+        StepError::Other(format!(
+            "{setting}: {}; name a secret that exists, and let the function's role read and write it",
+            shortened(&reason, MAX_REASON)
+        ))
+    };
     let text = run.secrets.read(secret_id).await.map_err(of_secret)?;
     let stored = text.as_ref().and_then(|text| Stored::parse(kind, text));
     if has_role == HasRole::ClusterHasNone {

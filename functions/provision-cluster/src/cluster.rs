@@ -86,6 +86,11 @@ pub enum CallError {
 }
 
 impl CallError {
+    /// Whether there is no use in going on.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Unreachable { .. } | Self::Unauthenticated { .. })
+    }
+
     /// What the cluster said, where it refused what was sent.
     pub fn refusal(&self) -> Option<&str> {
         match self {

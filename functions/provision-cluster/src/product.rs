@@ -4,7 +4,7 @@ use std::fmt;
 
 use search_client::engine::{Engine, Version, from_nodes, from_root_document};
 
-use crate::cluster::{CallError, Cluster};
+use crate::cluster::Cluster;
 use crate::report::StepError;
 
 /// Product and version.
@@ -46,13 +46,12 @@ impl Product {
 /// # Errors
 /// [`StepError`]: the cluster is out of reach, refuses the credential, or does not tell.
 pub async fn detect(cluster: &Cluster, given: Option<Engine>) -> Result<Product, StepError> {
-    let root = match cluster.get("").await {
-        Ok(root) => root,
-        // A credential without `cluster:monitor/main` may still do all the rest.
-        Err(CallError::Lacking { .. } | CallError::Forbidden { .. } | CallError::Refused { .. }) => None,
-        // A gateway's page.
-        Err(CallError::NotUnderstood { .. }) => None,
-        Err(error) => return Err(error.into()),
+    let (root, why) = match cluster.get("").await {
+        Ok(Some(root)) => (Some(root), "its root document is none of theirs".to_owned()),
+        Ok(None) => (None, "GET / was answered 404".to_owned()),
+        Err(error) if error.is_final() => return Err(error.into()),
+        // A gateway's page, or a credential without `cluster:monitor/main` that may still do all the rest.
+        Err(error) => (None, error.to_string()),
     };
     let told = root.as_ref().and_then(from_root_document);
     let (engine, version) = match (given, told) {
@@ -66,7 +65,7 @@ pub async fn detect(cluster: &Cluster, given: Option<Engine>) -> Result<Product,
         (Some(engine), None) => (engine, None),
         (None, None) => {
             return Err(StepError::Other(format!(
-                "{} does not say whether it is OpenSearch or Elasticsearch (GET / is not served as either does); set \
+                "{} does not say whether it is OpenSearch or Elasticsearch ({why}); check SEARCH_ENDPOINT, or set \
                  SEARCH_ENGINE to `opensearch` or `elasticsearch`",
                 cluster.client().endpoint().as_str()
             )));
@@ -76,9 +75,7 @@ pub async fn detect(cluster: &Cluster, given: Option<Engine>) -> Result<Product,
         Some(version) => Some(version),
         None => match cluster.get("_nodes?filter_path=nodes.*.version").await {
             Ok(nodes) => nodes.as_ref().and_then(from_nodes),
-            Err(error @ (CallError::Unreachable { .. } | CallError::Unauthenticated { .. })) => {
-                return Err(error.into());
-            }
+            Err(error) if error.is_final() => return Err(error.into()),
             Err(_) => None,
         },
     };

@@ -59,10 +59,11 @@ pub enum StepError {
 impl StepError {
     /// Whether there is no use in going on.
     pub fn is_final(&self) -> bool {
-        matches!(
-            self,
-            Self::NoWay(_) | Self::Call(CallError::Unreachable { .. } | CallError::Unauthenticated { .. })
-        )
+        match self {
+            Self::NoWay(_) => true,
+            Self::Call(error) => error.is_final(),
+            Self::Other(_) => false,
+        }
     }
 }
 

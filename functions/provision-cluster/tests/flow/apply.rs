@@ -308,7 +308,8 @@ async fn a_server_that_is_neither_product_is_told_and_may_be_told_what_it_is() {
     .await;
     let world = World::new(&server.endpoint);
     let done = world.apply().await;
-    assert!(done.report.failures[0].contains("set SEARCH_ENGINE"), "{}", done.report);
+    assert!(done.report.failures[0].contains("or set SEARCH_ENGINE"), "{}", done.report);
+    assert!(done.report.failures[0].contains("no handler found"), "{}", done.report);
     let done = world.with(&[("SEARCH_ENGINE", "elasticsearch")]).apply().await;
     assert_eq!(done.product.unwrap().to_string(), "Elasticsearch 8.13.4");
     assert_eq!(done.report.failures, Vec::<String>::new());
