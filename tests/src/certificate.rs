@@ -22,7 +22,8 @@ impl Authority {
     /// When there is no key to be had.
     pub fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "an authority of the tests");
+        // Two of one name would be taken for one with another key.
+        params.distinguished_name.push(DnType::CommonName, format!("authority {:016x}", fastrand::u64(..)));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate()?;
