@@ -9,10 +9,10 @@ mod users;
 use search_client::auth::SecretKind;
 use search_client::engine::Engine;
 
-use crate::cluster::{CallError, shortened};
 use crate::files::Who;
 use crate::product::Product;
 use crate::provision::{Rotation, Run};
+use crate::refusal::{CallError, shortened};
 use crate::report::{Outcome, Report, StepError};
 use crate::settings::{FunctionAuth, Settings};
 use credential::{Credential, Stored, names};

@@ -10,7 +10,7 @@ use aws_lambda_events::cloudformation::{
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-use crate::cluster::shortened;
+use crate::refusal::shortened;
 
 /// An answer has at most so many bytes.
 pub const MAX_ANSWER: usize = 4_096;

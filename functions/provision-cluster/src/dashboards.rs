@@ -5,10 +5,11 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use search_client::engine::Engine;
 use serde_json::Value;
 
-use crate::cluster::{CallError, Cluster, shortened};
+use crate::cluster::Cluster;
 use crate::files::{FileError, dashboards};
 use crate::product::Product;
 use crate::provision::Run;
+use crate::refusal::{CallError, shortened};
 use crate::report::{Outcome, Report, StepError};
 use crate::settings::Settings;
 

@@ -17,6 +17,7 @@ pub mod lifecycle;
 pub mod monitors;
 pub mod product;
 pub mod provision;
+pub mod refusal;
 pub mod report;
 pub mod settings;
 pub mod show;

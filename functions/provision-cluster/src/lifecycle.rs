@@ -7,10 +7,11 @@ mod ism;
 use search_client::engine::Engine;
 use serde_json::Value;
 
-use crate::cluster::{CallError, Cluster};
+use crate::cluster::Cluster;
 use crate::files::{FileError, lifecycle};
 use crate::product::Product;
 use crate::provision::Run;
+use crate::refusal::CallError;
 use crate::report::{Outcome, Report, StepError};
 use crate::settings::Settings;
 
@@ -87,7 +88,8 @@ pub async fn apply(run: &Run<'_>, report: &mut Report) {
             Ok(outcome) => {
                 let is_new = outcome == Outcome::WouldApply;
                 let note = "indices are not merged: before Elasticsearch 8.9 that would make them read-only";
-                let note = leaves_merging_out(run.product).then(|| note.to_owned());
+                let would_merge = policy.name == run.settings.index_prefix;
+                let note = (would_merge && leaves_merging_out(run.product)).then(|| note.to_owned());
                 report.add_with_note(what, outcome, note);
                 // A policy that is not there yet can't be compared with what indices have.
                 if !(is_new && run.is_dry()) {

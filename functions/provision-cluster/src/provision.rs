@@ -4,8 +4,9 @@ use lambda_support::search::SearchConfig;
 use lambda_support::secrets::SecretStore;
 use tokio::time::Instant;
 
-use crate::cluster::{CallError, Cluster};
+use crate::cluster::Cluster;
 use crate::product::{Product, detect};
+use crate::refusal::CallError;
 use crate::report::{Outcome, Report, StepError};
 use crate::settings::{Config, DeleteData, Settings};
 use crate::{access, dashboards, lifecycle, monitors, templates};

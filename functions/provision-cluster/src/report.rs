@@ -4,7 +4,7 @@ use std::fmt;
 
 use thiserror::Error;
 
-use crate::cluster::CallError;
+use crate::refusal::CallError;
 
 /// What became of a thing.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,11 +4,12 @@
 use search_client::engine::Engine;
 use serde_json::{Map, Value, json};
 
-use crate::cluster::{CallError, Cluster};
+use crate::cluster::Cluster;
 use crate::compare::{flat_settings, holds};
 use crate::files::{DEAD_LETTER_TEMPLATE, FileError, INDEX_TEMPLATE};
 use crate::product::Product;
 use crate::provision::Run;
+use crate::refusal::CallError;
 use crate::report::{Outcome, Report, StepError};
 use crate::settings::{Codec, Replicas, Settings};
 

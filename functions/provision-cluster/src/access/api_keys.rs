@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use super::asked_as;
 use super::credential::{Credential, Stored, fingerprint, names, next_name, random_letters};
 use super::roles;
-use crate::cluster::CallError;
 use crate::files::Who;
 use crate::provision::Run;
+use crate::refusal::CallError;
 use crate::report::StepError;
 
 /// <https://docs.opensearch.org/latest/security/access-control/api-keys/>

@@ -163,7 +163,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cluster::CallError;
+    use crate::refusal::CallError;
 
     #[test]
     fn a_secret_is_read_as_it_was_written() {

@@ -8,10 +8,10 @@ use tokio::time::Instant;
 
 use super::asked_as;
 use super::credential::{Credential, Stored, new_password, next_name};
-use crate::cluster::CallError;
 use crate::files::Who;
 use crate::product::Product;
 use crate::provision::Run;
+use crate::refusal::CallError;
 use crate::report::StepError;
 
 /// A new user is known on every node after so long, at most.

@@ -3,9 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use super::{NAMES_IN_A_PATH, Policy, Reached, is_daily};
-use crate::cluster::CallError;
 use crate::compare::holds;
 use crate::provision::Run;
+use crate::refusal::CallError;
 use crate::report::{Outcome, StepError};
 
 /// Makes the policy, or changes the one that is there by its sequence number.
@@ -136,6 +136,6 @@ fn later(answer: &Value, path: &str) -> Result<usize, CallError> {
     Err(CallError::Refused {
         request: format!("POST /{path}"),
         status: 200,
-        said: crate::cluster::shortened(&said, 500),
+        said: crate::refusal::shortened(&said, 500),
     })
 }

@@ -4,9 +4,9 @@
 use serde_json::{Value, json};
 
 use super::Monitor;
-use crate::cluster::CallError;
 use crate::compare::holds;
 use crate::provision::Run;
+use crate::refusal::CallError;
 use crate::report::{Outcome, StepError};
 
 const MONITORS: &str = "_plugins/_alerting/monitors";

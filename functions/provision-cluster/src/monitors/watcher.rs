@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::Monitor;
-use crate::cluster::CallError;
 use crate::compare::holds;
 use crate::provision::Run;
+use crate::refusal::CallError;
 use crate::report::{Outcome, StepError};
 
 fn path(monitor: &Monitor) -> String {
