@@ -214,15 +214,15 @@ pub async fn delete(run: &Run<'_>, report: &mut Report) {
         if FUNCTIONS.contains(&who) {
             for name in names(&role) {
                 let deleted = run.cluster.delete(&users::path(run.product, &name)).await;
-                run.record_deleted(report, &format!("user {name}"), deleted, "");
+                report.record_deleted(format!("user {name}"), deleted);
             }
             let invalidated = api_keys::invalidate_all(run, who).await;
-            run.record_deleted(report, &format!("API keys of {role}"), invalidated, "");
+            report.record_deleted(format!("API keys of {role}"), invalidated);
         }
         let deleted = run.cluster.delete(&mappings::path(run.product, &role)).await;
-        run.record_deleted(report, &format!("mapping of the role {role}"), deleted, "");
+        report.record_deleted(format!("mapping of the role {role}"), deleted);
         let deleted = run.cluster.delete(&roles::path(run.product, &role)).await;
-        run.record_deleted(report, &format!("role {role}"), deleted, "");
+        report.record_deleted(format!("role {role}"), deleted);
         if report.given_up() {
             return;
         }

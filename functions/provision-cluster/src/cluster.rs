@@ -191,7 +191,9 @@ impl Cluster {
             let left = give_up.saturating_duration_since(Instant::now());
             let (reason, may_repeat) = match send(left.min(ATTEMPT)).await {
                 Ok(reply) if matches!(reply.status, 429 | 502 | 503 | 504) => {
-                    (format!("it answers {}: {}", reply.status, said(&reply)), true)
+                    // A gateway that gave up may have passed the request on.
+                    let may_repeat = repeat == Repeat::Always || matches!(reply.status, 429 | 503);
+                    (format!("it answers {}: {}", reply.status, said(&reply)), may_repeat)
                 }
                 Ok(reply) => return Ok(reply),
                 Err(error) => {

@@ -125,7 +125,10 @@ struct Reached {
 pub async fn delete(run: &Run<'_>, report: &mut Report) {
     for policy in policies(run.product, run.settings).unwrap_or_default() {
         let deleted = run.cluster.delete(&policy.path).await;
-        run.record_deleted(report, &format!("lifecycle policy {}", policy.name), deleted, "");
+        report.record_deleted(format!("lifecycle policy {}", policy.name), deleted);
+        if report.given_up() {
+            return;
+        }
     }
 }
 
@@ -139,7 +142,7 @@ pub async fn delete_indices(run: &Run<'_>, report: &mut Report) {
                 for names in names.chunks(NAMES_IN_A_PATH) {
                     let path = format!("{}?ignore_unavailable=true", names.join(","));
                     let deleted = run.cluster.delete(&path).await;
-                    run.record_deleted(report, &format!("indices {}", names.join(", ")), deleted, "");
+                    report.record_deleted(format!("indices {}", names.join(", ")), deleted);
                 }
             }
         }

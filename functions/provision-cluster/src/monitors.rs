@@ -77,7 +77,7 @@ pub async fn delete(run: &Run<'_>, report: &mut Report) {
             Engine::OpenSearch => alerting::delete(run, &monitor).await,
             Engine::Elasticsearch => watcher::delete(run, &monitor).await,
         };
-        run.record_deleted(report, &format!("monitor {}", monitor.name), deleted, "");
+        report.record_deleted(format!("monitor {}", monitor.name), deleted);
         if report.given_up() {
             return;
         }

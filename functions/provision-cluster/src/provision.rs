@@ -6,8 +6,7 @@ use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::product::{Product, detect};
-use crate::refusal::CallError;
-use crate::report::{Outcome, Report, StepError};
+use crate::report::{Report, StepError};
 use crate::settings::{Config, DeleteData, Settings};
 use crate::{access, dashboards, lifecycle, monitors, templates};
 
@@ -148,20 +147,5 @@ impl Run<'_> {
     /// Whether nothing is changed.
     pub fn is_dry(&self) -> bool {
         self.request.mode == Mode::DryRun
-    }
-
-    /// Records a deletion: what was not there is not told, nor what the cluster can't have.
-    pub fn record_deleted(
-        &self,
-        report: &mut Report,
-        what: &str,
-        deleted: Result<bool, CallError>,
-        lacking: &str,
-    ) {
-        match deleted {
-            Ok(true) => report.add(what, Outcome::Deleted),
-            Ok(false) | Err(CallError::Lacking { .. }) => {}
-            Err(error) => report.fail(what, error.into(), lacking),
-        }
     }
 }

@@ -125,6 +125,15 @@ impl Report {
         }
     }
 
+    /// Adds a deletion. What was not there is not told, nor what the cluster can't have.
+    pub fn record_deleted(&mut self, what: impl Into<String>, deleted: Result<bool, CallError>) {
+        match deleted {
+            Ok(true) => self.add(what, Outcome::Deleted),
+            Ok(false) | Err(CallError::Lacking { .. }) => {}
+            Err(error) => self.fail(what, error.into(), ""),
+        }
+    }
+
     /// Whether there is no use in going on: the cluster is out of reach, or refuses the credential.
     pub fn given_up(&self) -> bool {
         self.given_up

@@ -95,7 +95,10 @@ pub async fn delete(run: &Run<'_>, report: &mut Report) {
     // An index template goes before the component templates that it is composed of.
     for template in templates.into_iter().rev() {
         let deleted = run.cluster.delete(&template.path).await;
-        run.record_deleted(report, &template.what, deleted, "");
+        report.record_deleted(template.what, deleted);
+        if report.given_up() {
+            return;
+        }
     }
 }
 
