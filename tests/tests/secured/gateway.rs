@@ -13,6 +13,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use reqwest::Certificate;
 use reqwest::header::CONTENT_TYPE;
+use search_client::client::install_tls;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -56,8 +57,7 @@ impl Gateway {
     pub(crate) async fn start(cluster: &Server, signer: Signer) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let endpoint = format!("http://{}", listener.local_addr()?);
-        // Err means that a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        install_tls();
         let certificates = Certificate::from_pem_bundle(cluster.ca.as_bytes())?;
         let http = reqwest::Client::builder().tls_certs_only(certificates).build()?;
         let state = Arc::new(State { signer, cluster: cluster.clone(), http, judged: Mutex::default() });

@@ -8,6 +8,8 @@
 )]
 
 mod gateway;
+mod provisioning;
+mod secrets;
 mod servers;
 mod signature;
 mod sigv4;

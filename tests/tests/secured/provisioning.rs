@@ -1,0 +1,413 @@
+//! The command line `provision` on clusters with users: what is applied, that a second run changes nothing, that the
+//! functions' credentials can do their work and nothing else, and how they are made anew.
+//!
+//! Secrets Manager is LocalStack's.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser as _;
+use event_pipeline::outcome::Counts;
+use lambda_support::secrets::secrets_manager;
+use provision_cluster::command_line::CommandLine;
+use reqwest::Method;
+use search_client::auth::{Auth, SecretKind};
+use serde_json::{Value, json};
+
+use crate::secrets::TestSecret;
+use crate::servers::{DAY, ELASTICSEARCH, ELASTICSEARCH_6, OPENSEARCH, Server, basic, batch, indexer, later};
+
+const TOPIC: &str = "order.events";
+
+/// A cluster, and the variables of the command line for it.
+struct Provisioning<'s> {
+    server: &'s Server,
+    variables: Vec<(&'static str, String)>,
+}
+
+/// What a run printed.
+struct Printed {
+    succeeded: bool,
+    text: String,
+}
+
+impl<'s> Provisioning<'s> {
+    fn new(server: &'s Server, prefix: &str, more: &[(&'static str, &str)]) -> Self {
+        let mut variables = vec![
+            ("SEARCH_ENDPOINT", server.endpoint.clone()),
+            ("SEARCH_CA_CERT", server.ca.clone()),
+            ("SEARCH_USERNAME", server.username.clone()),
+            ("SEARCH_PASSWORD", server.password.clone()),
+            ("INDEX_PREFIX", prefix.to_owned()),
+        ];
+        variables.extend(more.iter().map(|(name, text)| (*name, (*text).to_owned())));
+        Self { server, variables }
+    }
+
+    fn set(&mut self, name: &'static str, text: &str) {
+        self.variables.retain(|(known, _)| *known != name);
+        self.variables.push((name, text.to_owned()));
+    }
+
+    /// Runs `provision` with these words; no run may print the administrator's password.
+    async fn run(&self, words: &[&str]) -> Result<Printed> {
+        let command = CommandLine::try_parse_from(["provision"].iter().chain(words))?;
+        let lookup = |name: &str| {
+            self.variables.iter().find(|(known, _)| *known == name).map(|(_, text)| text.clone())
+        };
+        let mut out = Vec::new();
+        let code = command.run(&lookup, secrets_manager().as_ref(), &mut out).await?;
+        let text = String::from_utf8(out)?;
+        ensure!(!text.contains(&self.server.password), "the administrator's password is printed");
+        Ok(Printed { succeeded: code == ExitCode::SUCCESS, text })
+    }
+
+    /// Runs it, which must succeed; returns what was printed.
+    async fn succeed(&self, words: &[&str]) -> Result<String> {
+        let printed = self.run(words).await?;
+        ensure!(printed.succeeded, "{words:?}: {}", printed.text);
+        Ok(printed.text)
+    }
+
+    /// A second run finds nothing to do.
+    async fn nothing_is_left_to_do(&self) -> Result<()> {
+        let text = self.succeed(&["apply"]).await?;
+        ensure!(n_lines(&text, "applied ") == 0 && n_lines(&text, "unchanged ") > 0, "{text}");
+        Ok(())
+    }
+}
+
+fn n_lines(text: &str, start: &str) -> usize {
+    text.lines().filter(|line| line.starts_with(start)).count()
+}
+
+/// Whether a credential may do something: the status of the answer.
+async fn status(
+    server: &Server,
+    auth: &Auth,
+    method: Method,
+    path: &str,
+    body: Option<&Value>,
+) -> Result<u16> {
+    Ok(server.ask(auth.clone(), method, path, body).await?.status)
+}
+
+/// Each of these requests is forbidden.
+async fn forbidden(server: &Server, auth: &Auth, requests: &[(Method, &str, Option<Value>)]) -> Result<()> {
+    for (method, path, body) in requests {
+        let answer = server.ask(auth.clone(), method.clone(), path, body.as_ref()).await?;
+        ensure!(answer.status == 403, "{method} {path} was answered {answer:?}");
+    }
+    Ok(())
+}
+
+/// A credential is known to the cluster: what it asks for is forbidden, not unauthorized.
+async fn is_known(server: &Server, auth: &Auth) -> Result<bool> {
+    match status(server, auth, Method::GET, "_cluster/settings", None).await? {
+        401 => Ok(false),
+        403 => Ok(true),
+        other => anyhow::bail!("a function may not read settings, but was answered {other}"),
+    }
+}
+
+#[tokio::test]
+async fn on_opensearch_each_function_can_do_its_work_and_nothing_else() -> Result<()> {
+    let server = Server::find(OPENSEARCH).await?;
+    let prefix = "guarded";
+    let (writer_secret, replayer_secret) =
+        (TestSecret::create("guarded-writer").await?, TestSecret::create("guarded-replayer").await?);
+    let mut provisioning = Provisioning::new(
+        &server,
+        prefix,
+        &[
+            ("FUNCTION_AUTH", "basic"),
+            ("WRITER_SECRET_ID", &writer_secret.id),
+            ("REPLAYER_SECRET_ID", &replayer_secret.id),
+            ("READER_BACKEND_ROLES", "people"),
+        ],
+    );
+
+    let text = provisioning.succeed(&["apply"]).await?;
+    for what in
+        ["index template guarded", "role guarded-writer", "role guarded-replayer", "role guarded-reader"]
+    {
+        ensure!(
+            text.lines().any(|line| line.starts_with("applied ") && line.contains(what)),
+            "{what}: {text}"
+        );
+    }
+    // This server has the security plugin and no other.
+    let lifecycle =
+        text.lines().find(|line| line.contains("lifecycle policy guarded")).context("lifecycle is told")?;
+    ensure!(lifecycle.starts_with("not applied "), "{lifecycle}");
+    for secret in [&writer_secret, &replayer_secret] {
+        let value = secret.value().await?;
+        let password = value["password"].as_str().context("the secret holds a password")?;
+        ensure!(!text.contains(password), "a function's password is printed");
+        ensure!(password.len() >= 20, "a password of {} characters", password.len());
+    }
+    provisioning.nothing_is_left_to_do().await?;
+
+    let writer = writer_secret.credential(SecretKind::Basic).await?;
+    writes_and_does_nothing_else(&server, &writer, prefix).await?;
+    let replayer = replayer_secret.credential(SecretKind::Basic).await?;
+    replays_and_does_nothing_else(&server, &replayer, prefix).await?;
+
+    let person = json!({"password": format!("Aa1-{}", server.password), "backend_roles": ["people"]});
+    server.request(Method::PUT, "_plugins/_security/api/internalusers/a-person", Some(&person)).await?;
+    let reader = basic("a-person", &format!("Aa1-{}", server.password));
+    let daily = format!("{prefix}-{DAY}");
+    ensure!(status(&server, &reader, Method::POST, &format!("{prefix}-*/_search"), None).await? == 200);
+    let document = Some(json!({"orderId": "o-9"}));
+    let requests = [
+        (Method::PUT, format!("{daily}/_doc/1"), document),
+        (Method::DELETE, daily, None),
+        (Method::PUT, "_index_template/x".to_owned(), Some(json!({"index_patterns": ["x"]}))),
+    ];
+    for (method, path, body) in requests {
+        forbidden(&server, &reader, &[(method, path.as_str(), body)]).await?;
+    }
+
+    credentials_are_made_anew(&mut provisioning, &writer_secret, SecretKind::Basic).await?;
+
+    let last = writer_secret.credential(SecretKind::Basic).await?;
+    provisioning.succeed(&["delete"]).await?;
+    ensure!(!is_known(&server, &last).await?, "the writer is still let in");
+    ensure!(!server.documents(&format!("{prefix}-{DAY}")).await?.is_empty(), "the data is gone");
+    Ok(())
+}
+
+/// Writes a batch, whose new fields grow the mapping and whose refused event becomes a dead letter.
+async fn writes_and_does_nothing_else(server: &Server, writer: &Auth, prefix: &str) -> Result<()> {
+    let indexer = indexer(server.client(writer.clone())?, prefix)?;
+    let events = [
+        json!({"orderId": "o-1", "aNewField": "new"}),
+        json!({"orderId": "o-2", "newer": {"field": 1}}),
+        // The template has it as an object.
+        json!({"orderId": "o-3", "shippingAddress": "not an object"}),
+    ];
+    let payload = batch(TOPIC, &events);
+    let written = indexer.index(&payload, later()).await?;
+    let expected = Counts { received: 3, indexed: 2, dead_lettered: 1, ..Counts::default() };
+    ensure!(written.counts == expected, "{:?}", written.outcomes);
+    let again = indexer.index(&payload, later()).await?;
+    let expected = Counts { received: 3, duplicates: 2, dead_lettered: 1, ..Counts::default() };
+    ensure!(again.counts == expected, "{:?}", again.outcomes);
+
+    let daily = format!("{prefix}-{DAY}");
+    let mapping = server.request(Method::GET, &format!("{daily}/_mapping"), None).await?;
+    let properties = &mapping[&daily]["mappings"]["properties"];
+    ensure!(properties["aNewField"]["type"] == "keyword", "{properties}");
+    ensure!(!properties["newer"]["properties"]["field"].is_null(), "{properties}");
+
+    let document = server.documents(&daily).await?.into_iter().next().context("a document is there")?.0;
+    let document = format!("{daily}/_doc/{document}");
+    let search = format!("{daily}/_search");
+    let dead_letters = format!("dead-letters-{prefix}-*/_search");
+    let (settings, whole) = (format!("{daily}/_settings"), json!({"index": {"refresh_interval": "1s"}}));
+    let elsewhere = "somewhere-else/_doc/1";
+    forbidden(
+        server,
+        writer,
+        &[
+            (Method::GET, &document, None),
+            (Method::DELETE, &document, None),
+            (Method::POST, &search, None),
+            (Method::POST, &dead_letters, None),
+            (Method::DELETE, &daily, None),
+            (Method::PUT, &settings, Some(whole)),
+            (Method::PUT, elsewhere, Some(json!({"a": 1}))),
+            (Method::PUT, "_index_template/x", Some(json!({"index_patterns": ["x"]}))),
+            (Method::GET, "_cluster/settings", None),
+        ],
+    )
+    .await
+}
+
+/// Searches, reads and removes dead letters; of the events it can read nothing.
+async fn replays_and_does_nothing_else(server: &Server, replayer: &Auth, prefix: &str) -> Result<()> {
+    let (daily, letters) = (format!("{prefix}-{DAY}"), format!("dead-letters-{prefix}-{DAY}"));
+    server.request(Method::POST, &format!("{letters}/_refresh"), None).await?;
+    let found =
+        server.ask(replayer.clone(), Method::POST, &format!("dead-letters-{prefix}-*/_search"), None).await?;
+    ensure!(found.status == 200 && found.body["hits"]["total"]["value"] == 1, "{found:?}");
+    let letter = found.body["hits"]["hits"][0]["_id"].as_str().context("it has an id")?.to_owned();
+    let documents = json!({"docs": [{"_index": letters, "_id": letter}]});
+    let read = server.ask(replayer.clone(), Method::POST, "_mget", Some(&documents)).await?;
+    ensure!(read.status == 200 && read.body["docs"][0]["found"] == true, "{read:?}");
+
+    forbidden(
+        server,
+        replayer,
+        &[
+            (Method::POST, &format!("{daily}/_search"), None),
+            (Method::DELETE, &daily, None),
+            (Method::DELETE, &letters, None),
+            (Method::GET, "_cluster/settings", None),
+        ],
+    )
+    .await?;
+
+    let removed =
+        server.ask(replayer.clone(), Method::DELETE, &format!("{letters}/_doc/{letter}"), None).await?;
+    ensure!(removed.status == 200, "{removed:?}");
+    Ok(())
+}
+
+/// Makes the writer's credential anew: the one before stays valid until the next time.
+async fn credentials_are_made_anew(
+    provisioning: &mut Provisioning<'_>,
+    secret: &TestSecret,
+    kind: SecretKind,
+) -> Result<()> {
+    let server = provisioning.server;
+    let first = (secret.value().await?, secret.credential(kind).await?);
+    provisioning.succeed(&["apply", "--rotate"]).await?;
+    let second = (secret.value().await?, secret.credential(kind).await?);
+    ensure!(first.0 != second.0, "the credential is the same");
+    ensure!(is_known(server, &first.1).await?, "a running function is refused");
+    ensure!(is_known(server, &second.1).await?, "the new credential is refused");
+
+    provisioning.set("CREDENTIAL_REVISION", "next");
+    provisioning.succeed(&["apply"]).await?;
+    let third = (secret.value().await?, secret.credential(kind).await?);
+    ensure!(third.0 != second.0, "a changed revision changes nothing");
+    ensure!(!is_known(server, &first.1).await?, "the first credential is still valid");
+    ensure!(is_known(server, &second.1).await?, "a running function is refused");
+    ensure!(is_known(server, &third.1).await?, "the new credential is refused");
+    provisioning.nothing_is_left_to_do().await
+}
+
+#[tokio::test]
+async fn a_wrong_administrators_password_fails_with_a_sentence_and_changes_nothing() -> Result<()> {
+    for (name, engine) in
+        [(OPENSEARCH, "opensearch"), (ELASTICSEARCH, "elasticsearch"), (ELASTICSEARCH_6, "auto")]
+    {
+        let server = Server::find(name).await?;
+        let mut provisioning = Provisioning::new(&server, "refused", &[("SEARCH_ENGINE", engine)]);
+        provisioning.set("SEARCH_PASSWORD", "not-the-password");
+
+        let printed = provisioning.run(&["apply"]).await?;
+
+        ensure!(!printed.succeeded, "{name}: {}", printed.text);
+        ensure!(printed.text.contains("401"), "{name}: {}", printed.text);
+        let templates = server.request(Method::GET, "_cat/templates?format=json&h=name", None).await?;
+        ensure!(!templates.to_string().contains("refused"), "{name}: {templates}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn on_elasticsearch_6_templates_lifecycle_roles_keys_and_watches_are_applied() -> Result<()> {
+    let server = Server::find(ELASTICSEARCH_6).await?;
+    let (writer_secret, replayer_secret) =
+        (TestSecret::create("older-writer").await?, TestSecret::create("older-replayer").await?);
+    let mut provisioning = Provisioning::new(
+        &server,
+        "older",
+        &[
+            ("FUNCTION_AUTH", "api_key"),
+            ("WRITER_SECRET_ID", &writer_secret.id),
+            ("REPLAYER_SECRET_ID", &replayer_secret.id),
+            ("RETENTION_DAYS", "90"),
+        ],
+    );
+
+    let text = provisioning.succeed(&["apply"]).await?;
+    provisioning.nothing_is_left_to_do().await?;
+
+    let template = server.request(Method::GET, "_template/older", None).await?;
+    ensure!(template["older"]["order"] == 200, "{template}");
+    let policies = server.request(Method::GET, "_ilm/policy", None).await?;
+    let age = "/older/policy/phases/delete/min_age";
+    ensure!(policies.pointer(age) == Some(&json!("90d")), "{policies}");
+    let roles =
+        server.request(Method::GET, "_security/role/older-writer,older-replayer,older-reader", None).await?;
+    ensure!(roles.as_object().is_some_and(|roles| roles.len() == 3), "{roles}");
+    let watches =
+        text.lines().filter(|line| line.starts_with("applied ") && line.contains("monitor older-")).count();
+    ensure!(watches >= 4, "{watches} watches: {text}");
+
+    // What the writer's key may do, with a document: this release takes no bulk requests without types.
+    let writer = writer_secret.credential(SecretKind::ApiKey).await?;
+    let daily = "older-2026.01.01";
+    let document = json!({"@timestamp": "2026-01-01T00:00:00.000Z", "orderId": "o-1"});
+    let create = format!("{daily}/_doc/1/_create");
+    ensure!(
+        status(&server, &writer, Method::PUT, &create, Some(&document)).await? == 201,
+        "the writer can't write"
+    );
+    forbidden(
+        &server,
+        &writer,
+        &[
+            (Method::GET, &format!("{daily}/_doc/1"), None),
+            (Method::POST, &format!("{daily}/_search"), None),
+            (Method::DELETE, &format!("{daily}/_doc/1"), None),
+            (Method::DELETE, daily, None),
+            (Method::PUT, "somewhere-else/_doc/1", Some(document)),
+            (Method::GET, "_cluster/settings", None),
+        ],
+    )
+    .await?;
+    let mapping = server.request(Method::GET, &format!("{daily}/_mapping"), None).await?;
+    ensure!(mapping[daily]["mappings"]["_doc"]["properties"]["orderId"]["type"] == "keyword", "{mapping}");
+    let managed = server.request(Method::GET, &format!("{daily}/_ilm/explain"), None).await?;
+    ensure!(managed["indices"][daily]["policy"] == "older", "{managed}");
+
+    provisioning.set("RETENTION_DAYS", "30");
+    let text = provisioning.succeed(&["apply"]).await?;
+    ensure!(n_lines(&text, "applied ") == 1, "only the policy changes: {text}");
+    let policies = server.request(Method::GET, "_ilm/policy", None).await?;
+    ensure!(policies.pointer(age) == Some(&json!("30d")), "{policies}");
+
+    credentials_are_made_anew(&mut provisioning, &writer_secret, SecretKind::ApiKey).await?;
+
+    let last = writer_secret.credential(SecretKind::ApiKey).await?;
+    provisioning.succeed(&["delete", "--delete-data"]).await?;
+    ensure!(!is_known(&server, &last).await?, "the writer is still let in");
+    let left = server.request(Method::GET, "_cat/indices?format=json&h=index", None).await?;
+    ensure!(!left.to_string().contains("older-"), "{left}");
+    let policies = server.request(Method::GET, "_ilm/policy", None).await?;
+    ensure!(policies["older"].is_null(), "{policies}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn on_elasticsearch_8_templates_are_applied_and_what_it_lacks_is_told() -> Result<()> {
+    let server = Server::find(ELASTICSEARCH).await?;
+    let prefix = "current";
+    let mut provisioning = Provisioning::new(&server, prefix, &[]);
+
+    // It does not serve `GET /`.
+    let asked = provisioning.run(&["apply"]).await?;
+    ensure!(!asked.succeeded && asked.text.contains("SEARCH_ENGINE"), "{}", asked.text);
+    provisioning.set("SEARCH_ENGINE", "elasticsearch");
+    let text = provisioning.succeed(&["apply"]).await?;
+    ensure!(
+        text.lines().any(|line| line.starts_with("applied ") && line.contains("index template current")),
+        "{text}"
+    );
+    ensure!(n_lines(&text, "not applied ") > 0, "{text}");
+    provisioning.nothing_is_left_to_do().await?;
+
+    let indexer = indexer(server.client(server.administrator())?, prefix)?;
+    let payload = batch(
+        TOPIC,
+        &[
+            json!({"orderId": "o-1", "kafka_topic": "of the payload", "aNewField": 1}),
+            json!({"orderId": "o-2", "shippingAddress": "not an object"}),
+        ],
+    );
+    let written = indexer.index(&payload, later()).await?;
+    let expected = Counts { received: 2, indexed: 1, dead_lettered: 1, ..Counts::default() };
+    ensure!(written.counts == expected, "{:?}", written.outcomes);
+    let daily = format!("{prefix}-{DAY}");
+    let mapping = server.request(Method::GET, &format!("{daily}/_mapping"), None).await?;
+    let properties = &mapping[&daily]["mappings"]["properties"];
+    ensure!(
+        properties["orderId"]["type"] == "keyword" && properties["original"]["type"] == "flattened",
+        "{properties}"
+    );
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Secrets Manager, that of the instance's LocalStack.
+
+use anyhow::{Context, Result};
+use bytes::Bytes;
+use http::Method;
+use kafka_poller::aws::{Aws, Call};
+use search_client::auth::{Auth, SecretKind};
+use search_client::client::install_tls;
+use serde_json::{Value, json};
+
+/// A secret of a test's own.
+#[derive(Clone, Debug)]
+pub(crate) struct TestSecret {
+    aws: Aws,
+    pub(crate) id: String,
+}
+
+impl TestSecret {
+    /// Makes a secret that holds no credential yet.
+    pub(crate) async fn create(name: &str) -> Result<Self> {
+        install_tls();
+        // As the functions' SDK finds it: by the variables that `stack.py with` sets.
+        let endpoint = std::env::var("AWS_ENDPOINT_URL")
+            .context("AWS_ENDPOINT_URL is not set: run `make test-secured`")?;
+        let aws = Aws::new(Some(&endpoint), "us-east-1", |name| std::env::var(name).ok())?;
+        let token = format!("{:032x}", fastrand::u128(..));
+        let secret = Self { aws, id: format!("{name}-{token}") };
+        let body = json!({"Name": secret.id, "SecretString": "{}", "ClientRequestToken": token});
+        secret.call("CreateSecret", &body).await?;
+        Ok(secret)
+    }
+
+    /// What it holds.
+    pub(crate) async fn value(&self) -> Result<Value> {
+        let answer = self.call("GetSecretValue", &json!({"SecretId": self.id})).await?;
+        Ok(serde_json::from_str(answer["SecretString"].as_str().context("a secret is a text")?)?)
+    }
+
+    /// The credential in it.
+    pub(crate) async fn credential(&self, kind: SecretKind) -> Result<Auth> {
+        Ok(Auth::from_secret(kind, &self.value().await?.to_string())?)
+    }
+
+    async fn call(&self, action: &str, body: &Value) -> Result<Value> {
+        let target = format!("secretsmanager.{action}");
+        let headers = [("x-amz-target", target.as_str()), ("content-type", "application/x-amz-json-1.1")];
+        let call = Call {
+            service: "secretsmanager",
+            region: None,
+            method: Method::POST,
+            path: "/",
+            headers: &headers,
+            body: Bytes::from(body.to_string()),
+        };
+        Ok(serde_json::from_slice(&self.aws.call(call).await?.body)?)
+    }
+}
