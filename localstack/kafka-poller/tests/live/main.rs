@@ -19,6 +19,8 @@ mod process;
 mod rebalance;
 #[cfg(any(feature = "tls", feature = "tls-vendored"))]
 mod secured;
+#[cfg(any(feature = "tls", feature = "tls-vendored"))]
+mod secured_kafka;
 mod services;
 mod status;
 mod wait;
