@@ -67,6 +67,8 @@ fn holds_members(theirs: &Map<String, Value>, ours: &Map<String, Value>) -> bool
 fn is_default(name: &str, value: &Value) -> bool {
     match name {
         "min_age" => value == "0ms",
+        "wait_for_completion" => *value == true,
+        "task_execution_timeout" => value == "1h",
         "boost" => value.as_f64() == Some(1.0),
         "adjust_pure_negative" => *value == true,
         "include_lower" | "include_upper" => *value == true,

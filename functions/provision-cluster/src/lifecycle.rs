@@ -87,13 +87,14 @@ pub async fn apply(run: &Run<'_>, report: &mut Report) {
             Err(error) => report.fail(what, error, lacking(run.product)),
             Ok(outcome) => {
                 let is_new = outcome == Outcome::WouldApply;
+                let change = if outcome == Outcome::Unchanged { Change::None } else { Change::Now };
                 let note = "indices are not merged: before Elasticsearch 8.9 that would make them read-only";
                 let would_merge = policy.name == run.settings.index_prefix;
                 let note = (would_merge && leaves_merging_out(run.product)).then(|| note.to_owned());
                 report.add_with_note(what, outcome, note);
                 // A policy that is not there yet can't be compared with what indices have.
                 if !(is_new && run.is_dry()) {
-                    apply_to_indices(run, &policy, report).await;
+                    apply_to_indices(run, &policy, change, report).await;
                 }
             }
         }
@@ -103,10 +104,17 @@ pub async fn apply(run: &Run<'_>, report: &mut Report) {
     }
 }
 
-async fn apply_to_indices(run: &Run<'_>, policy: &Policy, report: &mut Report) {
+/// Whether a policy changed in this run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Change {
+    None,
+    Now,
+}
+
+async fn apply_to_indices(run: &Run<'_>, policy: &Policy, change: Change, report: &mut Report) {
     let what = format!("lifecycle of the indices {}-*", policy.name);
     let reached = match run.product.engine {
-        Engine::OpenSearch => ism::reach_indices(run, policy).await,
+        Engine::OpenSearch => ism::reach_indices(run, policy, change).await,
         Engine::Elasticsearch => ilm::reach_indices(run, policy).await,
     };
     match reached {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{NAMES_IN_A_PATH, Policy, Reached, is_daily};
+use super::{Change, NAMES_IN_A_PATH, Policy, Reached, is_daily};
 use crate::compare::holds;
 use crate::provision::Run;
 use crate::refusal::CallError;
@@ -48,7 +48,11 @@ fn version(there: &Value, path: &str) -> Result<(i64, i64), CallError> {
 
 /// Puts the indices that exist under the policy as it is now: `add` where they have none, `change_policy` where they
 /// have an older one of the name. An index under a policy of another name was put there by a person, and stays there.
-pub(super) async fn reach_indices(run: &Run<'_>, policy: &Policy) -> Result<Reached, StepError> {
+pub(super) async fn reach_indices(
+    run: &Run<'_>,
+    policy: &Policy,
+    change: Change,
+) -> Result<Reached, StepError> {
     let there = run.cluster.get(&policy.path).await?;
     let seq_no = match &there {
         Some(there) => Some(version(there, &policy.path)?.0),
@@ -62,9 +66,10 @@ pub(super) async fn reach_indices(run: &Run<'_>, policy: &Policy) -> Result<Reac
         match policy_of(state) {
             None => without.push(index.as_str()),
             Some(name) if name != policy.name => elsewhere += 1,
-            // An index that has not taken up its policy yet has no number, and will take the newest.
             Some(_) => match state.get("policy_seq_no").and_then(Value::as_i64) {
                 Some(held) if Some(held) != seq_no => older.push(index.as_str()),
+                // An index that is new has not begun with its policy, and may have been given the one of before.
+                None if change == Change::Now => older.push(index.as_str()),
                 _ => {}
             },
         }

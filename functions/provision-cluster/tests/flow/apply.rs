@@ -80,6 +80,8 @@ async fn a_changed_retention_updates_the_policy_by_its_version_and_reaches_the_i
         between["transitioning"] = json!(true);
         state.indices.insert("shop-2026.11.22".into(), between);
         state.indices.insert("shop-2026.11.23".into(), json!({"policy_id": null, "enabled": null}));
+        // One that has not begun with its policy yet.
+        state.indices.insert("shop-2026.11.25".into(), json!({"policy_id": "shop", "enabled": true}));
         state
             .indices
             .insert("shop-2026.11.24".into(), json!({"policy_id": "kept-by-hand", "policy_seq_no": 5}));
@@ -99,12 +101,12 @@ async fn a_changed_retention_updates_the_policy_by_its_version_and_reaches_the_i
         posts,
         [
             "POST _plugins/_ism/add/shop-2026.11.23",
-            "POST _plugins/_ism/change_policy/shop-2026.11.21,shop-2026.11.22"
+            "POST _plugins/_ism/change_policy/shop-2026.11.21,shop-2026.11.22,shop-2026.11.25"
         ]
     );
     let text = done.report.to_string();
     assert!(
-        text.contains("1 had no policy, 2 had the policy's version before, 1 under policies of other names"),
+        text.contains("1 had no policy, 3 had the policy's version before, 1 under policies of other names"),
         "{text}"
     );
     assert!(text.contains("1 of them between two states"), "{text}");
