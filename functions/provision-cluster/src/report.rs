@@ -144,13 +144,17 @@ impl Report {
         self.lines.iter().filter(|line| is(&line.outcome)).count()
     }
 
-    /// The things that were not applied, a sentence each.
+    /// The things that were not applied, a sentence for each reason.
     pub fn not_applied(&self) -> Vec<String> {
-        let sentences = self.lines.iter().filter_map(|line| match &line.outcome {
-            Outcome::NotApplied(why) => Some(format!("{}: {why}", line.what)),
-            _ => None,
-        });
-        sentences.collect()
+        let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
+        for line in &self.lines {
+            let Some(why) = line.outcome.why() else { continue };
+            match by_reason.iter_mut().find(|(known, _)| *known == why) {
+                Some((_, things)) => things.push(&line.what),
+                None => by_reason.push((why, vec![&line.what])),
+            }
+        }
+        by_reason.into_iter().map(|(why, things)| format!("{}: {why}", things.join(", "))).collect()
     }
 
     /// One line that counts.
@@ -209,6 +213,8 @@ mod tests {
              1 applied, 1 unchanged, 1 not applied, 1 failed\n"
         );
         assert!(!report.given_up());
-        assert_eq!(report.not_applied().len(), 1);
+        report.add("lifecycle policy b", report.lines[2].outcome.clone());
+        let [sentence] = report.not_applied().try_into().unwrap();
+        assert!(sentence.starts_with("lifecycle policy a, lifecycle policy b: it lacks"), "{sentence}");
     }
 }
