@@ -12,7 +12,7 @@ LIVE_TESTS := --lib --bins --test live
 SECURED := --servers opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay build deploy-local test test-fast test-live test-search \
+.PHONY: help demo demo-down demo-clean produce search status replay provision build deploy-local test test-fast test-live test-search \
     test-secured soak mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
@@ -43,6 +43,9 @@ status: ## Show what runs, on which ports, with which logs
 
 replay: ## Replay dead letters: ARGS='--service order --dry-run' shows what would be done; ARGS=--help
 	@$(PYTHON) localstack/servers/replay.py $(ARGS)
+
+provision: ## Apply or show what the demo's cluster holds: ARGS='apply --dry-run'; ARGS=--help
+	@$(PYTHON) localstack/servers/provision.py $(ARGS)
 
 deploy-local: ## Build the functions and deploy them to the running demo again, after a change
 	@$(STACK) deploy
@@ -119,7 +122,7 @@ bench-function: ## Measure the whole function: CPU per million events, memory, s
 	cargo run --release --package integration-tests --bin bench-function
 
 bench-e2e: ## Measure indexing through the function beside prebuilt bulk bodies, on real servers
-	STACK_OPENSEARCH_C2=1 $(STACK) with --instance bench -- \
+	STACK_OPENSEARCH_C2=1 STACK_FUNCTIONS_LTO=1 $(STACK) with --instance bench -- \
 	    cargo run --profile local --package integration-tests --features live --bin bench-e2e
 
 bench-index: ## Measure the index template beside dynamic mapping: rate, bytes per event, questions

@@ -6,7 +6,6 @@ from pathlib import Path
 SERVERS = Path(__file__).resolve().parent
 REPOSITORY = SERVERS.parent.parent
 EXTENSION = REPOSITORY / "localstack" / "extension"
-SEARCH_FILES = REPOSITORY / "infra" / "search"
 TEMPLATE = REPOSITORY / "infra" / "template.yaml"
 
 

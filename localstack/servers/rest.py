@@ -23,11 +23,13 @@ class Access:
     password: str
 
 
-def call(method: str, url: str, body: object = None, timeout_s: float = 30, access: Access | None = None) -> Any:
+def call(
+    method: str, url: str, body: object = None, timeout_s: float = 30, headers: dict[str, str] | None = None
+) -> Any:
     """Sends a request and returns the answer's JSON; an error answer or none is a StackError."""
     try:
         data = None if body is None else json.dumps(body).encode()
-        return json.loads(_exchange(method, url, data, timeout_s, access))
+        return json.loads(_exchange(method, url, data, timeout_s, headers=headers))
     except urllib.error.HTTPError as error:
         answer = error.read().decode("utf-8", "replace")[:400]
         raise StackError(f"{method} {url} answered {error.code}: {answer}") from error
@@ -38,14 +40,18 @@ def call(method: str, url: str, body: object = None, timeout_s: float = 30, acce
 def answers(url: str, access: Access | None = None) -> bool:
     """Whether the URL answers with success by now."""
     try:
-        _exchange("GET", url, None, 5, access)
+        _exchange("GET", url, None, 5, access=access)
     except OSError:  # HTTPError and URLError are kinds of it
         return False
     return True
 
 
-def _exchange(method: str, url: str, data: bytes | None, timeout_s: float, access: Access | None) -> bytes:
-    request = urllib.request.Request(url, data=data, method=method, headers={"Content-Type": "application/json"})
+def _exchange(
+    method: str, url: str, data: bytes | None, timeout_s: float, *, access: Access | None = None,
+    headers: dict[str, str] | None = None,
+) -> bytes:  # fmt: skip
+    sent = {"Content-Type": "application/json", **(headers or {})}
+    request = urllib.request.Request(url, data=data, method=method, headers=sent)
     handlers: list[urllib.request.BaseHandler] = [_direct]
     if access:
         handlers.append(urllib.request.HTTPSHandler(context=ssl.create_default_context(cafile=access.ca)))

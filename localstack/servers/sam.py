@@ -23,18 +23,12 @@ def deploy(instance: Instance, overrides: list[str]) -> None:
     """Builds the functions and deploys the template."""
     if not instance.running(localstack.NAME):
         raise StackError(f"LocalStack does not run in instance `{instance.name}`: start it before deploying")
-    environment = variables(instance)
+    environment = variables(instance) | build_variables()
     build = instance.folder / "sam"
     logs = instance.folder / "logs"
     # samconfig.toml is for AWS, and for those who start the servers themselves.
     own_configuration = ["--config-file", str(_empty_configuration(instance))]
-    binaries = re.findall(r"^\s+Binary: (\S+)$", paths.TEMPLATE.read_text(), re.MULTILINE)
-    run_logged(
-        f"compiling {', '.join(binaries)}",
-        # What `sam build` runs, which shows nothing of it.
-        ["cargo", "lambda", "build", "--release", *(word for name in binaries for word in ("--bin", name))],
-        logs / "cargo-lambda.log", paths.REPOSITORY, environment,
-    )  # fmt: skip
+    compile_functions(instance, re.findall(r"^\s+Binary: (\S+)$", paths.TEMPLATE.read_text(), re.MULTILINE))
     run_logged(
         "packaging the functions (sam build)",
         ["sam", "build", *own_configuration, "--template-file", str(paths.TEMPLATE), "--build-dir", str(build)],
@@ -51,6 +45,17 @@ def deploy(instance: Instance, overrides: list[str]) -> None:
         ],
         logs / "sam-deploy.log", paths.REPOSITORY, environment,
     )  # fmt: skip
+
+
+def compile_functions(instance: Instance, binaries: list[str]) -> Path:
+    """Builds programs of the functions as `sam build` does, which shows nothing of it; returns the folder of their folders."""
+    environment = variables(instance) | build_variables()
+    run_logged(
+        f"compiling {', '.join(binaries)}",
+        ["cargo", "lambda", "build", "--release", *(word for name in binaries for word in ("--bin", name))],
+        instance.folder / "logs" / "cargo-lambda.log", paths.REPOSITORY, environment,
+    )  # fmt: skip
+    return Path(environment.get("CARGO_TARGET_DIR", paths.cargo_target())) / "lambda"
 
 
 def _empty_configuration(instance: Instance) -> Path:
@@ -94,6 +99,20 @@ def variables(instance: Instance) -> dict[str, str]:
         "__SAM_CLI_APP_DIR": str(application),
         # cargo itself: the functions run on this machine, so its own C library serves.
         "CARGO_LAMBDA_COMPILER": os.environ.get("CARGO_LAMBDA_COMPILER", "cargo"),
+    }
+
+
+def build_variables() -> dict[str, str]:
+    """What makes the functions build in a fraction of the time, in a folder apart from those that are built for AWS.
+
+    Link-time optimisation is most of a release's time; what it gains counts at cold starts and where CPU is paid for.
+    """
+    if os.environ.get("STACK_FUNCTIONS_LTO") == "1":
+        return {}
+    return {
+        "CARGO_PROFILE_RELEASE_LTO": "off",
+        "CARGO_PROFILE_RELEASE_CODEGEN_UNITS": "16",
+        "CARGO_TARGET_DIR": str(paths.cargo_target() / "functions"),
     }
 
 

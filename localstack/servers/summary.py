@@ -4,6 +4,7 @@ import json
 import subprocess
 
 import cargo
+import deployment
 import localstack
 import opensearch
 import rest
@@ -34,6 +35,9 @@ def show(instance: Instance) -> None:
         [str(cargo.build("kafka-poller")), "lag", "--endpoint-url", localstack.info(instance)["endpoint"]],
         env=sam.variables(instance), check=True,
     )  # fmt: skip
+    print("\nWhat the cluster was given")
+    for line in deployment.provisioned(instance):
+        print(f"  {line}")
     print(
         f"""
 What to try next

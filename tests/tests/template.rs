@@ -1,11 +1,13 @@
-//! The template and the function agree: on how failed records come back, and on the names of the variables.
+//! The template and the functions agree: on how failed records come back, on the names of variables, properties and
+//! metrics, and on who gets which credential.
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use index_events::config::{BatchFailures, Config};
+use provision_cluster::settings::{self, PROPERTIES};
 use serde_yaml_ng::Value;
 
 /// The template, with values for its parameters.
@@ -58,6 +60,13 @@ impl Template {
                             whole + rest
                         }))
                     }
+                    "!Select" => {
+                        let [position, list] = arguments.as_slice() else {
+                            panic!("!Select takes two arguments: {value:?}")
+                        };
+                        let list = self.evaluate(list);
+                        list[position.as_u64().expect("a position is a number") as usize].clone()
+                    }
                     // Attributes and other assembled texts are not what is compared.
                     _ => Value::String(format!("{value:?}")),
                 }
@@ -108,11 +117,23 @@ impl Template {
         &resource["Properties"]
     }
 
-    /// The variables that the function is given.
-    fn variables(&self) -> Vec<(String, String)> {
-        let variables = self.settings_of_variables("IndexEvents").into_iter();
-        let variables = variables.map(|(name, value)| (name, self.evaluate(value)));
-        variables.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, text(&value))).collect()
+    /// The variables that a function is given.
+    fn variables(&self, function: &str) -> BTreeMap<String, String> {
+        self.evaluated(self.settings_of_variables(function))
+    }
+
+    /// The properties that the custom resource is given.
+    fn properties(&self) -> BTreeMap<String, String> {
+        let properties = self.resource("SearchCluster").as_mapping().into_iter().flatten();
+        self.evaluated(properties.map(|(name, value)| (text(name), value)))
+    }
+
+    fn evaluated<'v>(
+        &self,
+        pairs: impl IntoIterator<Item = (String, &'v Value)>,
+    ) -> BTreeMap<String, String> {
+        let pairs = pairs.into_iter().map(|(name, value)| (name, self.evaluate(value)));
+        pairs.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, text(&value))).collect()
     }
 
     /// What sets a function's variables: what all functions share, and its own.
@@ -121,6 +142,21 @@ impl Template {
         let own = self.resource(function)["Environment"]["Variables"].as_mapping();
         let variables = shared.into_iter().chain(own).flat_map(|variables| variables.iter());
         variables.map(|(name, value)| (text(name), value)).collect()
+    }
+
+    /// Every resource that a role may touch, by the policies that hold, as texts.
+    fn reach(&self, role: &str) -> Vec<String> {
+        let policies = self.evaluate(&self.resource(role)["Policies"]);
+        let policies = policies.as_sequence().expect("a role has policies").iter();
+        let statements = policies.flat_map(|policy| {
+            let statements = self.evaluate(&policy["PolicyDocument"]["Statement"]);
+            statements.as_sequence().expect("a policy has statements").clone()
+        });
+        let resources = statements.flat_map(|statement| match self.evaluate(&statement["Resource"]) {
+            Value::Sequence(several) => several,
+            one => vec![one],
+        });
+        resources.map(|resource| text(&resource)).collect()
     }
 
     /// The mappings of the function, by name.
@@ -174,9 +210,8 @@ fn the_mappings_ask_for_a_report_exactly_when_the_function_gives_one() {
             .with("BatchFailures", &value)
             .with("KafkaBootstrapServers", "kafka:9092")
             .with("SearchEndpoint", "http://search:9200");
-        let variables = template.variables();
-        let lookup =
-            |name: &str| variables.iter().find(|(known, _)| known == name).map(|(_, text)| text.clone());
+        let variables = template.variables("IndexEvents");
+        let lookup = |name: &str| variables.get(name).cloned();
         let config = Config::parse(&lookup).expect("the template's own variables are valid");
         let expected = match config.batch_failures {
             BatchFailures::Report => vec!["ReportBatchItemFailures".to_owned()],
@@ -204,6 +239,162 @@ fn every_variable_of_the_template_is_one_that_the_function_reads() {
         for (name, _) in variables {
             assert!(known.contains(&name), "the template sets {name}, which {function} does not read");
         }
+    }
+}
+
+/// Parameter values of the ways to log in: with which credential whose secret is made.
+const LOGINS: [&[(&str, &str)]; 5] = [
+    &[],
+    &[("SearchAuth", "basic"), ("AdminSecretArn", "admin-secret")],
+    &[("SearchAuth", "api_key"), ("AdminSecretArn", "admin-secret")],
+    &[("SearchAuth", "basic"), ("AdminSecretArn", "admin-secret"), ("SearchSecretArn", "own-secret")],
+    &[("SearchAuth", "sigv4"), ("SearchDomainArn", "arn:aws:es:eu-central-1:123456789012:domain/d")],
+];
+
+fn with_login(login: &[(&str, &str)]) -> Template {
+    let template = Template::read()
+        .with("KafkaBootstrapServers", "kafka:9092")
+        .with("SearchEndpoint", "https://search.example.com");
+    login.iter().fold(template, |template, (name, value)| template.with(name, value))
+}
+
+#[test]
+fn the_replay_makes_the_same_documents_as_index_events() {
+    for login in LOGINS {
+        let template = with_login(login);
+        let (mut index, mut replay) =
+            (template.variables("IndexEvents"), template.variables("ReplayDeadLetters"));
+        assert!(index.remove("BATCH_FAILURES").is_some());
+        for variables in [&mut index, &mut replay] {
+            let has_secret = variables.remove("SEARCH_SECRET_ID").is_some();
+            assert_eq!(has_secret, ["basic", "api_key"].contains(&variables["SEARCH_AUTH"].as_str()));
+        }
+        assert_eq!(index, replay);
+    }
+}
+
+#[test]
+fn the_custom_resource_sets_every_setting_and_each_has_a_valid_value() {
+    for login in LOGINS {
+        let template = with_login(login)
+            .with("ReaderBackendRoles", "people")
+            .with("DashboardsEndpoint", "https://dashboards.example.com");
+        let (properties, environment) = (template.properties(), template.variables("ProvisionCluster"));
+        let properties = properties
+            .into_iter()
+            .map(|(name, text)| {
+                // An attribute, which only CloudFormation knows.
+                let is_role = name.ends_with("RoleArn");
+                let text = if is_role { "arn:aws:iam::123456789012:role/r".to_owned() } else { text };
+                (name, serde_json::Value::from(text))
+            })
+            .collect();
+        let mut environment = environment;
+        for (name, value) in
+            [("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "key"), ("AWS_REGION", "eu-central-1")]
+        {
+            environment.insert(name.to_owned(), value.to_owned());
+        }
+        let config =
+            settings::Config::of_custom_resource(&properties, &|name| environment.get(name).cloned());
+        let settings = config.unwrap_or_else(|error| panic!("{login:?}: {error}")).settings;
+        let makes_credentials = login.len() == 2 && login[0].0 == "SearchAuth" && login[0].1 != "sigv4";
+        assert_eq!(settings.writer_secret_id.is_some(), makes_credentials, "{login:?}");
+        assert_eq!(settings.replayer_secret_id.is_some(), makes_credentials, "{login:?}");
+        assert_eq!(settings.writer_role_arn.is_some(), login.contains(&("SearchAuth", "sigv4")), "{login:?}");
+    }
+    let template = Template::read();
+    let set: BTreeSet<String> = template
+        .resource("SearchCluster")
+        .as_mapping()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| text(name))
+        .collect();
+    for name in PROPERTIES {
+        assert!(set.contains(name), "the template does not set {name}");
+    }
+}
+
+#[test]
+fn only_provision_cluster_reads_the_administrators_secret() {
+    for login in LOGINS {
+        let template = with_login(login);
+        let is_admin = |text: &String| text.contains("admin-secret");
+        for (function, role) in
+            [("IndexEvents", "IndexEventsRole"), ("ReplayDeadLetters", "ReplayDeadLettersRole")]
+        {
+            assert!(!template.variables(function).values().any(is_admin), "{function} with {login:?}");
+            assert!(!template.reach(role).iter().any(is_admin), "{role} with {login:?}");
+        }
+        let has_admin = login.iter().any(|(name, _)| *name == "AdminSecretArn");
+        let environment = template.variables("ProvisionCluster");
+        assert_eq!(environment.get("SEARCH_SECRET_ID").is_some_and(is_admin), has_admin, "{login:?}");
+        assert_eq!(template.reach("ProvisionClusterRole").iter().any(is_admin), has_admin, "{login:?}");
+    }
+    let made = with_login(LOGINS[1]);
+    let reach = |role: &str| -> Vec<String> {
+        made.reach(role).into_iter().filter(|resource| resource.ends_with("Secret")).collect()
+    };
+    assert_eq!(reach("IndexEventsRole"), ["WriterSecret"]);
+    assert_eq!(reach("ReplayDeadLettersRole"), ["ReplayerSecret"]);
+    assert_eq!(reach("ProvisionClusterRole"), ["WriterSecret", "ReplayerSecret"]);
+    let own = with_login(LOGINS[3]);
+    assert_eq!(own.variables("IndexEvents")["SEARCH_SECRET_ID"], "own-secret");
+    assert_eq!(own.variables("ReplayDeadLetters")["SEARCH_SECRET_ID"], "own-secret");
+}
+
+#[test]
+fn the_mappings_wait_until_the_cluster_is_provisioned() {
+    for (name, mapping) in Template::read().mappings() {
+        let function = format!("{:?}", mapping["FunctionName"]);
+        assert!(function.contains("SearchCluster"), "{name} begins without the index templates");
+    }
+}
+
+#[test]
+fn the_dashboard_shows_metrics_that_the_functions_record() {
+    let template = Template::read();
+    let body = template.resource("Dashboard")["DashboardBody"].clone();
+    let Value::Tagged(sub) = body else { panic!("the body is a !Sub: {body:?}") };
+    let body = text(&sub.value[0]);
+    let body = body.split("${").enumerate().fold(String::new(), |whole, (position, part)| {
+        let text = if position == 0 { part } else { part.split_once('}').expect("a name ends").1 };
+        whole + if position == 0 { "" } else { "1" } + text
+    });
+    let body: serde_json::Value = serde_json::from_str(&body).expect("the dashboard is JSON");
+    let recorded: String = ["index-events", "replay-dead-letters"]
+        .map(|function| {
+            let path = repository(&format!("functions/{function}/src/metrics.rs"));
+            std::fs::read_to_string(path).expect("the metrics are there")
+        })
+        .concat();
+    let mut shown = BTreeSet::new();
+    for widget in body["widgets"].as_array().expect("the dashboard has widgets") {
+        let mut namespace = "";
+        for metric in widget["properties"]["metrics"].as_array().into_iter().flatten() {
+            let part = |position: usize| metric[position].as_str().unwrap_or_default();
+            if part(0) == "..." {
+                continue;
+            }
+            namespace = if part(0) == "." { namespace } else { part(0) };
+            if namespace == "KafkaToSearch" {
+                assert!(recorded.contains(&format!("\"{}\"", part(1))), "no function records {}", part(1));
+                shown.insert(part(1).to_owned());
+            }
+        }
+    }
+    for name in [
+        "EventsIndexed",
+        "EventsDuplicate",
+        "EventsDeadLettered",
+        "EventsFailed",
+        "BulkLatency",
+        "BulkRetries",
+        "BulkBytes",
+        "OldestEventAge",
+    ] {
+        assert!(shown.contains(name), "the dashboard does not show {name}");
     }
 }
 

@@ -10,6 +10,9 @@ from kafka_to_search_localstack.mapping_defaults import is_kafka
 def install() -> None:
     """Applies the patches, once, before the first request."""
     # Imported here: the modules are heavy, and LocalStack loads plugins before it has set itself up.
+    from localstack.services.cloudformation.engine.v2.change_set_model_preproc import ChangeSetModelPreproc
+    from localstack.services.cloudformation.engine.v2.change_set_model_transform import ChangeSetModelTransform
+    from localstack.services.cloudformation.engine.validations import ValidationError
     from localstack.services.lambda_.event_source_mapping.esm_worker_factory import EsmWorkerFactory
     from localstack.services.lambda_.invocation.lambda_service import LambdaService
     from localstack.services.lambda_.invocation.models import lambda_stores
@@ -65,3 +68,13 @@ def install() -> None:
         if is_kafka(request.desired_state):
             return update_kafka_mapping(self.create, self.delete, request)
         return fn(self, request)
+
+    def visit_ref_before_transform(self, node):
+        try:
+            return ChangeSetModelPreproc.visit_node_intrinsic_function_ref(self, node)
+        except ValidationError:
+            return self.visit(node.arguments)
+
+    # The engine resolves references also before it lets SAM expand the template. `!Ref Function.Version` is a resource that
+    # SAM makes: as with other functions there, what can't be resolved yet is left for later.
+    ChangeSetModelTransform.visit_node_intrinsic_function_ref = visit_ref_before_transform
