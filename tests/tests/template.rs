@@ -243,8 +243,9 @@ fn every_variable_of_the_template_is_one_that_the_function_reads() {
 }
 
 /// Parameter values of the ways to log in: with which credential whose secret is made.
-const LOGINS: [&[(&str, &str)]; 5] = [
+const LOGINS: [&[(&str, &str)]; 6] = [
     &[],
+    &[("SearchAuth", "basic"), ("SearchSecretArn", "own-secret")],
     &[("SearchAuth", "basic"), ("AdminSecretArn", "admin-secret")],
     &[("SearchAuth", "api_key"), ("AdminSecretArn", "admin-secret")],
     &[("SearchAuth", "basic"), ("AdminSecretArn", "admin-secret"), ("SearchSecretArn", "own-secret")],
@@ -298,7 +299,8 @@ fn the_custom_resource_sets_every_setting_and_each_has_a_valid_value() {
         let config =
             settings::Config::of_custom_resource(&properties, &|name| environment.get(name).cloned());
         let settings = config.unwrap_or_else(|error| panic!("{login:?}: {error}")).settings;
-        let makes_credentials = login.len() == 2 && login[0].0 == "SearchAuth" && login[0].1 != "sigv4";
+        let gives = |name: &str| login.iter().any(|(given, _)| *given == name);
+        let makes_credentials = gives("AdminSecretArn") && !gives("SearchSecretArn");
         assert_eq!(settings.writer_secret_id.is_some(), makes_credentials, "{login:?}");
         assert_eq!(settings.replayer_secret_id.is_some(), makes_credentials, "{login:?}");
         assert_eq!(settings.writer_role_arn.is_some(), login.contains(&("SearchAuth", "sigv4")), "{login:?}");
@@ -332,14 +334,14 @@ fn only_provision_cluster_reads_the_administrators_secret() {
         assert_eq!(environment.get("SEARCH_SECRET_ID").is_some_and(is_admin), has_admin, "{login:?}");
         assert_eq!(template.reach("ProvisionClusterRole").iter().any(is_admin), has_admin, "{login:?}");
     }
-    let made = with_login(LOGINS[1]);
+    let made = with_login(LOGINS[2]);
     let reach = |role: &str| -> Vec<String> {
         made.reach(role).into_iter().filter(|resource| resource.ends_with("Secret")).collect()
     };
     assert_eq!(reach("IndexEventsRole"), ["WriterSecret"]);
     assert_eq!(reach("ReplayDeadLettersRole"), ["ReplayerSecret"]);
     assert_eq!(reach("ProvisionClusterRole"), ["WriterSecret", "ReplayerSecret"]);
-    let own = with_login(LOGINS[3]);
+    let own = with_login(LOGINS[4]);
     assert_eq!(own.variables("IndexEvents")["SEARCH_SECRET_ID"], "own-secret");
     assert_eq!(own.variables("ReplayDeadLetters")["SEARCH_SECRET_ID"], "own-secret");
 }
