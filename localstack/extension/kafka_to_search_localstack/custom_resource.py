@@ -1,16 +1,18 @@
 """Custom resources of CloudFormation, which the free LocalStack takes for granted without asking their function.
 
-As CloudFormation does: the function is invoked asynchronously with a request that has a presigned URL of S3, where it puts
-its answer, https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref.html.
+As CloudFormation does: the function is invoked with a request that has a presigned URL of S3, where it puts its answer,
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref.html.
 """
 
 import json
+import logging
+import threading
 import time
 import uuid
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 from localstack import config
 from localstack.services.cloudformation.resource_provider import (
     CloudFormationResourceProviderPlugin,
@@ -19,6 +21,8 @@ from localstack.services.cloudformation.resource_provider import (
     ResourceProvider,
     ResourceRequest,
 )
+
+LOG = logging.getLogger(__name__)
 
 TYPE = "AWS::CloudFormation::CustomResource"
 # CloudFormation waits an hour where the template says nothing; here a person waits.
@@ -105,9 +109,7 @@ def _ask(request: ResourceRequest[dict], request_type: str, properties: dict, mo
         "ServiceToken": properties["ServiceToken"],
         "ResourceProperties": properties,
     } | (more or {})
-    request.aws_client_factory.lambda_.invoke(
-        FunctionName=properties["ServiceToken"], InvocationType="Event", Payload=json.dumps(event).encode()
-    )
+    threading.Thread(target=_invoke, args=(request, properties["ServiceToken"], event), daemon=True).start()
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         try:
@@ -143,14 +145,37 @@ def _outcome(request: ResourceRequest[dict], answer: dict) -> ProgressEvent[dict
     return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model)
 
 
+def _invoke(request: ResourceRequest[dict], function: str, event: dict) -> None:
+    """Invokes the function, and waits for nothing but its end.
+
+    CloudFormation invokes asynchronously. LocalStack's queue of asynchronous invocations would let one that follows an update
+    of the function wait for minutes.
+    """
+    try:
+        _client(request, "lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
+    except (BotoCoreError, ClientError):
+        LOG.exception(
+            "the function %s of the custom resource %s was not invoked", function, request.logical_resource_id
+        )
+
+
 def _presigned(request: ResourceRequest[dict], place: dict) -> str:
     """A URL that the function can reach, so with this LocalStack's address and the bucket in the path."""
-    client = boto3.client(
-        "s3",
+    return _client(request, "s3").generate_presigned_url("put_object", Params=place, ExpiresIn=3600)
+
+
+def _client(request: ResourceRequest[dict], service: str):
+    """A client that asks once, and waits longer than a function may run."""
+    return boto3.client(
+        service,
         region_name=request.region_name,
         endpoint_url=config.external_service_url(),
         aws_access_key_id=request.account_id,
         aws_secret_access_key="test",
-        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+        config=Config(
+            signature_version="s3v4" if service == "s3" else None,
+            s3={"addressing_style": "path"},
+            read_timeout=930,
+            retries={"total_max_attempts": 1},
+        ),
     )
-    return client.generate_presigned_url("put_object", Params=place, ExpiresIn=3600)
