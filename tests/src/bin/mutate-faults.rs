@@ -24,9 +24,10 @@ fn main() -> Result<ExitCode> {
     let only = Arguments::parse().only.unwrap_or_default();
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
     let copy = Copy::of(&repository)?;
+    let tests = copy.build_tests()?;
     let mut survivors = Vec::new();
     let mut n_tests = 0;
-    let mut changed: Option<Protection> = None;
+    let mut before: Option<Protection> = None;
     for mut protection in protections::read(&copy.tree)? {
         if !protection.protection.contains(&only) {
             protection.tests.retain(|test| test.contains(&only));
@@ -36,21 +37,13 @@ fn main() -> Result<ExitCode> {
         }
         println!("\nwithout: {}", protection.protection);
         let originals = protection.take_out(&copy.tree)?;
-        let ran = copy.run_tests(&protection, changed.as_ref());
+        let passed = copy.run_tests(&tests, &protection, before.as_ref());
         for original in originals {
             original.put_back()?;
         }
-        for (test, outcome) in protection.tests.iter().zip(ran?) {
-            n_tests += 1;
-            match outcome {
-                Some(reason) => println!("  fails, as it has to: {test}\n      {reason}"),
-                None => {
-                    println!("  PASSES ALL THE SAME: {test}");
-                    survivors.push(format!("{test} without: {}", protection.protection));
-                }
-            }
-        }
-        changed = Some(protection);
+        n_tests += protection.tests.len();
+        survivors.extend(passed?);
+        before = Some(protection);
     }
     ensure!(n_tests > 0, "no protection and no test has `{only}` in its name");
     println!("\n{} of {n_tests} tests fail without their protection", n_tests - survivors.len());
@@ -94,9 +87,25 @@ impl Copy {
         Ok(Self { tree, target, state, instance })
     }
 
-    /// Runs the tests of a protection that is taken out, as `before` was and is no longer; gives for each why it
-    /// failed, if it did.
-    fn run_tests(&self, protection: &Protection, before: Option<&Protection>) -> Result<Vec<Option<String>>> {
+    /// Builds the tests as they are; they stay so while protections are taken out.
+    fn build_tests(&self) -> Result<PathBuf> {
+        let mut command = self.command("cargo");
+        command.args(["test", "--locked", "--profile", "local", "--package", "integration-tests"]);
+        command.args(["--features", "live", "--test", "live", "--no-run"]);
+        let told = String::from_utf8(output(&mut command)?.stderr)?;
+        let line =
+            told.lines().find(|line| line.trim_start().starts_with("Executable ")).context("it is built")?;
+        let (_, path) = line.split_once('(').context("cargo tells where it is")?;
+        Ok(PathBuf::from(path.trim_end_matches(')')))
+    }
+
+    /// Runs the tests of a protection that is taken out, as `before` was and is no longer; gives those that pass.
+    fn run_tests(
+        &self,
+        tests: &Path,
+        protection: &Protection,
+        before: Option<&Protection>,
+    ) -> Result<Vec<String>> {
         let began = Instant::now();
         let is_to_be_built =
             |folder| protection.touches(folder) || before.is_some_and(|it| it.touches(folder));
@@ -107,27 +116,34 @@ impl Copy {
             self.stack(&["start", "poller"])?;
         }
         println!("  built in {} s", began.elapsed().as_secs());
-        let mut outcomes = Vec::new();
+        let mut passed = Vec::new();
         for test in &protection.tests {
-            outcomes.push(self.run_test(test)?);
+            let began = Instant::now();
+            let failure = self.failure(tests, test)?;
+            let seconds = began.elapsed().as_secs();
+            match failure {
+                Some(reason) => println!("  fails, as it has to: {test} ({seconds} s)\n      {reason}"),
+                None => {
+                    println!("  PASSES ALL THE SAME: {test} ({seconds} s)");
+                    passed.push(format!("{test} without: {}", protection.protection));
+                }
+            }
         }
-        Ok(outcomes)
+        Ok(passed)
     }
 
-    fn run_test(&self, test: &str) -> Result<Option<String>> {
-        let mut command = self.command("cargo");
-        command.args(["test", "--quiet", "--locked", "--profile", "local", "--package", "integration-tests"]);
-        command.args(["--features", "live", "--test", "live", "--", "--exact", test, "--nocapture"]);
-        let output = command.output()?;
+    /// Runs a test; tells how it fails, if it does.
+    fn failure(&self, tests: &Path, test: &str) -> Result<Option<String>> {
+        let output = self.command(tests).args(["--exact", test, "--nocapture"]).output()?;
         let text = [output.stdout, output.stderr].concat();
         let text = String::from_utf8_lossy(&text);
         if text.contains("test result: ok. 1 passed") {
             return Ok(None);
         }
         ensure!(text.contains("test result: FAILED. 0 passed; 1 failed"), "{test} did not run:\n{text}");
-        let reason =
-            text.lines().skip_while(|line| !line.starts_with("Error: ") && !line.contains(" panicked at "));
-        Ok(Some(reason.take(3).collect::<Vec<_>>().join("\n      ")))
+        let is_reason = |line: &&str| line.contains("Error: ") || line.contains(" panicked at ");
+        let reason = text.lines().skip_while(|line| !is_reason(line)).take(4);
+        Ok(Some(reason.collect::<Vec<_>>().join("\n      ")))
     }
 
     fn stack(&self, words: &[&str]) -> Result<()> {

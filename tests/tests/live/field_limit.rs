@@ -17,7 +17,11 @@ async fn events_with_new_fields_are_indexed_when_the_mapping_has_no_room_left() 
     world.search.request(Method::DELETE, INDICES, None).await?;
     let template = json!({
         "index_patterns": [INDICES], "priority": 900,
-        "template": {"settings": {"index.mapping.total_fields.limit": 30}},
+        "template": {
+            "settings": {"index.mapping.total_fields.limit": 30},
+            // What the account searches by; as text it would not be found.
+            "mappings": {"properties": {"kafka_topic": {"type": "keyword"}}},
+        },
     });
     world.search.request(Method::PUT, "_index_template/tests-narrow", Some(&template)).await?;
     let function = Function::Own(&[("INDEX_PREFIX", "microservices-narrow")], 30);
