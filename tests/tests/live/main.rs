@@ -16,6 +16,7 @@ mod lambda_faults;
 mod odd_records;
 mod on_failure;
 mod poller_faults;
+mod provisioning;
 mod redelivery;
 mod replay;
 mod search_faults;
