@@ -160,7 +160,8 @@ impl Copy {
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("KAFKA_TO_SEARCH_STATE", &self.state)
-            // The functions are built once for each protection: quickly, not small.
+            // They are built once for each protection: quickly, not small.
+            .env("CARGO_INCREMENTAL", "1")
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
         command
