@@ -1,6 +1,8 @@
 """Builds the workspace's own programs of the local stack."""
 
+import os
 import subprocess
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,8 +23,18 @@ def build(program: str) -> Path:
         ["cargo", "build", "--locked", "--profile", PROFILE, *packages, *features],
         paths.state() / "logs" / "build.log",
         paths.REPOSITORY,
+        outside(os.environ),
     )
     return paths.cargo_target() / PROFILE / program
+
+
+def outside(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what cargo sets for the programs and tests that it runs.
+
+    Build scripts look at some of it, so a build from within a test would begin anew, and so would the next one from outside.
+    """
+    own = ("CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_")
+    return {name: value for name, value in environment.items() if not name.startswith(own)}
 
 
 def _has_openssl() -> bool:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import cargo
 import environments
 import kafka
 import localstack
@@ -17,6 +18,7 @@ from process import run_logged
 
 STACK_NAME = "kafka-to-search"
 REGION = "us-east-1"
+BUCKET = f"{STACK_NAME}-packages"
 
 
 def deploy(instance: Instance, overrides: list[str]) -> None:
@@ -34,12 +36,18 @@ def deploy(instance: Instance, overrides: list[str]) -> None:
         ["sam", "build", *own_configuration, "--template-file", str(paths.TEMPLATE), "--build-dir", str(build)],
         logs / "sam-build.log", paths.REPOSITORY, environment,
     )  # fmt: skip
+    run_logged(
+        "making a bucket for the packages",
+        # `sam deploy --resolve-s3` makes one too, and waits half a minute for it.
+        ["aws", "--endpoint-url", environment["AWS_ENDPOINT_URL"], "s3", "mb", f"s3://{BUCKET}"],
+        logs / "bucket.log", paths.REPOSITORY, environment,
+    )  # fmt: skip
     parameters = [f"{name}={value}" for name, value in parameter_overrides(instance).items()] + overrides
     run_logged(
         f"deploying {STACK_NAME} to LocalStack (sam deploy)",
         [
             "sam", "deploy", *own_configuration, "--template-file", str(build / "template.yaml"),
-            "--stack-name", STACK_NAME, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
+            "--stack-name", STACK_NAME, "--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_IAM",
             "--on-failure", "DELETE", "--no-confirm-changeset", "--no-fail-on-empty-changeset",
             "--parameter-overrides", *parameters,
         ],
@@ -84,7 +92,7 @@ def run(instance: Instance, command: list[str]) -> int:
 def variables(instance: Instance) -> dict[str, str]:
     """The environment of a command that works on the instance's LocalStack, and cannot reach AWS by mistake."""
     tools, aws = environments.ensure("tools") / "bin", environments.ensure("localstack") / "bin"
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+    inherited = {name: value for name, value in cargo.outside(os.environ).items() if not name.startswith("AWS_")}
     # `aws` comes with LocalStack. Its folder stands last: it has a Python of its own and more.
     path = os.pathsep.join([str(tools), inherited.get("PATH", os.defpath), str(aws)])
     application = instance.folder / "sam-cli"

@@ -1,0 +1,16 @@
+"""Builds from within a test are those from outside."""
+
+import cargo
+
+
+def test_what_cargo_sets_for_a_test_does_not_reach_a_build():
+    inside = {
+        "CARGO_MANIFEST_DIR": "/tests",
+        "CARGO_PKG_NAME": "integration-tests",
+        "CARGO_BIN_EXE_x": "/x",
+        "CARGO_TARGET_DIR": "/target",
+        "CARGO_HOME": "/cargo",
+        "PATH": "/bin",
+    }
+
+    assert cargo.outside(inside) == {"CARGO_TARGET_DIR": "/target", "CARGO_HOME": "/cargo", "PATH": "/bin"}
