@@ -1,12 +1,11 @@
 """Builds the workspace's own programs of the local stack."""
 
 import os
-import subprocess
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import paths
+import prerequisites
 from process import run_logged
 
 PROGRAMS = ("kafka-poller", "event-producer")
@@ -17,7 +16,7 @@ def build(program: str) -> Path:
     """Returns a program, built with the other ones, since they share most of their work; cargo knows what is to do."""
     packages = [word for name in PROGRAMS for word in ("--package", name)]
     # For mappings of a Kafka with TLS. Without OpenSSL's headers the poller serves all others, and says what it lacks.
-    features = ["--features", "kafka-poller/tls"] if _has_openssl() else []
+    features = ["--features", "kafka-poller/tls"] if prerequisites.openssl_headers() else []
     run_logged(
         f"building {' and '.join(PROGRAMS)}",
         ["cargo", "build", "--locked", "--profile", PROFILE, *packages, *features],
@@ -35,9 +34,3 @@ def outside(environment: Mapping[str, str]) -> dict[str, str]:
     """
     own = ("CARGO_BIN_", "CARGO_CRATE_", "CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_PRIMARY_")
     return {name: value for name, value in environment.items() if not name.startswith(own)}
-
-
-def _has_openssl() -> bool:
-    with suppress(FileNotFoundError):
-        return subprocess.run(["pkg-config", "--exists", "openssl"], check=False).returncode == 0
-    return False

@@ -33,9 +33,9 @@ class Missing:
     version: str | None
 
 
-def require() -> None:
-    """Fails with the whole list if anything is missing."""
-    missing = check(prerequisites())
+def require(*, tests: bool = False) -> None:
+    """Fails with the whole list if anything is missing, of the stack or also of the tests on real servers."""
+    missing = check(prerequisites() + (of_tests() if tests else []))
     if missing:
         raise StackError(report(missing, family()))
 
@@ -61,6 +61,15 @@ def prerequisites() -> list[Prerequisite]:
                      "sudo apt-get install cmake", "sudo dnf install cmake", "brew install cmake"),
         Prerequisite("git", "the checkout", None, lambda: told("git", "--version"),
                      "sudo apt-get install git", "sudo dnf install git", "xcode-select --install"),
+    ]  # fmt: skip
+
+
+def of_tests() -> list[Prerequisite]:
+    """What the tests on real servers need besides: they read a Kafka with TLS."""
+    return [
+        Prerequisite("OpenSSL's headers", "the tests of a Kafka with TLS", None, openssl_headers,
+                     "sudo apt-get install libssl-dev pkg-config", "sudo dnf install openssl-devel pkgconf",
+                     "brew install openssl pkgconf"),
     ]  # fmt: skip
 
 
@@ -111,6 +120,11 @@ def newest_java() -> str | None:
     from versions import parse
 
     return max((version for version, _ in java.installed()), key=parse, default=None)
+
+
+def openssl_headers() -> str | None:
+    """The version of the OpenSSL that the poller's Kafka client can be built with."""
+    return told("pkg-config", "--modversion", "openssl")
 
 
 def c_compiler() -> str | None:

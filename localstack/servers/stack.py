@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def _prerequisites_command(arguments: argparse.Namespace) -> int:
-    prerequisites.require()
+    prerequisites.require(tests=arguments.tests)
     for each in prerequisites.prerequisites():
         print(f"{each.name:<12}{each.found()}")
     print(f"{'Python':<12}{sys.version.split()[0]} ({sys.executable})")
@@ -121,7 +121,10 @@ def _arguments() -> argparse.Namespace:
         added.add_argument("--instance", default=instance, metavar="NAME", help="which stack (default: %(default)s)")
         return added
 
-    command("prerequisites", _prerequisites_command, "check what must be installed, and say how to get what is missing")
+    checking = command(
+        "prerequisites", _prerequisites_command, "check what must be installed, and say how to get what is missing"
+    )
+    checking.add_argument("--tests", action="store_true", help="also for the tests on real servers")
     fetching = command("fetch", _fetch_command, "download and lay out servers (the stack's by default)")
     fetching.add_argument("servers", nargs="*", choices=[*SERVERS, []], metavar="SERVER")
     starting = command("start", _start_command, f"start servers ({', '.join(SERVERS)}); returns when they answer")
