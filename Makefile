@@ -63,6 +63,7 @@ test-fast: ## Run unit, property and scenario tests
 	$(CHECKS) pytest -q infra/search/tests/files
 
 test-live: ## Run the integration tests on a stack of their own, on free ports, stopped in the end
+	@$(STACK) prerequisites --tests >/dev/null
 	cargo test --locked $(LIVE) --no-run
 	$(STACK) run localstack -- pytest -q localstack/extension/tests
 	$(STACK) with --instance test -- cargo test --locked $(LIVE) $(LIVE_TESTS) -- --test-threads=1
