@@ -65,8 +65,14 @@ def prerequisites() -> list[Prerequisite]:
 
 
 def of_tests() -> list[Prerequisite]:
-    """What the tests on real servers need besides: they read a Kafka with TLS."""
+    """What the tests on real servers need besides: they read a Kafka with TLS, and write to Elasticsearch."""
+    elasticsearch = pinned()["elasticsearch"]
+    oldest, too_new = str(elasticsearch["java-minimum"]), str(elasticsearch["java-below"])
     return [
+        Prerequisite(f"A JDK from {oldest} on, older than {too_new}", "the tests on Elasticsearch", None,
+                     lambda: next(iter(java.newest(oldest, too_new) or ()), None),
+                     f"sudo apt-get install openjdk-{oldest}-jre-headless",
+                     f"a JDK {oldest} or 21, for example from adoptium.net", f"brew install openjdk@{oldest}"),
         Prerequisite("OpenSSL's headers", "the tests of a Kafka with TLS", None, openssl_headers,
                      "sudo apt-get install libssl-dev pkg-config", "sudo dnf install openssl-devel pkgconf",
                      "brew install openssl pkgconf"),
