@@ -129,10 +129,16 @@ async fn apply_one(run: &Run<'_>, template: Template, codec: &mut String, report
     let mut result = put_if_it_differs(run, &path, &body, kind).await;
     let may_fall_back = run.settings.codec == Codec::Auto && codec.as_str() != COMMON_CODEC && has_codec;
     let refused_codec = |error: &CallError| error.refusal().is_some_and(|said| said.contains("codec"));
-    if may_fall_back && result.as_ref().is_err_and(refused_codec) {
-        COMMON_CODEC.clone_into(codec);
-        replace_codec(&mut body, codec);
-        result = put_if_it_differs(run, &path, &body, kind).await;
+    let is_refused = result.as_ref().is_err_and(refused_codec);
+    // A dry run can't try the codec: what an earlier run fell back to is as good.
+    let is_untried = matches!(result, Ok(Outcome::WouldApply));
+    if may_fall_back && (is_refused || is_untried) {
+        replace_codec(&mut body, COMMON_CODEC);
+        let fallen_back = put_if_it_differs(run, &path, &body, kind).await;
+        if is_refused || matches!(fallen_back, Ok(Outcome::Unchanged)) {
+            COMMON_CODEC.clone_into(codec);
+            result = fallen_back;
+        }
     }
     match result.map_err(with_mend) {
         Ok(outcome) => {

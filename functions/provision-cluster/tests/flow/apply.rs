@@ -202,12 +202,13 @@ async fn the_best_codec_is_taken_where_the_cluster_has_it() {
         assert_eq!(codecs, [expected, expected]);
         assert!(done.report.to_string().contains(&format!("(codec {expected})")));
         server.take();
-        let again = World::new(&server.endpoint).apply().await;
-        assert!(
-            again.report.to_string().contains(&format!(
-                "unchanged    component template microservices-settings (codec {expected})"
-            ))
-        );
+        for mode in [Mode::Apply, Mode::DryRun] {
+            let mut world = World::new(&server.endpoint);
+            world.mode = mode;
+            let again = world.apply().await.report.to_string();
+            let line = format!("unchanged    component template microservices-settings (codec {expected})");
+            assert!(again.contains(&line), "{mode:?}: {again}");
+        }
     }
 }
 
