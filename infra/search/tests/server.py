@@ -9,9 +9,12 @@ import ssl
 import subprocess
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from applied import VALUES
 
 REPOSITORY = Path(__file__).parents[3]
 STACK = REPOSITORY / "localstack" / "servers"
@@ -92,6 +95,20 @@ def running(name: str) -> Server:
     known = known[name]
     credential = basic(known["username"], known["password"]) if "username" in known else None
     return Server(known["endpoint"], known.get("ca_certificate"), credential)
+
+
+def own_prefixes() -> dict[str, str]:
+    """Prefixes that no other test has."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    return {"INDEX_PREFIX": f"{name}-events", "DEAD_LETTER_PREFIX": f"{name}-refused"}
+
+
+def own_values(server: Server) -> Iterator[dict[str, str]]:
+    """What the files' placeholders become, with prefixes of the test's own, whose indices go in the end."""
+    prefixes = own_prefixes()
+    yield VALUES | prefixes
+    for prefix in prefixes.values():
+        server.must("DELETE", f"/{prefix}-*")
 
 
 def password() -> str:

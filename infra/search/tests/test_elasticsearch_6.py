@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from applied import MONITORS, VALUES, loaded
-from server import Server, password, running
+from server import Server, own_values, password, running
 
 # What `create_doc` and `auto_configure` were before they came (7.5 and 7.9).
 OLDER = {"create_doc": "create", "auto_configure": "create_index"}
@@ -33,10 +33,7 @@ def admin() -> Server:
 
 @pytest.fixture
 def values(admin):
-    """Names of the test's own."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    yield VALUES | {"INDEX_PREFIX": f"{name}-events", "DEAD_LETTER_PREFIX": f"{name}-refused"}
-    admin.must("DELETE", f"/{name}-*")
+    yield from own_values(admin)
 
 
 def older(role: dict) -> dict:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from applied import MONITORS, VALUES, index_of, loaded, saved_objects
-from server import Server, running
+from server import Server, own_values, running
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +24,7 @@ def server() -> Server:
 
 @pytest.fixture
 def values(server):
-    """Names of the test's own, with the templates that go with them."""
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    yield VALUES | {"INDEX_PREFIX": f"{name}-events", "DEAD_LETTER_PREFIX": f"{name}-refused"}
-    server.must("DELETE", f"/{name}-*")
+    yield from own_values(server)
 
 
 class Events:

@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from applied import loaded
-from server import Server, password, running
+from server import Server, own_prefixes, password, running
 
 DOCUMENT = {"@timestamp": "2026-11-24T10:00:00.000Z", "service_name": "order"}
 REFUSED = (403, "security_exception")
@@ -21,8 +21,7 @@ def admin() -> Server:
 
 @pytest.fixture(scope="module")
 def prefixes() -> dict[str, str]:
-    name = f"test-{uuid.uuid4().hex[:8]}"
-    return {"INDEX_PREFIX": f"{name}-events", "DEAD_LETTER_PREFIX": f"{name}-refused"}
+    return own_prefixes()
 
 
 @pytest.fixture(scope="module")
