@@ -67,6 +67,10 @@ impl BulkTransport for ScriptedCluster {
         Ok(Reply { status: response.status, body: response.body().into() })
     }
 
+    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Reply, SendError> {
+        self.send_bulk(format!("no more fields in {index}\n").into(), timeout).await
+    }
+
     async fn renew_credentials(&self) -> Renewed {
         Renewed::No
     }

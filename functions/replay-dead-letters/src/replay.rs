@@ -60,7 +60,7 @@ impl<C: Cluster> BulkTransport for Shared<C> {
         self.0.renew_credentials().await
     }
 
-    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<(), String> {
+    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Reply, SendError> {
         self.0.stop_mapping_new_fields(index, timeout).await
     }
 }

@@ -209,6 +209,10 @@ impl BulkTransport for StandIn {
         self.answer(timeout, |state| state.bulk(&body)).await
     }
 
+    async fn stop_mapping_new_fields(&self, _index: &str, _timeout: Duration) -> Result<Reply, SendError> {
+        Ok(Reply { status: 403, body: Bytes::new() })
+    }
+
     async fn renew_credentials(&self) -> Renewed {
         Renewed::No
     }
@@ -398,6 +402,13 @@ async fn a_dead_letter_that_was_replaced_meanwhile_stays() {
             }
             reply
         }
+        async fn stop_mapping_new_fields(
+            &self,
+            _index: &str,
+            _timeout: Duration,
+        ) -> Result<Reply, SendError> {
+            Ok(Reply { status: 403, body: Bytes::new() })
+        }
         async fn renew_credentials(&self) -> Renewed {
             Renewed::No
         }
@@ -473,6 +484,13 @@ async fn large_sets_go_on_where_the_time_was_over() {
         async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Reply, SendError> {
             tokio::time::sleep(Duration::from_secs(1)).await;
             self.0.send_bulk(body, timeout).await
+        }
+        async fn stop_mapping_new_fields(
+            &self,
+            _index: &str,
+            _timeout: Duration,
+        ) -> Result<Reply, SendError> {
+            Ok(Reply { status: 403, body: Bytes::new() })
         }
         async fn renew_credentials(&self) -> Renewed {
             Renewed::No

@@ -98,9 +98,20 @@ struct Writer<'w, T> {
     deadline: Instant,
     backoff: &'w Backoff,
     renewed: bool,
-    /// Indices that had no room for a new field, and why it is no use to send their documents again, if it is not.
-    full_indices: HashMap<String, Result<(), String>>,
+    /// Indices that had no room for a new field, and what became of telling them to map no more.
+    full_indices: HashMap<String, Told>,
     written: &'w mut Written,
+}
+
+/// What became of telling an index to map no more new fields.
+#[derive(Debug, Clone)]
+enum Told {
+    /// It will map no more: its documents are worth sending again.
+    Done,
+    /// It could not be told now.
+    Unavailable(Failure),
+    /// It is of no use to tell it.
+    Refused(String),
 }
 
 /// What to do after a response to a whole request.
@@ -183,14 +194,7 @@ impl<T: BulkTransport> Writer<'_, T> {
         // Gives the memory back; without a copy where the transport has dropped its handle, as it has after an answer.
         request.put_back(Vec::from(body));
         self.written.effort.waited += started.elapsed();
-        reply.map_err(|error| {
-            let kind = match error {
-                SendError::Connection(_) => "connection",
-                SendError::Timeout(_) => "timeout",
-                SendError::Signing(_) => "signing",
-            };
-            Failure { kind: kind.into(), reason: error.to_string(), status: 0 }
-        })
+        reply.map_err(|error| send_failure(&error))
     }
 
     async fn judge(&mut self, request: &mut BulkRequest, reply: &Reply) -> Next {
@@ -235,7 +239,7 @@ impl<T: BulkTransport> Writer<'_, T> {
                     continue;
                 }
                 Verdict::MappingFull(fault) => match self.make_room(request.index(position)).await {
-                    Ok(()) => {
+                    Told::Done => {
                         *again = true;
                         if matches!(next, Next::Done) {
                             let Fault { kind, reason, status } = fault;
@@ -243,7 +247,12 @@ impl<T: BulkTransport> Writer<'_, T> {
                         }
                         continue;
                     }
-                    Err(why) => {
+                    Told::Unavailable(failure) => {
+                        *again = true;
+                        next = Next::Retry(failure);
+                        continue;
+                    }
+                    Told::Refused(why) => {
                         let reason = format!("{}; {why}", fault.reason);
                         Settlement::Rejected(Fault { reason, ..fault })
                     }
@@ -253,30 +262,43 @@ impl<T: BulkTransport> Writer<'_, T> {
                 self.written.settled.push((operation.record, settlement));
             }
         }
-        for told in self.full_indices.values_mut().filter(|told| told.is_ok()) {
-            *told =
-                Err("the index was told to map no more fields, and refuses the document all the same".into());
+        // For the next response: one that was told and refuses all the same won't change its mind, one that could not be
+        // told can be told again.
+        self.full_indices.retain(|_, told| !matches!(told, Told::Unavailable(_)));
+        for told in self.full_indices.values_mut().filter(|told| matches!(told, Told::Done)) {
+            let why = "the index was told to map no more fields, and refuses the document all the same";
+            *told = Told::Refused(why.into());
         }
         request.retain(|position| again.get(position).copied().unwrap_or(true));
         next
     }
 
-    /// Makes an index without room for new fields take documents that have some. An error says why it does not.
-    async fn make_room(&mut self, index: Option<&str>) -> Result<(), String> {
-        let index = index.ok_or("its index can't be told")?;
+    /// Makes an index without room for new fields take documents that have some.
+    async fn make_room(&mut self, index: Option<&str>) -> Told {
+        let Some(index) = index else { return Told::Refused("its index can't be told".into()) };
         if let Some(known) = self.full_indices.get(index) {
             return known.clone();
         }
-        let made = self.transport.stop_mapping_new_fields(index, self.time_left() / 2).await;
-        match &made {
-            Ok(()) => warn!(index, "index has no room for new fields: it stores them from now on, unmapped"),
-            Err(why) => {
-                warn!(index, why, "index has no room for new fields, and can't be told to map no more")
+        let told = match self.transport.stop_mapping_new_fields(index, self.time_left() / 2).await {
+            Ok(Reply { status: 200, .. }) => {
+                warn!(index, "index has no room for new fields: it stores them from now on, unmapped");
+                Told::Done
             }
-        }
-        let made = made.map_err(|why| format!("the index can't be told to map no more fields: {why}"));
-        self.full_indices.insert(index.to_owned(), made.clone());
-        made
+            Ok(reply @ Reply { status: 429 | 502 | 503 | 504, .. }) => {
+                Told::Unavailable(whole_failure("unavailable", &reply))
+            }
+            Ok(reply) => {
+                let Failure { reason, status, .. } = whole_failure("refused", &reply);
+                warn!(
+                    index,
+                    status, reason, "index has no room for new fields, and may not be told to map no more"
+                );
+                Told::Refused(format!("the index may not be told to map no more fields: {status}: {reason}"))
+            }
+            Err(error) => Told::Unavailable(send_failure(&error)),
+        };
+        self.full_indices.insert(index.to_owned(), told.clone());
+        told
     }
 
     fn give_up(&mut self, request: &mut BulkRequest, failure: Failure) -> Next {
@@ -297,6 +319,15 @@ fn out_of_time() -> Failure {
         reason: "the invocation's time was used up before it was sent".into(),
         status: 0,
     }
+}
+
+fn send_failure(error: &SendError) -> Failure {
+    let kind = match error {
+        SendError::Connection(_) => "connection",
+        SendError::Timeout(_) => "timeout",
+        SendError::Signing(_) => "signing",
+    };
+    Failure { kind: kind.into(), reason: error.to_string(), status: 0 }
 }
 
 fn whole_failure(kind: &str, reply: &Reply) -> Failure {
@@ -356,13 +387,8 @@ mod tests {
             }
         }
 
-        async fn stop_mapping_new_fields(&self, index: &str, _timeout: Duration) -> Result<(), String> {
-            self.bodies.lock().unwrap().push(format!("no more fields in {index}"));
-            match self.answers.lock().unwrap().pop_front().expect("the script has an answer left") {
-                Answer::Reply(200, _) => Ok(()),
-                Answer::Reply(status, _) => Err(format!("answered {status}")),
-                _ => panic!("the mapping is asked for"),
-            }
+        async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Reply, SendError> {
+            self.send_bulk(format!("no more fields in {index}").into(), timeout).await
         }
 
         async fn renew_credentials(&self) -> Renewed {
@@ -469,11 +495,20 @@ mod tests {
         let (bodies, outcomes, _) = play(request(), [without_room(), reply(403)]).await;
         assert_eq!((bodies.len(), outcomes), (2, refused.map(String::from).to_vec()));
 
-        let again = Answer::Reply(200, {
-            let Answer::Reply(_, text) = without_room() else { unreachable!() };
-            text.replace(r#",{"create":{"status":201}}"#, "")
-        });
-        let (bodies, outcomes, _) = play(request(), [without_room(), reply(200), again]).await;
+        // What could not be told is told again, and no document is blamed for it.
+        let both_without_room = || {
+            let Answer::Reply(status, text) = without_room() else { unreachable!() };
+            Answer::Reply(status, text.replace(r#",{"create":{"status":201}}"#, ""))
+        };
+        let answers = [without_room(), reply(503), both_without_room(), reply(200), statuses(&[201, 201])];
+        let (bodies, outcomes, _) = play(request(), answers).await;
+        assert_eq!(
+            (bodies.len(), outcomes),
+            (5, ["a: indexed", "b: indexed", "c: indexed"].map(String::from).to_vec())
+        );
+
+        let answers = [without_room(), reply(200), both_without_room()];
+        let (bodies, outcomes, _) = play(request(), answers).await;
         assert_eq!((bodies.len(), outcomes), (3, refused.map(String::from).to_vec()));
     }
 

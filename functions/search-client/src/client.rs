@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use event_pipeline::bulk_response::FILTER_PATH;
-use event_pipeline::outcome::shortened;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -327,15 +326,12 @@ pub trait BulkTransport: Send + Sync {
     /// Fetches credentials anew; whether there are new ones to try with.
     fn renew_credentials(&self) -> impl Future<Output = Renewed> + Send;
 
-    /// Makes `index` store fields that it has no mapping for without adding one. An error says why it does not, as
-    /// where a transport can send nothing but bulk requests.
+    /// Asks once that `index` store fields that it has no mapping for without adding one.
     fn stop_mapping_new_fields(
         &self,
-        _index: &str,
-        _timeout: Duration,
-    ) -> impl Future<Output = Result<(), String>> + Send {
-        std::future::ready(Err("nothing but bulk requests can be sent".into()))
-    }
+        index: &str,
+        timeout: Duration,
+    ) -> impl Future<Output = Result<Reply, SendError>> + Send;
 }
 
 /// Whether credentials were fetched anew.
@@ -370,15 +366,8 @@ impl BulkTransport for SearchClient {
 
     /// <https://docs.opensearch.org/latest/mappings/dynamic/>: with `false`, fields without a mapping are kept in
     /// `_source` and not indexed.
-    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<(), String> {
+    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Reply, SendError> {
         let body = RequestBody::Json(Bytes::from_static(br#"{"dynamic":false}"#));
-        let reply = self.request(Method::PUT, &format!("{index}/_mapping"), body, timeout).await;
-        match reply {
-            Ok(Reply { status: 200, .. }) => Ok(()),
-            Ok(Reply { status, body }) => {
-                Err(format!("{status}: {}", shortened(&String::from_utf8_lossy(&body))))
-            }
-            Err(error) => Err(error.to_string()),
-        }
+        self.request(Method::PUT, &format!("{index}/_mapping"), body, timeout).await
     }
 }
