@@ -47,7 +47,8 @@ class Stack:
 
     def update(self, answer: dict, **properties) -> dict:
         self._client.update_stack(StackName=self._name, TemplateBody=self._template(answer, properties))
-        return self._settled()
+        # LocalStack tells the end of an update a moment before its outputs.
+        return eventually(lambda: (found := self._settled())["Engine"] == answer["Data"]["Engine"] and found)
 
     def delete(self) -> None:
         self._client.delete_stack(StackName=self._name)
