@@ -20,7 +20,9 @@ def install() -> None:
     from localstack.services.lambda_.resource_providers.aws_lambda_eventsourcemapping import (
         LambdaEventSourceMappingProvider,
     )
+    from localstack.services.lambda_.resource_providers.lambda_alias import LambdaAliasProvider
 
+    from kafka_to_search_localstack.alias import update_alias
     from kafka_to_search_localstack.cloudformation import create_parameters, update_kafka_mapping
     from kafka_to_search_localstack.mapping_rules import check_kafka_mapping, merge_kafka_update, normalise_endpoints
     from kafka_to_search_localstack.mapping_worker import KafkaMappingWorker
@@ -53,9 +55,10 @@ def install() -> None:
             merge_kafka_update(mapping, request)
         return fn(self, context, request)
 
-    # CloudFormation decides on replacement by looking at the template, and takes every Fn::If for a change.
-    # The update below compares values.
+    # CloudFormation decides on replacement by looking at the template, and takes every Fn::If, and every reference to
+    # something that changes, for a change. The updates below compare values.
     LambdaEventSourceMappingProvider.SCHEMA["createOnlyProperties"] = []
+    LambdaAliasProvider.SCHEMA["createOnlyProperties"] = []
 
     @patch(LambdaEventSourceMappingProvider.create)
     def create(fn, self, request):
@@ -68,6 +71,10 @@ def install() -> None:
         if is_kafka(request.desired_state):
             return update_kafka_mapping(self.create, self.delete, request)
         return fn(self, request)
+
+    @patch(LambdaAliasProvider.update)
+    def update_function_alias(fn, self, request):
+        return update_alias(self.create, self.delete, request)
 
     def visit_ref_before_transform(self, node):
         try:
