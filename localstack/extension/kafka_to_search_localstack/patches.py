@@ -24,9 +24,12 @@ def install() -> None:
 
     from kafka_to_search_localstack.alias import update_alias
     from kafka_to_search_localstack.cloudformation import create_parameters, update_kafka_mapping
+    from kafka_to_search_localstack.gateway import take_large_requests
     from kafka_to_search_localstack.mapping_rules import check_kafka_mapping, merge_kafka_update, normalise_endpoints
     from kafka_to_search_localstack.mapping_worker import KafkaMappingWorker
     from kafka_to_search_localstack.request_size import check_request_size
+
+    take_large_requests()
 
     @patch(LambdaService.invoke)
     def invoke(fn, self, *args, **kwargs):
