@@ -88,6 +88,17 @@ impl Kafka {
         self.wait_for_partitions(topic, total)
     }
 
+    /// Removes a partition's records before `offset`, as retention does.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub async fn delete_records(&self, topic: &str, partition: i32, offset: i64) -> Result<()> {
+        let mut before = TopicPartitionList::new();
+        before.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+        let deleted = self.admin()?.delete_records(&before, &admin_options()).await?;
+        deleted.elements().iter().try_for_each(|element| element.error()).context("records are not deleted")
+    }
+
     /// Publishes records in their order; returns when Kafka has them all.
     ///
     /// # Errors

@@ -23,5 +23,6 @@ def take_large_requests() -> None:
 
 
 def _in_memory(length: int | None):
-    # Twisted writes what is larger than 100 KB, or of unknown length, to a file first.
-    return BytesIO() if length is not None and length <= MAX_REQUEST_BYTES else _content_file(length)
+    # Twisted writes what is larger than 100 KB, or of unknown length, to a file first. A buffer of the right size need not
+    # grow, and is not copied when it is read.
+    return BytesIO(bytes(length)) if length and length <= MAX_REQUEST_BYTES else _content_file(length)

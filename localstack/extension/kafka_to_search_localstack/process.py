@@ -28,7 +28,7 @@ class FunctionProcess:
         self, bootstrap: Path, env: dict[str, str], memory_limit_mb: int, session: Session, output: Output
     ) -> None:
         self._session = session
-        self._memory_limit_kb = memory_limit_mb * 1024
+        self._memory_limit_mb = memory_limit_mb
         self._ended = threading.Event()
         self._reaping = threading.Lock()
         self._reaped = False
@@ -97,11 +97,8 @@ class FunctionProcess:
 
     def _watch_memory(self) -> None:
         while not self._ended.wait(MEMORY_CHECK_S):
-            self.measure_memory()
-            if (_peak_memory_kb(self._process.pid) or 0) > self._memory_limit_kb:
-                LOG.warning(
-                    "function process %s exceeded its memory of %s MB", self._process.pid, self._memory_limit_kb // 1024
-                )
+            if self.measure_memory() > self._memory_limit_mb:
+                LOG.warning("function process %s exceeded its memory of %s MB", self._process.pid, self._memory_limit_mb)
                 self._signal(signal.SIGKILL)
                 return
 

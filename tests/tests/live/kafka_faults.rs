@@ -49,6 +49,23 @@ async fn a_topic_deleted_and_made_again_keeps_old_events_and_gets_the_new_ones()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn records_removed_before_they_are_read_hide_none_of_those_that_are_left() -> Result<()> {
+    let world = World::ready().await?;
+    let mut flow = world.flow("retention", FlowOptions { partitions: 1, ..FlowOptions::default() }).await?;
+    flow.publish_events(200)?;
+    flow.settled(RECOVERY).await?;
+    flow.remember_records()?;
+    world.stack.stop(Server::Poller).await?;
+    flow.publish_events(300)?;
+    // The group goes on at 200, which is gone then.
+    world.kafka.delete_records(&flow.topic, 0, 300).await?;
+    world.stack.start(Server::Poller).await?;
+    let account = flow.settled(RECOVERY).await?;
+    assert_eq!((account.records, account.indexed), (400, 400), "{account}");
+    flow.finish().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn partitions_added_mid_stream_are_read_from_their_beginning() -> Result<()> {
     let world = World::ready().await?;
     let flow = world.flow("grown", FlowOptions { partitions: 1, ..FlowOptions::default() }).await?;
