@@ -156,6 +156,29 @@ impl Stack {
         Ok(u32::try_from(pid)?)
     }
 
+    /// Lets a server hang, as by SIGSTOP, until [`Stack::resume`].
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn hang(&self, server: Server) -> Result<()> {
+        self.signal(server, "-STOP").await
+    }
+
+    /// Lets a server that hangs go on.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub async fn resume(&self, server: Server) -> Result<()> {
+        self.signal(server, "-CONT").await
+    }
+
+    async fn signal(&self, server: Server, signal: &str) -> Result<()> {
+        let pid = self.pid(server).await?.to_string();
+        let status = Command::new("kill").args([signal, &pid]).status().await?;
+        ensure!(status.success(), "{} could not be sent {signal}", server.name());
+        Ok(())
+    }
+
     /// Where a server writes its log.
     ///
     /// # Errors

@@ -199,6 +199,19 @@ impl Buffer {
         }
     }
 
+    /// Whether every record that was taken in is done.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.partitions.values().all(|state| state.pending.is_empty() && state.in_flight.is_none())
+    }
+
+    /// Forgets how far a partition without pending records was read: it begins anew.
+    pub fn rewind(&mut self, partition: i32) {
+        if let Some(state) = self.partitions.get_mut(&partition) {
+            (state.received_through, state.committed) = (-1, None);
+        }
+    }
+
     /// Gives the next batch, if one is due at `now`.
     ///
     /// A partition that fills a batch by itself is served by itself, so that partitions are served in parallel.

@@ -25,6 +25,7 @@ use crate::filter::Filter;
 use crate::mapping::Mapping;
 use crate::offsets::{self, Positions};
 use crate::status::{Activity, PartitionStatus};
+use crate::topic_id::TopicId;
 use crate::wake::Wake;
 
 /// How long the thread waits at most before it looks at everything again.
@@ -36,6 +37,8 @@ const EMPTY_WAIT: Duration = Duration::from_millis(1);
 const REVOKE_WAIT: Duration = Duration::from_secs(60);
 /// How long the same error is not warned of again: a broker that is down is told of every second.
 const ERROR_SILENCE: Duration = Duration::from_secs(30);
+/// How long the client may take to leave off fetching at one place and begin at another.
+const SEEK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long to wait before a commit that failed is made again.
 const COMMIT_DELAY: Duration = Duration::from_millis(500);
 const LOOK_UP_ATTEMPTS: u32 = 3;
@@ -111,6 +114,7 @@ pub fn run(shared: &Arc<Shared>, config: &ClientConfig) -> KafkaResult<()> {
     let context = Context {
         shared: Arc::clone(shared),
         changes: Mutex::default(),
+        topic_id: Mutex::default(),
         n_initial: AtomicI32::new(0),
         last_error: Mutex::default(),
         committing: Mutex::default(),
@@ -141,24 +145,55 @@ fn serve(
     consumer: &Arc<BaseConsumer<Context>>,
     queues: &mut BTreeMap<i32, PartitionQueue<Context>>,
 ) -> KafkaResult<()> {
+    // The topic was made again, and all that was fetched of the old one has been taken in.
+    let mut old_is_read = false;
     while !shared.ending.load(Ordering::Acquire) {
         poll_events(consumer)?;
         split_queues(consumer, queues);
+        if old_is_read {
+            old_is_read = !begin_anew(shared, consumer, queues);
+            shared.consumer.wait(IDLE_WAIT);
+            continue;
+        }
         let mut received = false;
-        let mut more = false;
+        let mut left = Left::Nothing;
         for (partition, queue) in queues.iter() {
-            let (n_received, is_empty) = fill(shared, *partition, queue);
+            let (n_received, left_here) = fill(shared, *partition, queue);
             received |= n_received > 0;
-            more |= !is_empty;
+            left = left.max(left_here);
         }
         if received {
             shared.dispatcher.notify_one();
         }
-        if !more {
+        old_is_read = left == Left::Nothing && consumer.context().topic_id().is_another();
+        if left != Left::More && !old_is_read {
             shared.consumer.wait(IDLE_WAIT);
         }
     }
     Ok(())
+}
+
+/// Reads a topic that was made again from its beginning, once the old one's records are done; says whether it could.
+/// Until then offsets are committed as the old topic's.
+fn begin_anew(
+    shared: &Shared,
+    consumer: &BaseConsumer<Context>,
+    queues: &BTreeMap<i32, PartitionQueue<Context>>,
+) -> bool {
+    let (context, topic) = (consumer.context(), &shared.mapping.topic);
+    if !shared.buffer().is_empty() {
+        return false;
+    }
+    for partition in queues.keys() {
+        if let Err(error) = consumer.seek(topic, *partition, Offset::Beginning, SEEK_TIMEOUT) {
+            warn!(mapping = %shared.mapping.uuid, %topic, partition, %error, "the new topic is not begun, trying on");
+            return false;
+        }
+        shared.buffer().rewind(*partition);
+    }
+    info!(mapping = %shared.mapping.uuid, %topic, "the topic was made again, reading it from its beginning");
+    context.topic_id().follow();
+    true
 }
 
 /// Serves rebalances, commits and errors.
@@ -205,23 +240,32 @@ fn split_queues(consumer: &Arc<BaseConsumer<Context>>, queues: &mut BTreeMap<i32
     }
 }
 
-/// Takes records in while there is room; says how many, and whether nothing more can be taken for now.
-fn fill(shared: &Shared, partition: i32, queue: &PartitionQueue<Context>) -> (usize, bool) {
+/// What a partition's queue has left after its turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Left {
+    Nothing,
+    /// Perhaps something, but it can't be taken for now.
+    Unknown,
+    More,
+}
+
+/// Takes records in while there is room; says how many, and what is left.
+fn fill(shared: &Shared, partition: i32, queue: &PartitionQueue<Context>) -> (usize, Left) {
     for n_received in 0..RECORDS_PER_TURN {
         if !shared.buffer().has_room(partition) {
-            return (n_received, true);
+            return (n_received, Left::Unknown);
         }
         match queue.poll(Duration::ZERO) {
-            None => return (n_received, true),
+            None => return (n_received, Left::Nothing),
             Some(Ok(message)) => take_in(shared, &message),
             Some(Err(error)) => {
                 let topic = &shared.mapping.topic;
                 warn!(mapping = %shared.mapping.uuid, %topic, partition, %error, "reading from Kafka failed, trying on");
-                return (n_received, true);
+                return (n_received, Left::Unknown);
             }
         }
     }
-    (RECORDS_PER_TURN, false)
+    (RECORDS_PER_TURN, Left::More)
 }
 
 fn take_in(shared: &Shared, message: &BorrowedMessage<'_>) {
@@ -285,6 +329,7 @@ struct Context {
     shared: Arc<Shared>,
     /// Assignments and revocations whose queues are not yet seen to.
     changes: Mutex<Vec<Change>>,
+    topic_id: Mutex<TopicId>,
     n_initial: AtomicI32,
     /// The last error that was warned of, and when.
     last_error: Mutex<Option<(String, Instant)>>,
@@ -293,6 +338,10 @@ struct Context {
 }
 
 impl Context {
+    fn topic_id(&self) -> MutexGuard<'_, TopicId> {
+        self.topic_id.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Commits the positions of those partitions for which `of` is true, where they have moved.
     fn commit(&self, consumer: &BaseConsumer<Self>, of: impl Fn(i32) -> bool) -> KafkaResult<()> {
         let _one_at_a_time = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
@@ -302,7 +351,10 @@ impl Context {
             return Ok(());
         }
         let n_initial = self.n_initial.load(Ordering::Relaxed);
-        let list = offsets::commit_list(&self.shared.mapping.topic, n_initial, &positions)?;
+        let list = {
+            let topic_id = self.topic_id();
+            offsets::commit_list(&self.shared.mapping.topic, n_initial, topic_id.followed(), &positions)?
+        };
         consumer.commit(&list, CommitMode::Sync)?;
         debug!(mapping = %self.shared.mapping.uuid, ?positions, "offsets committed");
         let mut buffer = self.shared.buffer();
@@ -361,7 +413,8 @@ impl Context {
     fn look_up(&self, consumer: &BaseConsumer<Self>, assigned: &[i32]) -> Option<Positions> {
         let mapping = &self.shared.mapping;
         for attempt in 1..=LOOK_UP_ATTEMPTS {
-            match offsets::look_up(consumer, &mapping.topic, mapping.starting_position, assigned) {
+            let topic_id = || self.topic_id().current().map(str::to_owned);
+            match offsets::look_up(consumer, &mapping.topic, mapping.starting_position, assigned, topic_id) {
                 Ok(positions) => {
                     self.n_initial.store(positions.n_initial, Ordering::Relaxed);
                     return Some(positions);
@@ -419,7 +472,10 @@ impl ClientContext for Context {
             RDKafkaLogLevel::Error | RDKafkaLogLevel::Warning => {
                 warn!(%mapping, facility, message, "Kafka client")
             }
-            _ => debug!(%mapping, facility, message, "Kafka client"),
+            _ => {
+                self.topic_id().hear(&self.shared.mapping.topic, message);
+                debug!(%mapping, facility, message, "Kafka client");
+            }
         }
     }
 

@@ -24,4 +24,5 @@ pub mod response;
 pub mod source_access;
 pub mod status;
 pub mod supervisor;
+pub mod topic_id;
 pub mod wake;

@@ -3,7 +3,8 @@
 //! A committed offset is always followed. Where there is none, the mapping's starting position holds for the
 //! partitions that the topic had when the consumer group began; a partition added later is read from its beginning,
 //! or its first records would be lost to LATEST. So that a later assignment can tell the two apart, each commit
-//! carries the number of partitions that the topic had at the group's beginning.
+//! carries the number of partitions that the topic had at the group's beginning. It also carries the topic's id: an
+//! offset of a topic that was deleted since means nothing in the one that was made again, which is read from its beginning.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,7 +16,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::mapping::StartingPosition;
 
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
-const METADATA_PREFIX: &str = "initial-partitions=";
+/// What a commit carries besides: `initial-partitions=3 topic-id=…`.
+const INITIAL_PARTITIONS: &str = "initial-partitions=";
+const TOPIC_ID: &str = "topic-id=";
 
 /// Where partitions are read from.
 #[derive(Debug)]
@@ -28,7 +31,7 @@ pub struct Positions {
     pub begun: BTreeMap<i32, i64>,
 }
 
-/// Looks up where each of `assigned` is to be read from.
+/// Looks up where each of `assigned` is to be read from. `topic_id` is asked once the client has the topic's metadata.
 ///
 /// # Errors
 /// When the broker does not answer.
@@ -37,22 +40,24 @@ pub fn look_up<C: ConsumerContext>(
     topic: &str,
     starting_position: StartingPosition,
     assigned: &[i32],
+    topic_id: impl FnOnce() -> Option<String>,
 ) -> KafkaResult<Positions> {
     let n_partitions = n_partitions(consumer, topic)?;
+    let topic_id = topic_id();
     let mut all = TopicPartitionList::new();
     for partition in 0..n_partitions {
         all.add_partition(topic, partition);
     }
     let all = consumer.committed_offsets(all, BROKER_TIMEOUT)?;
-    let elements = all.elements();
+    let mut elements = all.elements();
+    elements.retain(|element| at(element.offset()).is_some());
+    let n_all = elements.len();
+    elements.retain(|element| is_of(element.metadata(), topic_id.as_deref()));
     let committed: BTreeMap<i32, i64> =
         elements.iter().filter_map(|element| Some((element.partition(), at(element.offset())?))).collect();
-    let metadata: Vec<&str> = elements
-        .iter()
-        .filter(|element| at(element.offset()).is_some())
-        .map(|element| element.metadata())
-        .collect();
-    let n_initial = n_initial(&metadata, n_partitions);
+    let metadata: Vec<&str> = elements.iter().map(|element| element.metadata()).collect();
+    let made_again = committed.is_empty() && n_all > 0;
+    let n_initial = if made_again { 0 } else { n_initial(&metadata, n_partitions) };
 
     let mut begun = BTreeMap::new();
     for partition in assigned.iter().copied().filter(|partition| !committed.contains_key(partition)) {
@@ -62,16 +67,25 @@ pub fn look_up<C: ConsumerContext>(
     Ok(Positions { n_initial, committed, begun })
 }
 
-/// Lists the offsets to commit, with the note of [`Positions::n_initial`].
+/// Lists the offsets to commit, with the notes of [`Positions::n_initial`] and of the topic's id, where it is known.
 ///
 /// # Errors
 /// When the client refuses an offset.
-pub fn commit_list(topic: &str, n_initial: i32, positions: &[(i32, i64)]) -> KafkaResult<TopicPartitionList> {
+pub fn commit_list(
+    topic: &str,
+    n_initial: i32,
+    topic_id: Option<&str>,
+    positions: &[(i32, i64)],
+) -> KafkaResult<TopicPartitionList> {
+    let mut metadata = format!("{INITIAL_PARTITIONS}{n_initial}");
+    if let Some(id) = topic_id {
+        metadata = format!("{metadata} {TOPIC_ID}{id}");
+    }
     let mut list = TopicPartitionList::with_capacity(positions.len());
     for (partition, offset) in positions {
         let mut element = list.add_partition(topic, *partition);
         element.set_offset(Offset::Offset(*offset))?;
-        element.set_metadata(format!("{METADATA_PREFIX}{n_initial}"));
+        element.set_metadata(&metadata);
     }
     Ok(list)
 }
@@ -89,8 +103,17 @@ pub fn n_partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str)
 
 /// The number of partitions that the commits tell of; that of now if they don't.
 fn n_initial(metadata: &[&str], n_now: i32) -> i32 {
-    let noted = metadata.iter().filter_map(|note| note.strip_prefix(METADATA_PREFIX)?.parse().ok());
+    let noted = metadata.iter().filter_map(|metadata| note(metadata, INITIAL_PARTITIONS)?.parse().ok());
     noted.min().unwrap_or(n_now)
+}
+
+/// Whether a commit is of the topic with this id, as far as either is known.
+fn is_of(metadata: &str, topic_id: Option<&str>) -> bool {
+    note(metadata, TOPIC_ID).zip(topic_id).is_none_or(|(noted, now)| noted == now)
+}
+
+fn note<'m>(metadata: &'m str, name: &str) -> Option<&'m str> {
+    metadata.split(' ').find_map(|word| word.strip_prefix(name))
 }
 
 fn begin<C: ConsumerContext>(
@@ -132,6 +155,16 @@ mod tests {
     #[test]
     fn a_group_remembers_how_many_partitions_it_began_with() {
         assert_eq!(n_initial(&["initial-partitions=3", "initial-partitions=3", ""], 6), 3);
+    }
+
+    #[test]
+    fn a_commit_counts_unless_it_is_of_another_topic() {
+        let noted = "initial-partitions=3 topic-id=one";
+        assert_eq!(n_initial(&[noted], 6), 3);
+        assert!(
+            is_of(noted, Some("one")) && is_of(noted, None) && is_of("initial-partitions=3", Some("one"))
+        );
+        assert!(!is_of(noted, Some("two")));
     }
 
     #[test]

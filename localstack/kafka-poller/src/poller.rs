@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -22,6 +23,7 @@ use crate::mapping::{Mapping, Source};
 use crate::pattern::PatternError;
 use crate::source_access::{self, AccessError, Transport};
 use crate::status::Activity;
+use crate::topic_id;
 
 /// Waits between two starts of a poller that fails.
 const RESTART_DELAYS: [Duration; 5] = [
@@ -220,6 +222,8 @@ pub fn client_config(bootstrap_servers: &str) -> ClientConfig {
 
 fn consumer_settings(config: &mut ClientConfig, mapping: &Mapping) {
     config
+        .set("debug", topic_id::DEBUG)
+        .set_log_level(RDKafkaLogLevel::Debug)
         .set("group.id", &mapping.group_id)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")

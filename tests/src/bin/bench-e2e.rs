@@ -23,8 +23,8 @@ struct Arguments {
     /// Rounds that count, each with both ways one after the other; the median of their ratios counts.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Connections that prebuilt bodies are sent on, and partitions of the topic.
-    #[arg(long, default_value_t = 3)]
+    /// Connections that prebuilt bodies are sent on, and partitions of the topic: enough that OpenSearch never waits.
+    #[arg(long, default_value_t = 6)]
     parallel: usize,
 }
 

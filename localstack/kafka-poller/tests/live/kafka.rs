@@ -135,9 +135,16 @@ impl Topic {
 
     /// Commits offsets in a group's name.
     pub(crate) fn commit(&self, group_id: &str, partition: i32, offset: i64) {
+        self.commit_noting(group_id, partition, offset, "");
+    }
+
+    /// Commits offsets in a group's name, with metadata.
+    pub(crate) fn commit_noting(&self, group_id: &str, partition: i32, offset: i64, metadata: &str) {
         let consumer: BaseConsumer = config().set("group.id", group_id).create().unwrap();
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).unwrap();
+        let mut element = list.add_partition(&self.name, partition);
+        element.set_offset(Offset::Offset(offset)).unwrap();
+        element.set_metadata(metadata);
         consumer.assign(&list).unwrap();
         consumer.commit(&list, rdkafka::consumer::CommitMode::Sync).unwrap();
     }
