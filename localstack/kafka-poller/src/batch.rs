@@ -205,10 +205,10 @@ impl Buffer {
         self.partitions.values().all(|state| state.pending.is_empty() && state.in_flight.is_none())
     }
 
-    /// Forgets how far a partition without pending records was read: it begins anew.
-    pub fn rewind(&mut self, partition: i32) {
+    /// Begins a partition without pending records anew, at `position`, which is to be committed.
+    pub fn rewind(&mut self, partition: i32, position: i64) {
         if let Some(state) = self.partitions.get_mut(&partition) {
-            (state.received_through, state.committed) = (-1, None);
+            (state.received_through, state.committed) = (position, None);
         }
     }
 

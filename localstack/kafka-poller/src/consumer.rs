@@ -184,15 +184,22 @@ fn begin_anew(
     if !shared.buffer().is_empty() {
         return false;
     }
-    for partition in queues.keys() {
-        if let Err(error) = consumer.seek(topic, *partition, Offset::Beginning, SEEK_TIMEOUT) {
+    // No offset is committed as another topic's than it is of.
+    let _no_commit = context.committing.lock().unwrap_or_else(PoisonError::into_inner);
+    for partition in queues.keys().copied() {
+        let sought = consumer.fetch_watermarks(topic, partition, SEEK_TIMEOUT).and_then(|(oldest, _)| {
+            consumer.seek(topic, partition, Offset::Offset(oldest), SEEK_TIMEOUT)?;
+            shared.buffer().rewind(partition, oldest);
+            Ok(())
+        });
+        if let Err(error) = sought {
             warn!(mapping = %shared.mapping.uuid, %topic, partition, %error, "the new topic is not begun, trying on");
             return false;
         }
-        shared.buffer().rewind(*partition);
     }
     info!(mapping = %shared.mapping.uuid, %topic, "the topic was made again, reading it from its beginning");
     context.topic_id().follow();
+    shared.committer.notify();
     true
 }
 
@@ -413,9 +420,9 @@ impl Context {
     fn look_up(&self, consumer: &BaseConsumer<Self>, assigned: &[i32]) -> Option<Positions> {
         let mapping = &self.shared.mapping;
         for attempt in 1..=LOOK_UP_ATTEMPTS {
-            let topic_id = || self.topic_id().current().map(str::to_owned);
-            match offsets::look_up(consumer, &mapping.topic, mapping.starting_position, assigned, topic_id) {
-                Ok(positions) => {
+            match offsets::look_up(consumer, &mapping.topic, mapping.starting_position, assigned) {
+                Ok(mut positions) => {
+                    self.topic_id().begin(positions.topic_id.take());
                     self.n_initial.store(positions.n_initial, Ordering::Relaxed);
                     return Some(positions);
                 }

@@ -4,7 +4,7 @@
 //! partitions that the topic had when the consumer group began; a partition added later is read from its beginning,
 //! or its first records would be lost to LATEST. So that a later assignment can tell the two apart, each commit
 //! carries the number of partitions that the topic had at the group's beginning. It also carries the topic's id: an
-//! offset of a topic that was deleted since means nothing in the one that was made again, which is read from its beginning.
+//! offset of a topic that was deleted since means nothing in the one that was made again (`topic_id.rs`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,13 +25,15 @@ const TOPIC_ID: &str = "topic-id=";
 pub struct Positions {
     /// How many partitions the topic had when the group began.
     pub n_initial: i32,
+    /// The id of the topic that the committed offsets are of, where they tell; of no topic if they are of several.
+    pub topic_id: Option<String>,
     /// Partitions with a committed offset.
     pub committed: BTreeMap<i32, i64>,
     /// Partitions without one, and where they begin.
     pub begun: BTreeMap<i32, i64>,
 }
 
-/// Looks up where each of `assigned` is to be read from. `topic_id` is asked once the client has the topic's metadata.
+/// Looks up where each of `assigned` is to be read from.
 ///
 /// # Errors
 /// When the broker does not answer.
@@ -40,31 +42,29 @@ pub fn look_up<C: ConsumerContext>(
     topic: &str,
     starting_position: StartingPosition,
     assigned: &[i32],
-    topic_id: impl FnOnce() -> Option<String>,
 ) -> KafkaResult<Positions> {
     let n_partitions = n_partitions(consumer, topic)?;
-    let topic_id = topic_id();
     let mut all = TopicPartitionList::new();
     for partition in 0..n_partitions {
         all.add_partition(topic, partition);
     }
     let all = consumer.committed_offsets(all, BROKER_TIMEOUT)?;
-    let mut elements = all.elements();
-    elements.retain(|element| at(element.offset()).is_some());
-    let n_all = elements.len();
-    elements.retain(|element| is_of(element.metadata(), topic_id.as_deref()));
+    let elements = all.elements();
     let committed: BTreeMap<i32, i64> =
         elements.iter().filter_map(|element| Some((element.partition(), at(element.offset())?))).collect();
-    let metadata: Vec<&str> = elements.iter().map(|element| element.metadata()).collect();
-    let made_again = committed.is_empty() && n_all > 0;
-    let n_initial = if made_again { 0 } else { n_initial(&metadata, n_partitions) };
+    let metadata: Vec<&str> = elements
+        .iter()
+        .filter(|element| at(element.offset()).is_some())
+        .map(|element| element.metadata())
+        .collect();
+    let n_initial = n_initial(&metadata, n_partitions);
 
     let mut begun = BTreeMap::new();
     for partition in assigned.iter().copied().filter(|partition| !committed.contains_key(partition)) {
         let position = if partition < n_initial { starting_position } else { StartingPosition::TrimHorizon };
         begun.insert(partition, begin(consumer, topic, partition, position)?);
     }
-    Ok(Positions { n_initial, committed, begun })
+    Ok(Positions { n_initial, topic_id: topic_id(&metadata), committed, begun })
 }
 
 /// Lists the offsets to commit, with the notes of [`Positions::n_initial`] and of the topic's id, where it is known.
@@ -107,9 +107,11 @@ fn n_initial(metadata: &[&str], n_now: i32) -> i32 {
     noted.min().unwrap_or(n_now)
 }
 
-/// Whether a commit is of the topic with this id, as far as either is known.
-fn is_of(metadata: &str, topic_id: Option<&str>) -> bool {
-    note(metadata, TOPIC_ID).zip(topic_id).is_none_or(|(noted, now)| noted == now)
+/// The id of the topic that the commits tell of; an empty one, as of no topic, if they differ.
+fn topic_id(metadata: &[&str]) -> Option<String> {
+    let mut ids = metadata.iter().filter_map(|metadata| note(metadata, TOPIC_ID));
+    let first = ids.next()?;
+    Some(if ids.all(|id| id == first) { first.to_owned() } else { String::new() })
 }
 
 fn note<'m>(metadata: &'m str, name: &str) -> Option<&'m str> {
@@ -158,13 +160,15 @@ mod tests {
     }
 
     #[test]
-    fn a_commit_counts_unless_it_is_of_another_topic() {
-        let noted = "initial-partitions=3 topic-id=one";
-        assert_eq!(n_initial(&[noted], 6), 3);
-        assert!(
-            is_of(noted, Some("one")) && is_of(noted, None) && is_of("initial-partitions=3", Some("one"))
-        );
-        assert!(!is_of(noted, Some("two")));
+    fn commits_tell_which_topic_they_are_of() {
+        let noted = [
+            "initial-partitions=3 topic-id=one",
+            "initial-partitions=3",
+            "initial-partitions=3 topic-id=one",
+        ];
+        assert_eq!((n_initial(&noted, 6), topic_id(&noted).as_deref()), (3, Some("one")));
+        assert_eq!(topic_id(&["initial-partitions=3", ""]), None);
+        assert_eq!(topic_id(&["topic-id=one", "topic-id=two"]).as_deref(), Some(""));
     }
 
     #[test]

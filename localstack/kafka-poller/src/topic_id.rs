@@ -26,10 +26,14 @@ impl TopicId {
         self.current = Some(id.to_owned());
     }
 
-    /// The id of the topic of now, if it is known.
-    #[must_use]
-    pub fn current(&self) -> Option<&str> {
-        self.current.as_deref()
+    /// Notes which topic the committed offsets that are begun with are of, where they tell. Offsets of several topics are
+    /// of none.
+    pub fn begin(&mut self, id: Option<String>) {
+        let Some(id) = id else { return };
+        let followed = self.followed.get_or_insert_with(|| id.clone());
+        if *followed != id {
+            followed.clear();
+        }
     }
 
     /// The id of the topic that offsets are of, if it is known.
@@ -41,7 +45,7 @@ impl TopicId {
     /// Whether the topic was made again since its offsets were last begun.
     #[must_use]
     pub fn is_another(&self) -> bool {
-        self.current != self.followed
+        self.current.is_some() && self.current != self.followed
     }
 
     /// Notes that from now on offsets are of the topic of now.
@@ -61,9 +65,9 @@ mod tests {
             "order.events",
             "[thrd:main]: Topic order.events changed id from AAAAAAAAAAAAAAAAAAAAAA to one_-A",
         );
-        assert_eq!((id.current(), id.followed(), id.is_another()), (Some("one_-A"), Some("one_-A"), false));
+        assert_eq!((id.followed(), id.is_another()), (Some("one_-A"), false));
         id.hear("order.events", "[thrd:main]: Topic order.events changed id from one_-A to two");
-        assert_eq!((id.current(), id.followed(), id.is_another()), (Some("two"), Some("one_-A"), true));
+        assert_eq!((id.followed(), id.is_another()), (Some("one_-A"), true));
         id.follow();
         assert_eq!((id.followed(), id.is_another()), (Some("two"), false));
     }
@@ -78,7 +82,21 @@ mod tests {
             "",
         ] {
             id.hear("order.events", line);
-            assert_eq!(id.current(), None, "{line}");
+            assert_eq!(id.followed(), None, "{line}");
         }
+    }
+
+    #[test]
+    fn offsets_that_are_of_another_topic_are_not_gone_on_with() {
+        let mut id = TopicId::default();
+        id.begin(Some("one".to_owned()));
+        assert!(!id.is_another(), "the topic of now is not known yet");
+        id.hear("order.events", "Topic order.events changed id from AAAAAAAAAAAAAAAAAAAAAA to two");
+        assert!(id.is_another());
+        id.follow();
+        id.begin(None);
+        assert!(!id.is_another());
+        id.begin(Some("one".to_owned()));
+        assert!(id.is_another(), "a partition comes whose offset is still of the old topic");
     }
 }
