@@ -5,7 +5,6 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -39,6 +38,10 @@ struct State {
     /// Bulk requests are answered with this status.
     bulk_status: Option<u16>,
     trouble: Trouble,
+    /// How long each request takes.
+    takes: Duration,
+    /// Is done once, after the next bulk request.
+    after_bulk: Option<fn(&StandIn)>,
     n_requests: usize,
     /// Documents that were to be created.
     n_creates: usize,
@@ -58,6 +61,8 @@ impl StandIn {
             refuses: None,
             bulk_status: None,
             trouble: Trouble::None,
+            takes: Duration::ZERO,
+            after_bulk: None,
             n_requests: 0,
             n_creates: 0,
             largest_get: 0,
@@ -90,14 +95,16 @@ impl StandIn {
         timeout: Duration,
         reply: impl FnOnce(&mut State) -> Reply + Send,
     ) -> Result<Reply, SendError> {
-        let trouble = self.change(|state| {
+        let (trouble, takes) = self.change(|state| {
             state.n_requests += 1;
-            match state.trouble {
+            let trouble = match state.trouble {
                 Trouble::SilentFrom(n) if state.n_requests >= n => Trouble::SilentFrom(n),
                 Trouble::AnswerLost(n) if state.n_requests == n => Trouble::AnswerLost(n),
                 _ => Trouble::None,
-            }
+            };
+            (trouble, state.takes)
         });
+        tokio::time::sleep(takes).await;
         match trouble {
             Trouble::SilentFrom(_) => std::future::pending().await,
             Trouble::AnswerLost(_) => {
@@ -206,7 +213,11 @@ impl State {
 
 impl BulkTransport for StandIn {
     async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Reply, SendError> {
-        self.answer(timeout, |state| state.bulk(&body)).await
+        let reply = self.answer(timeout, |state| state.bulk(&body)).await;
+        if let Some(after_bulk) = self.change(|state| state.after_bulk.take()) {
+            after_bulk(self);
+        }
+        reply
     }
 
     async fn stop_mapping_new_fields(&self, _index: &str, _timeout: Duration) -> Result<Reply, SendError> {
@@ -391,49 +402,14 @@ async fn an_answer_lost_at_any_request_loses_nothing() {
 async fn a_dead_letter_that_was_replaced_meanwhile_stays() {
     let cluster = StandIn::new();
     let id = put_letter(&cluster, 1, r#"{"n":1}"#);
-    /// Replaces the dead letter when the record is written: between reading and removing it.
-    #[derive(Clone)]
-    struct Replacing(StandIn, Arc<AtomicUsize>);
-    impl BulkTransport for Replacing {
-        async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Reply, SendError> {
-            let reply = self.0.send_bulk(body.clone(), timeout).await;
-            if self.1.fetch_add(1, Ordering::Relaxed) == 0 {
-                put_letter(&self.0, 1, r#"{"n":"newer"}"#);
-            }
-            reply
-        }
-        async fn stop_mapping_new_fields(
-            &self,
-            _index: &str,
-            _timeout: Duration,
-        ) -> Result<Reply, SendError> {
-            Ok(Reply { status: 403, body: Bytes::new() })
-        }
-        async fn renew_credentials(&self) -> Renewed {
-            Renewed::No
-        }
-    }
-    impl Cluster for Replacing {
-        async fn post(
-            &self,
-            path: &str,
-            body: Bytes,
-            timeout: Duration,
-            max: usize,
-        ) -> Result<Option<Reply>, SendError> {
-            self.0.post(path, body, timeout, max).await
-        }
-    }
-    let replacing = Handler::new(
-        Replacing(cluster.clone(), Arc::default()),
-        Objects::default(),
-        config(),
-        "replay".into(),
-    );
-    let event = json!({"ids": [id]}).to_string();
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-    let answer =
-        serde_json::to_value(replacing.handle(event.as_bytes(), now_ms + 60_000).await.unwrap()).unwrap();
+    // Replaced when the record is written: between reading and removing the dead letter.
+    cluster.change(|state| {
+        state.after_bulk = Some(|cluster| {
+            put_letter(cluster, 1, r#"{"n":"newer"}"#);
+        });
+    });
+    let replacing = handler(&cluster, Objects::default());
+    let answer = invoke_for(&replacing, &json!({"ids": [id]}), 60).await;
     // The first is not removed, as it is another by then. That one is met behind it, and removed for itself.
     assert_eq!(answer["complete"], json!(true), "{answer}");
     let counts = (&answer["read"], &answer["not_removed"], &answer["duplicates"], &answer["removed"]);
@@ -477,49 +453,17 @@ async fn a_cluster_that_takes_no_writes_ends_the_run_with_all_dead_letters_kept(
 
 #[tokio::test(start_paused = true)]
 async fn large_sets_go_on_where_the_time_was_over() {
-    /// Takes a second for each request.
-    #[derive(Clone)]
-    struct Slow(StandIn, Arc<AtomicUsize>);
-    impl BulkTransport for Slow {
-        async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Reply, SendError> {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            self.0.send_bulk(body, timeout).await
-        }
-        async fn stop_mapping_new_fields(
-            &self,
-            _index: &str,
-            _timeout: Duration,
-        ) -> Result<Reply, SendError> {
-            Ok(Reply { status: 403, body: Bytes::new() })
-        }
-        async fn renew_credentials(&self) -> Renewed {
-            Renewed::No
-        }
-    }
-    impl Cluster for Slow {
-        async fn post(
-            &self,
-            path: &str,
-            body: Bytes,
-            timeout: Duration,
-            max: usize,
-        ) -> Result<Option<Reply>, SendError> {
-            self.1.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            self.0.post(path, body, timeout, max).await
-        }
-    }
     let cluster = StandIn::new();
     let mut ids = put_letters(&cluster, 2_000);
     let poison = put_letter(&cluster, 9_999, r#"{"poison":1}"#);
-    cluster.change(|state| state.refuses = Some("poison"));
-    let slow = Slow(cluster.clone(), Arc::default());
-    let run = Handler::new(slow, Objects::default(), config(), "replay".into());
+    cluster.change(|state| {
+        state.refuses = Some("poison");
+        state.takes = Duration::from_secs(1);
+    });
+    let run = handler(&cluster, Objects::default());
     let (mut event, mut n_invocations, mut n_refused) = (json!({"all": true}), 0, 0);
     loop {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
-        let answer = run.handle(event.to_string().as_bytes(), now_ms + 20_000).await.unwrap();
-        let answer = serde_json::to_value(answer).unwrap();
+        let answer = invoke_for(&run, &event, 20).await;
         n_invocations += 1;
         n_refused += answer["refused"].as_u64().unwrap();
         if answer["complete"] == json!(true) {

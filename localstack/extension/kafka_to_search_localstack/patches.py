@@ -1,4 +1,4 @@
-"""Where LocalStack has no hook: the places in its Lambda provider that the extension changes, all of them here."""
+"""Where LocalStack has no hook: what the extension changes in it, all of it called from here."""
 
 from localstack.runtime import hooks
 from localstack.utils.patch import patch

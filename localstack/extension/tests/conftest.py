@@ -92,6 +92,16 @@ def eventually(condition, limit_s: float = 30):
     return value
 
 
+def settled_stack(cloudformation, name: str) -> dict:
+    """Waits until nothing is done to a CloudFormation stack any more, and returns its description."""
+
+    def settled():
+        stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
+        return None if stack["StackStatus"].endswith("_IN_PROGRESS") else stack
+
+    return eventually(settled)
+
+
 @pytest.fixture(scope="session")
 def localstack(tmp_path_factory):
     server = LocalStack(tmp_path_factory.mktemp("localstack"))

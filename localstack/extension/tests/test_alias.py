@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from conftest import BOOTSTRAP, ROLE, eventually, zip_of
+from conftest import BOOTSTRAP, ROLE, settled_stack, zip_of
 
 
 class Stack:
@@ -57,14 +57,8 @@ class Stack:
         return json.dumps({"Resources": resources})
 
     def _settle(self, status: str) -> None:
-        def settled():
-            stack = self._client.describe_stacks(StackName=self._name)["Stacks"][0]
-            if stack["StackStatus"].endswith("_IN_PROGRESS"):
-                return None
-            assert stack["StackStatus"] == status, self._client.describe_stack_events(StackName=self._name)
-            return True
-
-        eventually(settled)
+        stack = settled_stack(self._client, self._name)
+        assert stack["StackStatus"] == status, self._client.describe_stack_events(StackName=self._name)
 
 
 @pytest.fixture

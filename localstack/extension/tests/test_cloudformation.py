@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from conftest import eventually
+from conftest import eventually, settled_stack
 
 
 @pytest.fixture(scope="module")
@@ -58,14 +58,8 @@ class Stack:
         )
 
     def _settled(self, status: str) -> dict:
-        def settled():
-            stack = self._client.describe_stacks(StackName=self._name)["Stacks"][0]
-            if stack["StackStatus"].endswith("_IN_PROGRESS"):
-                return None
-            assert stack["StackStatus"] == status, self._client.describe_stack_events(StackName=self._name)
-            return True
-
-        eventually(settled)
+        stack = settled_stack(self._client, self._name)
+        assert stack["StackStatus"] == status, self._client.describe_stack_events(StackName=self._name)
         (mapping,) = self.mappings()
         return mapping
 

@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from conftest import eventually
+from conftest import eventually, settled_stack
 
 # Answers what the property `Answer` says, and keeps each request in a bucket.
 SCRIPT = f"""#!{sys.executable} -SE
@@ -76,11 +76,7 @@ class Stack:
         )
 
     def _settled(self) -> dict:
-        def settled():
-            stack = self._client.describe_stacks(StackName=self._name)["Stacks"][0]
-            return None if stack["StackStatus"].endswith("_IN_PROGRESS") else stack
-
-        stack = eventually(settled)
+        stack = settled_stack(self._client, self._name)
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         return outputs | {"status": stack["StackStatus"]}
 
