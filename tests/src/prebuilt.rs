@@ -10,7 +10,7 @@ use bytes::Bytes;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::bulk_response::{FILTER_PATH, read_bulk_response};
 use event_pipeline::document::Encoder;
-use event_pipeline::envelope::read_batch;
+use event_pipeline::event::read_batch;
 use event_pipeline::outcome::Verdict;
 use event_pipeline::settings::Settings;
 use event_producer::payload::{RecordHeaders, payload};

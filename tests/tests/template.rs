@@ -6,7 +6,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use index_events::config::{BatchFailures, Config};
+use indexing::config::{BatchFailures, Config};
 use provision_cluster::settings::{self, PROPERTIES};
 use serde_yaml_ng::Value;
 

@@ -19,7 +19,7 @@ use chrono::DateTime;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::document::Encoder;
-use event_pipeline::envelope::read_batch;
+use event_pipeline::event::read_batch;
 use event_pipeline::settings::Settings;
 use event_producer::payload::{RecordHeaders, payload};
 use flate2::Compression;

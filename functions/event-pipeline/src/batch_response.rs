@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::envelope::Entry;
+use crate::event::BatchItem;
 
 /// A partial batch response for Kafka,
 /// <https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html>:
@@ -34,7 +34,7 @@ pub struct ItemIdentifier {
 impl BatchResponse {
     /// Reports `failed`; `None` when one of them has no offset or partition to be reported by, so that only an error for the
     /// whole batch is safe.
-    pub fn of<'e>(failed: impl IntoIterator<Item = &'e Entry<'e>>) -> Option<Self> {
+    pub fn of<'e>(failed: impl IntoIterator<Item = &'e BatchItem<'e>>) -> Option<Self> {
         let mut batch_item_failures = Vec::new();
         for entry in failed {
             let offset = entry.raw.offset()?;
@@ -51,7 +51,7 @@ impl BatchResponse {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::envelope::read_batch;
+    use crate::event::read_batch;
 
     #[test]
     fn every_failed_record_is_named() {

@@ -4,7 +4,7 @@
 //! pipeline again and gives the same document, id and index.
 
 use crate::document::{Encoder, append_identity, append_record_time_and_key};
-use crate::envelope::{Entry, Record};
+use crate::event::{BatchItem, KafkaRecord};
 use crate::object::{NameTable, ObjectScanner};
 use crate::outcome::Fault;
 use crate::settings::{DocumentId, Settings};
@@ -13,7 +13,7 @@ use crate::timestamp::Timestamp;
 
 impl Encoder {
     /// Appends the action line and the dead letter of `entry` to `body`.
-    pub fn append_dead_letter(&mut self, entry: &Entry<'_>, fault: &Fault, body: &mut Vec<u8>) {
+    pub fn append_dead_letter(&mut self, entry: &BatchItem<'_>, fault: &Fault, body: &mut Vec<u8>) {
         match &entry.record {
             Ok(record) => {
                 let mut document = Vec::new();
@@ -34,7 +34,7 @@ impl Encoder {
 fn append_record(
     body: &mut Vec<u8>,
     settings: &Settings,
-    record: &Record<'_>,
+    record: &KafkaRecord<'_>,
     time: Timestamp,
     fault: &Fault,
 ) {
@@ -82,7 +82,7 @@ fn append_record(
 
 /// Writes what can't be read as a Kafka record under an id made of its place and content, so that the same text
 /// delivered again is the same dead letter.
-fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, entry: &Entry<'_>, fault: &Fault) {
+fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, entry: &BatchItem<'_>, fault: &Fault) {
     let raw = entry.raw;
     let id = format!("{}-unreadable-{:016x}", raw.partition_key, fnv1a(raw.json));
     append_opening(body, settings, &id, Timestamp::EPOCH, fault);

@@ -3,7 +3,7 @@
 //! The payload is decoded straight into the body and scanned where it stands. The fields are those of the table
 //! "The document" in ARCHITECTURE.md.
 
-use crate::envelope::{Record, RecordError};
+use crate::event::{KafkaRecord, RecordError};
 use crate::extra::{Extra, Members, name_table};
 use crate::headers::Headers;
 use crate::object::{NameTable, ObjectScanner, ObjectShape};
@@ -84,7 +84,7 @@ impl Encoder {
     ///
     /// # Errors
     /// [`RecordError::Value`] when the value is not base64; nothing is appended then.
-    pub fn append(&mut self, record: &Record<'_>, body: &mut Vec<u8>) -> Result<Timestamp, RecordError> {
+    pub fn append(&mut self, record: &KafkaRecord<'_>, body: &mut Vec<u8>) -> Result<Timestamp, RecordError> {
         let start = body.len();
         self.set_partition(record);
         body.extend_from_slice(&self.partition.action);
@@ -118,7 +118,7 @@ impl Encoder {
         Ok(time)
     }
 
-    fn set_partition(&mut self, record: &Record<'_>) {
+    fn set_partition(&mut self, record: &KafkaRecord<'_>) {
         let text = &mut self.partition;
         if !text.action.is_empty() && text.topic == record.topic && text.partition == record.partition {
             return;
@@ -140,7 +140,7 @@ impl Encoder {
         text.fields.extend_from_slice(br#","kafka_offset":"#);
     }
 
-    fn append_action_end(&self, record: &Record<'_>, body: &mut Vec<u8>) {
+    fn append_action_end(&self, record: &KafkaRecord<'_>, body: &mut Vec<u8>) {
         match self.settings.document_id {
             DocumentId::Deterministic => {
                 body.extend_from_slice(&self.partition.id);
@@ -154,7 +154,7 @@ impl Encoder {
     }
 
     /// Scans the payload; its members and the record's headers are at hand after this.
-    fn inspect(&mut self, record: &Record<'_>, text: &[u8]) -> Payload {
+    fn inspect(&mut self, record: &KafkaRecord<'_>, text: &[u8]) -> Payload {
         self.headers.read(record.headers, &self.settings.header_fields);
         self.scanner.clear();
         if record.value.is_none() {
@@ -174,7 +174,7 @@ impl Encoder {
     }
 
     /// The document's time, and a tag that says why it is not the event's own.
-    fn time(&self, record: &Record<'_>, members: &Members<'_>) -> (Timestamp, Option<&'static str>) {
+    fn time(&self, record: &KafkaRecord<'_>, members: &Members<'_>) -> (Timestamp, Option<&'static str>) {
         let own = self.timestamp_names.iter().find_map(|name| Timestamp::from_json(members.get(*name)?));
         let kafka = record.timestamp_ms.and_then(Timestamp::from_kafka);
         match (own, kafka) {
@@ -193,7 +193,13 @@ impl Encoder {
     }
 
     /// Writes the document up to where our fields go, a brace or a comma last.
-    fn open_document(&mut self, payload: &Payload, record: &Record<'_>, body: &mut Vec<u8>, document: usize) {
+    fn open_document(
+        &mut self,
+        payload: &Payload,
+        record: &KafkaRecord<'_>,
+        body: &mut Vec<u8>,
+        document: usize,
+    ) {
         match payload {
             Payload::Object(shape) => {
                 body.truncate(document + shape.close);
@@ -228,7 +234,7 @@ impl Encoder {
         }
     }
 
-    fn append_fields(&mut self, record: &Record<'_>, time: Timestamp, body: &mut Vec<u8>) {
+    fn append_fields(&mut self, record: &KafkaRecord<'_>, time: Timestamp, body: &mut Vec<u8>) {
         body.extend_from_slice(br#""@timestamp":""#);
         body.extend_from_slice(&time.to_text());
         body.extend_from_slice(b"\",");
@@ -261,7 +267,7 @@ pub(crate) fn append_identity(out: &mut Vec<u8>, settings: &Settings, topic: &st
 }
 
 /// Appends the record's timestamp and key, each where it has one.
-pub(crate) fn append_record_time_and_key(out: &mut Vec<u8>, record: &Record<'_>, scratch: &mut Vec<u8>) {
+pub(crate) fn append_record_time_and_key(out: &mut Vec<u8>, record: &KafkaRecord<'_>, scratch: &mut Vec<u8>) {
     if let Some(time) = record.timestamp_ms.and_then(Timestamp::from_kafka) {
         out.extend_from_slice(br#","kafka_timestamp":"#);
         append_number(out, time.millis());

@@ -8,7 +8,7 @@ pub mod bulk;
 pub mod bulk_response;
 mod dead_letter;
 pub mod document;
-pub mod envelope;
+pub mod event;
 mod extra;
 mod headers;
 pub mod index;

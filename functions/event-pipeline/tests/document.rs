@@ -4,7 +4,7 @@
 
 use base64_simd::STANDARD;
 use event_pipeline::document::Encoder;
-use event_pipeline::envelope::read_batch;
+use event_pipeline::event::read_batch;
 use event_pipeline::outcome::Fault;
 use event_pipeline::settings::{DocumentId, Settings};
 use serde_json::{Value, json};

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use base64_simd::STANDARD;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::document::Encoder;
-use event_pipeline::envelope::{Entry, read_batch};
+use event_pipeline::event::{BatchItem, read_batch};
 use event_pipeline::object::{NameTable, ObjectScanner};
 use event_pipeline::outcome::Fault;
 use event_pipeline::settings::Settings;
@@ -108,7 +108,7 @@ fn settings() -> Settings {
 }
 
 /// The two lines that an entry is written as: its document, or its dead letter if it can't have one.
-fn lines(encoder: &mut Encoder, entry: &Entry<'_>) -> String {
+fn lines(encoder: &mut Encoder, entry: &BatchItem<'_>) -> String {
     let mut body = Vec::new();
     let written = entry.record.as_ref().is_ok_and(|record| encoder.append(record, &mut body).is_ok());
     if !written {

@@ -4,25 +4,25 @@ use std::io::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use event_pipeline::batch_response::BatchResponse;
-use event_pipeline::envelope::{Entry, EnvelopeError};
+use event_pipeline::event::{BatchItem, EventError};
 use event_pipeline::outcome::{Failure, Fault, Outcome};
+use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
 use lambda_support::deadline::work_until;
 use search_client::backoff::Backoff;
-use search_client::client::BulkTransport;
 use thiserror::Error;
 use tracing::{error, info, warn};
 
-use crate::config::{BatchFailures, Config};
-use crate::indexer::{IndexedBatch, Indexer};
 use crate::metrics::Measures;
+use indexing::config::{BatchFailures, Config};
+use indexing::indexer::{IndexedBatch, Indexer};
 
 /// Says why an invocation is an error, so that the event source mapping delivers the batch again.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum InvocationError {
     /// The payload is not a batch of Kafka records.
     #[error(transparent)]
-    Payload(#[from] EnvelopeError),
+    Payload(#[from] EventError),
     /// Records could not be written and the function is not set to report them one by one.
     #[error("{n_failed} of {n_records} records failed, the first at {place}: {failure}")]
     RecordsFailed {
@@ -86,9 +86,9 @@ impl<T: BulkTransport + 'static> Handler<T> {
             n_duplicates = counts.duplicates,
             n_dead_lettered = counts.dead_lettered,
             n_failed = counts.failed,
-            n_requests = batch.effort.requests,
-            n_retries = batch.effort.retries,
-            bulk_ms = batch.effort.waited.as_millis() as u64,
+            n_requests = batch.stats.requests,
+            n_retries = batch.stats.retries,
+            bulk_ms = batch.stats.waited.as_millis() as u64,
             "batch indexed"
         );
         let pairs = || batch.entries.iter().zip(&batch.outcomes);
@@ -107,7 +107,7 @@ impl<T: BulkTransport + 'static> Handler<T> {
         let times = batch.entries.iter().filter_map(|entry| entry.record.as_ref().ok()?.timestamp_ms);
         let oldest_ms = times.filter(|time_ms| *time_ms >= 0).min();
         let oldest_age_ms = oldest_ms.map(|time_ms| now_ms.saturating_sub(time_ms as u64));
-        let measures = Measures { counts, effort: batch.effort, oldest_age_ms };
+        let measures = Measures { counts, stats: batch.stats, oldest_age_ms };
         // Standard output is the way metrics are recorded; if it is closed there is nobody to tell.
         let _ = writeln!(std::io::stdout().lock(), "{}", measures.line(now_ms, &self.function_name));
     }
@@ -135,14 +135,14 @@ fn answer(batch: &IndexedBatch<'_>, batch_failures: BatchFailures) -> Result<Bat
     })
 }
 
-fn first_failed<'b, 'p>(batch: &'b IndexedBatch<'p>) -> Option<(&'b Entry<'p>, &'b Failure)> {
+fn first_failed<'b, 'p>(batch: &'b IndexedBatch<'p>) -> Option<(&'b BatchItem<'p>, &'b Failure)> {
     batch.entries.iter().zip(&batch.outcomes).find_map(|(entry, outcome)| match outcome {
         Outcome::Failed(failure) => Some((entry, failure)),
         _ => None,
     })
 }
 
-fn place(entry: &Entry<'_>) -> String {
+fn place(entry: &BatchItem<'_>) -> String {
     match entry.raw.offset() {
         Some(offset) => format!("{} offset {offset}", entry.raw.partition_key),
         None => format!("{}, a record without an offset", entry.raw.partition_key),

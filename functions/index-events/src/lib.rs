@@ -1,6 +1,4 @@
 //! Lambda function behind Kafka event source mappings: writes each batch of events to daily indices.
 
-pub mod config;
 pub mod handler;
-pub mod indexer;
 mod metrics;

@@ -1,8 +1,8 @@
 //! Names and units of the function's metrics, in one place.
 
 use event_pipeline::outcome::Counts;
+use indexing::bulk_writer::BulkStats;
 use lambda_support::metrics::{Unit, embedded_metrics};
-use search_client::bulk::Effort;
 
 /// CloudWatch namespace of the metrics.
 const NAMESPACE: &str = "KafkaToSearch";
@@ -10,7 +10,7 @@ const NAMESPACE: &str = "KafkaToSearch";
 /// What one invocation is measured by.
 pub(crate) struct Measures {
     pub(crate) counts: Counts,
-    pub(crate) effort: Effort,
+    pub(crate) stats: BulkStats,
     /// From the oldest record's timestamp to now; `None` where no record has one.
     pub(crate) oldest_age_ms: Option<u64>,
 }
@@ -18,17 +18,17 @@ pub(crate) struct Measures {
 impl Measures {
     /// The line that records the measures.
     pub(crate) fn line(&self, timestamp_ms: u64, function_name: &str) -> String {
-        let Self { counts, effort, oldest_age_ms } = self;
+        let Self { counts, stats, oldest_age_ms } = self;
         let mut metrics = vec![
             ("EventsReceived", Unit::Count, counts.received as u64),
             ("EventsIndexed", Unit::Count, counts.indexed as u64),
             ("EventsDuplicate", Unit::Count, counts.duplicates as u64),
             ("EventsDeadLettered", Unit::Count, counts.dead_lettered as u64),
             ("EventsFailed", Unit::Count, counts.failed as u64),
-            ("BulkRequests", Unit::Count, effort.requests.into()),
-            ("BulkRetries", Unit::Count, effort.retries.into()),
-            ("BulkBytes", Unit::Bytes, effort.bytes),
-            ("BulkLatency", Unit::Milliseconds, effort.waited.as_millis() as u64),
+            ("BulkRequests", Unit::Count, stats.requests.into()),
+            ("BulkRetries", Unit::Count, stats.retries.into()),
+            ("BulkBytes", Unit::Bytes, stats.bytes),
+            ("BulkLatency", Unit::Milliseconds, stats.waited.as_millis() as u64),
         ];
         if let Some(age_ms) = oldest_age_ms {
             metrics.push(("OldestEventAge", Unit::Milliseconds, *age_ms));

@@ -15,15 +15,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use index_events::config::Config;
 use index_events::handler::Handler;
+use indexing::config::Config;
+use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
-use search_client::client::{BulkTransport, Renewed, Reply, SendError};
+use search_client::client::{Renewed, Response, SendError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 #[derive(Deserialize)]
-struct Response {
+struct ScriptedResponse {
     status: u16,
     /// Statuses or whole answers of the items.
     items: Option<Vec<Value>>,
@@ -31,7 +32,7 @@ struct Response {
     body: Option<String>,
 }
 
-impl Response {
+impl ScriptedResponse {
     fn body(self) -> String {
         let Some(items) = self.items else { return self.body.unwrap_or_default() };
         let items: Vec<_> =
@@ -51,23 +52,23 @@ impl Response {
 
 #[derive(Default)]
 struct Script {
-    responses: Mutex<VecDeque<Response>>,
+    responses: Mutex<VecDeque<ScriptedResponse>>,
     requests: Mutex<String>,
 }
 
 struct ScriptedCluster(Arc<Script>);
 
 impl BulkTransport for ScriptedCluster {
-    async fn send_bulk(&self, body: Bytes, _timeout: Duration) -> Result<Reply, SendError> {
+    async fn send_bulk(&self, body: Bytes, _timeout: Duration) -> Result<Response, SendError> {
         let response =
             self.0.responses.lock().unwrap().pop_front().expect("a response is left for the request");
         let mut requests = self.0.requests.lock().unwrap();
         writeln!(requests, "=== answered {}", response.status).unwrap();
         requests.push_str(std::str::from_utf8(&body).unwrap());
-        Ok(Reply { status: response.status, body: response.body().into() })
+        Ok(Response { status: response.status, body: response.body().into() })
     }
 
-    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Reply, SendError> {
+    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Response, SendError> {
         self.send_bulk(format!("no more fields in {index}\n").into(), timeout).await
     }
 
@@ -88,7 +89,7 @@ async fn play(folder: &Path) -> (String, String) {
         environment.extend(read_json::<BTreeMap<String, String>>(&folder.join("environment.json")));
     }
     let config = Config::parse(&|name| environment.get(name).cloned()).unwrap();
-    let responses: VecDeque<Response> = read_json(&folder.join("responses.json"));
+    let responses: VecDeque<ScriptedResponse> = read_json(&folder.join("responses.json"));
     let script = Arc::new(Script { responses: responses.into(), ..Script::default() });
     let handler = Handler::new(ScriptedCluster(Arc::clone(&script)), config, "index-events".into());
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;

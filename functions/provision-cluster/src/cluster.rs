@@ -7,7 +7,7 @@ use reqwest::Method;
 use reqwest::header::HeaderMap;
 use search_client::auth::Auth;
 use search_client::backoff::Backoff;
-use search_client::client::{Reply, RequestBody, SearchClient, SendError};
+use search_client::client::{RequestBody, Response, SearchClient, SendError};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -60,7 +60,7 @@ impl Cluster {
     /// [`CallError`]
     pub async fn get(&self, path: &str) -> Result<Option<Value>, CallError> {
         match self.exchange(&Method::GET, path, None, Repeat::Always).await? {
-            Reply { status: 404, .. } => Ok(None),
+            Response { status: 404, .. } => Ok(None),
             reply => read(&Method::GET, path, &reply).map(Some),
         }
     }
@@ -71,7 +71,7 @@ impl Cluster {
     /// [`CallError`]
     pub async fn ask(&self, path: &str, body: &Value) -> Result<Option<Value>, CallError> {
         match self.exchange(&Method::POST, path, Some(body), Repeat::Always).await? {
-            Reply { status: 404, .. } => Ok(None),
+            Response { status: 404, .. } => Ok(None),
             reply => read(&Method::POST, path, &reply).map(Some),
         }
     }
@@ -114,7 +114,7 @@ impl Cluster {
     /// [`CallError`]
     pub async fn delete_by(&self, path: &str, body: Option<&Value>) -> Result<Option<Value>, CallError> {
         match self.exchange(&Method::DELETE, path, body, Repeat::Always).await? {
-            Reply { status: 404, .. } => Ok(None),
+            Response { status: 404, .. } => Ok(None),
             reply => read(&Method::DELETE, path, &reply).map(Some),
         }
     }
@@ -139,7 +139,7 @@ impl Cluster {
             |timeout| self.client.request_with(Method::DELETE, path, headers.clone(), Bytes::new(), timeout);
         let reply = self.retried(&format!("DELETE /{path}"), Repeat::Always, send).await?;
         match self.judged(&Method::DELETE, path, reply)? {
-            Reply { status: 404, .. } => Ok(false),
+            Response { status: 404, .. } => Ok(false),
             reply => read(&Method::DELETE, path, &reply).map(|_| true),
         }
     }
@@ -166,7 +166,7 @@ impl Cluster {
         path: &str,
         body: Option<&Value>,
         repeat: Repeat,
-    ) -> Result<Reply, CallError> {
+    ) -> Result<Response, CallError> {
         let body = body.map(|body| Bytes::from(body.to_string()));
         let send = |timeout| {
             let body = body.clone().map_or(RequestBody::None, RequestBody::Json);
@@ -181,9 +181,9 @@ impl Cluster {
         request: &str,
         repeat: Repeat,
         send: impl Fn(Duration) -> S,
-    ) -> Result<Reply, CallError>
+    ) -> Result<Response, CallError>
     where
-        S: Future<Output = Result<Reply, SendError>>,
+        S: Future<Output = Result<Response, SendError>>,
     {
         let give_up = self.until.min(Instant::now() + PATIENCE);
         let mut n_failures = 0;
@@ -215,7 +215,7 @@ impl Cluster {
     }
 
     /// Turns answers that refuse the credential or the API as a whole into errors.
-    fn judged(&self, method: &Method, path: &str, reply: Reply) -> Result<Reply, CallError> {
+    fn judged(&self, method: &Method, path: &str, reply: Response) -> Result<Response, CallError> {
         if reply.status < 400 {
             return Ok(reply);
         }
@@ -237,7 +237,7 @@ impl Cluster {
 }
 
 /// Reads the JSON of a success.
-fn read(method: &Method, path: &str, reply: &Reply) -> Result<Value, CallError> {
+fn read(method: &Method, path: &str, reply: &Response) -> Result<Value, CallError> {
     let request = format!("{method} /{path}");
     if !(200..300).contains(&reply.status) {
         return Err(CallError::Refused { request, status: reply.status, said: said(reply) });

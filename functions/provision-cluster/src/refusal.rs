@@ -1,6 +1,6 @@
 //! What an answer means that is no success: who is at fault, what the cluster said, and whether it lacks the API as a whole.
 
-use search_client::client::Reply;
+use search_client::client::Response;
 use serde_json::Value;
 use thiserror::Error;
 
@@ -117,7 +117,7 @@ pub(crate) fn is_lacking(status: u16, said: &str, path: &str) -> bool {
 }
 
 /// What an answer says went wrong, short.
-pub(crate) fn said(reply: &Reply) -> String {
+pub(crate) fn said(reply: &Response) -> String {
     let text = match serde_json::from_slice::<Value>(&reply.body) {
         Ok(body) => reason(&body).unwrap_or_else(|| body.to_string()),
         Err(_) => String::from_utf8_lossy(&reply.body).trim().to_owned(),
@@ -170,8 +170,8 @@ mod tests {
 
     use super::*;
 
-    fn reply(status: u16, body: &str) -> Reply {
-        Reply { status, body: Bytes::copy_from_slice(body.as_bytes()) }
+    fn reply(status: u16, body: &str) -> Response {
+        Response { status, body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use search_client::bulk::Effort;
+use indexing::bulk_writer::BulkStats;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ pub struct Answer {
     pub next: Option<Value>,
     /// What it took; for the metrics.
     #[serde(skip)]
-    pub effort: Effort,
+    pub stats: BulkStats,
 }
 
 /// What became of records and their dead letters.

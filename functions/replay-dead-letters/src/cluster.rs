@@ -4,9 +4,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use indexing::transport::BulkTransport;
 use reqwest::Method;
 use search_client::backoff::Backoff;
-use search_client::client::{BulkTransport, Renewed, Reply, RequestBody, SearchClient, SendError};
+use search_client::client::{Renewed, RequestBody, Response, SearchClient, SendError};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -25,7 +26,7 @@ pub trait Cluster: BulkTransport {
         body: Bytes,
         timeout: Duration,
         max_bytes: usize,
-    ) -> impl Future<Output = Result<Option<Reply>, SendError>> + Send;
+    ) -> impl Future<Output = Result<Option<Response>, SendError>> + Send;
 }
 
 impl Cluster for SearchClient {
@@ -35,7 +36,7 @@ impl Cluster for SearchClient {
         body: Bytes,
         timeout: Duration,
         max_bytes: usize,
-    ) -> Result<Option<Reply>, SendError> {
+    ) -> Result<Option<Response>, SendError> {
         self.request_at_most(Method::POST, path, RequestBody::Json(body), timeout, max_bytes).await
     }
 }
@@ -280,7 +281,7 @@ fn buckets<'v>(of: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
     of.get(name).and_then(|it| it.get("buckets")).and_then(Value::as_array).into_iter().flatten()
 }
 
-fn refused(path: &str, reply: &Reply) -> ReadError {
+fn refused(path: &str, reply: &Response) -> ReadError {
     let text = String::from_utf8_lossy(&reply.body).chars().take(MAX_TEXT).collect();
     ReadError::Refused { status: reply.status, path: path.to_owned(), text }
 }

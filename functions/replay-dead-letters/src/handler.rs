@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use event_pipeline::settings::DocumentId;
-use index_events::config::Config;
+use indexing::config::Config;
 use lambda_runtime::Diagnostic;
 use lambda_support::deadline::work_until;
 use search_client::backoff::Backoff;

@@ -2,7 +2,7 @@
 //! same document, id and index.
 
 use base64_simd::STANDARD;
-use event_pipeline::envelope::{EnvelopeError, read_batch};
+use event_pipeline::event::{EventError, read_batch};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -45,7 +45,7 @@ pub enum LetterFault {
     NoRecord,
     /// The record that was made of it is not one.
     #[error("no record can be made of it: {0}")]
-    Record(#[from] EnvelopeError),
+    Record(#[from] EventError),
     /// Its fields give another number of records than one.
     #[error("it gives {0} records, not one")]
     NotOne(usize),

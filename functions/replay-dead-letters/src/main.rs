@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use index_events::config::Config;
+use indexing::config::Config;
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use lambda_support::payload::{Payload, PayloadLayer};
 use lambda_support::start::{start, variable};

@@ -9,7 +9,7 @@ const NAMESPACE: &str = "KafkaToSearch";
 
 /// The line that records what a replay did.
 pub(crate) fn line(answer: &Answer, timestamp_ms: u64, function_name: &str) -> String {
-    let (counts, effort) = (&answer.counts, &answer.effort);
+    let (counts, stats) = (&answer.counts, &answer.stats);
     let metrics = [
         ("ReplayRead", Unit::Count, counts.read as u64),
         ("EventsIndexed", Unit::Count, counts.indexed as u64),
@@ -17,10 +17,10 @@ pub(crate) fn line(answer: &Answer, timestamp_ms: u64, function_name: &str) -> S
         ("EventsFailed", Unit::Count, counts.failed as u64),
         ("ReplayRefused", Unit::Count, counts.refused as u64),
         ("DeadLettersRemoved", Unit::Count, counts.removed as u64),
-        ("BulkRequests", Unit::Count, effort.requests.into()),
-        ("BulkRetries", Unit::Count, effort.retries.into()),
-        ("BulkBytes", Unit::Bytes, effort.bytes),
-        ("BulkLatency", Unit::Milliseconds, effort.waited.as_millis() as u64),
+        ("BulkRequests", Unit::Count, stats.requests.into()),
+        ("BulkRetries", Unit::Count, stats.retries.into()),
+        ("BulkBytes", Unit::Bytes, stats.bytes),
+        ("BulkLatency", Unit::Milliseconds, stats.waited.as_millis() as u64),
     ];
     embedded_metrics(timestamp_ms, NAMESPACE, &[("FunctionName", function_name)], &metrics)
 }

@@ -1,6 +1,6 @@
 //! Replays on-failure records of event source mappings from a bucket, one object after the other.
 
-use event_pipeline::envelope::{EnvelopeError, read_batch};
+use event_pipeline::event::{EventError, read_batch};
 use event_pipeline::outcome::Outcome;
 use serde::Deserialize;
 use serde_json::Value;
@@ -30,7 +30,7 @@ pub enum ObjectFault {
     NoPayload,
     /// The batch is not one of Kafka records.
     #[error("its `payload` is not a batch of Kafka records: {0}")]
-    Batch(#[from] EnvelopeError),
+    Batch(#[from] EventError),
 }
 
 /// <https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html>
@@ -170,7 +170,7 @@ impl<C: Cluster + 'static> Replayer<C> {
             ..Counts::default()
         };
         answer.counts += counted;
-        answer.effort += batch.effort;
+        answer.stats += batch.stats;
         let mut failure = None;
         for (entry, outcome) in batch.entries.iter().zip(&batch.outcomes) {
             match outcome {
@@ -202,8 +202,8 @@ impl<C: Cluster + 'static> Replayer<C> {
             n_duplicates = counted.duplicates,
             n_dead_lettered = counted.refused,
             n_failed = counted.failed,
-            n_requests = batch.effort.requests,
-            n_retries = batch.effort.retries,
+            n_requests = batch.stats.requests,
+            n_retries = batch.stats.retries,
             "object replayed"
         );
         match failure {

@@ -10,14 +10,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::document::Encoder;
-use event_pipeline::envelope::{Entry, read_batch};
+use event_pipeline::event::{BatchItem, read_batch};
 use event_pipeline::outcome::{Failure, Fault, Outcome};
 use event_pipeline::settings::Settings;
-use index_events::config::Config;
-use index_events::indexer::{IndexedBatch, Indexer};
+use indexing::bulk_writer::{BulkStats, Settlement, write};
+use indexing::config::Config;
+use indexing::indexer::{IndexedBatch, Indexer};
+use indexing::transport::BulkTransport;
 use search_client::backoff::Backoff;
-use search_client::bulk::{Effort, Settlement, write};
-use search_client::client::{BulkTransport, Renewed, Reply, SendError};
+use search_client::client::{Renewed, Response, SendError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -52,7 +53,7 @@ pub struct Replayer<C> {
 struct Shared<C>(Arc<C>);
 
 impl<C: Cluster> BulkTransport for Shared<C> {
-    async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Reply, SendError> {
+    async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Response, SendError> {
         self.0.send_bulk(body, timeout).await
     }
 
@@ -60,7 +61,7 @@ impl<C: Cluster> BulkTransport for Shared<C> {
         self.0.renew_credentials().await
     }
 
-    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Reply, SendError> {
+    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Response, SendError> {
         self.0.stop_mapping_new_fields(index, timeout).await
     }
 }
@@ -69,7 +70,7 @@ impl<C: Cluster> BulkTransport for Shared<C> {
 #[derive(Default)]
 struct Page {
     counts: Counts,
-    effort: Effort,
+    stats: BulkStats,
     refused: Vec<(String, Problem)>,
     failure: Option<Failure>,
 }
@@ -106,7 +107,7 @@ impl<C: Cluster + 'static> Replayer<C> {
         &self,
         payload: &'p [u8],
         pace: &Pace,
-    ) -> Result<IndexedBatch<'p>, event_pipeline::envelope::EnvelopeError> {
+    ) -> Result<IndexedBatch<'p>, event_pipeline::event::EventError> {
         self.indexer.index(payload, pace.index_until()).await
     }
 
@@ -216,7 +217,7 @@ impl<C: Cluster + 'static> Replayer<C> {
                 return page;
             }
         };
-        page.effort += batch.effort;
+        page.stats += batch.stats;
         let mut encoder = Encoder::new(self.settings.clone());
         let mut removals = Vec::new();
         for (((stored, _), entry), outcome) in records.iter().zip(&batch.entries).zip(&batch.outcomes) {
@@ -268,13 +269,13 @@ impl<C: Cluster + 'static> Replayer<C> {
                 let full = std::mem::take(&mut request);
                 let mut written = write(self.cluster.as_ref(), full, pace.deadline(), &self.backoff).await;
                 settled.append(&mut written.settled);
-                page.effort += written.effort;
+                page.stats += written.stats;
             }
         }
         if !request.is_empty() {
             let mut written = write(self.cluster.as_ref(), request, pace.deadline(), &self.backoff).await;
             settled.append(&mut written.settled);
-            page.effort += written.effort;
+            page.stats += written.stats;
         }
         for (position, settlement) in settled {
             let is_removed = match &settlement {
@@ -349,7 +350,7 @@ enum Ended {
 impl Page {
     fn add_to(&self, answer: &mut Answer) {
         answer.counts += self.counts;
-        answer.effort += self.effort;
+        answer.stats += self.stats;
         for (service, problem) in &self.refused {
             count_one(&mut answer.refused_by_service, service, &problem.kind);
         }
@@ -359,7 +360,7 @@ impl Page {
 }
 
 fn tell(page: &Page, n_bytes: usize) {
-    let Page { counts, effort, refused, failure } = page;
+    let Page { counts, stats, refused, failure } = page;
     info!(
         n_read = counts.read,
         n_indexed = counts.indexed,
@@ -368,8 +369,8 @@ fn tell(page: &Page, n_bytes: usize) {
         n_failed = counts.failed,
         n_removed = counts.removed,
         n_not_removed = counts.not_removed,
-        n_requests = effort.requests,
-        n_retries = effort.retries,
+        n_requests = stats.requests,
+        n_retries = stats.retries,
         n_bytes,
         first_refused = refused.first().map(|(_, problem)| problem.reason.as_str()),
         "page of dead letters replayed"
@@ -427,7 +428,7 @@ fn sample(stored: &Stored<'_>, record: &RecordText, encoder: &mut Encoder) -> Sa
 }
 
 /// Where the pipeline keeps the dead letter of `entry`.
-fn dead_letter_place(encoder: &mut Encoder, entry: &Entry<'_>, fault: &Fault) -> Option<Place> {
+fn dead_letter_place(encoder: &mut Encoder, entry: &BatchItem<'_>, fault: &Fault) -> Option<Place> {
     let mut body = Vec::new();
     encoder.append_dead_letter(entry, fault, &mut body);
     action(&body)

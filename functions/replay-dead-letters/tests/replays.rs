@@ -10,12 +10,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
-use index_events::config::Config;
+use indexing::config::Config;
+use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
 use replay_dead_letters::cluster::Cluster;
 use replay_dead_letters::handler::Handler;
 use replay_dead_letters::s3::{ObjectStore, S3Error};
-use search_client::client::{BulkTransport, Renewed, Reply, SendError};
+use search_client::client::{Renewed, Response, SendError};
 use serde_json::{Value, json};
 
 const DAY: &str = "1970.01.01";
@@ -93,8 +94,8 @@ impl StandIn {
     async fn answer(
         &self,
         timeout: Duration,
-        reply: impl FnOnce(&mut State) -> Reply + Send,
-    ) -> Result<Reply, SendError> {
+        reply: impl FnOnce(&mut State) -> Response + Send,
+    ) -> Result<Response, SendError> {
         let (trouble, takes) = self.change(|state| {
             state.n_requests += 1;
             let trouble = match state.trouble {
@@ -122,9 +123,9 @@ impl State {
         self.documents.insert((index.into(), id.into()), (self.seq_no, source));
     }
 
-    fn bulk(&mut self, body: &[u8]) -> Reply {
+    fn bulk(&mut self, body: &[u8]) -> Response {
         if let Some(status) = self.bulk_status {
-            return Reply { status, body: Bytes::from_static(b"no") };
+            return Response { status, body: Bytes::from_static(b"no") };
         }
         let mut lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
         let mut items = Vec::new();
@@ -161,11 +162,11 @@ impl State {
                 (status == 400).then(|| json!({"type": "mapper_parsing_exception", "reason": "refused"}));
             items.push(json!({kind: {"status": status, "error": error}}));
         }
-        Reply { status: 200, body: json!({"items": items}).to_string().into() }
+        Response { status: 200, body: json!({"items": items}).to_string().into() }
     }
 
     /// Answers in the order of `_seq_no` alone, which is the last of the sort values.
-    fn search(&self, body: &Value) -> Reply {
+    fn search(&self, body: &Value) -> Response {
         let after = body["search_after"].as_array().and_then(|values| values.last()?.as_i64()).unwrap_or(-1);
         let size = usize::try_from(body["size"].as_u64().unwrap()).unwrap();
         let mut found: Vec<_> = self
@@ -186,10 +187,10 @@ impl State {
         let aggregations = json!({"indices": {"buckets": indices}, "by_service": {"buckets": [
             {"key": "order", "by_error": {"buckets": [{"key": "mapper_parsing_exception", "doc_count": total}]}}]}});
         let answer = json!({"_shards": {"failed": 0}, "hits": {"total": {"value": total}, "hits": hits}, "aggregations": aggregations});
-        Reply { status: 200, body: answer.to_string().into() }
+        Response { status: 200, body: answer.to_string().into() }
     }
 
-    fn get(&self, body: &Value) -> Reply {
+    fn get(&self, body: &Value) -> Response {
         let docs: Vec<_> = body["docs"]
             .as_array()
             .unwrap()
@@ -207,12 +208,12 @@ impl State {
                 answer
             })
             .collect();
-        Reply { status: 200, body: json!({"docs": docs}).to_string().into() }
+        Response { status: 200, body: json!({"docs": docs}).to_string().into() }
     }
 }
 
 impl BulkTransport for StandIn {
-    async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Reply, SendError> {
+    async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Response, SendError> {
         let reply = self.answer(timeout, |state| state.bulk(&body)).await;
         if let Some(after_bulk) = self.change(|state| state.after_bulk.take()) {
             after_bulk(self);
@@ -220,8 +221,8 @@ impl BulkTransport for StandIn {
         reply
     }
 
-    async fn stop_mapping_new_fields(&self, _index: &str, _timeout: Duration) -> Result<Reply, SendError> {
-        Ok(Reply { status: 403, body: Bytes::new() })
+    async fn stop_mapping_new_fields(&self, _index: &str, _timeout: Duration) -> Result<Response, SendError> {
+        Ok(Response { status: 403, body: Bytes::new() })
     }
 
     async fn renew_credentials(&self) -> Renewed {
@@ -236,7 +237,7 @@ impl Cluster for StandIn {
         body: Bytes,
         timeout: Duration,
         max_bytes: usize,
-    ) -> Result<Option<Reply>, SendError> {
+    ) -> Result<Option<Response>, SendError> {
         let body: Value = serde_json::from_slice(&body).unwrap();
         let is_get = path == "_mget";
         let reply =

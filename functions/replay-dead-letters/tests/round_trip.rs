@@ -8,7 +8,7 @@ use std::path::Path;
 
 use base64_simd::STANDARD;
 use event_pipeline::document::Encoder;
-use event_pipeline::envelope::{Entry, read_batch};
+use event_pipeline::event::{BatchItem, read_batch};
 use event_pipeline::outcome::Fault;
 use event_pipeline::settings::Settings;
 use replay_dead_letters::letter::{Letter, event};
@@ -19,13 +19,13 @@ fn settings() -> Settings {
 }
 
 /// The bulk lines of the record's document; `None` where no document can be made.
-fn document(entry: &Entry<'_>) -> Option<String> {
+fn document(entry: &BatchItem<'_>) -> Option<String> {
     let mut body = Vec::new();
     Encoder::new(settings()).append(entry.record.as_ref().ok()?, &mut body).ok()?;
     Some(String::from_utf8(body).unwrap())
 }
 
-fn dead_letter(entry: &Entry<'_>) -> String {
+fn dead_letter(entry: &BatchItem<'_>) -> String {
     let fault = match (&entry.record, document(entry)) {
         (Err(error), _) => Fault { kind: "unreadable_record".into(), reason: error.to_string(), status: 0 },
         (Ok(_), None) => Fault { kind: "unreadable_record".into(), reason: "not base64".into(), status: 0 },

@@ -5,7 +5,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use event_pipeline::bulk_response::FILTER_PATH;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -72,7 +71,7 @@ pub enum ClientError {
 
 /// What a response said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply {
+pub struct Response {
     /// HTTP status.
     pub status: u16,
     /// Body, whole.
@@ -182,12 +181,12 @@ impl SearchClient {
         path_and_query: &str,
         body: RequestBody,
         timeout: Duration,
-    ) -> Result<Reply, SendError> {
+    ) -> Result<Response, SendError> {
         let request = self.signed(method, path_and_query, body)?;
         in_time(timeout, async {
             let response = self.http.execute(request).await?;
             let status = response.status().as_u16();
-            Ok(Reply { status, body: response.bytes().await? })
+            Ok(Response { status, body: response.bytes().await? })
         })
         .await
     }
@@ -203,7 +202,7 @@ impl SearchClient {
         body: RequestBody,
         timeout: Duration,
         max_bytes: usize,
-    ) -> Result<Option<Reply>, SendError> {
+    ) -> Result<Option<Response>, SendError> {
         let request = self.signed(method, path_and_query, body)?;
         in_time(timeout, async {
             let mut response = self.http.execute(request).await?;
@@ -215,7 +214,7 @@ impl SearchClient {
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok(Some(Reply { status, body: body.into() }))
+            Ok(Some(Response { status, body: body.into() }))
         })
         .await
     }
@@ -232,7 +231,7 @@ impl SearchClient {
         headers: HeaderMap,
         body: Bytes,
         timeout: Duration,
-    ) -> Result<Reply, SendError> {
+    ) -> Result<Response, SendError> {
         let mut request = reqwest::Request::new(method, self.endpoint.join(path_and_query));
         *request.headers_mut() = headers;
         *request.body_mut() = Some(body.into());
@@ -241,9 +240,25 @@ impl SearchClient {
         in_time(timeout, async {
             let response = self.http.execute(request).await?;
             let status = response.status().as_u16();
-            Ok(Reply { status, body: response.bytes().await? })
+            Ok(Response { status, body: response.bytes().await? })
         })
         .await
+    }
+
+    /// Fetches the credentials again from their source.
+    pub async fn renew_credentials(&self) -> Renewed {
+        let Some(source) = &self.credentials else { return Renewed::No };
+        match source.fetch().await {
+            Ok(auth) => {
+                *self.auth.write().unwrap_or_else(PoisonError::into_inner) = auth;
+                info!("credentials of the cluster read again");
+                Renewed::Yes
+            }
+            Err(error) => {
+                tracing::error!(error, "credentials of the cluster could not be read again");
+                Renewed::No
+            }
+        }
     }
 
     fn signed(
@@ -314,26 +329,6 @@ fn gzip(text: &[u8]) -> Bytes {
     gzip.finish().expect("compressing into memory does not fail").into()
 }
 
-/// What bulk requests are sent by: a cluster, or in tests a script.
-pub trait BulkTransport: Send + Sync {
-    /// Sends one bulk body, once.
-    fn send_bulk(
-        &self,
-        body: Bytes,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Reply, SendError>> + Send;
-
-    /// Fetches credentials anew; whether there are new ones to try with.
-    fn renew_credentials(&self) -> impl Future<Output = Renewed> + Send;
-
-    /// Asks once that `index` store fields that it has no mapping for without adding one.
-    fn stop_mapping_new_fields(
-        &self,
-        index: &str,
-        timeout: Duration,
-    ) -> impl Future<Output = Result<Reply, SendError>> + Send;
-}
-
 /// Whether credentials were fetched anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Renewed {
@@ -341,33 +336,4 @@ pub enum Renewed {
     Yes,
     /// The source has none, or there is no source.
     No,
-}
-
-impl BulkTransport for SearchClient {
-    async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Reply, SendError> {
-        let path = format!("_bulk?{FILTER_PATH}");
-        self.request(Method::POST, &path, RequestBody::Ndjson(body), timeout).await
-    }
-
-    async fn renew_credentials(&self) -> Renewed {
-        let Some(source) = &self.credentials else { return Renewed::No };
-        match source.fetch().await {
-            Ok(auth) => {
-                *self.auth.write().unwrap_or_else(PoisonError::into_inner) = auth;
-                info!("credentials of the cluster read again");
-                Renewed::Yes
-            }
-            Err(error) => {
-                tracing::error!(error, "credentials of the cluster could not be read again");
-                Renewed::No
-            }
-        }
-    }
-
-    /// <https://docs.opensearch.org/latest/mappings/dynamic/>: with `false`, fields without a mapping are kept in
-    /// `_source` and not indexed.
-    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Reply, SendError> {
-        let body = RequestBody::Json(Bytes::from_static(br#"{"dynamic":false}"#));
-        self.request(Method::PUT, &format!("{index}/_mapping"), body, timeout).await
-    }
 }

@@ -1,9 +1,7 @@
-//! OpenSearch and Elasticsearch over HTTP: the endpoint, authentication, bulk writes with their retries, and which of
-//! the two it is.
+//! OpenSearch and Elasticsearch over HTTP: the endpoint, authentication, requests, and which of the two it is.
 
 pub mod auth;
 pub mod backoff;
-pub mod bulk;
 pub mod client;
 pub mod endpoint;
 pub mod engine;

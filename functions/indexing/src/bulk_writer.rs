@@ -7,11 +7,12 @@ use bytes::Bytes;
 use event_pipeline::bulk::{BulkRequest, Operation};
 use event_pipeline::bulk_response::read_bulk_response;
 use event_pipeline::outcome::{Failure, Fault, Verdict, shortened};
+use search_client::backoff::Backoff;
+use search_client::client::{Renewed, Response, SendError};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
-use crate::backoff::Backoff;
-use crate::client::{BulkTransport, Renewed, Reply, SendError};
+use crate::transport::BulkTransport;
 
 /// What became of one operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,14 +33,14 @@ pub struct Written {
     /// Every operation of the request once: the record it stands for, and what became of it. In no certain order.
     pub settled: Vec<(usize, Settlement)>,
     /// What it took.
-    pub effort: Effort,
+    pub stats: BulkStats,
     /// The request's memory, to be used again.
     pub spare: BulkRequest,
 }
 
 /// What writing took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Effort {
+pub struct BulkStats {
     /// Requests that were sent.
     pub requests: u32,
     /// Those of them that repeated some or all of an earlier one.
@@ -50,7 +51,7 @@ pub struct Effort {
     pub waited: Duration,
 }
 
-impl std::ops::AddAssign for Effort {
+impl std::ops::AddAssign for BulkStats {
     fn add_assign(&mut self, other: Self) {
         self.requests += other.requests;
         self.retries += other.retries;
@@ -169,7 +170,7 @@ impl<T: BulkTransport> Writer<'_, T> {
                 delay_ms = delay.as_millis() as u64,
                 "bulk request to be sent again"
             );
-            self.written.effort.retries += 1;
+            self.written.stats.retries += 1;
             last = Some(failure);
             sleep(delay).await;
         }
@@ -184,20 +185,20 @@ impl<T: BulkTransport> Writer<'_, T> {
 
     /// Sends the request once. Half of the time that is left, so that a connection gone silent leaves time for
     /// another.
-    async fn attempt(&mut self, request: &mut BulkRequest) -> Result<Reply, Failure> {
+    async fn attempt(&mut self, request: &mut BulkRequest) -> Result<Response, Failure> {
         let started = Instant::now();
         let timeout = (self.time_left() / 2).max(MIN_ATTEMPT);
         let body = Bytes::from(request.take_body());
-        self.written.effort.requests += 1;
-        self.written.effort.bytes += body.len() as u64;
+        self.written.stats.requests += 1;
+        self.written.stats.bytes += body.len() as u64;
         let reply = self.transport.send_bulk(body.clone(), timeout).await;
         // Gives the memory back; without a copy where the transport has dropped its handle, as it has after an answer.
         request.put_back(Vec::from(body));
-        self.written.effort.waited += started.elapsed();
+        self.written.stats.waited += started.elapsed();
         reply.map_err(|error| send_failure(&error))
     }
 
-    async fn judge(&mut self, request: &mut BulkRequest, reply: &Reply) -> Next {
+    async fn judge(&mut self, request: &mut BulkRequest, reply: &Response) -> Next {
         match reply.status {
             200 | 201 => match read_bulk_response(&reply.body, request.len()) {
                 Ok(verdicts) => self.settle_items(request, verdicts).await,
@@ -280,11 +281,11 @@ impl<T: BulkTransport> Writer<'_, T> {
             return known.clone();
         }
         let told = match self.transport.stop_mapping_new_fields(index, self.time_left() / 2).await {
-            Ok(Reply { status: 200, .. }) => {
+            Ok(Response { status: 200, .. }) => {
                 warn!(index, "index has no room for new fields: it stores them from now on, unmapped");
                 Told::Done
             }
-            Ok(reply @ Reply { status: 429 | 502 | 503 | 504, .. }) => {
+            Ok(reply @ Response { status: 429 | 502 | 503 | 504, .. }) => {
                 Told::Unavailable(whole_failure("unavailable", &reply))
             }
             Ok(reply) => {
@@ -330,7 +331,7 @@ fn send_failure(error: &SendError) -> Failure {
     Failure { kind: kind.into(), reason: error.to_string(), status: 0 }
 }
 
-fn whole_failure(kind: &str, reply: &Reply) -> Failure {
+fn whole_failure(kind: &str, reply: &Response) -> Failure {
     let text = String::from_utf8_lossy(&reply.body);
     Failure { kind: kind.into(), reason: shortened(&text).to_owned(), status: reply.status }
 }
@@ -351,7 +352,7 @@ mod tests {
     }
 
     enum Answer {
-        Reply(u16, String),
+        Response(u16, String),
         Silence,
         NewCredentials,
     }
@@ -366,19 +367,19 @@ mod tests {
                 ),
             })
             .collect();
-        Answer::Reply(200, format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")))
+        Answer::Response(200, format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")))
     }
 
     fn reply(status: u16) -> Answer {
-        Answer::Reply(status, "{}".into())
+        Answer::Response(status, "{}".into())
     }
 
     impl BulkTransport for Script {
-        async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Reply, SendError> {
+        async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Response, SendError> {
             self.bodies.lock().unwrap().push(String::from_utf8(body.to_vec()).unwrap());
             let answer = self.answers.lock().unwrap().pop_front().expect("the script has an answer left");
             match answer {
-                Answer::Reply(status, body) => Ok(Reply { status, body: body.into() }),
+                Answer::Response(status, body) => Ok(Response { status, body: body.into() }),
                 Answer::Silence => {
                     sleep(timeout).await;
                     Err(SendError::Timeout(timeout))
@@ -387,7 +388,11 @@ mod tests {
             }
         }
 
-        async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Reply, SendError> {
+        async fn stop_mapping_new_fields(
+            &self,
+            index: &str,
+            timeout: Duration,
+        ) -> Result<Response, SendError> {
             self.send_bulk(format!("no more fields in {index}").into(), timeout).await
         }
 
@@ -405,7 +410,7 @@ mod tests {
         let error =
             r#"{"type":"illegal_argument_exception","reason":"Limit of total fields [9] has been exceeded"}"#;
         let item = format!(r#"{{"create":{{"status":400,"error":{error}}}}}"#);
-        Answer::Reply(
+        Answer::Response(
             200,
             format!(r#"{{"errors":true,"items":[{item},{item},{{"create":{{"status":201}}}}]}}"#),
         )
@@ -417,7 +422,7 @@ mod tests {
     async fn run(
         n_operations: usize,
         answers: impl Into<VecDeque<Answer>>,
-    ) -> (Vec<String>, Vec<String>, Effort) {
+    ) -> (Vec<String>, Vec<String>, BulkStats) {
         let mut request = BulkRequest::default();
         for record in 0..n_operations {
             let line = [b'a' + record as u8, b'\n'];
@@ -434,7 +439,7 @@ mod tests {
     async fn play(
         request: BulkRequest,
         answers: impl Into<VecDeque<Answer>>,
-    ) -> (Vec<String>, Vec<String>, Effort) {
+    ) -> (Vec<String>, Vec<String>, BulkStats) {
         let script = Script { answers: Mutex::new(answers.into()), bodies: Mutex::default() };
         let deadline = Instant::now() + Duration::from_secs(SECONDS);
         let written =
@@ -452,19 +457,19 @@ mod tests {
             };
             format!("{}: {what}", (b'a' + record as u8) as char)
         });
-        (script.bodies.into_inner().unwrap(), outcomes.collect(), written.effort)
+        (script.bodies.into_inner().unwrap(), outcomes.collect(), written.stats)
     }
 
     #[tokio::test(start_paused = true)]
     async fn only_retryable_items_are_sent_again() {
         let answers = [statuses(&[201, 429, 400, 503, 409]), statuses(&[409, 201])];
-        let (bodies, outcomes, effort) = run(5, answers).await;
+        let (bodies, outcomes, stats) = run(5, answers).await;
         assert_eq!(bodies, ["a\nb\nc\nd\ne\n", "b\nd\n"]);
         assert_eq!(
             outcomes,
             ["a: indexed", "b: duplicate", "c: rejected t400", "d: indexed", "e: duplicate"]
         );
-        assert_eq!((effort.requests, effort.retries, effort.bytes), (2, 1, 14));
+        assert_eq!((stats.requests, stats.retries, stats.bytes), (2, 1, 14));
     }
 
     #[tokio::test(start_paused = true)]
@@ -497,8 +502,8 @@ mod tests {
 
         // What could not be told is told again, and no document is blamed for it.
         let both_without_room = || {
-            let Answer::Reply(status, text) = without_room() else { unreachable!() };
-            Answer::Reply(status, text.replace(r#",{"create":{"status":201}}"#, ""))
+            let Answer::Response(status, text) = without_room() else { unreachable!() };
+            Answer::Response(status, text.replace(r#",{"create":{"status":201}}"#, ""))
         };
         let answers = [without_room(), reply(503), both_without_room(), reply(200), statuses(&[201, 201])];
         let (bodies, outcomes, _) = play(request(), answers).await;
@@ -514,7 +519,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn whole_requests_are_sent_again_until_one_is_answered_soundly() {
-        let bad = |text: &str| Answer::Reply(200, text.into());
+        let bad = |text: &str| Answer::Response(200, text.into());
         let answers = [
             reply(503),
             reply(429),
@@ -545,16 +550,16 @@ mod tests {
         request.push(0, BulkLimits::default(), write_a).unwrap();
         let written = write(&script, request, Instant::now(), &Backoff::default()).await;
         assert_eq!(written.settled, [(0, Settlement::Failed(out_of_time()))]);
-        assert_eq!(written.effort, Effort::default());
+        assert_eq!(written.stats, BulkStats::default());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_request_too_large_is_halved_until_the_document_alone_is_at_fault() {
         let answers = [reply(413), statuses(&[201]), reply(413), reply(413), statuses(&[201])];
-        let (bodies, outcomes, effort) = run(3, answers).await;
+        let (bodies, outcomes, stats) = run(3, answers).await;
         assert_eq!(bodies, ["a\nb\nc\n", "a\n", "b\nc\n", "b\n", "c\n"]);
         assert_eq!(outcomes, ["a: indexed", "b: rejected document_too_large", "c: indexed"]);
-        assert_eq!(effort.retries, 0);
+        assert_eq!(stats.retries, 0);
     }
 
     #[tokio::test(start_paused = true)]

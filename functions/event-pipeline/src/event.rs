@@ -10,7 +10,7 @@ use crate::json::{JsonError, RawString, Scanner};
 
 /// Says why a payload can't be read at all, so that none of its records can be told apart.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
-pub enum EnvelopeError {
+pub enum EventError {
     /// The payload is not JSON.
     #[error("payload of the invocation is not a JSON object: {0}")]
     Json(#[from] JsonError),
@@ -50,7 +50,7 @@ pub struct RawRecord<'a> {
 
 /// A Kafka record as the event source mapping passes it on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record<'a> {
+pub struct KafkaRecord<'a> {
     /// Name of the topic.
     pub topic: &'a str,
     /// Number of the partition.
@@ -69,18 +69,18 @@ pub struct Record<'a> {
 
 /// One record of a batch: its text, and the record or why it can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Entry<'a> {
+pub struct BatchItem<'a> {
     /// The record as it stands in the event.
     pub raw: RawRecord<'a>,
     /// The record, if it can be read as one.
-    pub record: Result<Record<'a>, RecordError>,
+    pub record: Result<KafkaRecord<'a>, RecordError>,
 }
 
 /// Reads the batch in `payload`, in its order.
 ///
 /// # Errors
-/// [`EnvelopeError`] when the payload is not an event of a Kafka event source mapping.
-pub fn read_batch(payload: &[u8]) -> Result<Vec<Entry<'_>>, EnvelopeError> {
+/// [`EventError`] when the payload is not an event of a Kafka event source mapping.
+pub fn read_batch(payload: &[u8]) -> Result<Vec<BatchItem<'_>>, EventError> {
     let mut scanner = Scanner::new(payload);
     let mut batch = Vec::new();
     let mut has_records = false;
@@ -93,7 +93,7 @@ pub fn read_batch(payload: &[u8]) -> Result<Vec<Entry<'_>>, EnvelopeError> {
         match scanner.peek()? {
             b'{' => {}
             b'n' => return Ok(scanner.value().map(drop)?),
-            _ => return Err(EnvelopeError::NoRecords),
+            _ => return Err(EventError::NoRecords),
         }
         scanner.object(|scanner, partition_key| {
             let partition_key = borrowed_text(partition_key).unwrap_or_default();
@@ -102,15 +102,15 @@ pub fn read_batch(payload: &[u8]) -> Result<Vec<Entry<'_>>, EnvelopeError> {
             }
             scanner.array(|scanner| {
                 batch.push(read_record(scanner, partition_key)?);
-                Ok::<_, EnvelopeError>(())
+                Ok::<_, EventError>(())
             })
         })
     })?;
     scanner.end()?;
-    if has_records { Ok(batch) } else { Err(EnvelopeError::NoRecords) }
+    if has_records { Ok(batch) } else { Err(EventError::NoRecords) }
 }
 
-fn read_record<'a>(scanner: &mut Scanner<'a>, partition_key: &'a str) -> Result<Entry<'a>, JsonError> {
+fn read_record<'a>(scanner: &mut Scanner<'a>, partition_key: &'a str) -> Result<BatchItem<'a>, JsonError> {
     scanner.peek()?;
     let start = scanner.position();
     let record = match Fields::read(scanner) {
@@ -123,7 +123,7 @@ fn read_record<'a>(scanner: &mut Scanner<'a>, partition_key: &'a str) -> Result<
         }
     };
     let json = scanner.slice(start..scanner.position());
-    Ok(Entry { raw: RawRecord { partition_key, json }, record })
+    Ok(BatchItem { raw: RawRecord { partition_key, json }, record })
 }
 
 impl<'a> RawRecord<'a> {
@@ -196,7 +196,7 @@ impl<'a> Fields<'a> {
         Ok(fields)
     }
 
-    fn into_record(self, partition_key: &'a str) -> Result<Record<'a>, RecordError> {
+    fn into_record(self, partition_key: &'a str) -> Result<KafkaRecord<'a>, RecordError> {
         let (topic, partition) = match (self.topic, self.partition) {
             (Some(topic), Some(partition)) => (topic, partition),
             (topic, partition) => {
@@ -210,7 +210,7 @@ impl<'a> Fields<'a> {
             Value::Base64(text) => Some(text),
             Value::Other => return Err(RecordError::Value),
         };
-        Ok(Record {
+        Ok(KafkaRecord {
             topic,
             partition,
             offset: self.offset.ok_or(RecordError::NoOffset)?,
@@ -258,7 +258,7 @@ mod tests {
         }));
         let theirs: KafkaEvent = serde_json::from_slice(&payload).unwrap();
         let mut n_records = 0;
-        for Entry { raw, record } in read_batch(&payload).unwrap() {
+        for BatchItem { raw, record } in read_batch(&payload).unwrap() {
             let record = record.unwrap();
             let theirs =
                 theirs.records[raw.partition_key].iter().find(|r| r.offset == record.offset).unwrap();
@@ -283,7 +283,7 @@ mod tests {
         let records = read_batch(&payload).unwrap();
         let summary: Vec<_> = records
             .iter()
-            .map(|Entry { raw, record }| {
+            .map(|BatchItem { raw, record }| {
                 (raw.offset(), record.as_ref().map(|r| (r.topic, r.partition, r.timestamp_ms)))
             })
             .collect();
@@ -305,8 +305,8 @@ mod tests {
         assert_eq!(read_batch(br#"{"records":{}}"#).unwrap(), []);
         assert_eq!(read_batch(br#"{"records":null}"#).unwrap(), []);
         assert_eq!(read_batch(br#"{"records":{"t-0":null}}"#).unwrap(), []);
-        assert_eq!(read_batch(br#"{"key1":"value1"}"#), Err(EnvelopeError::NoRecords));
-        assert_eq!(read_batch(br#"{"records":[]}"#), Err(EnvelopeError::NoRecords));
+        assert_eq!(read_batch(br#"{"key1":"value1"}"#), Err(EventError::NoRecords));
+        assert_eq!(read_batch(br#"{"records":[]}"#), Err(EventError::NoRecords));
     }
 
     #[test]

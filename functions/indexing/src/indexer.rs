@@ -3,14 +3,14 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use crate::bulk_writer::{BulkStats, Settlement, Written, write};
+use crate::transport::BulkTransport;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::document::Encoder;
-use event_pipeline::envelope::{Entry, EnvelopeError, RecordError, read_batch};
+use event_pipeline::event::{BatchItem, EventError, RecordError, read_batch};
 use event_pipeline::outcome::{Counts, Failure, Fault, Outcome};
 use event_pipeline::settings::Settings;
 use search_client::backoff::Backoff;
-use search_client::bulk::{Effort, Settlement, Written, write};
-use search_client::client::BulkTransport;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -27,13 +27,13 @@ pub struct Indexer<T> {
 #[derive(Debug)]
 pub struct IndexedBatch<'p> {
     /// The batch.
-    pub entries: Vec<Entry<'p>>,
+    pub entries: Vec<BatchItem<'p>>,
     /// One outcome a record, in the batch's order.
     pub outcomes: Vec<Outcome>,
     /// How many ended in which.
     pub counts: Counts,
     /// What it took.
-    pub effort: Effort,
+    pub stats: BulkStats,
 }
 
 impl<T: BulkTransport + 'static> Indexer<T> {
@@ -45,12 +45,12 @@ impl<T: BulkTransport + 'static> Indexer<T> {
     /// Indexes the batch in `payload` and settles every record by `deadline`.
     ///
     /// # Errors
-    /// [`EnvelopeError`] when the payload is not a batch; nothing is written then.
+    /// [`EventError`] when the payload is not a batch; nothing is written then.
     pub async fn index<'p>(
         &self,
         payload: &'p [u8],
         deadline: Instant,
-    ) -> Result<IndexedBatch<'p>, EnvelopeError> {
+    ) -> Result<IndexedBatch<'p>, EventError> {
         let entries = read_batch(payload)?;
         let mut encoder = Encoder::new(self.settings.clone());
         let mut account = Account::new(entries.len());
@@ -65,7 +65,7 @@ impl<T: BulkTransport + 'static> Indexer<T> {
                 account.reject(position, unreadable(error));
             }
         }
-        let (settled, mut effort) = sender.finish().await;
+        let (settled, mut stats) = sender.finish().await;
         account.settle(settled);
 
         let mut sender = self.sender(deadline);
@@ -78,13 +78,13 @@ impl<T: BulkTransport + 'static> Indexer<T> {
             };
             let Ok(()) = sender.push(*position, write).await;
         }
-        let (settled, dead_letter_effort) = sender.finish().await;
+        let (settled, dead_letter_stats) = sender.finish().await;
         account.settle_dead_letters(settled);
-        effort += dead_letter_effort;
+        stats += dead_letter_stats;
 
         let outcomes = account.close(rejected);
         let counts = Counts::of(&outcomes);
-        Ok(IndexedBatch { entries, outcomes, counts, effort })
+        Ok(IndexedBatch { entries, outcomes, counts, stats })
     }
 
     fn sender(&self, deadline: Instant) -> Sender<'_, T> {
@@ -94,7 +94,7 @@ impl<T: BulkTransport + 'static> Indexer<T> {
             request: BulkRequest::default(),
             in_flight: None,
             settled: Vec::new(),
-            effort: Effort::default(),
+            stats: BulkStats::default(),
         }
     }
 }
@@ -110,7 +110,7 @@ struct Sender<'i, T> {
     request: BulkRequest,
     in_flight: Option<JoinHandle<Written>>,
     settled: Vec<(usize, Settlement)>,
-    effort: Effort,
+    stats: BulkStats,
 }
 
 impl<T: BulkTransport + 'static> Sender<'_, T> {
@@ -127,12 +127,12 @@ impl<T: BulkTransport + 'static> Sender<'_, T> {
     }
 
     /// Sends what is left, waits for all of it, and returns what became of every operation.
-    async fn finish(mut self) -> (Vec<(usize, Settlement)>, Effort) {
+    async fn finish(mut self) -> (Vec<(usize, Settlement)>, BulkStats) {
         if !self.request.is_empty() {
             self.send().await;
         }
         self.wait().await;
-        (self.settled, self.effort)
+        (self.settled, self.stats)
     }
 
     async fn send(&mut self) {
@@ -150,7 +150,7 @@ impl<T: BulkTransport + 'static> Sender<'_, T> {
         match task.await {
             Ok(mut written) => {
                 self.settled.append(&mut written.settled);
-                self.effort += written.effort;
+                self.stats += written.stats;
                 written.spare
             }
             Err(error) => {
