@@ -64,9 +64,9 @@ fn every_test_that_has_to_fail_exists() {
 }
 
 #[test]
-fn readmes_table_of_faults_has_these_tests_and_no_others() {
-    let readme = std::fs::read_to_string(repository().join("README.md")).unwrap();
-    let (_, section) = readme.split_once("## Faults\n").expect("README has a section of faults");
+fn the_table_of_faults_has_these_tests_and_no_others() {
+    let page = std::fs::read_to_string(repository().join("docs/FAULTS.md")).unwrap();
+    let (_, section) = page.split_once("## Table\n").expect("docs/FAULTS.md has a section with the table");
     let section = section.split("\n## ").next().unwrap_or_default();
     let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
     let named: Vec<&str> = rows.map(test_of_row).collect();
