@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use event_pipeline::bulk::{BulkRequest, Operation};
 use event_pipeline::bulk_response::read_bulk_response;
-use event_pipeline::outcome::{Failure, Fault, Verdict, shortened};
+use event_pipeline::item_result::{ItemResult, Remedy};
+use event_pipeline::write_error::{ErrorKind, WriteError, shortened};
 use search_client::backoff::Backoff;
 use search_client::client::{Renewed, Response, SendError};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -14,24 +15,11 @@ use tracing::warn;
 
 use crate::transport::BulkTransport;
 
-/// What became of one operation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Settlement {
-    /// Written now.
-    Indexed,
-    /// Written before.
-    Duplicate,
-    /// The document is at fault.
-    Rejected(Fault),
-    /// Not written, although the document may be sound.
-    Failed(Failure),
-}
-
 /// How a bulk request went.
 #[derive(Debug, Default)]
 pub struct Written {
-    /// Every operation of the request once: the record it stands for, and what became of it. In no certain order.
-    pub settled: Vec<(usize, Settlement)>,
+    /// Every operation of the request once, in any order: the record it stands for, and its result.
+    pub results: Vec<(usize, ItemResult)>,
     /// What it took.
     pub stats: BulkStats,
     /// The request's memory, to be used again.
@@ -99,28 +87,28 @@ struct Writer<'w, T> {
     deadline: Instant,
     backoff: &'w Backoff,
     renewed: bool,
-    /// Indices that had no room for a new field, and what became of telling them to map no more.
-    full_indices: HashMap<String, Told>,
+    /// Indices that had no room for a new field, and whether they stopped mapping new ones.
+    full_indices: HashMap<String, MappingStop>,
     written: &'w mut Written,
 }
 
-/// What became of telling an index to map no more new fields.
+/// Whether an index stopped mapping new fields.
 #[derive(Debug, Clone)]
-enum Told {
-    /// It will map no more: its documents are worth sending again.
+enum MappingStop {
+    /// It did: its documents are worth sending again.
     Done,
-    /// It could not be told now.
-    Unavailable(Failure),
-    /// It is of no use to tell it.
+    /// It could not be asked now.
+    Unavailable(WriteError),
+    /// Asking does not help.
     Refused(String),
 }
 
 /// What to do after a response to a whole request.
-enum Next {
+enum NextStep {
     Done,
-    Retry(Failure),
-    RetryAtOnce(Failure),
-    Halve(Failure),
+    Retry(WriteError),
+    RetryAtOnce(WriteError),
+    Halve(WriteError),
 }
 
 impl<T: BulkTransport> Writer<'_, T> {
@@ -131,40 +119,40 @@ impl<T: BulkTransport> Writer<'_, T> {
         while !request.is_empty() {
             if self.time_left() < MIN_ATTEMPT {
                 // Why it took so long is worth more than that it did.
-                self.settle(&mut request, || Settlement::Failed(last.clone().unwrap_or_else(out_of_time)));
+                self.finish_all(&mut request, || {
+                    ItemResult::Failed(last.clone().unwrap_or_else(out_of_time))
+                });
                 break;
             }
             let next = match self.attempt(&mut request).await {
                 Ok(reply) => self.judge(&mut request, &reply).await,
-                Err(failure) => Next::Retry(failure),
+                Err(failure) => NextStep::Retry(failure),
             };
             let (failure, delay) = match next {
-                Next::Done => break,
-                Next::Halve(failure) => match request.split_half() {
+                NextStep::Done => break,
+                NextStep::Halve(failure) => match request.split_half() {
                     Some(second) => return Some([request, second]),
                     None => {
-                        self.settle(&mut request, || {
-                            let Failure { reason, status, .. } = failure.clone();
-                            Settlement::Rejected(Fault { kind: "document_too_large".into(), reason, status })
-                        });
+                        let error = WriteError { kind: ErrorKind::DocumentTooLarge, ..failure };
+                        self.finish_all(&mut request, || ItemResult::Rejected(error.clone()));
                         break;
                     }
                 },
-                Next::RetryAtOnce(failure) => (failure, Duration::ZERO),
-                Next::Retry(failure) => {
+                NextStep::RetryAtOnce(failure) => (failure, Duration::ZERO),
+                NextStep::Retry(failure) => {
                     n_failures += 1;
                     (failure, self.backoff.delay(n_failures))
                 }
             };
             let time_to_wait = self.time_left().saturating_sub(MIN_ATTEMPT);
             if time_to_wait < MIN_ATTEMPT {
-                self.settle(&mut request, || Settlement::Failed(failure.clone()));
+                self.finish_all(&mut request, || ItemResult::Failed(failure.clone()));
                 break;
             }
             let delay = delay.min(time_to_wait);
             warn!(
-                kind = failure.kind,
-                status = failure.status,
+                kind = failure.kind.as_str(),
+                status = failure.status_number(),
                 reason = failure.reason,
                 n_operations = request.len(),
                 delay_ms = delay.as_millis() as u64,
@@ -185,7 +173,7 @@ impl<T: BulkTransport> Writer<'_, T> {
 
     /// Sends the request once. Half of the time that is left, so that a connection gone silent leaves time for
     /// another.
-    async fn attempt(&mut self, request: &mut BulkRequest) -> Result<Response, Failure> {
+    async fn attempt(&mut self, request: &mut BulkRequest) -> Result<Response, WriteError> {
         let started = Instant::now();
         let timeout = (self.time_left() / 2).max(MIN_ATTEMPT);
         let body = Bytes::from(request.take_body());
@@ -198,142 +186,144 @@ impl<T: BulkTransport> Writer<'_, T> {
         reply.map_err(|error| send_failure(&error))
     }
 
-    async fn judge(&mut self, request: &mut BulkRequest, reply: &Response) -> Next {
+    async fn judge(&mut self, request: &mut BulkRequest, reply: &Response) -> NextStep {
         match reply.status {
             200 | 201 => match read_bulk_response(&reply.body, request.len()) {
-                Ok(verdicts) => self.settle_items(request, verdicts).await,
-                Err(error) => Next::Retry(Failure {
-                    kind: "bad_response".into(),
+                Ok(results) => self.take_results(request, results).await,
+                Err(error) => NextStep::Retry(WriteError {
+                    kind: ErrorKind::BadResponse,
+                    status: Some(reply.status),
                     reason: error.to_string(),
-                    status: reply.status,
                 }),
             },
-            413 => Next::Halve(whole_failure("request_too_large", reply)),
-            429 | 502 | 503 | 504 => Next::Retry(whole_failure("unavailable", reply)),
+            413 => NextStep::Halve(response_error(ErrorKind::RequestTooLarge, reply)),
+            429 | 502 | 503 | 504 => NextStep::Retry(response_error(ErrorKind::Unavailable, reply)),
             401 | 403 if !self.renewed => {
                 self.renewed = true;
-                let failure = whole_failure("unauthorized", reply);
+                let failure = response_error(ErrorKind::Unauthorized, reply);
                 match timeout_at(self.deadline, self.transport.renew_credentials()).await {
-                    Ok(Renewed::Yes) => Next::RetryAtOnce(failure),
+                    Ok(Renewed::Yes) => NextStep::RetryAtOnce(failure),
                     Ok(Renewed::No) | Err(_) => self.give_up(request, failure),
                 }
             }
             status => {
-                let kind = if matches!(status, 401 | 403) { "unauthorized" } else { "refused" };
-                self.give_up(request, whole_failure(kind, reply))
+                let kind =
+                    if matches!(status, 401 | 403) { ErrorKind::Unauthorized } else { ErrorKind::Refused };
+                self.give_up(request, response_error(kind, reply))
             }
         }
     }
 
-    async fn settle_items(&mut self, request: &mut BulkRequest, verdicts: Vec<Verdict>) -> Next {
-        let mut again = vec![false; verdicts.len()];
-        let mut next = Next::Done;
-        for (position, (verdict, again)) in verdicts.into_iter().zip(&mut again).enumerate() {
-            let settlement = match verdict {
-                Verdict::Indexed => Settlement::Indexed,
-                Verdict::Duplicate => Settlement::Duplicate,
-                Verdict::Rejected(fault) => Settlement::Rejected(fault),
-                Verdict::Failed(failure) => Settlement::Failed(failure),
-                Verdict::Retry(failure) => {
+    async fn take_results(&mut self, request: &mut BulkRequest, results: Vec<ItemResult>) -> NextStep {
+        let mut again = vec![false; results.len()];
+        let mut next = NextStep::Done;
+        for (position, (result, again)) in results.into_iter().zip(&mut again).enumerate() {
+            let result = match (result.remedy(), result) {
+                (Some(Remedy::Retry), ItemResult::Failed(error)) => {
                     *again = true;
-                    next = Next::Retry(failure);
+                    next = NextStep::Retry(error);
                     continue;
                 }
-                Verdict::MappingFull(fault) => match self.make_room(request.index(position)).await {
-                    Told::Done => {
-                        *again = true;
-                        if matches!(next, Next::Done) {
-                            let Fault { kind, reason, status } = fault;
-                            next = Next::RetryAtOnce(Failure { kind, reason, status });
+                (Some(Remedy::StopMappingNewFields), ItemResult::Rejected(error)) => {
+                    match self.make_room(request.index(position)).await {
+                        MappingStop::Done => {
+                            *again = true;
+                            if matches!(next, NextStep::Done) {
+                                next = NextStep::RetryAtOnce(error);
+                            }
+                            continue;
                         }
-                        continue;
+                        MappingStop::Unavailable(error) => {
+                            *again = true;
+                            next = NextStep::Retry(error);
+                            continue;
+                        }
+                        MappingStop::Refused(why) => {
+                            let reason = format!("{}; {why}", error.reason);
+                            ItemResult::Rejected(WriteError { reason, ..error })
+                        }
                     }
-                    Told::Unavailable(failure) => {
-                        *again = true;
-                        next = Next::Retry(failure);
-                        continue;
-                    }
-                    Told::Refused(why) => {
-                        let reason = format!("{}; {why}", fault.reason);
-                        Settlement::Rejected(Fault { reason, ..fault })
-                    }
-                },
+                }
+                (_, result) => result,
             };
             if let Some(operation) = request.operations().get(position) {
-                self.written.settled.push((operation.record, settlement));
+                self.written.results.push((operation.record, result));
             }
         }
-        // For the next response: one that was told and refuses all the same won't change its mind, one that could not be
-        // told can be told again.
-        self.full_indices.retain(|_, told| !matches!(told, Told::Unavailable(_)));
-        for told in self.full_indices.values_mut().filter(|told| matches!(told, Told::Done)) {
+        // For the next response: an index that stopped and refuses all the same will do so again; one that could not be
+        // asked can be asked again.
+        self.full_indices.retain(|_, stop| !matches!(stop, MappingStop::Unavailable(_)));
+        for stop in self.full_indices.values_mut().filter(|stop| matches!(stop, MappingStop::Done)) {
             let why = "the index was told to map no more fields, and refuses the document all the same";
-            *told = Told::Refused(why.into());
+            *stop = MappingStop::Refused(why.into());
         }
         request.retain(|position| again.get(position).copied().unwrap_or(true));
         next
     }
 
     /// Makes an index without room for new fields take documents that have some.
-    async fn make_room(&mut self, index: Option<&str>) -> Told {
-        let Some(index) = index else { return Told::Refused("its index can't be told".into()) };
+    async fn make_room(&mut self, index: Option<&str>) -> MappingStop {
+        let Some(index) = index else { return MappingStop::Refused("its index can't be told".into()) };
         if let Some(known) = self.full_indices.get(index) {
             return known.clone();
         }
         let told = match self.transport.stop_mapping_new_fields(index, self.time_left() / 2).await {
             Ok(Response { status: 200, .. }) => {
                 warn!(index, "index has no room for new fields: it stores them from now on, unmapped");
-                Told::Done
+                MappingStop::Done
             }
             Ok(reply @ Response { status: 429 | 502 | 503 | 504, .. }) => {
-                Told::Unavailable(whole_failure("unavailable", &reply))
+                MappingStop::Unavailable(response_error(ErrorKind::Unavailable, &reply))
             }
             Ok(reply) => {
-                let Failure { reason, status, .. } = whole_failure("refused", &reply);
+                let WriteError { reason, .. } = response_error(ErrorKind::Refused, &reply);
+                let status = reply.status;
                 warn!(
                     index,
                     status, reason, "index has no room for new fields, and may not be told to map no more"
                 );
-                Told::Refused(format!("the index may not be told to map no more fields: {status}: {reason}"))
+                MappingStop::Refused(format!(
+                    "the index may not be told to map no more fields: {status}: {reason}"
+                ))
             }
-            Err(error) => Told::Unavailable(send_failure(&error)),
+            Err(error) => MappingStop::Unavailable(send_failure(&error)),
         };
         self.full_indices.insert(index.to_owned(), told.clone());
         told
     }
 
-    fn give_up(&mut self, request: &mut BulkRequest, failure: Failure) -> Next {
-        self.settle(request, || Settlement::Failed(failure.clone()));
-        Next::Done
+    fn give_up(&mut self, request: &mut BulkRequest, error: WriteError) -> NextStep {
+        self.finish_all(request, || ItemResult::Failed(error.clone()));
+        NextStep::Done
     }
 
-    fn settle(&mut self, request: &mut BulkRequest, settlement: impl Fn() -> Settlement) {
-        let records = request.operations().iter().map(|Operation { record, .. }| (*record, settlement()));
-        self.written.settled.extend(records);
+    fn finish_all(&mut self, request: &mut BulkRequest, result: impl Fn() -> ItemResult) {
+        let results = request.operations().iter().map(|Operation { record, .. }| (*record, result()));
+        self.written.results.extend(results);
         request.clear();
     }
 }
 
-fn out_of_time() -> Failure {
-    Failure {
-        kind: "deadline".into(),
+fn out_of_time() -> WriteError {
+    WriteError {
+        kind: ErrorKind::Deadline,
+        status: None,
         reason: "the invocation's time was used up before it was sent".into(),
-        status: 0,
     }
 }
 
-fn send_failure(error: &SendError) -> Failure {
+fn send_failure(error: &SendError) -> WriteError {
     let kind = match error {
-        SendError::Connection(_) => "connection",
-        SendError::Timeout(_) => "timeout",
-        SendError::Signing(_) => "signing",
+        SendError::Connection(_) => ErrorKind::Connection,
+        SendError::Timeout(_) => ErrorKind::Timeout,
+        SendError::Signing(_) => ErrorKind::Signing,
     };
-    Failure { kind: kind.into(), reason: error.to_string(), status: 0 }
+    WriteError { kind, status: None, reason: error.to_string() }
 }
 
-fn whole_failure(kind: &str, reply: &Response) -> Failure {
+fn response_error(kind: ErrorKind, reply: &Response) -> WriteError {
     let text = String::from_utf8_lossy(&reply.body);
-    Failure { kind: kind.into(), reason: shortened(&text).to_owned(), status: reply.status }
+    WriteError { kind, status: Some(reply.status), reason: shortened(&text).to_owned() }
 }
 
 #[cfg(test)]
@@ -446,14 +436,17 @@ mod tests {
             write(&script, request, deadline, &Backoff { random: || 1.0, ..Backoff::default() }).await;
         assert!(script.answers.lock().unwrap().is_empty(), "the script was played to its end");
         assert!(Instant::now() <= deadline, "the deadline was kept");
-        let mut settled = written.settled;
-        settled.sort_by_key(|(record, _)| *record);
-        let outcomes = settled.into_iter().map(|(record, settlement)| {
-            let what = match settlement {
-                Settlement::Indexed => "indexed".into(),
-                Settlement::Duplicate => "duplicate".into(),
-                Settlement::Rejected(fault) => format!("rejected {}", fault.kind),
-                Settlement::Failed(failure) => format!("failed {}", failure.kind),
+        let mut results = written.results;
+        results.sort_by_key(|(record, _)| *record);
+        let outcomes = results.into_iter().map(|(record, result)| {
+            let what = match result {
+                ItemResult::Indexed => "indexed".into(),
+                ItemResult::Duplicate => "duplicate".into(),
+                ItemResult::Deleted => "deleted".into(),
+                ItemResult::NotFound => "not found".into(),
+                ItemResult::Changed => "changed".into(),
+                ItemResult::Rejected(error) => format!("rejected {}", error.kind),
+                ItemResult::Failed(error) => format!("failed {}", error.kind),
             };
             format!("{}: {what}", (b'a' + record as u8) as char)
         });
@@ -549,7 +542,7 @@ mod tests {
         };
         request.push(0, BulkLimits::default(), write_a).unwrap();
         let written = write(&script, request, Instant::now(), &Backoff::default()).await;
-        assert_eq!(written.settled, [(0, Settlement::Failed(out_of_time()))]);
+        assert_eq!(written.results, [(0, ItemResult::Failed(out_of_time()))]);
         assert_eq!(written.stats, BulkStats::default());
     }
 
