@@ -10,11 +10,11 @@ use event_pipeline::write_error::WriteError;
 use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
 use lambda_support::deadline::work_until;
-use search_client::backoff::Backoff;
 use thiserror::Error;
 use tracing::{error, info, warn};
 
 use crate::metrics::Measures;
+use indexing::bulk_writer::BULK_RETRIES;
 use indexing::config::{BatchFailures, Config};
 use indexing::indexer::{IndexedBatch, Indexer};
 
@@ -58,7 +58,7 @@ pub struct Handler<T> {
 impl<T: BulkTransport + 'static> Handler<T> {
     /// Makes a handler that writes by `transport`.
     pub fn new(transport: T, config: Config, function_name: String) -> Self {
-        let indexer = Indexer::new(transport, config.settings, config.limits, Backoff::default());
+        let indexer = Indexer::new(transport, config.settings, config.limits, BULK_RETRIES);
         Self { indexer, batch_failures: config.batch_failures, function_name }
     }
 

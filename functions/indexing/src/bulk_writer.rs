@@ -1,4 +1,4 @@
-//! Writes bulk requests and settles every operation in them: the one owner of retries.
+//! Writes bulk requests: sends each one until every operation has its result or time runs out.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
@@ -10,6 +10,9 @@ use event_pipeline::item_result::{ItemResult, Remedy};
 use event_pipeline::write_error::{ErrorKind, WriteError, shortened};
 use search_client::backoff::Backoff;
 use search_client::client::{Renewed, Response, SendError};
+use search_client::retry::{
+    AttemptTimeout, Attempted, CredentialRenewal, LastWait, Next, RetryPolicy, SendErrors, Statuses,
+};
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
@@ -48,29 +51,40 @@ impl std::ops::AddAssign for BulkStats {
     }
 }
 
-/// The shortest time that a request is worth starting for.
+/// Shortest time that a request is worth starting for.
 const MIN_ATTEMPT: Duration = Duration::from_millis(50);
 
-/// Writes `request` until every operation is settled or `deadline` comes.
+/// Retries of bulk requests: as many as fit before the deadline. Operations are `create`, or `delete` of one version, so
+/// sending them twice does nothing twice.
+pub const BULK_RETRIES: RetryPolicy = RetryPolicy {
+    statuses: Statuses::UNAVAILABLE,
+    send_errors: SendErrors::All,
+    max_attempts: u32::MAX,
+    max_total: Duration::MAX,
+    attempt_timeout: AttemptTimeout { divisor: 2, min: MIN_ATTEMPT, max: Duration::MAX },
+    backoff: Backoff::DEFAULT,
+    last_wait: LastWait::LeaveTimeFor(MIN_ATTEMPT),
+};
+
+/// Writes `request` until every operation has its result or `deadline` comes.
 ///
-/// Retried, with exponential backoff and full jitter, are only the operations that need it: items answered 429,
-/// 502, 503 or 504, and whole requests answered so, timed out, refused, cut off or answered with nonsense. 413
-/// halves the request. 401 and 403 read the credentials again, once. An index that has no room for a new field is told
-/// to map no more of them, once, and its documents are sent again.
+/// Retried, by `policy`, are only the operations that need it: items that the cluster could not take, and whole requests
+/// that got no response, a bad one, or one that `policy` retries. 413 halves the request. 401 and 403 renew the
+/// credentials, once. An index that has no room for a new field is set to map no more of them, once, and its documents
+/// are sent again.
 pub async fn write<T: BulkTransport>(
     transport: &T,
     request: BulkRequest,
     deadline: Instant,
-    backoff: &Backoff,
+    policy: &RetryPolicy,
 ) -> Written {
-    let mut written = Written::default();
     let mut writer = Writer {
         transport,
         deadline,
-        backoff,
-        renewed: false,
+        policy,
+        renewal: CredentialRenewal::default(),
         full_indices: HashMap::new(),
-        written: &mut written,
+        written: Written::default(),
     };
     let mut parts = VecDeque::from([request]);
     while let Some(part) = parts.pop_front() {
@@ -79,17 +93,17 @@ pub async fn write<T: BulkTransport>(
             parts.push_front(first);
         }
     }
-    written
+    writer.written
 }
 
 struct Writer<'w, T> {
     transport: &'w T,
     deadline: Instant,
-    backoff: &'w Backoff,
-    renewed: bool,
+    policy: &'w RetryPolicy,
+    renewal: CredentialRenewal,
     /// Indices that had no room for a new field, and whether they stopped mapping new ones.
     full_indices: HashMap<String, MappingStop>,
-    written: &'w mut Written,
+    written: Written,
 }
 
 /// Whether an index stopped mapping new fields.
@@ -103,139 +117,138 @@ enum MappingStop {
     Refused(String),
 }
 
-/// What to do after a response to a whole request.
-enum NextStep {
-    Done,
-    Retry(WriteError),
-    RetryAtOnce(WriteError),
-    Halve(WriteError),
+/// What the attempts to write a request came to, where they did not fail.
+enum Part {
+    /// Every operation has its result.
+    Complete,
+    /// The cluster refused the request for its size.
+    TooLarge(WriteError),
 }
 
 impl<T: BulkTransport> Writer<'_, T> {
-    /// Settles `request`, or returns the halves that it has to be sent as.
+    /// Gives every operation of `request` its result, or returns the halves that it has to be sent as.
     async fn write_part(&mut self, mut request: BulkRequest) -> Option<[BulkRequest; 2]> {
-        let mut n_failures = 0;
-        let mut last = None;
-        while !request.is_empty() {
-            if self.time_left() < MIN_ATTEMPT {
-                // Why it took so long is worth more than that it did.
-                self.finish_all(&mut request, || {
-                    ItemResult::Failed(last.clone().unwrap_or_else(out_of_time))
-                });
-                break;
-            }
-            let next = match self.attempt(&mut request).await {
-                Ok(reply) => self.judge(&mut request, &reply).await,
-                Err(failure) => NextStep::Retry(failure),
-            };
-            let (failure, delay) = match next {
-                NextStep::Done => break,
-                NextStep::Halve(failure) => match request.split_half() {
-                    Some(second) => return Some([request, second]),
-                    None => {
-                        let error = WriteError { kind: ErrorKind::DocumentTooLarge, ..failure };
-                        self.finish_all(&mut request, || ItemResult::Rejected(error.clone()));
-                        break;
-                    }
-                },
-                NextStep::RetryAtOnce(failure) => (failure, Duration::ZERO),
-                NextStep::Retry(failure) => {
-                    n_failures += 1;
-                    (failure, self.backoff.delay(n_failures))
+        match self.write_with_retries(&mut request).await {
+            Ok(Part::Complete) => {}
+            Ok(Part::TooLarge(error)) => match request.split_half() {
+                Some(second) => return Some([request, second]),
+                None => {
+                    let error = WriteError { kind: ErrorKind::DocumentTooLarge, ..error };
+                    self.finish_all(&mut request, || ItemResult::Rejected(error.clone()));
                 }
-            };
-            let time_to_wait = self.time_left().saturating_sub(MIN_ATTEMPT);
-            if time_to_wait < MIN_ATTEMPT {
-                self.finish_all(&mut request, || ItemResult::Failed(failure.clone()));
-                break;
-            }
-            let delay = delay.min(time_to_wait);
-            warn!(
-                kind = failure.kind.as_str(),
-                status = failure.status_number(),
-                reason = failure.reason,
-                n_operations = request.len(),
-                delay_ms = delay.as_millis() as u64,
-                "bulk request to be sent again"
-            );
-            self.written.stats.retries += 1;
-            last = Some(failure);
-            sleep(delay).await;
+            },
+            Err(error) => self.finish_all(&mut request, || ItemResult::Failed(error.clone())),
         }
         request.clear();
         self.written.spare = request;
         None
     }
 
-    fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// Sends the request once. Half of the time that is left, so that a connection gone silent leaves time for
-    /// another.
-    async fn attempt(&mut self, request: &mut BulkRequest) -> Result<Response, WriteError> {
-        let started = Instant::now();
-        let timeout = (self.time_left() / 2).max(MIN_ATTEMPT);
-        let body = Bytes::from(request.take_body());
-        self.written.stats.requests += 1;
-        self.written.stats.bytes += body.len() as u64;
-        let reply = self.transport.send_bulk(body.clone(), timeout).await;
-        // Gives the memory back; without a copy where the transport has dropped its handle, as it has after an answer.
-        request.put_back(Vec::from(body));
-        self.written.stats.waited += started.elapsed();
-        reply.map_err(|error| send_failure(&error))
-    }
-
-    async fn judge(&mut self, request: &mut BulkRequest, reply: &Response) -> NextStep {
-        match reply.status {
-            200 | 201 => match read_bulk_response(&reply.body, request.len()) {
-                Ok(results) => self.take_results(request, results).await,
-                Err(error) => NextStep::Retry(WriteError {
-                    kind: ErrorKind::BadResponse,
-                    status: Some(reply.status),
-                    reason: error.to_string(),
-                }),
-            },
-            413 => NextStep::Halve(response_error(ErrorKind::RequestTooLarge, reply)),
-            429 | 502 | 503 | 504 => NextStep::Retry(response_error(ErrorKind::Unavailable, reply)),
-            401 | 403 if !self.renewed => {
-                self.renewed = true;
-                let failure = response_error(ErrorKind::Unauthorized, reply);
-                match timeout_at(self.deadline, self.transport.renew_credentials()).await {
-                    Ok(Renewed::Yes) => NextStep::RetryAtOnce(failure),
-                    Ok(Renewed::No) | Err(_) => self.give_up(request, failure),
+    async fn write_with_retries(&mut self, request: &mut BulkRequest) -> Result<Part, WriteError> {
+        let mut retries = self.policy.until(self.deadline);
+        if retries.is_too_late() {
+            return Err(out_of_time());
+        }
+        loop {
+            let attempt = retries.begin_attempt();
+            self.written.stats.retries += u32::from(attempt.number > 1);
+            match retries.after(self.attempt(request, attempt.timeout).await) {
+                Next::End(result) => return result,
+                Next::Wait { error, wait } => {
+                    warn!(
+                        kind = error.kind.as_str(),
+                        status = error.status_number(),
+                        reason = error.reason,
+                        n_operations = request.len(),
+                        delay_ms = wait.as_millis() as u64,
+                        "bulk request to be sent again"
+                    );
+                    sleep(wait).await;
+                    if retries.is_too_late() {
+                        return Err(error);
+                    }
                 }
-            }
-            status => {
-                let kind =
-                    if matches!(status, 401 | 403) { ErrorKind::Unauthorized } else { ErrorKind::Refused };
-                self.give_up(request, response_error(kind, reply))
             }
         }
     }
 
-    async fn take_results(&mut self, request: &mut BulkRequest, results: Vec<ItemResult>) -> NextStep {
+    async fn attempt(&mut self, request: &mut BulkRequest, timeout: Duration) -> Attempted<Part, WriteError> {
+        match self.send(request, timeout).await {
+            Ok(response) => self.read_response(request, &response).await,
+            Err(error) if self.policy.retries_send_error(&error) => Attempted::Retry(send_failure(&error)),
+            Err(error) => Attempted::GiveUp(send_failure(&error)),
+        }
+    }
+
+    /// Sends the request once.
+    async fn send(&mut self, request: &mut BulkRequest, timeout: Duration) -> Result<Response, SendError> {
+        let started = Instant::now();
+        let body = Bytes::from(request.take_body());
+        self.written.stats.requests += 1;
+        self.written.stats.bytes += body.len() as u64;
+        let sent = self.transport.send_bulk(body.clone(), timeout).await;
+        // Gives the memory back. That takes no copy where the transport has dropped its handle, as it has after a response.
+        request.put_back(Vec::from(body));
+        self.written.stats.waited += started.elapsed();
+        sent
+    }
+
+    async fn read_response(
+        &mut self,
+        request: &mut BulkRequest,
+        response: &Response,
+    ) -> Attempted<Part, WriteError> {
+        match response.status {
+            200 | 201 => match read_bulk_response(&response.body, request.len()) {
+                Ok(results) => self.take_results(request, results).await,
+                Err(error) => Attempted::Retry(WriteError {
+                    kind: ErrorKind::BadResponse,
+                    status: Some(response.status),
+                    reason: error.to_string(),
+                }),
+            },
+            413 => Attempted::Done(Part::TooLarge(response_error(ErrorKind::RequestTooLarge, response))),
+            status if self.policy.retries_status(status) => {
+                Attempted::Retry(response_error(ErrorKind::Unavailable, response))
+            }
+            status @ (401 | 403) => {
+                let error = response_error(ErrorKind::Unauthorized, response);
+                let renewal = self.renewal.after(status, self.transport.renew_credentials());
+                match timeout_at(self.deadline, renewal).await {
+                    Ok(Renewed::Yes) => Attempted::RetryAtOnce(error),
+                    Ok(Renewed::No) | Err(_) => Attempted::GiveUp(error),
+                }
+            }
+            _ => Attempted::GiveUp(response_error(ErrorKind::Refused, response)),
+        }
+    }
+
+    async fn take_results(
+        &mut self,
+        request: &mut BulkRequest,
+        results: Vec<ItemResult>,
+    ) -> Attempted<Part, WriteError> {
         let mut again = vec![false; results.len()];
-        let mut next = NextStep::Done;
+        let mut next = Attempted::Done(Part::Complete);
         for (position, (result, again)) in results.into_iter().zip(&mut again).enumerate() {
             let result = match (result.remedy(), result) {
                 (Some(Remedy::Retry), ItemResult::Failed(error)) => {
                     *again = true;
-                    next = NextStep::Retry(error);
+                    next = Attempted::Retry(error);
                     continue;
                 }
                 (Some(Remedy::StopMappingNewFields), ItemResult::Rejected(error)) => {
                     match self.make_room(request.index(position)).await {
                         MappingStop::Done => {
                             *again = true;
-                            if matches!(next, NextStep::Done) {
-                                next = NextStep::RetryAtOnce(error);
+                            if matches!(next, Attempted::Done(_)) {
+                                next = Attempted::RetryAtOnce(error);
                             }
                             continue;
                         }
                         MappingStop::Unavailable(error) => {
                             *again = true;
-                            next = NextStep::Retry(error);
+                            next = Attempted::Retry(error);
                             continue;
                         }
                         MappingStop::Refused(why) => {
@@ -261,6 +274,10 @@ impl<T: BulkTransport> Writer<'_, T> {
         next
     }
 
+    fn time_left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+
     /// Makes an index without room for new fields take documents that have some.
     async fn make_room(&mut self, index: Option<&str>) -> MappingStop {
         let Some(index) = index else { return MappingStop::Refused("its index can't be told".into()) };
@@ -272,8 +289,8 @@ impl<T: BulkTransport> Writer<'_, T> {
                 warn!(index, "index has no room for new fields: it stores them from now on, unmapped");
                 MappingStop::Done
             }
-            Ok(reply @ Response { status: 429 | 502 | 503 | 504, .. }) => {
-                MappingStop::Unavailable(response_error(ErrorKind::Unavailable, &reply))
+            Ok(response) if self.policy.retries_status(response.status) => {
+                MappingStop::Unavailable(response_error(ErrorKind::Unavailable, &response))
             }
             Ok(reply) => {
                 let WriteError { reason, .. } = response_error(ErrorKind::Refused, &reply);
@@ -290,11 +307,6 @@ impl<T: BulkTransport> Writer<'_, T> {
         };
         self.full_indices.insert(index.to_owned(), told.clone());
         told
-    }
-
-    fn give_up(&mut self, request: &mut BulkRequest, error: WriteError) -> NextStep {
-        self.finish_all(request, || ItemResult::Failed(error.clone()));
-        NextStep::Done
     }
 
     fn finish_all(&mut self, request: &mut BulkRequest, result: impl Fn() -> ItemResult) {
@@ -331,6 +343,7 @@ mod tests {
     use std::sync::Mutex;
 
     use event_pipeline::bulk::BulkLimits;
+    use event_pipeline::item_result::ItemAction;
 
     use super::*;
 
@@ -408,6 +421,10 @@ mod tests {
 
     const SECONDS: u64 = 30;
 
+    fn policy() -> RetryPolicy {
+        RetryPolicy { backoff: Backoff { random: || 1.0, ..Backoff::DEFAULT }, ..BULK_RETRIES }
+    }
+
     /// Writes operations `a`, `b`, `c` … against the script; returns bodies sent and statuses by record.
     async fn run(
         n_operations: usize,
@@ -432,8 +449,7 @@ mod tests {
     ) -> (Vec<String>, Vec<String>, BulkStats) {
         let script = Script { answers: Mutex::new(answers.into()), bodies: Mutex::default() };
         let deadline = Instant::now() + Duration::from_secs(SECONDS);
-        let written =
-            write(&script, request, deadline, &Backoff { random: || 1.0, ..Backoff::default() }).await;
+        let written = write(&script, request, deadline, &policy()).await;
         assert!(script.answers.lock().unwrap().is_empty(), "the script was played to its end");
         assert!(Instant::now() <= deadline, "the deadline was kept");
         let mut results = written.results;
@@ -541,7 +557,7 @@ mod tests {
             Ok::<_, ()>(())
         };
         request.push(0, BulkLimits::default(), write_a).unwrap();
-        let written = write(&script, request, Instant::now(), &Backoff::default()).await;
+        let written = write(&script, request, Instant::now(), &policy()).await;
         assert_eq!(written.results, [(0, ItemResult::Failed(out_of_time()))]);
         assert_eq!(written.stats, BulkStats::default());
     }
@@ -568,5 +584,14 @@ mod tests {
     async fn a_fault_of_the_set_up_fails_at_once_and_is_no_dead_letter() {
         assert_eq!(run(2, [reply(404)]).await.1, ["a: failed refused", "b: failed refused"]);
         assert_eq!(run(2, [statuses(&[403, 201])]).await.1, ["a: failed t403", "b: indexed"]);
+    }
+
+    #[test]
+    fn items_and_whole_requests_are_retried_for_the_same_statuses() {
+        for status in 100..600 {
+            let item = ItemResult::of(ItemAction::Create, status, "", "");
+            let is_retried = item.remedy() == Some(Remedy::Retry);
+            assert_eq!(BULK_RETRIES.retries_status(status), is_retried, "{status}");
+        }
     }
 }

@@ -12,7 +12,7 @@ use event_pipeline::item_result::ItemResult;
 use event_pipeline::outcome::{Counts, Outcome};
 use event_pipeline::settings::Settings;
 use event_pipeline::write_error::{ErrorKind, WriteError};
-use search_client::backoff::Backoff;
+use search_client::retry::RetryPolicy;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -22,7 +22,7 @@ pub struct Indexer<T> {
     transport: Arc<T>,
     settings: Settings,
     limits: BulkLimits,
-    backoff: Backoff,
+    retries: RetryPolicy,
 }
 
 /// A batch, with what became of each record of it.
@@ -40,8 +40,8 @@ pub struct IndexedBatch<'p> {
 
 impl<T: BulkTransport + 'static> Indexer<T> {
     /// Makes an indexer that writes by `transport`.
-    pub fn new(transport: T, settings: Settings, limits: BulkLimits, backoff: Backoff) -> Self {
-        Self { transport: Arc::new(transport), settings, limits, backoff }
+    pub fn new(transport: T, settings: Settings, limits: BulkLimits, retries: RetryPolicy) -> Self {
+        Self { transport: Arc::new(transport), settings, limits, retries }
     }
 
     /// Indexes the batch in `payload` and settles every record by `deadline`.
@@ -149,10 +149,10 @@ impl<T: BulkTransport + 'static> Sender<'_, T> {
     async fn send(&mut self) {
         let spare = self.wait().await;
         let request = std::mem::replace(&mut self.request, spare);
-        let (transport, backoff) = (Arc::clone(&self.indexer.transport), self.indexer.backoff);
+        let (transport, retries) = (Arc::clone(&self.indexer.transport), self.indexer.retries);
         let deadline = self.deadline;
         self.in_flight =
-            Some(tokio::spawn(async move { write(transport.as_ref(), request, deadline, &backoff).await }));
+            Some(tokio::spawn(async move { write(transport.as_ref(), request, deadline, &retries).await }));
     }
 
     /// Waits for the request on the wire and returns its memory, empty.

@@ -15,7 +15,7 @@ use event_pipeline::item_result::ItemResult;
 use event_pipeline::outcome::Outcome;
 use event_pipeline::settings::Settings;
 use event_pipeline::write_error::{ErrorKind, WriteError};
-use indexing::bulk_writer::{BulkStats, write};
+use indexing::bulk_writer::{BULK_RETRIES, BulkStats, write};
 use indexing::config::Config;
 use indexing::indexer::{IndexedBatch, Indexer};
 use indexing::transport::BulkTransport;
@@ -95,7 +95,7 @@ impl<C: Cluster + 'static> Replayer<C> {
     /// Makes a replayer that writes as index-events would.
     pub fn new(cluster: Arc<C>, config: Config, backoff: Backoff) -> Self {
         let Config { settings, limits, .. } = config;
-        let indexer = Indexer::new(Shared(Arc::clone(&cluster)), settings.clone(), limits, backoff);
+        let indexer = Indexer::new(Shared(Arc::clone(&cluster)), settings.clone(), limits, BULK_RETRIES);
         Self { cluster, indexer, settings, limits, backoff }
     }
 
@@ -269,13 +269,13 @@ impl<C: Cluster + 'static> Replayer<C> {
             };
             while push(&mut request) == Pushed::Full {
                 let full = std::mem::take(&mut request);
-                let mut written = write(self.cluster.as_ref(), full, pace.deadline(), &self.backoff).await;
+                let mut written = write(self.cluster.as_ref(), full, pace.deadline(), &BULK_RETRIES).await;
                 settled.append(&mut written.results);
                 page.stats += written.stats;
             }
         }
         if !request.is_empty() {
-            let mut written = write(self.cluster.as_ref(), request, pace.deadline(), &self.backoff).await;
+            let mut written = write(self.cluster.as_ref(), request, pace.deadline(), &BULK_RETRIES).await;
             settled.append(&mut written.results);
             page.stats += written.stats;
         }
