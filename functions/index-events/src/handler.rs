@@ -1,12 +1,14 @@
 //! Handles an invocation: indexes the batch, says what became of it, and answers the event source mapping.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use event_pipeline::batch_response::BatchResponse;
 use event_pipeline::event::{BatchItem, EventError};
 use event_pipeline::outcome::Outcome;
 use event_pipeline::write_error::WriteError;
+use indexing::field_limit::IndexMapping;
 use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
 use lambda_support::deadline::work_until;
@@ -55,10 +57,10 @@ pub struct Handler<T> {
     function_name: String,
 }
 
-impl<T: BulkTransport + 'static> Handler<T> {
+impl<T: BulkTransport + IndexMapping + 'static> Handler<T> {
     /// Makes a handler that writes by `transport`.
     pub fn new(transport: T, config: Config, function_name: String) -> Self {
-        let indexer = Indexer::new(transport, config.settings, config.limits, BULK_RETRIES);
+        let indexer = Indexer::new(Arc::new(transport), config.settings, config.limits, BULK_RETRIES);
         Self { indexer, batch_failures: config.batch_failures, function_name }
     }
 
@@ -92,7 +94,7 @@ impl<T: BulkTransport + 'static> Handler<T> {
             bulk_ms = batch.stats.waited.as_millis() as u64,
             "batch indexed"
         );
-        let pairs = || batch.entries.iter().zip(&batch.outcomes);
+        let pairs = || batch.items.iter().zip(&batch.outcomes);
         if let Some((entry, WriteError { kind, reason, .. })) =
             pairs().find_map(|(entry, outcome)| match outcome {
                 Outcome::DeadLettered(error) => Some((entry, error)),
@@ -106,7 +108,7 @@ impl<T: BulkTransport + 'static> Handler<T> {
             error!(n = counts.failed, first = place(entry), reason = %failure, "records failed");
         }
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        let times = batch.entries.iter().filter_map(|entry| entry.record.as_ref().ok()?.timestamp_ms);
+        let times = batch.items.iter().filter_map(|entry| entry.record.as_ref().ok()?.timestamp_ms);
         let oldest_ms = times.filter(|time_ms| *time_ms >= 0).min();
         let oldest_age_ms = oldest_ms.map(|time_ms| now_ms.saturating_sub(time_ms as u64));
         let measures = Measures { counts, stats: batch.stats, oldest_age_ms };
@@ -119,7 +121,7 @@ impl<T: BulkTransport + 'static> Handler<T> {
 fn answer(batch: &IndexedBatch<'_>, batch_failures: BatchFailures) -> Result<BatchResponse, InvocationError> {
     let Some((entry, failure)) = first_failed(batch) else { return Ok(BatchResponse::default()) };
     let failed = batch
-        .entries
+        .items
         .iter()
         .zip(&batch.outcomes)
         .filter_map(|(entry, outcome)| matches!(outcome, Outcome::Failed(_)).then_some(entry));
@@ -138,7 +140,7 @@ fn answer(batch: &IndexedBatch<'_>, batch_failures: BatchFailures) -> Result<Bat
 }
 
 fn first_failed<'b, 'p>(batch: &'b IndexedBatch<'p>) -> Option<(&'b BatchItem<'p>, &'b WriteError)> {
-    batch.entries.iter().zip(&batch.outcomes).find_map(|(entry, outcome)| match outcome {
+    batch.items.iter().zip(&batch.outcomes).find_map(|(entry, outcome)| match outcome {
         Outcome::Failed(failure) => Some((entry, failure)),
         _ => None,
     })

@@ -17,6 +17,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use index_events::handler::Handler;
 use indexing::config::Config;
+use indexing::field_limit::IndexMapping;
 use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
 use search_client::client::{Renewed, Response, SendError};
@@ -68,12 +69,14 @@ impl BulkTransport for ScriptedCluster {
         Ok(Response { status: response.status, body: response.body().into() })
     }
 
-    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Response, SendError> {
-        self.send_bulk(format!("no more fields in {index}\n").into(), timeout).await
-    }
-
     async fn renew_credentials(&self) -> Renewed {
         Renewed::No
+    }
+}
+
+impl IndexMapping for ScriptedCluster {
+    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Response, SendError> {
+        self.send_bulk(format!("no more fields in {index}\n").into(), timeout).await
     }
 }
 

@@ -1,13 +1,13 @@
 //! Writes bulk requests: sends each one until every operation has its result or time runs out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
 use event_pipeline::bulk::{BulkRequest, Operation};
 use event_pipeline::bulk_response::read_bulk_response;
 use event_pipeline::item_result::{ItemResult, Remedy};
-use event_pipeline::write_error::{ErrorKind, WriteError, shortened};
+use event_pipeline::write_error::{ErrorKind, WriteError};
 use search_client::backoff::Backoff;
 use search_client::client::{Renewed, Response, SendError};
 use search_client::retry::{
@@ -16,6 +16,8 @@ use search_client::retry::{
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
+use crate::field_limit::{FullIndices, IndexMapping, MappingStop};
+use crate::response_error::{response_error, send_error};
 use crate::transport::BulkTransport;
 
 /// How a bulk request went.
@@ -72,7 +74,7 @@ pub const BULK_RETRIES: RetryPolicy = RetryPolicy {
 /// that got no response, a bad one, or one that `policy` retries. 413 halves the request. 401 and 403 renew the
 /// credentials, once. An index that has no room for a new field is set to map no more of them, once, and its documents
 /// are sent again.
-pub async fn write<T: BulkTransport>(
+pub async fn write<T: BulkTransport + IndexMapping>(
     transport: &T,
     request: BulkRequest,
     deadline: Instant,
@@ -83,7 +85,7 @@ pub async fn write<T: BulkTransport>(
         deadline,
         policy,
         renewal: CredentialRenewal::default(),
-        full_indices: HashMap::new(),
+        full_indices: FullIndices::default(),
         written: Written::default(),
     };
     let mut parts = VecDeque::from([request]);
@@ -101,20 +103,8 @@ struct Writer<'w, T> {
     deadline: Instant,
     policy: &'w RetryPolicy,
     renewal: CredentialRenewal,
-    /// Indices that had no room for a new field, and whether they stopped mapping new ones.
-    full_indices: HashMap<String, MappingStop>,
+    full_indices: FullIndices,
     written: Written,
-}
-
-/// Whether an index stopped mapping new fields.
-#[derive(Debug, Clone)]
-enum MappingStop {
-    /// It did: its documents are worth sending again.
-    Done,
-    /// It could not be asked now.
-    Unavailable(WriteError),
-    /// Asking does not help.
-    Refused(String),
 }
 
 /// What the attempts to write a request came to, where they did not fail.
@@ -125,7 +115,7 @@ enum Part {
     TooLarge(WriteError),
 }
 
-impl<T: BulkTransport> Writer<'_, T> {
+impl<T: BulkTransport + IndexMapping> Writer<'_, T> {
     /// Gives every operation of `request` its result, or returns the halves that it has to be sent as.
     async fn write_part(&mut self, mut request: BulkRequest) -> Option<[BulkRequest; 2]> {
         match self.write_with_retries(&mut request).await {
@@ -175,8 +165,8 @@ impl<T: BulkTransport> Writer<'_, T> {
     async fn attempt(&mut self, request: &mut BulkRequest, timeout: Duration) -> Attempted<Part, WriteError> {
         match self.send(request, timeout).await {
             Ok(response) => self.read_response(request, &response).await,
-            Err(error) if self.policy.retries_send_error(&error) => Attempted::Retry(send_failure(&error)),
-            Err(error) => Attempted::GiveUp(send_failure(&error)),
+            Err(error) if self.policy.retries_send_error(&error) => Attempted::Retry(send_error(&error)),
+            Err(error) => Attempted::GiveUp(send_error(&error)),
         }
     }
 
@@ -263,13 +253,7 @@ impl<T: BulkTransport> Writer<'_, T> {
                 self.written.results.push((operation.record, result));
             }
         }
-        // For the next response: an index that stopped and refuses all the same will do so again; one that could not be
-        // asked can be asked again.
-        self.full_indices.retain(|_, stop| !matches!(stop, MappingStop::Unavailable(_)));
-        for stop in self.full_indices.values_mut().filter(|stop| matches!(stop, MappingStop::Done)) {
-            let why = "the index was told to map no more fields, and refuses the document all the same";
-            *stop = MappingStop::Refused(why.into());
-        }
+        self.full_indices.end_response();
         request.retain(|position| again.get(position).copied().unwrap_or(true));
         next
     }
@@ -280,33 +264,11 @@ impl<T: BulkTransport> Writer<'_, T> {
 
     /// Makes an index without room for new fields take documents that have some.
     async fn make_room(&mut self, index: Option<&str>) -> MappingStop {
-        let Some(index) = index else { return MappingStop::Refused("its index can't be told".into()) };
-        if let Some(known) = self.full_indices.get(index) {
-            return known.clone();
-        }
-        let told = match self.transport.stop_mapping_new_fields(index, self.time_left() / 2).await {
-            Ok(Response { status: 200, .. }) => {
-                warn!(index, "index has no room for new fields: it stores them from now on, unmapped");
-                MappingStop::Done
-            }
-            Ok(response) if self.policy.retries_status(response.status) => {
-                MappingStop::Unavailable(response_error(ErrorKind::Unavailable, &response))
-            }
-            Ok(reply) => {
-                let WriteError { reason, .. } = response_error(ErrorKind::Refused, &reply);
-                let status = reply.status;
-                warn!(
-                    index,
-                    status, reason, "index has no room for new fields, and may not be told to map no more"
-                );
-                MappingStop::Refused(format!(
-                    "the index may not be told to map no more fields: {status}: {reason}"
-                ))
-            }
-            Err(error) => MappingStop::Unavailable(send_failure(&error)),
+        let Some(index) = index else {
+            return MappingStop::Refused("its action line does not name its index".into());
         };
-        self.full_indices.insert(index.to_owned(), told.clone());
-        told
+        let timeout = self.time_left() / 2;
+        self.full_indices.make_room(self.transport, index, self.policy, timeout).await
     }
 
     fn finish_all(&mut self, request: &mut BulkRequest, result: impl Fn() -> ItemResult) {
@@ -322,20 +284,6 @@ fn out_of_time() -> WriteError {
         status: None,
         reason: "the invocation's time was used up before it was sent".into(),
     }
-}
-
-fn send_failure(error: &SendError) -> WriteError {
-    let kind = match error {
-        SendError::Connection(_) => ErrorKind::Connection,
-        SendError::Timeout(_) => ErrorKind::Timeout,
-        SendError::Signing(_) => ErrorKind::Signing,
-    };
-    WriteError { kind, status: None, reason: error.to_string() }
-}
-
-fn response_error(kind: ErrorKind, reply: &Response) -> WriteError {
-    let text = String::from_utf8_lossy(&reply.body);
-    WriteError { kind, status: Some(reply.status), reason: shortened(&text).to_owned() }
 }
 
 #[cfg(test)]
@@ -391,14 +339,6 @@ mod tests {
             }
         }
 
-        async fn stop_mapping_new_fields(
-            &self,
-            index: &str,
-            timeout: Duration,
-        ) -> Result<Response, SendError> {
-            self.send_bulk(format!("no more fields in {index}").into(), timeout).await
-        }
-
         async fn renew_credentials(&self) -> Renewed {
             let mut answers = self.answers.lock().unwrap();
             if matches!(answers.front(), Some(Answer::NewCredentials)) {
@@ -406,6 +346,16 @@ mod tests {
                 return Renewed::Yes;
             }
             Renewed::No
+        }
+    }
+
+    impl IndexMapping for Script {
+        async fn stop_mapping_new_fields(
+            &self,
+            index: &str,
+            timeout: Duration,
+        ) -> Result<Response, SendError> {
+            self.send_bulk(format!("no more fields in {index}").into(), timeout).await
         }
     }
 

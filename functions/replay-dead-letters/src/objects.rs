@@ -172,7 +172,7 @@ impl<C: Cluster + 'static> Replayer<C> {
         answer.counts += counted;
         answer.stats += batch.stats;
         let mut failure = None;
-        for (entry, outcome) in batch.entries.iter().zip(&batch.outcomes) {
+        for (entry, outcome) in batch.items.iter().zip(&batch.outcomes) {
             match outcome {
                 Outcome::Indexed | Outcome::Duplicate => {}
                 Outcome::DeadLettered(fault) => {

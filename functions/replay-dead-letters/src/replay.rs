@@ -5,22 +5,19 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
+use event_pipeline::bulk::BulkLimits;
 use event_pipeline::document::Encoder;
 use event_pipeline::event::{BatchItem, read_batch};
 use event_pipeline::item_result::ItemResult;
 use event_pipeline::outcome::Outcome;
 use event_pipeline::settings::Settings;
 use event_pipeline::write_error::{ErrorKind, WriteError};
-use indexing::bulk_writer::{BULK_RETRIES, BulkStats, write};
+use indexing::bulk_sender::BulkSender;
+use indexing::bulk_writer::{BULK_RETRIES, BulkStats};
 use indexing::config::Config;
 use indexing::indexer::{IndexedBatch, Indexer};
-use indexing::transport::BulkTransport;
 use search_client::backoff::Backoff;
-use search_client::client::{Renewed, Response, SendError};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -45,27 +42,10 @@ const MAX_PAGE_BYTES: usize = 32 * 1024 * 1024;
 /// Replays into one cluster.
 pub struct Replayer<C> {
     cluster: Arc<C>,
-    indexer: Indexer<Shared<C>>,
+    indexer: Indexer<C>,
     settings: Settings,
     limits: BulkLimits,
     backoff: Backoff,
-}
-
-/// The cluster that the indexer and the replay share.
-struct Shared<C>(Arc<C>);
-
-impl<C: Cluster> BulkTransport for Shared<C> {
-    async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Response, SendError> {
-        self.0.send_bulk(body, timeout).await
-    }
-
-    async fn renew_credentials(&self) -> Renewed {
-        self.0.renew_credentials().await
-    }
-
-    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Response, SendError> {
-        self.0.stop_mapping_new_fields(index, timeout).await
-    }
 }
 
 /// What became of one page.
@@ -95,7 +75,7 @@ impl<C: Cluster + 'static> Replayer<C> {
     /// Makes a replayer that writes as index-events would.
     pub fn new(cluster: Arc<C>, config: Config, backoff: Backoff) -> Self {
         let Config { settings, limits, .. } = config;
-        let indexer = Indexer::new(Shared(Arc::clone(&cluster)), settings.clone(), limits, BULK_RETRIES);
+        let indexer = Indexer::new(Arc::clone(&cluster), settings.clone(), limits, BULK_RETRIES);
         Self { cluster, indexer, settings, limits, backoff }
     }
 
@@ -208,10 +188,10 @@ impl<C: Cluster + 'static> Replayer<C> {
         }
         let event = event(records.iter().map(|(_, record)| record));
         let batch = match self.indexer.index(event.as_bytes(), pace.index_until()).await {
-            Ok(batch) if batch.entries.len() == records.len() => batch,
+            Ok(batch) if batch.items.len() == records.len() => batch,
             odd => {
                 let reason = match odd {
-                    Ok(batch) => format!("{} records were made of {}", batch.entries.len(), records.len()),
+                    Ok(batch) => format!("{} records were made of {}", batch.items.len(), records.len()),
                     Err(error) => error.to_string(),
                 };
                 page.counts.failed += records.len();
@@ -222,7 +202,7 @@ impl<C: Cluster + 'static> Replayer<C> {
         page.stats += batch.stats;
         let mut encoder = Encoder::new(self.settings.clone());
         let mut removals = Vec::new();
-        for (((stored, _), entry), outcome) in records.iter().zip(&batch.entries).zip(&batch.outcomes) {
+        for (((stored, _), entry), outcome) in records.iter().zip(&batch.items).zip(&batch.outcomes) {
             match outcome {
                 Outcome::Indexed => page.counts.indexed += 1,
                 Outcome::Duplicate => page.counts.duplicates += 1,
@@ -252,33 +232,22 @@ impl<C: Cluster + 'static> Replayer<C> {
 
     /// Removes dead letters, each only if it still is the one that was read.
     async fn remove(&self, removals: &[Removal<'_>], pace: &Pace, page: &mut Page) {
-        let mut request = BulkRequest::default();
-        let mut settled = Vec::new();
+        let mut sender =
+            BulkSender::new(Arc::clone(&self.cluster), self.limits, BULK_RETRIES, pace.deadline());
         for (position, Removal { stored, .. }) in removals.iter().enumerate() {
             let line = json!({"delete": {
                 "_index": stored.index, "_id": stored.id,
                 "if_seq_no": stored.seq_no, "if_primary_term": stored.primary_term,
             }});
-            let push = |request: &mut BulkRequest| {
-                let Ok(pushed) = request.push(position, self.limits, |body| {
-                    body.extend_from_slice(line.to_string().as_bytes());
-                    body.push(b'\n');
-                    Ok::<_, Infallible>(())
-                });
-                pushed
+            let write = |body: &mut Vec<u8>| {
+                body.extend_from_slice(line.to_string().as_bytes());
+                body.push(b'\n');
+                Ok::<_, Infallible>(())
             };
-            while push(&mut request) == Pushed::Full {
-                let full = std::mem::take(&mut request);
-                let mut written = write(self.cluster.as_ref(), full, pace.deadline(), &BULK_RETRIES).await;
-                settled.append(&mut written.results);
-                page.stats += written.stats;
-            }
+            let Ok(()) = sender.push(position, write).await;
         }
-        if !request.is_empty() {
-            let mut written = write(self.cluster.as_ref(), request, pace.deadline(), &BULK_RETRIES).await;
-            settled.append(&mut written.results);
-            page.stats += written.stats;
-        }
+        let (settled, stats) = sender.finish().await;
+        page.stats += stats;
         for (position, settlement) in settled {
             let is_removed = match &settlement {
                 // Not found: removed by a request whose response was lost, or by another replay.
