@@ -6,14 +6,14 @@
 use crate::document::{Encoder, append_identity, append_record_time_and_key};
 use crate::event::{BatchItem, KafkaRecord};
 use crate::object::{NameTable, ObjectScanner};
-use crate::outcome::Fault;
 use crate::settings::{DocumentId, Settings};
 use crate::text::{append_decoded, append_json_string, append_number};
 use crate::timestamp::Timestamp;
+use crate::write_error::WriteError;
 
 impl Encoder {
     /// Appends the action line and the dead letter of `entry` to `body`.
-    pub fn append_dead_letter(&mut self, entry: &BatchItem<'_>, fault: &Fault, body: &mut Vec<u8>) {
+    pub fn append_dead_letter(&mut self, entry: &BatchItem<'_>, fault: &WriteError, body: &mut Vec<u8>) {
         match &entry.record {
             Ok(record) => {
                 let mut document = Vec::new();
@@ -36,7 +36,7 @@ fn append_record(
     settings: &Settings,
     record: &KafkaRecord<'_>,
     time: Timestamp,
-    fault: &Fault,
+    fault: &WriteError,
 ) {
     let timestamp = record.timestamp_ms.unwrap_or(-1);
     let id = format!("{}-{}-{}-{timestamp}", record.topic, record.partition, record.offset);
@@ -82,7 +82,7 @@ fn append_record(
 
 /// Writes what can't be read as a Kafka record under an id made of its place and content, so that the same text
 /// delivered again is the same dead letter.
-fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, entry: &BatchItem<'_>, fault: &Fault) {
+fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, entry: &BatchItem<'_>, fault: &WriteError) {
     let raw = entry.raw;
     let id = format!("{}-unreadable-{:016x}", raw.partition_key, fnv1a(raw.json));
     append_opening(body, settings, &id, Timestamp::EPOCH, fault);
@@ -101,7 +101,7 @@ fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, entry: &BatchItem<
     body.extend_from_slice(b"}\n");
 }
 
-fn append_opening(body: &mut Vec<u8>, settings: &Settings, id: &str, time: Timestamp, fault: &Fault) {
+fn append_opening(body: &mut Vec<u8>, settings: &Settings, id: &str, time: Timestamp, fault: &WriteError) {
     body.extend_from_slice(br#"{"create":{"_index":"#);
     append_json_string(body, &settings.dead_letter_prefix.daily(time));
     if settings.document_id == DocumentId::Deterministic {
@@ -111,11 +111,11 @@ fn append_opening(body: &mut Vec<u8>, settings: &Settings, id: &str, time: Times
     body.extend_from_slice(b"}}\n{\"@timestamp\":\"");
     body.extend_from_slice(&time.to_text());
     body.extend_from_slice(br#"","error":{"type":"#);
-    append_json_string(body, &fault.kind);
+    append_json_string(body, fault.kind.as_str());
     append_name(body, "reason");
     append_json_string(body, &fault.reason);
     append_name(body, "status");
-    append_number(body, fault.status.into());
+    append_number(body, fault.status_number().into());
     body.push(b'}');
     append_name(body, "target_index");
     append_json_string(body, &settings.index_prefix.daily(time));

@@ -5,15 +5,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use event_pipeline::batch_response::BatchResponse;
 use event_pipeline::event::{BatchItem, EventError};
-use event_pipeline::outcome::{Failure, Fault, Outcome};
+use event_pipeline::outcome::Outcome;
+use event_pipeline::write_error::WriteError;
 use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
 use lambda_support::deadline::work_until;
-use search_client::backoff::Backoff;
 use thiserror::Error;
 use tracing::{error, info, warn};
 
 use crate::metrics::Measures;
+use indexing::bulk_writer::BULK_RETRIES;
 use indexing::config::{BatchFailures, Config};
 use indexing::indexer::{IndexedBatch, Indexer};
 
@@ -33,7 +34,7 @@ pub enum InvocationError {
         /// Partition and offset of the first.
         place: String,
         /// What happened to the first.
-        failure: Failure,
+        failure: WriteError,
     },
 }
 
@@ -57,7 +58,7 @@ pub struct Handler<T> {
 impl<T: BulkTransport + 'static> Handler<T> {
     /// Makes a handler that writes by `transport`.
     pub fn new(transport: T, config: Config, function_name: String) -> Self {
-        let indexer = Indexer::new(transport, config.settings, config.limits, Backoff::default());
+        let indexer = Indexer::new(transport, config.settings, config.limits, BULK_RETRIES);
         Self { indexer, batch_failures: config.batch_failures, function_name }
     }
 
@@ -92,13 +93,14 @@ impl<T: BulkTransport + 'static> Handler<T> {
             "batch indexed"
         );
         let pairs = || batch.entries.iter().zip(&batch.outcomes);
-        if let Some((entry, Fault { kind, reason, .. })) =
+        if let Some((entry, WriteError { kind, reason, .. })) =
             pairs().find_map(|(entry, outcome)| match outcome {
-                Outcome::DeadLettered(fault) => Some((entry, fault)),
+                Outcome::DeadLettered(error) => Some((entry, error)),
                 _ => None,
             })
         {
-            warn!(n = counts.dead_lettered, first = place(entry), kind, reason, "documents dead-lettered");
+            let (n, first, kind) = (counts.dead_lettered, place(entry), kind.as_str());
+            warn!(n, first, kind, reason, "documents dead-lettered");
         }
         if let Some((entry, failure)) = first_failed(batch) {
             error!(n = counts.failed, first = place(entry), reason = %failure, "records failed");
@@ -135,7 +137,7 @@ fn answer(batch: &IndexedBatch<'_>, batch_failures: BatchFailures) -> Result<Bat
     })
 }
 
-fn first_failed<'b, 'p>(batch: &'b IndexedBatch<'p>) -> Option<(&'b BatchItem<'p>, &'b Failure)> {
+fn first_failed<'b, 'p>(batch: &'b IndexedBatch<'p>) -> Option<(&'b BatchItem<'p>, &'b WriteError)> {
     batch.entries.iter().zip(&batch.outcomes).find_map(|(entry, outcome)| match outcome {
         Outcome::Failed(failure) => Some((entry, failure)),
         _ => None,

@@ -3,14 +3,16 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use crate::bulk_writer::{BulkStats, Settlement, Written, write};
+use crate::bulk_writer::{BulkStats, Written, write};
 use crate::transport::BulkTransport;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::document::Encoder;
 use event_pipeline::event::{BatchItem, EventError, RecordError, read_batch};
-use event_pipeline::outcome::{Counts, Failure, Fault, Outcome};
+use event_pipeline::item_result::ItemResult;
+use event_pipeline::outcome::{Counts, Outcome};
 use event_pipeline::settings::Settings;
-use search_client::backoff::Backoff;
+use event_pipeline::write_error::{ErrorKind, WriteError};
+use search_client::retry::RetryPolicy;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -20,7 +22,7 @@ pub struct Indexer<T> {
     transport: Arc<T>,
     settings: Settings,
     limits: BulkLimits,
-    backoff: Backoff,
+    retries: RetryPolicy,
 }
 
 /// A batch, with what became of each record of it.
@@ -38,8 +40,8 @@ pub struct IndexedBatch<'p> {
 
 impl<T: BulkTransport + 'static> Indexer<T> {
     /// Makes an indexer that writes by `transport`.
-    pub fn new(transport: T, settings: Settings, limits: BulkLimits, backoff: Backoff) -> Self {
-        Self { transport: Arc::new(transport), settings, limits, backoff }
+    pub fn new(transport: T, settings: Settings, limits: BulkLimits, retries: RetryPolicy) -> Self {
+        Self { transport: Arc::new(transport), settings, limits, retries }
     }
 
     /// Indexes the batch in `payload` and settles every record by `deadline`.
@@ -65,8 +67,8 @@ impl<T: BulkTransport + 'static> Indexer<T> {
                 account.reject(position, unreadable(error));
             }
         }
-        let (settled, mut stats) = sender.finish().await;
-        account.settle(settled);
+        let (results, mut stats) = sender.finish().await;
+        account.settle(results);
 
         let mut sender = self.sender(deadline);
         let rejected = std::mem::take(&mut account.rejected);
@@ -78,8 +80,8 @@ impl<T: BulkTransport + 'static> Indexer<T> {
             };
             let Ok(()) = sender.push(*position, write).await;
         }
-        let (settled, dead_letter_stats) = sender.finish().await;
-        account.settle_dead_letters(settled);
+        let (results, dead_letter_stats) = sender.finish().await;
+        account.settle_dead_letters(results);
         stats += dead_letter_stats;
 
         let outcomes = account.close(rejected);
@@ -93,14 +95,23 @@ impl<T: BulkTransport + 'static> Indexer<T> {
             deadline,
             request: BulkRequest::default(),
             in_flight: None,
-            settled: Vec::new(),
+            results: Vec::new(),
             stats: BulkStats::default(),
         }
     }
 }
 
-fn unreadable(error: RecordError) -> Fault {
-    Fault { kind: "unreadable_record".into(), reason: error.to_string(), status: 0 }
+fn unreadable(error: RecordError) -> WriteError {
+    WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: error.to_string() }
+}
+
+/// The cluster reported a `delete` where a `create` was sent: nothing counts as written.
+fn not_a_create() -> WriteError {
+    WriteError {
+        kind: ErrorKind::BadResponse,
+        status: None,
+        reason: "the response reports a delete for a create".into(),
+    }
 }
 
 /// Fills a request while another is on the wire.
@@ -109,7 +120,7 @@ struct Sender<'i, T> {
     deadline: Instant,
     request: BulkRequest,
     in_flight: Option<JoinHandle<Written>>,
-    settled: Vec<(usize, Settlement)>,
+    results: Vec<(usize, ItemResult)>,
     stats: BulkStats,
 }
 
@@ -127,21 +138,21 @@ impl<T: BulkTransport + 'static> Sender<'_, T> {
     }
 
     /// Sends what is left, waits for all of it, and returns what became of every operation.
-    async fn finish(mut self) -> (Vec<(usize, Settlement)>, BulkStats) {
+    async fn finish(mut self) -> (Vec<(usize, ItemResult)>, BulkStats) {
         if !self.request.is_empty() {
             self.send().await;
         }
         self.wait().await;
-        (self.settled, self.stats)
+        (self.results, self.stats)
     }
 
     async fn send(&mut self) {
         let spare = self.wait().await;
         let request = std::mem::replace(&mut self.request, spare);
-        let (transport, backoff) = (Arc::clone(&self.indexer.transport), self.indexer.backoff);
+        let (transport, retries) = (Arc::clone(&self.indexer.transport), self.indexer.retries);
         let deadline = self.deadline;
         self.in_flight =
-            Some(tokio::spawn(async move { write(transport.as_ref(), request, deadline, &backoff).await }));
+            Some(tokio::spawn(async move { write(transport.as_ref(), request, deadline, &retries).await }));
     }
 
     /// Waits for the request on the wire and returns its memory, empty.
@@ -149,7 +160,7 @@ impl<T: BulkTransport + 'static> Sender<'_, T> {
         let Some(task) = self.in_flight.take() else { return BulkRequest::default() };
         match task.await {
             Ok(mut written) => {
-                self.settled.append(&mut written.settled);
+                self.results.append(&mut written.results);
                 self.stats += written.stats;
                 written.spare
             }
@@ -165,7 +176,7 @@ impl<T: BulkTransport + 'static> Sender<'_, T> {
 /// Keeps what became of each record, once.
 struct Account {
     outcomes: Vec<Option<Outcome>>,
-    rejected: Vec<(usize, Fault)>,
+    rejected: Vec<(usize, WriteError)>,
     is_dead_lettered: Vec<bool>,
 }
 
@@ -178,8 +189,8 @@ impl Account {
         }
     }
 
-    fn reject(&mut self, record: usize, fault: Fault) {
-        self.rejected.push((record, fault));
+    fn reject(&mut self, record: usize, error: WriteError) {
+        self.rejected.push((record, error));
     }
 
     fn set(&mut self, record: usize, outcome: Outcome) {
@@ -189,50 +200,56 @@ impl Account {
         }
     }
 
-    fn settle(&mut self, settled: Vec<(usize, Settlement)>) {
-        for (record, settlement) in settled {
-            match settlement {
-                Settlement::Indexed => self.set(record, Outcome::Indexed),
-                Settlement::Duplicate => self.set(record, Outcome::Duplicate),
-                Settlement::Rejected(fault) => self.reject(record, fault),
-                Settlement::Failed(failure) => self.set(record, Outcome::Failed(failure)),
+    fn settle(&mut self, results: Vec<(usize, ItemResult)>) {
+        for (record, result) in results {
+            match result {
+                ItemResult::Indexed => self.set(record, Outcome::Indexed),
+                ItemResult::Duplicate => self.set(record, Outcome::Duplicate),
+                ItemResult::Rejected(error) => self.reject(record, error),
+                ItemResult::Failed(error) => self.set(record, Outcome::Failed(error)),
+                ItemResult::Deleted | ItemResult::NotFound | ItemResult::Changed => {
+                    self.set(record, Outcome::Failed(not_a_create()));
+                }
             }
         }
     }
 
-    fn settle_dead_letters(&mut self, settled: Vec<(usize, Settlement)>) {
-        for (record, settlement) in settled {
-            match settlement {
-                Settlement::Indexed | Settlement::Duplicate => {
+    fn settle_dead_letters(&mut self, results: Vec<(usize, ItemResult)>) {
+        for (record, result) in results {
+            match result {
+                ItemResult::Indexed | ItemResult::Duplicate => {
                     if let Some(flag) = self.is_dead_lettered.get_mut(record) {
                         *flag = true;
                     }
                 }
-                Settlement::Rejected(Fault { kind, reason, status }) => {
+                ItemResult::Rejected(WriteError { kind, status, reason }) => {
                     let reason = format!("the dead-letter index refuses the dead letter: {kind}: {reason}");
-                    let failure = Failure { kind: "dead_letter_refused".into(), reason, status };
-                    self.set(record, Outcome::Failed(failure));
+                    let error = WriteError { kind: ErrorKind::DeadLetterRefused, status, reason };
+                    self.set(record, Outcome::Failed(error));
                 }
-                Settlement::Failed(failure) => {
-                    let reason = format!("the dead letter could not be written: {failure}");
-                    self.set(record, Outcome::Failed(Failure { reason, ..failure }));
+                ItemResult::Failed(error) => {
+                    let reason = format!("the dead letter could not be written: {error}");
+                    self.set(record, Outcome::Failed(WriteError { reason, ..error }));
+                }
+                ItemResult::Deleted | ItemResult::NotFound | ItemResult::Changed => {
+                    self.set(record, Outcome::Failed(not_a_create()));
                 }
             }
         }
     }
 
     /// Gives every record its outcome; one that nothing settled has failed.
-    fn close(mut self, rejected: Vec<(usize, Fault)>) -> Vec<Outcome> {
+    fn close(mut self, rejected: Vec<(usize, WriteError)>) -> Vec<Outcome> {
         for (record, fault) in rejected {
             if self.is_dead_lettered.get(record) == Some(&true) {
                 self.set(record, Outcome::DeadLettered(fault));
             }
         }
         let unsettled = || {
-            Outcome::Failed(Failure {
-                kind: "unsettled".into(),
+            Outcome::Failed(WriteError {
+                kind: ErrorKind::Unsettled,
+                status: None,
                 reason: "the request that held the record ended early".into(),
-                status: 0,
             })
         };
         self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unsettled)).collect()

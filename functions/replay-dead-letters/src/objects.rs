@@ -179,14 +179,14 @@ impl<C: Cluster + 'static> Replayer<C> {
                     count_one(
                         &mut answer.refused_by_service,
                         &self.service(entry.raw.topic_and_partition()),
-                        &fault.kind,
+                        fault.kind.as_str(),
                     );
                     if answer.problems.len() < MAX_NAMED {
                         let offset =
                             entry.raw.offset().map_or_else(|| "none".to_owned(), |offset| offset.to_string());
                         let id = format!("{} offset {offset} in {key}", entry.raw.partition_key);
                         let reason = shortened(&fault.reason);
-                        answer.problems.push(Problem { id, kind: fault.kind.clone(), reason });
+                        answer.problems.push(Problem { id, kind: fault.kind.to_string(), reason });
                     }
                 }
                 Outcome::Failed(reason) => {

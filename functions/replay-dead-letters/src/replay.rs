@@ -11,9 +11,11 @@ use bytes::Bytes;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::document::Encoder;
 use event_pipeline::event::{BatchItem, read_batch};
-use event_pipeline::outcome::{Failure, Fault, Outcome};
+use event_pipeline::item_result::ItemResult;
+use event_pipeline::outcome::Outcome;
 use event_pipeline::settings::Settings;
-use indexing::bulk_writer::{BulkStats, Settlement, write};
+use event_pipeline::write_error::{ErrorKind, WriteError};
+use indexing::bulk_writer::{BULK_RETRIES, BulkStats, write};
 use indexing::config::Config;
 use indexing::indexer::{IndexedBatch, Indexer};
 use indexing::transport::BulkTransport;
@@ -72,7 +74,7 @@ struct Page {
     counts: Counts,
     stats: BulkStats,
     refused: Vec<(String, Problem)>,
-    failure: Option<Failure>,
+    failure: Option<WriteError>,
 }
 
 /// A dead letter to be removed, and why.
@@ -93,7 +95,7 @@ impl<C: Cluster + 'static> Replayer<C> {
     /// Makes a replayer that writes as index-events would.
     pub fn new(cluster: Arc<C>, config: Config, backoff: Backoff) -> Self {
         let Config { settings, limits, .. } = config;
-        let indexer = Indexer::new(Shared(Arc::clone(&cluster)), settings.clone(), limits, backoff);
+        let indexer = Indexer::new(Shared(Arc::clone(&cluster)), settings.clone(), limits, BULK_RETRIES);
         Self { cluster, indexer, settings, limits, backoff }
     }
 
@@ -213,7 +215,7 @@ impl<C: Cluster + 'static> Replayer<C> {
                     Err(error) => error.to_string(),
                 };
                 page.counts.failed += records.len();
-                page.failure = Some(Failure { kind: "page".into(), reason, status: 0 });
+                page.failure = Some(WriteError { kind: ErrorKind::Page, status: None, reason });
                 return page;
             }
         };
@@ -267,23 +269,23 @@ impl<C: Cluster + 'static> Replayer<C> {
             };
             while push(&mut request) == Pushed::Full {
                 let full = std::mem::take(&mut request);
-                let mut written = write(self.cluster.as_ref(), full, pace.deadline(), &self.backoff).await;
-                settled.append(&mut written.settled);
+                let mut written = write(self.cluster.as_ref(), full, pace.deadline(), &BULK_RETRIES).await;
+                settled.append(&mut written.results);
                 page.stats += written.stats;
             }
         }
         if !request.is_empty() {
-            let mut written = write(self.cluster.as_ref(), request, pace.deadline(), &self.backoff).await;
-            settled.append(&mut written.settled);
+            let mut written = write(self.cluster.as_ref(), request, pace.deadline(), &BULK_RETRIES).await;
+            settled.append(&mut written.results);
             page.stats += written.stats;
         }
         for (position, settlement) in settled {
             let is_removed = match &settlement {
-                Settlement::Indexed => true,
-                // Gone already: removed by a request whose answer was lost, or by another replay.
-                Settlement::Failed(failure) => failure.status == 404,
-                // 409: it was replaced meanwhile, and the new one is for the next run.
-                Settlement::Duplicate | Settlement::Rejected(_) => false,
+                // Not found: removed by a request whose response was lost, or by another replay.
+                ItemResult::Deleted | ItemResult::NotFound => true,
+                // Changed: it was replaced meanwhile, and the new one is for the next run.
+                ItemResult::Changed | ItemResult::Rejected(_) | ItemResult::Failed(_) => false,
+                ItemResult::Indexed | ItemResult::Duplicate => false,
             };
             match removals.get(position).map(|removal| removal.reason) {
                 Some(Reason::Indexed) if is_removed => page.counts.removed += 1,
@@ -291,7 +293,7 @@ impl<C: Cluster + 'static> Replayer<C> {
                 Some(Reason::Moved) | None => {}
             }
             // A conflict settles itself; what could not be asked for is asked for in the next run.
-            if !is_removed && let Settlement::Failed(failure) = settlement {
+            if let ItemResult::Failed(failure) = settlement {
                 page.failure.get_or_insert(failure);
             }
         }
@@ -344,7 +346,7 @@ impl<C: Cluster + 'static> Replayer<C> {
 enum Ended {
     Complete,
     OutOfTime,
-    Failed(Failure),
+    Failed(WriteError),
 }
 
 impl Page {
@@ -400,8 +402,8 @@ fn service_of(stored: &Stored<'_>) -> String {
     letter.and_then(|letter| letter.service().map(str::to_owned)).unwrap_or_else(|| NONE.to_owned())
 }
 
-fn problem(stored: &Stored<'_>, fault: &Fault) -> Problem {
-    Problem { id: stored.id.clone(), kind: fault.kind.clone(), reason: shortened(&fault.reason) }
+fn problem(stored: &Stored<'_>, fault: &WriteError) -> Problem {
+    Problem { id: stored.id.clone(), kind: fault.kind.to_string(), reason: shortened(&fault.reason) }
 }
 
 fn too_large(place: &Place) -> Problem {
@@ -428,7 +430,7 @@ fn sample(stored: &Stored<'_>, record: &RecordText, encoder: &mut Encoder) -> Sa
 }
 
 /// Where the pipeline keeps the dead letter of `entry`.
-fn dead_letter_place(encoder: &mut Encoder, entry: &BatchItem<'_>, fault: &Fault) -> Option<Place> {
+fn dead_letter_place(encoder: &mut Encoder, entry: &BatchItem<'_>, fault: &WriteError) -> Option<Place> {
     let mut body = Vec::new();
     encoder.append_dead_letter(entry, fault, &mut body);
     action(&body)

@@ -5,4 +5,5 @@ pub mod backoff;
 pub mod client;
 pub mod endpoint;
 pub mod engine;
+pub mod retry;
 pub mod sigv4;
