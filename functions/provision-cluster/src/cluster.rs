@@ -8,42 +8,43 @@ use reqwest::header::HeaderMap;
 use search_client::auth::Auth;
 use search_client::backoff::Backoff;
 use search_client::client::{RequestBody, Response, SearchClient, SendError};
+use search_client::retry::{Attempt, AttemptTimeout, Attempted, LastWait, RetryPolicy, SendErrors, Statuses};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::call_error::{CallError, is_missing_api, message_of};
 
-/// Longest time of one attempt: putting a template waits for the cluster manager up to 30 s.
-const ATTEMPT: Duration = Duration::from_secs(30);
-/// Longest time of a request with all its attempts, so that CloudFormation learns within a minute that a cluster is out of
-/// reach.
-const ALL_ATTEMPTS: Duration = Duration::from_secs(40);
+/// Retries of requests that may be executed twice. Putting a template waits for the cluster manager up to 30 s. The limit for
+/// all attempts lets CloudFormation learn within a minute that a cluster is out of reach.
+const REPEATABLE: RetryPolicy = RetryPolicy {
+    statuses: Statuses::UNAVAILABLE,
+    send_errors: SendErrors::All,
+    max_attempts: u32::MAX,
+    max_total: Duration::from_secs(40),
+    attempt_timeout: AttemptTimeout { divisor: 1, min: Duration::ZERO, max: Duration::from_secs(30) },
+    backoff: Backoff::DEFAULT,
+    last_wait: LastWait::GiveUp,
+};
 
-/// Whether a request may be sent again although the first one may have been executed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Repeat {
-    /// Executing it twice is the same as once.
-    Always,
-    /// Each execution creates something.
-    IfItNeverArrived,
-}
+/// Retries of requests that create something each time they are executed: only while none was executed.
+const NOT_REPEATABLE: RetryPolicy =
+    RetryPolicy { statuses: Statuses::TURNED_AWAY, send_errors: SendErrors::NeverArrived, ..REPEATABLE };
 
 /// The cluster or its Dashboards, for use until a deadline.
 pub struct Cluster {
     client: SearchClient,
     deadline: Instant,
-    backoff: Backoff,
 }
 
 impl Cluster {
     /// Takes a client, for use until `deadline`.
     pub fn new(client: SearchClient, deadline: Instant) -> Self {
-        Self { client, deadline, backoff: Backoff::default() }
+        Self { client, deadline }
     }
 
     /// Returns the same cluster with another credential.
     pub fn with_auth(&self, auth: Auth) -> Self {
-        Self { client: self.client.with_auth(auth), deadline: self.deadline, backoff: self.backoff }
+        Self { client: self.client.with_auth(auth), deadline: self.deadline }
     }
 
     /// The client.
@@ -61,7 +62,7 @@ impl Cluster {
     /// # Errors
     /// [`CallError`]
     pub async fn get(&self, path: &str) -> Result<Option<Value>, CallError> {
-        match self.exchange(&Method::GET, path, None, Repeat::Always).await? {
+        match self.exchange(&Method::GET, path, None, &REPEATABLE).await? {
             Response { status: 404, .. } => Ok(None),
             response => read(&Method::GET, path, &response).map(Some),
         }
@@ -72,7 +73,7 @@ impl Cluster {
     /// # Errors
     /// [`CallError`]
     pub async fn search(&self, path: &str, body: &Value) -> Result<Option<Value>, CallError> {
-        match self.exchange(&Method::POST, path, Some(body), Repeat::Always).await? {
+        match self.exchange(&Method::POST, path, Some(body), &REPEATABLE).await? {
             Response { status: 404, .. } => Ok(None),
             response => read(&Method::POST, path, &response).map(Some),
         }
@@ -83,7 +84,7 @@ impl Cluster {
     /// # Errors
     /// [`CallError`]
     pub async fn put(&self, path: &str, body: &Value) -> Result<Value, CallError> {
-        self.change(&Method::PUT, path, Some(body), Repeat::Always).await
+        self.change(&Method::PUT, path, Some(body), &REPEATABLE).await
     }
 
     /// Posts a change that may be executed twice.
@@ -91,7 +92,7 @@ impl Cluster {
     /// # Errors
     /// [`CallError`]
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CallError> {
-        self.change(&Method::POST, path, Some(body), Repeat::Always).await
+        self.change(&Method::POST, path, Some(body), &REPEATABLE).await
     }
 
     /// Creates a resource that the cluster assigns an id to. Not repeated once it may have been executed.
@@ -99,7 +100,7 @@ impl Cluster {
     /// # Errors
     /// [`CallError`]
     pub async fn create(&self, path: &str, body: &Value) -> Result<Value, CallError> {
-        self.change(&Method::POST, path, Some(body), Repeat::IfItNeverArrived).await
+        self.change(&Method::POST, path, Some(body), &NOT_REPEATABLE).await
     }
 
     /// Deletes a resource. Returns whether it existed.
@@ -119,7 +120,7 @@ impl Cluster {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Option<Value>, CallError> {
-        match self.exchange(&Method::DELETE, path, body, Repeat::Always).await? {
+        match self.exchange(&Method::DELETE, path, body, &REPEATABLE).await? {
             Response { status: 404, .. } => Ok(None),
             response => read(&Method::DELETE, path, &response).map(Some),
         }
@@ -137,7 +138,7 @@ impl Cluster {
     ) -> Result<Value, CallError> {
         let send =
             |timeout| self.client.request_with(Method::POST, path, headers.clone(), body.clone(), timeout);
-        let response = self.send_with_retries(&format!("POST /{path}"), Repeat::Always, send).await?;
+        let response = self.send_with_retries(&format!("POST /{path}"), &REPEATABLE, send).await?;
         read(&Method::POST, path, &self.check(&Method::POST, path, response)?)
     }
 
@@ -148,7 +149,7 @@ impl Cluster {
     pub async fn delete_with_headers(&self, path: &str, headers: &HeaderMap) -> Result<bool, CallError> {
         let send =
             |timeout| self.client.request_with(Method::DELETE, path, headers.clone(), Bytes::new(), timeout);
-        let response = self.send_with_retries(&format!("DELETE /{path}"), Repeat::Always, send).await?;
+        let response = self.send_with_retries(&format!("DELETE /{path}"), &REPEATABLE, send).await?;
         match self.check(&Method::DELETE, path, response)? {
             Response { status: 404, .. } => Ok(false),
             response => read(&Method::DELETE, path, &response).map(|_| true),
@@ -160,9 +161,9 @@ impl Cluster {
         method: &Method,
         path: &str,
         body: Option<&Value>,
-        repeat: Repeat,
+        policy: &RetryPolicy,
     ) -> Result<Value, CallError> {
-        let response = self.exchange(method, path, body, repeat).await?;
+        let response = self.exchange(method, path, body, policy).await?;
         if response.status == 404 {
             // A change needs no existing resource, so the API itself is missing.
             return Err(CallError::MissingApi { message: format!("404: {}", message_of(&response)) });
@@ -176,53 +177,40 @@ impl Cluster {
         method: &Method,
         path: &str,
         body: Option<&Value>,
-        repeat: Repeat,
+        policy: &RetryPolicy,
     ) -> Result<Response, CallError> {
         let body = body.map(|body| Bytes::from(body.to_string()));
         let send = |timeout| {
             let body = body.clone().map_or(RequestBody::None, RequestBody::Json);
             self.client.request(method.clone(), path, body, timeout)
         };
-        let response = self.send_with_retries(&format!("{method} /{path}"), repeat, send).await?;
+        let response = self.send_with_retries(&format!("{method} /{path}"), policy, send).await?;
         self.check(method, path, response)
     }
 
     async fn send_with_retries<S>(
         &self,
         request: &str,
-        repeat: Repeat,
+        policy: &RetryPolicy,
         send: impl Fn(Duration) -> S,
     ) -> Result<Response, CallError>
     where
         S: Future<Output = Result<Response, SendError>>,
     {
-        let give_up = self.deadline.min(Instant::now() + ALL_ATTEMPTS);
-        let mut n_failures = 0;
-        loop {
-            let left = give_up.saturating_duration_since(Instant::now());
-            let (reason, may_repeat) = match send(left.min(ATTEMPT)).await {
-                Ok(response) if matches!(response.status, 429 | 502 | 503 | 504) => {
-                    // A gateway that gave up may have passed the request on.
-                    let may_repeat = repeat == Repeat::Always || matches!(response.status, 429 | 503);
-                    (format!("status {}: {}", response.status, message_of(&response)), may_repeat)
+        let attempt = async |attempt: Attempt| {
+            let (reason, may_retry) = match send(attempt.timeout).await {
+                Ok(response) if Statuses::UNAVAILABLE.contains(response.status) => {
+                    let reason = format!("status {}: {}", response.status, message_of(&response));
+                    (reason, policy.retries_status(response.status))
                 }
-                Ok(response) => return Ok(response),
-                Err(error) => {
-                    let may_repeat = repeat == Repeat::Always || error.never_arrived();
-                    (error.to_string(), may_repeat)
-                }
+                Ok(response) => return Attempted::Done(response),
+                Err(error) => (error.to_string(), policy.retries_send_error(&error)),
             };
-            n_failures += 1;
-            let delay = self.backoff.delay(n_failures);
-            if !may_repeat || Instant::now() + delay >= give_up {
-                return Err(CallError::Unreachable {
-                    endpoint: self.client.endpoint().as_str().to_owned(),
-                    request: request.to_owned(),
-                    reason,
-                });
-            }
-            tokio::time::sleep(delay).await;
-        }
+            let endpoint = self.client.endpoint().as_str().to_owned();
+            let error = CallError::Unreachable { endpoint, request: request.to_owned(), reason };
+            if may_retry { Attempted::Retry(error) } else { Attempted::GiveUp(error) }
+        };
+        policy.run(self.deadline, attempt, |_, _| {}).await
     }
 
     /// Returns an error for a response that rejects the credential, or the API as a whole.

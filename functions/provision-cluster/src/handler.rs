@@ -8,6 +8,7 @@ use lambda_support::secrets::SecretStore;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use search_client::backoff::Backoff;
 use search_client::client::install_tls;
+use search_client::retry::{Attempt, AttemptTimeout, Attempted, LastWait, RetryPolicy, SendErrors, Statuses};
 use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::time::Instant;
@@ -28,8 +29,16 @@ const RESPONSE_TIME: Duration = Duration::from_secs(5);
 const REPORT_TIME: Duration = Duration::from_secs(1);
 /// Reserved at the end of an invocation, after sending the response.
 const MARGIN: Duration = Duration::from_millis(500);
-/// Longest time of one attempt to send the response.
-const ATTEMPT: Duration = Duration::from_secs(10);
+/// Retries of the response: after everything but success, because CloudFormation waits for an hour without it.
+const RESPONSE_RETRIES: RetryPolicy = RetryPolicy {
+    statuses: Statuses(&[0..=199, 300..=u16::MAX]),
+    send_errors: SendErrors::All,
+    max_attempts: u32::MAX,
+    max_total: Duration::MAX,
+    attempt_timeout: AttemptTimeout { divisor: 1, min: Duration::ZERO, max: Duration::from_secs(10) },
+    backoff: Backoff::DEFAULT,
+    last_wait: LastWait::GiveUp,
+};
 
 /// Why an invocation failed. Lambda then retries it, which does no harm.
 #[derive(Debug, Error)]
@@ -60,7 +69,6 @@ pub struct Handler {
     lookup: Arc<Lookup>,
     secrets: Arc<dyn SecretStore>,
     http: reqwest::Client,
-    backoff: Backoff,
 }
 
 impl Handler {
@@ -74,7 +82,7 @@ impl Handler {
             .user_agent(concat!("kafka-to-search/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(5))
             .build()?;
-        Ok(Self { lookup, secrets, http, backoff: Backoff::default() })
+        Ok(Self { lookup, secrets, http })
     }
 
     /// Handles one invocation, whose Lambda deadline is `deadline_ms` since the epoch.
@@ -152,26 +160,22 @@ impl Handler {
             ResourceResponse::Failure { reason } => error!(reason, "responding to CloudFormation: failure"),
         }
         let body = response.body(request_type, target);
-        let mut n_failures = 0;
-        loop {
+        let attempt = async |attempt: Attempt| {
             // The URL is signed for an empty content type.
             let put = self.http.put(&target.response_url).header(CONTENT_TYPE, HeaderValue::from_static(""));
-            let left = deadline.saturating_duration_since(Instant::now());
-            let sent = put.body(body.clone()).timeout(left.min(ATTEMPT)).send().await;
+            let sent = put.body(body.clone()).timeout(attempt.timeout).send().await;
             // The URL stays out of logs: whoever has it can respond.
             let reason = match sent.map_err(reqwest::Error::without_url) {
-                Ok(response) if response.status().is_success() => return Ok(()),
+                Ok(response) if !RESPONSE_RETRIES.retries_status(response.status().as_u16()) => {
+                    return Attempted::Done(());
+                }
                 Ok(response) => format!("its URL returned {}", response.status()),
                 Err(error) => error.to_string(),
             };
-            n_failures += 1;
-            let delay = self.backoff.delay(n_failures);
             warn!(reason, "response not sent to CloudFormation");
-            if Instant::now() + delay >= deadline {
-                return Err(InvocationError::ResponseNotSent(reason));
-            }
-            tokio::time::sleep(delay).await;
-        }
+            Attempted::Retry(InvocationError::ResponseNotSent(reason))
+        };
+        RESPONSE_RETRIES.run(deadline, attempt, |_, _| {}).await
     }
 }
 
