@@ -87,13 +87,16 @@ pub enum BulkCompression {
     None,
 }
 
+/// Why [`Credentials`] could not be fetched, by whatever keeps them.
+pub type FetchError = Box<dyn std::error::Error + Send + Sync>;
+
 /// Gives credentials anew when the cluster refuses those in use. Resolved where secrets live.
 pub trait Credentials: Send + Sync {
     /// Fetches the credentials of now.
     ///
     /// # Errors
-    /// A text that says why there are none; the old ones stay in use.
-    fn fetch(&self) -> std::pin::Pin<Box<dyn Future<Output = Result<Auth, String>> + Send + '_>>;
+    /// [`FetchError`] says why there are none; the old ones stay in use.
+    fn fetch(&self) -> std::pin::Pin<Box<dyn Future<Output = Result<Auth, FetchError>> + Send + '_>>;
 }
 
 /// What a client is made of.
@@ -255,7 +258,7 @@ impl SearchClient {
                 Renewed::Yes
             }
             Err(error) => {
-                tracing::error!(error, "credentials of the cluster could not be read again");
+                tracing::error!(error = %error, "credentials of the cluster could not be read again");
                 Renewed::No
             }
         }

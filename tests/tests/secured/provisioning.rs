@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::Parser as _;
 use event_pipeline::outcome::Counts;
-use lambda_support::secrets::secrets_manager;
+use lambda_support::aws::secrets_manager;
 use provision_cluster::command_line::CommandLine;
 use reqwest::Method;
 use search_client::auth::{Auth, SecretKind};
@@ -56,7 +56,7 @@ impl<'s> Provisioning<'s> {
             self.variables.iter().find(|(known, _)| *known == name).map(|(_, text)| text.clone())
         };
         let mut out = Vec::new();
-        let code = command.run(&lookup, secrets_manager().as_ref(), &mut out).await?;
+        let code = command.run(&lookup, &secrets_manager(), &mut out).await?;
         let text = String::from_utf8(out)?;
         ensure!(!text.contains(&self.server.password), "the administrator's password is printed");
         Ok(Printed { succeeded: code == ExitCode::SUCCESS, text })
