@@ -7,9 +7,10 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::send_error::SendError;
 use crate::sigv4::SigningKey;
 
-/// Text that is never shown: it has no `Display`, and its `Debug` tells only that it is there.
+/// Text that is never shown: it has no `Display`, and its `Debug` shows only that there is one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -31,16 +32,16 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// How the client proves who it is.
+/// How the client authenticates.
 #[derive(Debug, Clone)]
 pub enum Auth {
-    /// It doesn't.
+    /// Requests carry no credentials.
     None,
-    /// HTTP basic authentication.
+    /// HTTP basic authentication: `Authorization: Basic …`.
     Basic {
-        /// Name of the user.
+        /// The user's name.
         username: String,
-        /// Its password.
+        /// The user's password.
         password: Secret,
     },
     /// `Authorization: ApiKey …`, as Elasticsearch and OpenSearch 3.7 take it: base64 of `id:key`.
@@ -49,7 +50,7 @@ pub enum Auth {
     SigV4(SigningKey),
 }
 
-/// Which form of credentials a secret is to hold.
+/// Which credentials a secret holds, and so the form of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SecretKind {
     /// `{"username": "…", "password": "…"}`
@@ -58,16 +59,16 @@ pub enum SecretKind {
     ApiKey,
 }
 
-/// Says what is wrong with a secret, without showing any of it.
+/// What is wrong with a secret, without any of its text.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SecretError {
-    /// It is not a JSON object.
+    /// The text is not a JSON object.
     #[error("the secret is not a JSON object")]
     NotAnObject,
-    /// A member is missing or not text.
+    /// A member is missing or is not a string.
     #[error("the secret has no text `{0}`: it must be {1}")]
     Missing(&'static str, &'static str),
-    /// A member can't stand in an HTTP header.
+    /// A member has characters that HTTP headers don't allow.
     #[error("`{0}` of the secret has characters that an HTTP header can't hold")]
     NotAHeader(&'static str),
 }
@@ -100,8 +101,8 @@ impl Auth {
         }
     }
 
-    /// Adds what proves the sender to a request whose other parts are complete.
-    pub(crate) fn apply(&self, request: &mut reqwest::Request) -> Result<(), crate::client::SendError> {
+    /// Adds the credentials to a request that is otherwise complete.
+    pub(crate) fn apply(&self, request: &mut reqwest::Request) -> Result<(), SendError> {
         let credentials = match self {
             Self::None => return Ok(()),
             Self::Basic { username, password } => {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use crate::backoff::Backoff;
-use crate::client::{Renewed, SendError};
+use crate::credentials::Renewed;
+use crate::send_error::SendError;
 
 /// When a request is sent again. Each kind of request has one such value.
 #[derive(Debug, Clone, Copy)]

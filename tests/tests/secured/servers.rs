@@ -1,17 +1,18 @@
 //! The servers of the instance that `STACK_INSTANCE` names, and what a test sends them.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use index_events::handler::Handler;
+use indexing::bulk_writer::BULK_RETRIES;
 use indexing::config::Config;
 use indexing::indexer::Indexer;
 use reqwest::Method;
 use search_client::auth::{Auth, Secret, SecretKind};
-use search_client::backoff::Backoff;
 use search_client::client::{BulkCompression, ClientOptions, RequestBody, SearchClient};
 use search_client::endpoint::Endpoint;
 use serde_json::{Value, json};
@@ -153,7 +154,7 @@ pub(crate) fn configuration(endpoint: &str, prefix: &str, more: &[(&str, &str)])
 /// The function's indexer, for its account of a batch.
 pub(crate) fn indexer(client: SearchClient, prefix: &str) -> Result<Indexer<SearchClient>> {
     let config = configuration("https://localhost", prefix, &[])?;
-    Ok(Indexer::new(client, config.settings, config.limits, Backoff::default()))
+    Ok(Indexer::new(Arc::new(client), config.settings, config.limits, BULK_RETRIES))
 }
 
 /// The sentence that an invocation of the function ends with: the error, or nothing.
