@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use index_events::config::Config;
 use index_events::handler::Handler;
 use indexing::bulk_writer::BULK_RETRIES;
-use indexing::config::Config;
 use indexing::indexer::Indexer;
 use reqwest::Method;
 use search_client::auth::{Auth, Secret, SecretKind};
@@ -153,7 +153,7 @@ pub(crate) fn configuration(endpoint: &str, prefix: &str, more: &[(&str, &str)])
 
 /// The function's indexer, for its account of a batch.
 pub(crate) fn indexer(client: SearchClient, prefix: &str) -> Result<Indexer<SearchClient>> {
-    let config = configuration("https://localhost", prefix, &[])?;
+    let config = configuration("https://localhost", prefix, &[])?.indexing;
     Ok(Indexer::new(Arc::new(client), config.settings, config.limits, BULK_RETRIES))
 }
 
