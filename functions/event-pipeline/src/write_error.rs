@@ -38,8 +38,8 @@ pub enum ErrorKind {
     DocumentTooLarge,
     /// The invocation's time ran out before the request was sent.
     Deadline,
-    /// The task that held the request ended early.
-    Unsettled,
+    /// The task that sent the request ended early, without a result.
+    NoResult,
     /// The record is not a Kafka record, or its value is not base64.
     UnreadableRecord,
     /// The cluster refused the dead letter too.
@@ -68,7 +68,7 @@ impl ErrorKind {
             Self::RequestTooLarge => "request_too_large",
             Self::DocumentTooLarge => "document_too_large",
             Self::Deadline => "deadline",
-            Self::Unsettled => "unsettled",
+            Self::NoResult => "unsettled",
             Self::UnreadableRecord => "unreadable_record",
             Self::DeadLetterRefused => "dead_letter_refused",
             Self::Page => "page",

@@ -81,7 +81,7 @@ impl Account {
         }
         let unsettled = || {
             Outcome::Failed(WriteError {
-                kind: ErrorKind::Unsettled,
+                kind: ErrorKind::NoResult,
                 status: None,
                 reason: "the request that held the record ended early".into(),
             })
@@ -120,7 +120,7 @@ mod tests {
         account.enter_documents(vec![(1, ItemResult::Indexed)]);
         let outcomes = account.close(Vec::new());
         assert!(
-            matches!(outcomes.first(), Some(Outcome::Failed(error)) if error.kind == ErrorKind::Unsettled)
+            matches!(outcomes.first(), Some(Outcome::Failed(error)) if error.kind == ErrorKind::NoResult)
         );
         assert_eq!(outcomes.get(1), Some(&Outcome::Indexed));
     }

@@ -20,27 +20,27 @@ use crate::field_limit::{FullIndices, IndexMapping, MappingStop};
 use crate::response_error::{response_error, send_error};
 use crate::transport::BulkTransport;
 
-/// How a bulk request went.
+/// What became of a bulk request.
 #[derive(Debug, Default)]
 pub struct Written {
-    /// Every operation of the request once, in any order: the record it stands for, and its result.
+    /// Each operation's record and result, in any order.
     pub results: Vec<(usize, ItemResult)>,
-    /// What it took.
+    /// Requests, retries, bytes and time that it took.
     pub stats: BulkStats,
-    /// The request's memory, to be used again.
+    /// The request's memory, for the next request.
     pub spare: BulkRequest,
 }
 
-/// What writing took.
+/// Requests, retries, bytes and time that writing took.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BulkStats {
     /// Requests that were sent.
     pub requests: u32,
-    /// Those of them that repeated some or all of an earlier one.
+    /// Requests that repeated all or part of an earlier one.
     pub retries: u32,
     /// Bytes of all bodies, before compression.
     pub bytes: u64,
-    /// Time from sending to the response, of all requests together.
+    /// Time from sending to the response, summed over all requests.
     pub waited: Duration,
 }
 
@@ -56,8 +56,8 @@ impl std::ops::AddAssign for BulkStats {
 /// Shortest time that a request is worth starting for.
 const MIN_ATTEMPT: Duration = Duration::from_millis(50);
 
-/// Retries of bulk requests: as many as fit before the deadline. Operations are `create`, or `delete` of one version, so
-/// sending them twice does nothing twice.
+/// Retries of bulk requests: as many as fit before the deadline. Operations are `create`, or `delete` of one version, so a
+/// repeated request does nothing twice.
 pub const BULK_RETRIES: RetryPolicy = RetryPolicy {
     statuses: Statuses::UNAVAILABLE,
     send_errors: SendErrors::All,
@@ -70,7 +70,7 @@ pub const BULK_RETRIES: RetryPolicy = RetryPolicy {
 
 /// Writes `request` until every operation has its result or `deadline` comes.
 ///
-/// Retried, by `policy`, are only the operations that need it: items that the cluster could not take, and whole requests
+/// Only the operations that need it are retried, by `policy`: items that the cluster could not take, and whole requests
 /// that got no response, a bad one, or one that `policy` retries. 413 halves the request. 401 and 403 renew the
 /// credentials, once. An index that has no room for a new field is set to map no more of them, once, and its documents
 /// are sent again.
@@ -107,7 +107,7 @@ struct Writer<'w, T> {
     written: Written,
 }
 
-/// What the attempts to write a request came to, where they did not fail.
+/// How the attempts to write a request ended, where they did not fail.
 enum Part {
     /// Every operation has its result.
     Complete,
@@ -134,6 +134,7 @@ impl<T: BulkTransport + IndexMapping> Writer<'_, T> {
         None
     }
 
+    /// Repeats attempts by the policy. An attempt leaves in `request` the operations that have no result yet.
     async fn write_with_retries(&mut self, request: &mut BulkRequest) -> Result<Part, WriteError> {
         let mut retries = self.policy.until(self.deadline);
         if retries.is_too_late() {
@@ -177,7 +178,7 @@ impl<T: BulkTransport + IndexMapping> Writer<'_, T> {
         self.written.stats.requests += 1;
         self.written.stats.bytes += body.len() as u64;
         let sent = self.transport.send_bulk(body.clone(), timeout).await;
-        // Gives the memory back. That takes no copy where the transport has dropped its handle, as it has after a response.
+        // Takes the memory back, without a copy where the transport has dropped its handle, as it has after a response.
         request.put_back(Vec::from(body));
         self.written.stats.waited += started.elapsed();
         sent
@@ -213,6 +214,7 @@ impl<T: BulkTransport + IndexMapping> Writer<'_, T> {
         }
     }
 
+    /// Keeps the results that are final, and leaves in `request` the operations that have a remedy.
     async fn take_results(
         &mut self,
         request: &mut BulkRequest,
@@ -295,20 +297,20 @@ mod tests {
 
     use super::*;
 
-    /// Stands in for a cluster, to show answers that a real one can't be made to give: each request is answered by
-    /// the next line of the script, and the bodies are kept.
+    /// Stands in for a cluster, with responses that a real one can't be made to give: each request gets the next step of
+    /// the script, and the bodies are kept.
     struct Script {
-        answers: Mutex<VecDeque<Answer>>,
+        steps: Mutex<VecDeque<Step>>,
         bodies: Mutex<Vec<String>>,
     }
 
-    enum Answer {
+    enum Step {
         Response(u16, String),
         Silence,
         NewCredentials,
     }
 
-    fn statuses(statuses: &[u16]) -> Answer {
+    fn statuses(statuses: &[u16]) -> Step {
         let items: Vec<_> = statuses
             .iter()
             .map(|status| match status {
@@ -318,31 +320,31 @@ mod tests {
                 ),
             })
             .collect();
-        Answer::Response(200, format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")))
+        Step::Response(200, format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")))
     }
 
-    fn reply(status: u16) -> Answer {
-        Answer::Response(status, "{}".into())
+    fn response(status: u16) -> Step {
+        Step::Response(status, "{}".into())
     }
 
     impl BulkTransport for Script {
         async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Response, SendError> {
             self.bodies.lock().unwrap().push(String::from_utf8(body.to_vec()).unwrap());
-            let answer = self.answers.lock().unwrap().pop_front().expect("the script has an answer left");
-            match answer {
-                Answer::Response(status, body) => Ok(Response { status, body: body.into() }),
-                Answer::Silence => {
+            let step = self.steps.lock().unwrap().pop_front().expect("the script has a step left");
+            match step {
+                Step::Response(status, body) => Ok(Response { status, body: body.into() }),
+                Step::Silence => {
                     sleep(timeout).await;
                     Err(SendError::Timeout(timeout))
                 }
-                Answer::NewCredentials => panic!("credentials were to be renewed"),
+                Step::NewCredentials => panic!("credentials were to be renewed"),
             }
         }
 
         async fn renew_credentials(&self) -> Renewed {
-            let mut answers = self.answers.lock().unwrap();
-            if matches!(answers.front(), Some(Answer::NewCredentials)) {
-                answers.pop_front();
+            let mut steps = self.steps.lock().unwrap();
+            if matches!(steps.front(), Some(Step::NewCredentials)) {
+                steps.pop_front();
                 return Renewed::Yes;
             }
             Renewed::No
@@ -359,11 +361,11 @@ mod tests {
         }
     }
 
-    fn without_room() -> Answer {
+    fn without_room() -> Step {
         let error =
             r#"{"type":"illegal_argument_exception","reason":"Limit of total fields [9] has been exceeded"}"#;
         let item = format!(r#"{{"create":{{"status":400,"error":{error}}}}}"#);
-        Answer::Response(
+        Step::Response(
             200,
             format!(r#"{{"errors":true,"items":[{item},{item},{{"create":{{"status":201}}}}]}}"#),
         )
@@ -375,10 +377,10 @@ mod tests {
         RetryPolicy { backoff: Backoff { random: || 1.0, ..Backoff::DEFAULT }, ..BULK_RETRIES }
     }
 
-    /// Writes operations `a`, `b`, `c` … against the script; returns bodies sent and statuses by record.
+    /// Writes operations `a`, `b`, `c` … against the script; returns the bodies sent, and the result of each record.
     async fn run(
         n_operations: usize,
-        answers: impl Into<VecDeque<Answer>>,
+        steps: impl Into<VecDeque<Step>>,
     ) -> (Vec<String>, Vec<String>, BulkStats) {
         let mut request = BulkRequest::default();
         for record in 0..n_operations {
@@ -389,18 +391,18 @@ mod tests {
             };
             request.push(record, BulkLimits::default(), write).unwrap();
         }
-        play(request, answers).await
+        play(request, steps).await
     }
 
     /// Writes `request` against the script.
     async fn play(
         request: BulkRequest,
-        answers: impl Into<VecDeque<Answer>>,
+        steps: impl Into<VecDeque<Step>>,
     ) -> (Vec<String>, Vec<String>, BulkStats) {
-        let script = Script { answers: Mutex::new(answers.into()), bodies: Mutex::default() };
+        let script = Script { steps: Mutex::new(steps.into()), bodies: Mutex::default() };
         let deadline = Instant::now() + Duration::from_secs(SECONDS);
         let written = write(&script, request, deadline, &policy()).await;
-        assert!(script.answers.lock().unwrap().is_empty(), "the script was played to its end");
+        assert!(script.steps.lock().unwrap().is_empty(), "every step of the script was used");
         assert!(Instant::now() <= deadline, "the deadline was kept");
         let mut results = written.results;
         results.sort_by_key(|(record, _)| *record);
@@ -421,8 +423,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn only_retryable_items_are_sent_again() {
-        let answers = [statuses(&[201, 429, 400, 503, 409]), statuses(&[409, 201])];
-        let (bodies, outcomes, stats) = run(5, answers).await;
+        let steps = [statuses(&[201, 429, 400, 503, 409]), statuses(&[409, 201])];
+        let (bodies, outcomes, stats) = run(5, steps).await;
         assert_eq!(bodies, ["a\nb\nc\nd\ne\n", "b\nd\n"]);
         assert_eq!(
             outcomes,
@@ -432,7 +434,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_index_without_room_for_new_fields_takes_the_documents_without_mapping_them() {
+    async fn an_index_without_room_for_new_fields_stores_documents_without_mapping_them() {
         let request = || {
             let mut request = BulkRequest::default();
             for record in 0..3 {
@@ -446,7 +448,7 @@ mod tests {
             request
         };
         let (bodies, outcomes, _) =
-            play(request(), [without_room(), reply(200), statuses(&[201, 201])]).await;
+            play(request(), [without_room(), response(200), statuses(&[201, 201])]).await;
         assert_eq!(bodies.get(1).unwrap(), "no more fields in day");
         assert_eq!(bodies.last().unwrap().lines().count(), 4);
         assert_eq!(outcomes, ["a: indexed", "b: indexed", "c: indexed"]);
@@ -456,51 +458,52 @@ mod tests {
             "b: rejected illegal_argument_exception",
             "c: indexed",
         ];
-        let (bodies, outcomes, _) = play(request(), [without_room(), reply(403)]).await;
+        let (bodies, outcomes, _) = play(request(), [without_room(), response(403)]).await;
         assert_eq!((bodies.len(), outcomes), (2, refused.map(String::from).to_vec()));
 
-        // What could not be told is told again, and no document is blamed for it.
+        // A mapping that could not be changed is changed by another request, and no document is blamed.
         let both_without_room = || {
-            let Answer::Response(status, text) = without_room() else { unreachable!() };
-            Answer::Response(status, text.replace(r#",{"create":{"status":201}}"#, ""))
+            let Step::Response(status, text) = without_room() else { unreachable!() };
+            Step::Response(status, text.replace(r#",{"create":{"status":201}}"#, ""))
         };
-        let answers = [without_room(), reply(503), both_without_room(), reply(200), statuses(&[201, 201])];
-        let (bodies, outcomes, _) = play(request(), answers).await;
+        let steps =
+            [without_room(), response(503), both_without_room(), response(200), statuses(&[201, 201])];
+        let (bodies, outcomes, _) = play(request(), steps).await;
         assert_eq!(
             (bodies.len(), outcomes),
             (5, ["a: indexed", "b: indexed", "c: indexed"].map(String::from).to_vec())
         );
 
-        let answers = [without_room(), reply(200), both_without_room()];
-        let (bodies, outcomes, _) = play(request(), answers).await;
+        let steps = [without_room(), response(200), both_without_room()];
+        let (bodies, outcomes, _) = play(request(), steps).await;
         assert_eq!((bodies.len(), outcomes), (3, refused.map(String::from).to_vec()));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn whole_requests_are_sent_again_until_one_is_answered_soundly() {
-        let bad = |text: &str| Answer::Response(200, text.into());
-        let answers = [
-            reply(503),
-            reply(429),
-            Answer::Silence,
+    async fn whole_requests_are_sent_again_until_one_gets_a_sound_response() {
+        let bad = |text: &str| Step::Response(200, text.into());
+        let steps = [
+            response(503),
+            response(429),
+            Step::Silence,
             bad("<html>"),
             bad(r#"{"errors":false,"items":[{"create":{"status":201}}]}"#),
             statuses(&[201, 201]),
         ];
-        let (bodies, outcomes, _) = run(2, answers).await;
+        let (bodies, outcomes, _) = run(2, steps).await;
         assert_eq!((bodies.len(), outcomes), (6, vec!["a: indexed".to_owned(), "b: indexed".into()]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_outlasts_the_deadline_has_failed() {
-        let answers: VecDeque<_> = (0..9).map(|_| statuses(&[429])).collect();
-        let (bodies, outcomes, _) = run(1, answers).await;
+    async fn operations_that_outlast_the_deadline_have_failed() {
+        let steps: VecDeque<_> = (0..9).map(|_| statuses(&[429])).collect();
+        let (bodies, outcomes, _) = run(1, steps).await;
         assert_eq!((bodies.len(), outcomes), (9, vec!["a: failed t429".to_owned()]));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_sent_when_the_time_is_over() {
-        let script = Script { answers: Mutex::default(), bodies: Mutex::default() };
+    async fn nothing_is_sent_after_the_deadline() {
+        let script = Script { steps: Mutex::default(), bodies: Mutex::default() };
         let mut request = BulkRequest::default();
         let write_a = |body: &mut Vec<u8>| {
             body.extend_from_slice(b"a\n");
@@ -513,26 +516,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_request_too_large_is_halved_until_the_document_alone_is_at_fault() {
-        let answers = [reply(413), statuses(&[201]), reply(413), reply(413), statuses(&[201])];
-        let (bodies, outcomes, stats) = run(3, answers).await;
+    async fn a_request_too_large_is_halved_until_a_single_document_is_at_fault() {
+        let steps = [response(413), statuses(&[201]), response(413), response(413), statuses(&[201])];
+        let (bodies, outcomes, stats) = run(3, steps).await;
         assert_eq!(bodies, ["a\nb\nc\n", "a\n", "b\nc\n", "b\n", "c\n"]);
         assert_eq!(outcomes, ["a: indexed", "b: rejected document_too_large", "c: indexed"]);
         assert_eq!(stats.retries, 0);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn refused_credentials_are_read_again_once() {
-        let answers = [reply(401), Answer::NewCredentials, statuses(&[201])];
-        assert_eq!(run(1, answers).await.1, ["a: indexed"]);
-        let answers = [reply(403), Answer::NewCredentials, reply(403)];
-        assert_eq!(run(1, answers).await.1, ["a: failed unauthorized"]);
-        assert_eq!(run(1, [reply(401)]).await.1, ["a: failed unauthorized"]);
+    async fn refused_credentials_are_renewed_once() {
+        let steps = [response(401), Step::NewCredentials, statuses(&[201])];
+        assert_eq!(run(1, steps).await.1, ["a: indexed"]);
+        let steps = [response(403), Step::NewCredentials, response(403)];
+        assert_eq!(run(1, steps).await.1, ["a: failed unauthorized"]);
+        assert_eq!(run(1, [response(401)]).await.1, ["a: failed unauthorized"]);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_fault_of_the_set_up_fails_at_once_and_is_no_dead_letter() {
-        assert_eq!(run(2, [reply(404)]).await.1, ["a: failed refused", "b: failed refused"]);
+    async fn a_setup_fault_fails_at_once_without_a_dead_letter() {
+        assert_eq!(run(2, [response(404)]).await.1, ["a: failed refused", "b: failed refused"]);
         assert_eq!(run(2, [statuses(&[403, 201])]).await.1, ["a: failed t403", "b: indexed"]);
     }
 

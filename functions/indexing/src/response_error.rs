@@ -1,4 +1,4 @@
-//! Makes write errors of responses and of requests that got none.
+//! Turns responses, and requests without a response, into write errors.
 
 use event_pipeline::write_error::{ErrorKind, WriteError, shortened};
 use search_client::client::{Response, SendError};

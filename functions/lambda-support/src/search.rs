@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use search_client::auth::{Auth, Secret, SecretError, SecretKind};
+use search_client::auth::{Auth, CredentialType, Secret, SecretError};
 use search_client::client::{BulkCompression, ClientError, ClientOptions, Credentials, SearchClient};
 use search_client::endpoint::{Endpoint, EndpointError};
 use search_client::sigv4::SigningKey;
@@ -35,12 +35,12 @@ enum AuthConfig {
     /// A secret in Secrets Manager.
     Secret {
         id: String,
-        kind: SecretKind,
+        kind: CredentialType,
     },
     /// The text of such a secret, given directly.
     Given {
         text: Secret,
-        kind: SecretKind,
+        kind: CredentialType,
     },
     SigV4(SigV4Config),
 }
@@ -95,7 +95,11 @@ impl SearchConfig {
     }
 
     /// Reads the variables, except those of authentication, which the text of a secret takes the place of.
-    pub fn read_with_secret(variables: &mut Variables<'_>, kind: SecretKind, text: Secret) -> Option<Self> {
+    pub fn read_with_secret(
+        variables: &mut Variables<'_>,
+        kind: CredentialType,
+        text: Secret,
+    ) -> Option<Self> {
         Self::read_with_auth(variables, |_| Some(AuthConfig::Given { text, kind }))
     }
 
@@ -194,13 +198,13 @@ fn read_auth(variables: &mut Variables<'_>) -> Option<AuthConfig> {
     #[derive(Clone)]
     enum Method {
         None,
-        Secret(SecretKind),
+        Secret(CredentialType),
         SigV4,
     }
     let methods = [
         ("none", Method::None),
-        ("basic", Method::Secret(SecretKind::Basic)),
-        ("api_key", Method::Secret(SecretKind::ApiKey)),
+        ("basic", Method::Secret(CredentialType::Basic)),
+        ("api_key", Method::Secret(CredentialType::ApiKey)),
         ("sigv4", Method::SigV4),
     ];
     let method = variables.one_of_or("SEARCH_AUTH", Method::None, &methods);

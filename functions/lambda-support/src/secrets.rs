@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use search_client::auth::{Auth, Secret, SecretError, SecretKind};
+use search_client::auth::{Auth, CredentialType, Secret, SecretError};
 use search_client::client::{Credentials, FetchError};
 use thiserror::Error;
 
@@ -76,11 +76,11 @@ pub enum StoredCredentialsError {
 pub(crate) struct StoredCredentials {
     store: Arc<dyn SecretStore>,
     id: String,
-    kind: SecretKind,
+    kind: CredentialType,
 }
 
 impl StoredCredentials {
-    pub(crate) fn new(store: Arc<dyn SecretStore>, id: &str, kind: SecretKind) -> Self {
+    pub(crate) fn new(store: Arc<dyn SecretStore>, id: &str, kind: CredentialType) -> Self {
         Self { store, id: id.to_owned(), kind }
     }
 
@@ -117,7 +117,7 @@ mod tests {
     #[tokio::test]
     async fn credentials_are_read_from_their_secret_and_an_error_names_it_without_its_text() {
         let read = async |text| {
-            StoredCredentials::new(Arc::new(OneSecret(text)), "admin", SecretKind::Basic).read().await
+            StoredCredentials::new(Arc::new(OneSecret(text)), "admin", CredentialType::Basic).read().await
         };
         let auth = read(Some(r#"{"username":"a","password":"hunter2"}"#)).await.unwrap();
         assert!(matches!(auth, Auth::Basic { username, .. } if username == "a"));

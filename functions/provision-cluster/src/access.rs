@@ -8,7 +8,7 @@ pub mod roles;
 mod users;
 
 use lambda_support::secrets::StoreError;
-use search_client::auth::SecretKind;
+use search_client::auth::CredentialType;
 use search_client::engine::Engine;
 
 use crate::call_error::CallError;
@@ -91,12 +91,12 @@ async fn apply_function_login(run: &Run<'_>, role: Role, role_state: RoleState, 
             }
             return;
         }
-        FunctionAuth::Basic => SecretKind::Basic,
-        FunctionAuth::ApiKey => SecretKind::ApiKey,
+        FunctionAuth::Basic => CredentialType::Basic,
+        FunctionAuth::ApiKey => CredentialType::ApiKey,
     };
     let what = match kind {
-        SecretKind::Basic => format!("user of {name}"),
-        SecretKind::ApiKey => format!("API key of {name}"),
+        CredentialType::Basic => format!("user of {name}"),
+        CredentialType::ApiKey => format!("API key of {name}"),
     };
     let (secret_id, setting) = secret_of(run.settings, role);
     let Some(secret_id) = secret_id else {
@@ -117,13 +117,13 @@ async fn apply_function_login(run: &Run<'_>, role: Role, role_state: RoleState, 
     }
 }
 
-fn no_credentials(product: Product, kind: SecretKind) -> &'static str {
+fn no_credentials(product: Product, kind: CredentialType) -> &'static str {
     match (product.engine, kind) {
-        (Engine::OpenSearch, SecretKind::ApiKey) => {
+        (Engine::OpenSearch, CredentialType::ApiKey) => {
             "this OpenSearch has no API keys: use 3.7 or newer with config.dynamic.api_tokens.enabled, or FunctionAuth \
              `basic`"
         }
-        (Engine::Elasticsearch, SecretKind::ApiKey) => {
+        (Engine::Elasticsearch, CredentialType::ApiKey) => {
             "this Elasticsearch has no API keys: set xpack.security.authc.api_key.enabled, or FunctionAuth `basic`"
         }
         _ => missing_api(product),
@@ -142,7 +142,7 @@ fn secret_of(settings: &Settings, role: Role) -> (Option<&str>, &'static str) {
 async fn apply_credential(
     run: &Run<'_>,
     role: Role,
-    kind: SecretKind,
+    kind: CredentialType,
     secret_id: &str,
     role_state: RoleState,
 ) -> Result<(Outcome, Option<String>), StepError> {
@@ -176,11 +176,11 @@ async fn apply_credential(
         return Ok((Outcome::WouldApply, Some(reason.into())));
     }
     let created = match kind {
-        SecretKind::Basic => users::create(run, role, stored.as_ref()).await?,
-        SecretKind::ApiKey => api_keys::create(run, role, stored.as_ref()).await?,
+        CredentialType::Basic => users::create(run, role, stored.as_ref()).await?,
+        CredentialType::ApiKey => api_keys::create(run, role, stored.as_ref()).await?,
     };
     run.secrets.write(secret_id, &created.text()).await.map_err(store_error)?;
-    if kind == SecretKind::ApiKey {
+    if kind == CredentialType::ApiKey {
         api_keys::invalidate_older(run, role, &created, stored.as_ref()).await?;
     }
     Ok((Outcome::Applied, Some(reason.into())))
@@ -190,7 +190,7 @@ async fn apply_credential(
 async fn replacement_reason(
     run: &Run<'_>,
     role: Role,
-    kind: SecretKind,
+    kind: CredentialType,
     stored: Option<&StoredCredential>,
 ) -> Result<Option<&'static str>, StepError> {
     let Some(stored) = stored else { return Ok(Some("the secret held none")) };
@@ -208,11 +208,11 @@ async fn replacement_reason(
         return Ok(Some("CredentialRevision changed; the previous one stays valid until the next rotation"));
     }
     match kind {
-        SecretKind::Basic => {
+        CredentialType::Basic => {
             let works = users::works(run, stored).await?;
             Ok((!works).then_some("the one in the secret does not work"))
         }
-        SecretKind::ApiKey => api_keys::replacement_reason(run, role, stored).await,
+        CredentialType::ApiKey => api_keys::replacement_reason(run, role, stored).await,
     }
 }
 

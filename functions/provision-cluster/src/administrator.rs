@@ -2,12 +2,12 @@
 
 use lambda_support::search::SearchConfig;
 use lambda_support::variables::Variables;
-use search_client::auth::{Auth, Secret, SecretKind};
+use search_client::auth::{Auth, CredentialType, Secret};
 use serde_json::json;
 
 /// A credential as the text of a secret.
 struct GivenCredential {
-    kind: SecretKind,
+    kind: CredentialType,
     text: Secret,
 }
 
@@ -27,9 +27,9 @@ fn read_given(variables: &mut Variables<'_>) -> Option<GivenCredential> {
         (None, None, None) => return None,
         (Some(username), Some(password), None) => {
             let text = json!({"username": username, "password": password});
-            (SecretKind::Basic, text, "SEARCH_USERNAME")
+            (CredentialType::Basic, text, "SEARCH_USERNAME")
         }
-        (None, None, Some(key)) => (SecretKind::ApiKey, json!({"api_key": key}), "SEARCH_API_KEY"),
+        (None, None, Some(key)) => (CredentialType::ApiKey, json!({"api_key": key}), "SEARCH_API_KEY"),
         (Some(_), None, None) => {
             variables.problem("SEARCH_PASSWORD", "not set, but SEARCH_USERNAME is");
             return None;
@@ -49,7 +49,7 @@ fn read_given(variables: &mut Variables<'_>) -> Option<GivenCredential> {
     if variables.text("SEARCH_SECRET_ID").is_some() {
         variables.problem(name, "SEARCH_SECRET_ID is set too: give one credential");
     }
-    let word = if kind == SecretKind::Basic { "basic" } else { "api_key" };
+    let word = if kind == CredentialType::Basic { "basic" } else { "api_key" };
     if let Some(auth) = variables.text("SEARCH_AUTH").filter(|auth| !auth.eq_ignore_ascii_case(word)) {
         variables.problem(name, format!("set, but SEARCH_AUTH is `{auth}` and not `{word}`"));
     }
@@ -82,7 +82,7 @@ mod tests {
         let lookup =
             |name: &str| user.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let given = read_given(&mut Variables::new(&lookup)).unwrap();
-        assert_eq!(given.kind, SecretKind::Basic);
+        assert_eq!(given.kind, CredentialType::Basic);
         assert!(!format!("{:?}", read(&user).unwrap()).contains("hunter2"));
         let refused = |more: &[(&str, &str)]| {
             let pairs: Vec<_> = user.iter().chain(more).copied().collect();

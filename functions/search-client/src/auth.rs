@@ -52,7 +52,7 @@ pub enum Auth {
 
 /// Which credentials a secret holds, and so the form of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecretKind {
+pub enum CredentialType {
     /// `{"username": "…", "password": "…"}`
     Basic,
     /// `{"api_key": "…"}`
@@ -75,7 +75,7 @@ pub enum SecretError {
 
 impl Auth {
     /// Reads credentials from the text of a secret.
-    pub fn from_secret(kind: SecretKind, text: &str) -> Result<Self, SecretError> {
+    pub fn from_secret(kind: CredentialType, text: &str) -> Result<Self, SecretError> {
         let secret: Value = serde_json::from_str(text).map_err(|_| SecretError::NotAnObject)?;
         let Value::Object(members) = secret else { return Err(SecretError::NotAnObject) };
         let member = |name, form| {
@@ -86,12 +86,12 @@ impl Auth {
                 .ok_or(SecretError::Missing(name, form))
         };
         match kind {
-            SecretKind::Basic => {
+            CredentialType::Basic => {
                 const FORM: &str = r#"{"username": "…", "password": "…"}"#;
                 let (username, password) = (member("username", FORM)?, member("password", FORM)?);
                 Ok(Self::Basic { username, password: Secret(password) })
             }
-            SecretKind::ApiKey => {
+            CredentialType::ApiKey => {
                 let key = member("api_key", r#"{"api_key": "…"}"#)?;
                 if HeaderValue::from_str(&key).is_err() {
                     return Err(SecretError::NotAHeader("api_key"));
@@ -124,20 +124,20 @@ mod tests {
 
     #[test]
     fn secrets_are_never_shown() {
-        let auth =
-            Auth::from_secret(SecretKind::Basic, r#"{"username":"writer","password":"hunter2"}"#).unwrap();
+        let auth = Auth::from_secret(CredentialType::Basic, r#"{"username":"writer","password":"hunter2"}"#)
+            .unwrap();
         assert!(!format!("{auth:?}").contains("hunter2"));
     }
 
     #[test]
     fn a_secret_of_another_form_is_refused_without_being_shown() {
         let refused = |kind, text| Auth::from_secret(kind, text).unwrap_err().to_string();
-        assert_eq!(refused(SecretKind::Basic, "hunter2"), "the secret is not a JSON object");
+        assert_eq!(refused(CredentialType::Basic, "hunter2"), "the secret is not a JSON object");
         assert_eq!(
-            refused(SecretKind::Basic, r#"{"username":"hunter2"}"#),
+            refused(CredentialType::Basic, r#"{"username":"hunter2"}"#),
             r#"the secret has no text `password`: it must be {"username": "…", "password": "…"}"#
         );
-        assert!(refused(SecretKind::ApiKey, r#"{"api_key":7}"#).contains("`api_key`"));
-        assert!(refused(SecretKind::ApiKey, "{\"api_key\":\"a\\nb\"}").contains("HTTP header"));
+        assert!(refused(CredentialType::ApiKey, r#"{"api_key":7}"#).contains("`api_key`"));
+        assert!(refused(CredentialType::ApiKey, "{\"api_key\":\"a\\nb\"}").contains("HTTP header"));
     }
 }

@@ -34,12 +34,11 @@ pub struct RetryPolicy {
 pub struct Statuses(pub &'static [RangeInclusive<u16>]);
 
 impl Statuses {
-    /// "Later": the cluster is too busy, or a gateway does not reach it.
+    /// The cluster is too busy, or a gateway does not reach it.
     pub const UNAVAILABLE: Self = Self(&[429..=429, 502..=504]);
-    /// "Later", by a server that did not pass the request on. A gateway's 502 or 504 may come after the cluster did
-    /// what the request asked for.
+    /// The server certainly did not process the request. A gateway's 502 or 504 may come after the cluster did.
     pub const TURNED_AWAY: Self = Self(&[429..=429, 503..=503]);
-    /// [`Statuses::UNAVAILABLE`] and all other errors of the server: for requests that only read.
+    /// [`Statuses::UNAVAILABLE`] and every other server error: for requests that only read.
     pub const UNAVAILABLE_OR_BROKEN: Self = Self(&[429..=429, 500..=599]);
 
     /// Whether `status` is one of these.
@@ -48,12 +47,12 @@ impl Statuses {
     }
 }
 
-/// A set of errors without a response.
+/// Which errors without a response are retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendErrors {
-    /// Every error: for requests that do nothing more the second time.
+    /// Every error: for requests that change nothing more the second time.
     All,
-    /// Those after which the cluster can't have received the request: for requests that do something each time.
+    /// Only errors after which the cluster can't have received the request: for requests that change something each time.
     NeverArrived,
 }
 
@@ -82,7 +81,7 @@ pub enum LastWait {
 pub struct Attempt {
     /// 1 for the first.
     pub number: u32,
-    /// When it has to end.
+    /// Time after which it has failed.
     pub timeout: Duration,
 }
 
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn attempts_go_on_until_one_succeeds() {
+    async fn attempts_continue_until_one_succeeds() {
         let ends =
             [Attempted::Retry("a"), Attempted::RetryAtOnce("b"), Attempted::Retry("c"), Attempted::Done("d")];
         let (result, timeouts, waits) = play(POLICY, 60, &ends).await;
@@ -293,7 +292,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_no_attempt_can_change_is_not_repeated() {
+    async fn an_error_that_no_attempt_can_change_is_not_retried() {
         let (result, timeouts, _) = play(POLICY, 60, &[Attempted::Retry("a"), Attempted::GiveUp("b")]).await;
         assert_eq!((result, timeouts.len()), (Err("b"), 2));
     }
@@ -333,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_something_each_time_is_sent_again_only_if_it_never_arrived() {
+    fn a_request_that_changes_something_each_time_is_retried_only_if_it_never_arrived() {
         let policy = RetryPolicy { send_errors: SendErrors::NeverArrived, ..POLICY };
         let timeout = SendError::Timeout(Duration::ZERO);
         assert!(!policy.retries_send_error(&timeout));

@@ -12,7 +12,7 @@ use index_events::handler::Handler;
 use indexing::bulk_writer::BULK_RETRIES;
 use indexing::indexer::Indexer;
 use reqwest::Method;
-use search_client::auth::{Auth, Secret, SecretKind};
+use search_client::auth::{Auth, CredentialType, Secret};
 use search_client::client::{BulkCompression, ClientOptions, RequestBody, SearchClient};
 use search_client::endpoint::Endpoint;
 use serde_json::{Value, json};
@@ -137,7 +137,7 @@ pub(crate) fn basic(username: &str, password: &str) -> Auth {
 pub(crate) fn api_key(made: &Value) -> Result<Auth> {
     let part = |name: &str| made[name].as_str().context("an API key has an id and a key");
     let encoded = BASE64_STANDARD.encode(format!("{}:{}", part("id")?, part("api_key")?));
-    Ok(Auth::from_secret(SecretKind::ApiKey, &json!({"api_key": encoded}).to_string())?)
+    Ok(Auth::from_secret(CredentialType::ApiKey, &json!({"api_key": encoded}).to_string())?)
 }
 
 /// The function's configuration for daily indices of this prefix.

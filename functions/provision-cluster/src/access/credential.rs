@@ -3,7 +3,7 @@
 
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
-use search_client::auth::{Auth, Secret, SecretKind};
+use search_client::auth::{Auth, CredentialType, Secret};
 use serde_json::{Map, Value};
 
 use crate::report::StepError;
@@ -62,18 +62,18 @@ pub(super) struct StoredCredential {
 
 impl StoredCredential {
     /// Parses a secret's text; `None` if it holds no credential of this kind.
-    pub(super) fn parse(kind: SecretKind, text: &Secret) -> Option<Self> {
+    pub(super) fn parse(kind: CredentialType, text: &Secret) -> Option<Self> {
         // The functions must be able to read it.
         Auth::from_secret(kind, text.expose()).ok()?;
         let members: Map<String, Value> = serde_json::from_str(text.expose()).ok()?;
         let member = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
         let non_empty = |name: &str| member(name).filter(|text| !text.is_empty());
         let credential = match kind {
-            SecretKind::Basic => Credential::User {
+            CredentialType::Basic => Credential::User {
                 name: non_empty("username")?,
                 password: Secret::new(non_empty("password")?),
             },
-            SecretKind::ApiKey => {
+            CredentialType::ApiKey => {
                 let (name, id) = (member("api_key_name"), member("api_key_id"));
                 Credential::Key { name, id, key: Secret::new(non_empty("api_key")?) }
             }
@@ -174,14 +174,14 @@ mod tests {
             revision: Some("2".into()),
             permissions: None,
         };
-        let read = StoredCredential::parse(SecretKind::Basic, &stored.text()).unwrap();
+        let read = StoredCredential::parse(CredentialType::Basic, &stored.text()).unwrap();
         assert_eq!(read.text(), stored.text());
         assert!(
-            StoredCredential::parse(SecretKind::ApiKey, &stored.text()).is_none(),
+            StoredCredential::parse(CredentialType::ApiKey, &stored.text()).is_none(),
             "it is of another kind"
         );
         let key = Secret::new(r#"{"api_key":"k","api_key_id":"i"}"#);
-        assert_eq!(StoredCredential::parse(SecretKind::ApiKey, &key).unwrap().key_id(), Some("i"));
+        assert_eq!(StoredCredential::parse(CredentialType::ApiKey, &key).unwrap().key_id(), Some("i"));
     }
 
     #[test]
@@ -201,7 +201,7 @@ mod tests {
     #[test]
     fn text_without_a_credential_is_none() {
         for text in ["", "x", "{}", "[]", r#"{"username":"a"}"#, r#"{"username":"","password":""}"#] {
-            assert!(StoredCredential::parse(SecretKind::Basic, &Secret::new(text)).is_none(), "{text}");
+            assert!(StoredCredential::parse(CredentialType::Basic, &Secret::new(text)).is_none(), "{text}");
         }
     }
 
