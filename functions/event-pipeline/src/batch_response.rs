@@ -37,11 +37,11 @@ impl BatchResponse {
     pub fn of<'e>(failed: impl IntoIterator<Item = &'e BatchItem<'e>>) -> Option<Self> {
         let mut batch_item_failures = Vec::new();
         for entry in failed {
-            let offset = entry.raw.offset()?;
-            if entry.raw.partition_key.is_empty() {
+            let offset = entry.offset?;
+            if entry.partition_key.is_empty() {
                 return None;
             }
-            let item_identifier = ItemIdentifier { partition: entry.raw.partition_key.to_owned(), offset };
+            let item_identifier = ItemIdentifier { partition: entry.partition_key.to_owned(), offset };
             batch_item_failures.push(BatchItemFailure { item_identifier });
         }
         Some(Self { batch_item_failures })

@@ -143,8 +143,8 @@ fn first_failed<'b, 'p>(batch: &'b IndexedBatch<'p>) -> Option<(&'b BatchItem<'p
 }
 
 fn place(entry: &BatchItem<'_>) -> String {
-    match entry.raw.offset() {
-        Some(offset) => format!("{} offset {offset}", entry.raw.partition_key),
-        None => format!("{}, a record without an offset", entry.raw.partition_key),
+    match entry.offset {
+        Some(offset) => format!("{} offset {offset}", entry.partition_key),
+        None => format!("{}, a record without an offset", entry.partition_key),
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use bytes::Bytes;
+use event_pipeline::address::Address;
 use event_pipeline::bulk::{BulkRequest, Operation};
 use event_pipeline::bulk_response::read_bulk_response;
 use event_pipeline::outcome::{Failure, Fault, Verdict, shortened};
@@ -239,7 +240,7 @@ impl<T: BulkTransport> Writer<'_, T> {
                     next = Next::Retry(failure);
                     continue;
                 }
-                Verdict::MappingFull(fault) => match self.make_room(request.index(position)).await {
+                Verdict::MappingFull(fault) => match self.make_room(request.address(position)).await {
                     Told::Done => {
                         *again = true;
                         if matches!(next, Next::Done) {
@@ -275,8 +276,11 @@ impl<T: BulkTransport> Writer<'_, T> {
     }
 
     /// Makes an index without room for new fields take documents that have some.
-    async fn make_room(&mut self, index: Option<&str>) -> Told {
-        let Some(index) = index else { return Told::Refused("its index can't be told".into()) };
+    async fn make_room(&mut self, address: Option<Address<'_>>) -> Told {
+        let Some(Address { index, .. }) = address else {
+            return Told::Refused("its index is not known".into());
+        };
+        let index = index.as_ref();
         if let Some(known) = self.full_indices.get(index) {
             return known.clone();
         }
@@ -340,6 +344,7 @@ fn whole_failure(kind: &str, reply: &Response) -> Failure {
 mod tests {
     use std::sync::Mutex;
 
+    use event_pipeline::address::{ActionLine, append_create};
     use event_pipeline::bulk::BulkLimits;
 
     use super::*;
@@ -418,6 +423,11 @@ mod tests {
 
     const SECONDS: u64 = 30;
 
+    /// What stands for the action line of an operation whose lines are none.
+    fn any_action() -> ActionLine {
+        append_create(&mut Vec::new(), &Address { index: "any".into(), id: None })
+    }
+
     /// Writes operations `a`, `b`, `c` … against the script; returns bodies sent and statuses by record.
     async fn run(
         n_operations: usize,
@@ -428,7 +438,7 @@ mod tests {
             let line = [b'a' + record as u8, b'\n'];
             let write = |body: &mut Vec<u8>| {
                 body.extend_from_slice(&line);
-                Ok::<_, ()>(())
+                Ok::<_, ()>(any_action())
             };
             request.push(record, BulkLimits::default(), write).unwrap();
         }
@@ -477,10 +487,10 @@ mod tests {
         let request = || {
             let mut request = BulkRequest::default();
             for record in 0..3 {
-                let line = format!("{{\"create\":{{\"_index\":\"day\"}}}}\n{{\"n\":{record}}}\n");
                 let write = |body: &mut Vec<u8>| {
-                    body.extend_from_slice(line.as_bytes());
-                    Ok::<_, ()>(())
+                    let line = append_create(body, &Address { index: "day".into(), id: None });
+                    body.extend_from_slice(format!("{{\"n\":{record}}}\n").as_bytes());
+                    Ok::<_, ()>(line)
                 };
                 request.push(record, BulkLimits::default(), write).unwrap();
             }
@@ -545,7 +555,7 @@ mod tests {
         let mut request = BulkRequest::default();
         let write_a = |body: &mut Vec<u8>| {
             body.extend_from_slice(b"a\n");
-            Ok::<_, ()>(())
+            Ok::<_, ()>(any_action())
         };
         request.push(0, BulkLimits::default(), write_a).unwrap();
         let written = write(&script, request, Instant::now(), &Backoff::default()).await;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::bulk_writer::{BulkStats, Settlement, Written, write};
 use crate::transport::BulkTransport;
+use event_pipeline::address::ActionLine;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::{BatchItem, EventError, RecordError, read_batch};
 use event_pipeline::outcome::{Counts, Failure, Fault, Outcome};
 use event_pipeline::settings::Settings;
@@ -58,7 +59,7 @@ impl<T: BulkTransport + 'static> Indexer<T> {
         let mut sender = self.sender(deadline);
         for (position, entry) in entries.iter().enumerate() {
             let pushed = match &entry.record {
-                Ok(record) => sender.push(position, |body| encoder.append(record, body).map(drop)).await,
+                Ok(record) => sender.push(position, |body| encoder.append(record, body)).await,
                 Err(error) => Err(*error),
             };
             if let Err(error) = pushed {
@@ -72,10 +73,8 @@ impl<T: BulkTransport + 'static> Indexer<T> {
         let rejected = std::mem::take(&mut account.rejected);
         for (position, fault) in &rejected {
             let Some(entry) = entries.get(*position) else { continue };
-            let write = |body: &mut Vec<u8>| {
-                encoder.append_dead_letter(entry, fault, body);
-                Ok::<_, Infallible>(())
-            };
+            let write =
+                |body: &mut Vec<u8>| Ok::<_, Infallible>(encoder.append_dead_letter(entry, fault, body));
             let Ok(()) = sender.push(*position, write).await;
         }
         let (settled, dead_letter_stats) = sender.finish().await;
@@ -118,7 +117,7 @@ impl<T: BulkTransport + 'static> Sender<'_, T> {
     async fn push<E>(
         &mut self,
         record: usize,
-        mut encode: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+        mut encode: impl FnMut(&mut Vec<u8>) -> Result<ActionLine, E>,
     ) -> Result<(), E> {
         while self.request.push(record, self.indexer.limits, &mut encode)? == Pushed::Full {
             self.send().await;
