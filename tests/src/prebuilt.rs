@@ -9,7 +9,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::bulk_response::{FILTER_PATH, read_bulk_response};
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::read_batch;
 use event_pipeline::item_result::ItemResult;
 use event_pipeline::settings::Settings;
@@ -56,8 +56,7 @@ impl Prebuilt {
                 let mut record = entry.record.clone().map_err(|error| anyhow!("{error}"))?;
                 // Each payload begins at offset 0, and offsets are what tells ids apart.
                 record.offset = self.n_events.try_into()?;
-                while request
-                    .push(position, BulkLimits::default(), |body| encoder.append(&record, body).map(drop))?
+                while request.push(position, BulkLimits::default(), |body| encoder.append(&record, body))?
                     == Pushed::Full
                 {
                     bodies.push_back(compressed(&request)?);

@@ -37,11 +37,11 @@ impl BatchResponse {
     pub fn of<'e>(failed: impl IntoIterator<Item = &'e BatchItem<'e>>) -> Option<Self> {
         let mut batch_item_failures = Vec::new();
         for item in failed {
-            let offset = item.raw.offset()?;
-            if item.raw.partition_key.is_empty() {
+            let offset = item.offset?;
+            if item.partition_key.is_empty() {
                 return None;
             }
-            let item_identifier = ItemIdentifier { partition: item.raw.partition_key.to_owned(), offset };
+            let item_identifier = ItemIdentifier { partition: item.partition_key.to_owned(), offset };
             batch_item_failures.push(BatchItemFailure { item_identifier });
         }
         Some(Self { batch_item_failures })

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test or benchmark fails by panicking")]
 
 use base64_simd::STANDARD;
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::read_batch;
 use event_pipeline::settings::{DocumentId, Settings};
 use event_pipeline::write_error::{ErrorKind, WriteError};

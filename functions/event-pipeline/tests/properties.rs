@@ -6,7 +6,7 @@ use std::collections::HashSet;
 
 use base64_simd::STANDARD;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::{BatchItem, read_batch};
 use event_pipeline::object::{NameTable, ObjectScanner};
 use event_pipeline::settings::Settings;
@@ -167,7 +167,7 @@ proptest! {
         for (i, entry) in batch.iter().enumerate() {
             let Ok(record) = &entry.record else { unwritten.push(i); continue };
             loop {
-                match request.push(i, limits, |body| encoder.append(record, body).map(drop)) {
+                match request.push(i, limits, |body| encoder.append(record, body)) {
                     Ok(Pushed::Added) => break,
                     Ok(Pushed::Full) => requests.push(std::mem::take(&mut request)),
                     Err(_) => { unwritten.push(i); break }

@@ -150,8 +150,8 @@ fn first_failed<'b, 'p>(batch: &'b IndexedBatch<'p>) -> Option<(&'b BatchItem<'p
 }
 
 fn place(item: &BatchItem<'_>) -> String {
-    match item.raw.offset() {
-        Some(offset) => format!("{} offset {offset}", item.raw.partition_key),
-        None => format!("{}, a record without an offset", item.raw.partition_key),
+    match item.offset {
+        Some(offset) => format!("{} offset {offset}", item.partition_key),
+        None => format!("{}, a record without an offset", item.partition_key),
     }
 }

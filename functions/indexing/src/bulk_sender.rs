@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use event_pipeline::address::ActionLine;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::item_result::ItemResult;
 use search_client::retry::RetryPolicy;
@@ -49,7 +50,7 @@ impl<T: BulkTransport + IndexMapping + 'static> BulkSender<T> {
     pub async fn push<E>(
         &mut self,
         record: usize,
-        mut encode: impl FnMut(&mut Vec<u8>) -> Result<(), E>,
+        mut encode: impl FnMut(&mut Vec<u8>) -> Result<ActionLine, E>,
     ) -> Result<(), E> {
         while self.request.push(record, self.limits, &mut encode)? == Pushed::Full {
             self.send().await;

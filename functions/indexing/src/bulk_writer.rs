@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
+use event_pipeline::address::Address;
 use event_pipeline::bulk::{BulkRequest, Operation};
 use event_pipeline::bulk_response::read_bulk_response;
 use event_pipeline::item_result::{ItemResult, Remedy};
@@ -230,7 +231,7 @@ impl<T: BulkTransport + IndexMapping> Writer<'_, T> {
                     continue;
                 }
                 (Some(Remedy::StopMappingNewFields), ItemResult::Rejected(error)) => {
-                    match self.make_room(request.index(position)).await {
+                    match self.make_room(request.address(position)).await {
                         MappingStop::Done => {
                             *again = true;
                             if matches!(next, Attempted::Done(_)) {
@@ -265,12 +266,12 @@ impl<T: BulkTransport + IndexMapping> Writer<'_, T> {
     }
 
     /// Makes an index without room for new fields take documents that have some.
-    async fn make_room(&mut self, index: Option<&str>) -> MappingStop {
-        let Some(index) = index else {
-            return MappingStop::Refused("its action line does not name its index".into());
+    async fn make_room(&mut self, address: Option<Address<'_>>) -> MappingStop {
+        let Some(Address { index, .. }) = address else {
+            return MappingStop::Refused("its index is not known".into());
         };
         let timeout = self.time_left() / 2;
-        self.full_indices.make_room(self.transport, index, self.policy, timeout).await
+        self.full_indices.make_room(self.transport, &index, self.policy, timeout).await
     }
 
     fn finish_all(&mut self, request: &mut BulkRequest, result: impl Fn() -> ItemResult) {
@@ -292,6 +293,7 @@ fn out_of_time() -> WriteError {
 mod tests {
     use std::sync::Mutex;
 
+    use event_pipeline::address::{ActionLine, append_create};
     use event_pipeline::bulk::BulkLimits;
     use event_pipeline::item_result::ItemAction;
 
@@ -377,6 +379,11 @@ mod tests {
         RetryPolicy { backoff: Backoff { random: || 1.0, ..Backoff::DEFAULT }, ..BULK_RETRIES }
     }
 
+    /// An action line for an operation whose lines are not read.
+    fn any_action() -> ActionLine {
+        append_create(&mut Vec::new(), &Address { index: "any".into(), id: None })
+    }
+
     /// Writes operations `a`, `b`, `c` … against the script; returns the bodies sent, and the result of each record.
     async fn run(
         n_operations: usize,
@@ -387,7 +394,7 @@ mod tests {
             let line = [b'a' + record as u8, b'\n'];
             let write = |body: &mut Vec<u8>| {
                 body.extend_from_slice(&line);
-                Ok::<_, ()>(())
+                Ok::<_, ()>(any_action())
             };
             request.push(record, BulkLimits::default(), write).unwrap();
         }
@@ -438,10 +445,10 @@ mod tests {
         let request = || {
             let mut request = BulkRequest::default();
             for record in 0..3 {
-                let line = format!("{{\"create\":{{\"_index\":\"day\"}}}}\n{{\"n\":{record}}}\n");
                 let write = |body: &mut Vec<u8>| {
-                    body.extend_from_slice(line.as_bytes());
-                    Ok::<_, ()>(())
+                    let line = append_create(body, &Address { index: "day".into(), id: None });
+                    body.extend_from_slice(format!("{{\"n\":{record}}}\n").as_bytes());
+                    Ok::<_, ()>(line)
                 };
                 request.push(record, BulkLimits::default(), write).unwrap();
             }
@@ -507,7 +514,7 @@ mod tests {
         let mut request = BulkRequest::default();
         let write_a = |body: &mut Vec<u8>| {
             body.extend_from_slice(b"a\n");
-            Ok::<_, ()>(())
+            Ok::<_, ()>(any_action())
         };
         request.push(0, BulkLimits::default(), write_a).unwrap();
         let written = write(&script, request, Instant::now(), &policy()).await;

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use event_pipeline::bulk::BulkLimits;
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::{BatchItem, EventError, RecordError, read_batch};
 use event_pipeline::outcome::{Counts, Outcome};
 use event_pipeline::settings::Settings;
@@ -62,7 +62,7 @@ impl<T: BulkTransport + IndexMapping + 'static> Indexer<T> {
         let mut sender = self.sender(deadline);
         for (position, item) in items.iter().enumerate() {
             let pushed = match &item.record {
-                Ok(record) => sender.push(position, |body| encoder.append(record, body).map(drop)).await,
+                Ok(record) => sender.push(position, |body| encoder.append(record, body)).await,
                 Err(error) => Err(*error),
             };
             if let Err(error) = pushed {
@@ -76,10 +76,8 @@ impl<T: BulkTransport + IndexMapping + 'static> Indexer<T> {
         let rejected = account.take_rejected();
         for (position, error) in &rejected {
             let Some(item) = items.get(*position) else { continue };
-            let write = |body: &mut Vec<u8>| {
-                encoder.append_dead_letter(item, error, body);
-                Ok::<_, Infallible>(())
-            };
+            let write =
+                |body: &mut Vec<u8>| Ok::<_, Infallible>(encoder.append_dead_letter(item, error, body));
             let Ok(()) = sender.push(*position, write).await;
         }
         let (results, dead_letter_stats) = sender.finish().await;

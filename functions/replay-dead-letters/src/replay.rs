@@ -6,9 +6,10 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use event_pipeline::address::{Address, Version, append_delete};
 use event_pipeline::bulk::BulkLimits;
-use event_pipeline::document::Encoder;
-use event_pipeline::event::{BatchItem, read_batch};
+use event_pipeline::encoder::Encoder;
+use event_pipeline::event::read_batch;
 use event_pipeline::item_result::ItemResult;
 use event_pipeline::outcome::Outcome;
 use event_pipeline::settings::Settings;
@@ -18,8 +19,7 @@ use indexing::bulk_writer::{BULK_RETRIES, BulkStats};
 use indexing::config::Config;
 use indexing::indexer::{IndexedBatch, Indexer};
 use search_client::backoff::Backoff;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::{info, warn};
 
 use crate::answer::{Answer, Counts, MAX_NAMED, Preview, Problem, Sample, count_one, shortened};
@@ -210,10 +210,8 @@ impl<C: Cluster + 'static> Replayer<C> {
                     page.counts.refused += 1;
                     page.refused.push((service_of(stored), problem(stored, fault)));
                     // Under other settings than it was written by, a record may now have its dead letter elsewhere.
-                    let place = dead_letter_place(&mut encoder, entry, fault);
-                    if place.is_some_and(|place| {
-                        (place.index, place.id) != (stored.index.clone(), stored.id.clone())
-                    }) {
+                    let address = encoder.dead_letter_address(entry);
+                    if address.id.is_some() && address != address_of(stored) {
                         removals.push(Removal { stored, reason: Reason::Moved });
                     }
                     continue;
@@ -235,15 +233,9 @@ impl<C: Cluster + 'static> Replayer<C> {
         let mut sender =
             BulkSender::new(Arc::clone(&self.cluster), self.limits, BULK_RETRIES, pace.deadline());
         for (position, Removal { stored, .. }) in removals.iter().enumerate() {
-            let line = json!({"delete": {
-                "_index": stored.index, "_id": stored.id,
-                "if_seq_no": stored.seq_no, "if_primary_term": stored.primary_term,
-            }});
-            let write = |body: &mut Vec<u8>| {
-                body.extend_from_slice(line.to_string().as_bytes());
-                body.push(b'\n');
-                Ok::<_, Infallible>(())
-            };
+            let address = address_of(stored);
+            let version = Version { seq_no: stored.seq_no, primary_term: stored.primary_term };
+            let write = |body: &mut Vec<u8>| Ok::<_, Infallible>(append_delete(body, &address, version));
             let Ok(()) = sender.push(position, write).await;
         }
         let (settled, stats) = sender.finish().await;
@@ -385,9 +377,7 @@ fn sample(stored: &Stored<'_>, record: &RecordText, encoder: &mut Encoder) -> Sa
     let text = |part: Option<&str>| part.unwrap_or(NONE).to_owned();
     let event = event([record]);
     let index = read_batch(event.as_bytes()).ok().and_then(|batch| {
-        let mut body = Vec::new();
-        encoder.append(batch.first()?.record.as_ref().ok()?, &mut body).ok()?;
-        action(&body).map(|place| place.index)
+        encoder.document_address(batch.first()?).ok().map(|address| address.index.into_owned())
     });
     Sample {
         id: stored.id.clone(),
@@ -398,21 +388,8 @@ fn sample(stored: &Stored<'_>, record: &RecordText, encoder: &mut Encoder) -> Sa
     }
 }
 
-/// Where the pipeline keeps the dead letter of `entry`.
-fn dead_letter_place(encoder: &mut Encoder, entry: &BatchItem<'_>, fault: &WriteError) -> Option<Place> {
-    let mut body = Vec::new();
-    encoder.append_dead_letter(entry, fault, &mut body);
-    action(&body)
-}
-
-/// Reads the action line of an operation: index and id.
-fn action(body: &[u8]) -> Option<Place> {
-    #[derive(Deserialize)]
-    struct Action {
-        create: Place,
-    }
-    let line = body.split(|byte| *byte == b'\n').next()?;
-    serde_json::from_slice(line).ok().map(|action: Action| action.create)
+fn address_of<'s>(stored: &'s Stored<'_>) -> Address<'s> {
+    Address { index: stored.index.as_str().into(), id: Some(stored.id.as_str().into()) }
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use base64_simd::STANDARD;
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::{BatchItem, read_batch};
 use event_pipeline::settings::Settings;
 use event_pipeline::write_error::{ErrorKind, WriteError};
