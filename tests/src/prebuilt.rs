@@ -9,9 +9,9 @@ use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::bulk_response::{FILTER_PATH, read_bulk_response};
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::read_batch;
-use event_pipeline::outcome::Verdict;
+use event_pipeline::item_result::ItemResult;
 use event_pipeline::settings::Settings;
 use event_producer::payload::{RecordHeaders, payload};
 use flate2::Compression;
@@ -56,8 +56,7 @@ impl Prebuilt {
                 let mut record = entry.record.clone().map_err(|error| anyhow!("{error}"))?;
                 // Each payload begins at offset 0, and offsets are what tells ids apart.
                 record.offset = self.n_events.try_into()?;
-                while request
-                    .push(position, BulkLimits::default(), |body| encoder.append(&record, body).map(drop))?
+                while request.push(position, BulkLimits::default(), |body| encoder.append(&record, body))?
                     == Pushed::Full
                 {
                     bodies.push_back(compressed(&request)?);
@@ -102,8 +101,8 @@ pub async fn send(endpoint: &str, bodies: VecDeque<Body>, parallel: usize) -> Re
                         .header("content-encoding", "gzip")
                         .body(body.gzip);
                     let answer = request.send().await?.error_for_status()?.bytes().await?;
-                    let verdicts = read_bulk_response(&answer, body.n_operations)?;
-                    let not_indexed = verdicts.iter().find(|verdict| **verdict != Verdict::Indexed);
+                    let results = read_bulk_response(&answer, body.n_operations)?;
+                    let not_indexed = results.iter().find(|result| **result != ItemResult::Indexed);
                     ensure!(not_indexed.is_none(), "a prebuilt document is not indexed: {not_indexed:?}");
                 }
             })

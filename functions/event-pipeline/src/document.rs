@@ -3,19 +3,19 @@
 //! The payload is decoded straight into the body and scanned where it stands. The fields are those of the table
 //! "The document" in ARCHITECTURE.md.
 
+use crate::address::{ActionLine, PartitionActions};
 use crate::event::{KafkaRecord, RecordError};
 use crate::extra::{Extra, Members, name_table};
 use crate::headers::Headers;
 use crate::object::{NameTable, ObjectScanner, ObjectShape};
-use crate::settings::{DocumentId, Settings};
+use crate::origin::{append_identity, append_record_time_and_key};
+use crate::settings::Settings;
 use crate::text::{append_decoded, append_json_string, append_number};
 use crate::timestamp::Timestamp;
 
-const DAY_PLACEHOLDER: &[u8; 10] = b"0000.00.00";
-
 /// Writes documents, keeping its buffers from one to the next.
 #[derive(Debug)]
-pub struct Encoder {
+pub(crate) struct DocumentWriter {
     settings: Settings,
     names: NameTable,
     timestamp_names: Vec<usize>,
@@ -31,10 +31,8 @@ pub struct Encoder {
 struct PartitionText {
     topic: String,
     partition: i64,
-    /// The action line up to the day.
-    action: Vec<u8>,
-    /// The action line from behind the day to the offset.
-    id: Vec<u8>,
+    /// The action lines.
+    actions: PartitionActions,
     /// The document's fixed fields, up to the offset.
     fields: Vec<u8>,
 }
@@ -57,9 +55,9 @@ impl Payload {
     }
 }
 
-impl Encoder {
-    /// Makes an encoder for `settings`.
-    pub fn new(settings: Settings) -> Self {
+impl DocumentWriter {
+    /// Makes a writer for `settings`.
+    pub(crate) fn new(settings: Settings) -> Self {
         let names = name_table(settings.timestamp_fields.iter().map(String::as_str));
         let timestamp_names =
             settings.timestamp_fields.iter().filter_map(|name| names.find(name.as_bytes())).collect();
@@ -75,22 +73,23 @@ impl Encoder {
         }
     }
 
-    /// The settings that this encoder works by.
-    pub fn settings(&self) -> &Settings {
+    /// The settings that documents are made by.
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Appends the action line and the document line of `record` to `body`, and returns the document's time.
+    /// Appends the action line and the document line of `record` to `body`.
     ///
     /// # Errors
     /// [`RecordError::Value`] when the value is not base64; nothing is appended then.
-    pub fn append(&mut self, record: &KafkaRecord<'_>, body: &mut Vec<u8>) -> Result<Timestamp, RecordError> {
+    pub(crate) fn append(
+        &mut self,
+        record: &KafkaRecord<'_>,
+        body: &mut Vec<u8>,
+    ) -> Result<ActionLine, RecordError> {
         let start = body.len();
         self.set_partition(record);
-        body.extend_from_slice(&self.partition.action);
-        let day = body.len();
-        body.extend_from_slice(DAY_PLACEHOLDER);
-        self.append_action_end(record, body);
+        let action = self.partition.actions.append(body, record);
         let document = body.len();
         if let Some(value) = record.value
             && append_decoded(body, value).is_err()
@@ -98,7 +97,7 @@ impl Encoder {
             body.truncate(start);
             return Err(RecordError::Value);
         }
-        let payload = self.inspect(record, body.get(document..).unwrap_or_default());
+        let payload = self.scan(record, body.get(document..).unwrap_or_default());
         let text = body.get_mut(document..).unwrap_or_default();
         if let Payload::Object(shape) = payload
             && shape.newlines
@@ -106,33 +105,38 @@ impl Encoder {
             // Line ends between tokens are white space; a bulk body can hold none inside a document.
             text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         }
+        self.headers.read(record.headers, &self.settings.header_fields);
         let members = Members { scanner: &self.scanner, text };
-        let (time, time_tag) = self.time(record, &members);
+        let (time, time_tag) = self.choose_time(record, &members);
         let tags = [payload.tag(), time_tag];
         self.extra.collect(&members, &self.headers, &self.settings.header_fields, tags);
         self.open_document(&payload, record, body, document);
         self.append_fields(record, time, body);
-        if let Some(slot) = body.get_mut(day..day + DAY_PLACEHOLDER.len()) {
-            slot.copy_from_slice(&time.day());
-        }
-        Ok(time)
+        Ok(action.fill_in(body, time))
+    }
+
+    /// Returns the time that the document of `record` has, without writing it.
+    ///
+    /// # Errors
+    /// [`RecordError::Value`] when the value is not base64.
+    pub(crate) fn time(&mut self, record: &KafkaRecord<'_>) -> Result<Timestamp, RecordError> {
+        let mut text = std::mem::take(&mut self.scratch);
+        text.clear();
+        let decoded = record.value.map_or(Ok(()), |value| append_decoded(&mut text, value));
+        self.scan(record, &text);
+        let (time, _tag) = self.choose_time(record, &Members { scanner: &self.scanner, text: &text });
+        self.scratch = text;
+        decoded.map(|()| time).map_err(|_| RecordError::Value)
     }
 
     fn set_partition(&mut self, record: &KafkaRecord<'_>) {
         let text = &mut self.partition;
-        if !text.action.is_empty() && text.topic == record.topic && text.partition == record.partition {
+        if !text.fields.is_empty() && text.topic == record.topic && text.partition == record.partition {
             return;
         }
         record.topic.clone_into(&mut text.topic);
         text.partition = record.partition;
-        text.action.clear();
-        text.action.extend_from_slice(br#"{"create":{"_index":""#);
-        text.action.extend_from_slice(self.settings.index_prefix.as_str().as_bytes());
-        text.action.push(b'-');
-        text.id.clear();
-        text.id.extend_from_slice(br#"","_id":"#);
-        append_json_string(&mut text.id, &format!("{}-{}-", record.topic, record.partition));
-        text.id.pop();
+        text.actions.prepare(&self.settings, record);
         text.fields.clear();
         append_identity(&mut text.fields, &self.settings, record.topic);
         text.fields.extend_from_slice(br#","kafka_partition":"#);
@@ -140,27 +144,13 @@ impl Encoder {
         text.fields.extend_from_slice(br#","kafka_offset":"#);
     }
 
-    fn append_action_end(&self, record: &KafkaRecord<'_>, body: &mut Vec<u8>) {
-        match self.settings.document_id {
-            DocumentId::Deterministic => {
-                body.extend_from_slice(&self.partition.id);
-                append_number(body, record.offset);
-                body.push(b'-');
-                append_number(body, record.timestamp_ms.unwrap_or(-1));
-                body.extend_from_slice(b"\"}}\n");
-            }
-            DocumentId::Auto => body.extend_from_slice(b"\"}}\n"),
-        }
-    }
-
-    /// Scans the payload; its members and the record's headers are at hand after this.
-    fn inspect(&mut self, record: &KafkaRecord<'_>, text: &[u8]) -> Payload {
-        self.headers.read(record.headers, &self.settings.header_fields);
+    /// Scans the payload; its members are at hand after this.
+    fn scan(&mut self, record: &KafkaRecord<'_>, text: &[u8]) -> Payload {
         self.scanner.clear();
         if record.value.is_none() {
             return Payload::Tombstone;
         }
-        // Whether text is ASCII is told faster than whether it is UTF-8, and most is.
+        // Whether text is ASCII is known faster than whether it is UTF-8, and most is.
         if !text.is_ascii() && std::str::from_utf8(text).is_err() {
             return Payload::Binary;
         }
@@ -174,7 +164,11 @@ impl Encoder {
     }
 
     /// The document's time, and a tag that says why it is not the event's own.
-    fn time(&self, record: &KafkaRecord<'_>, members: &Members<'_>) -> (Timestamp, Option<&'static str>) {
+    fn choose_time(
+        &self,
+        record: &KafkaRecord<'_>,
+        members: &Members<'_>,
+    ) -> (Timestamp, Option<&'static str>) {
         let own = self.timestamp_names.iter().find_map(|name| Timestamp::from_json(members.get(*name)?));
         let kafka = record.timestamp_ms.and_then(Timestamp::from_kafka);
         match (own, kafka) {
@@ -243,53 +237,6 @@ impl Encoder {
         append_record_time_and_key(body, record, &mut self.scratch);
         body.extend_from_slice(&self.extra.fields);
         body.extend_from_slice(b"}\n");
-    }
-}
-
-/// Appends the fields that say where an event came from, without braces.
-pub(crate) fn append_identity(out: &mut Vec<u8>, settings: &Settings, topic: &str) {
-    let service_name = topic.strip_suffix(settings.topic_suffix.as_str()).unwrap_or(topic);
-    for (i, (name, value)) in [
-        ("service", topic),
-        ("service_name", service_name),
-        ("environment", &settings.environment),
-        ("platform", &settings.platform),
-        ("kafka_topic", topic),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        out.extend_from_slice(if i == 0 { b"\"" } else { b",\"" });
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":");
-        append_json_string(out, value);
-    }
-}
-
-/// Appends the record's timestamp and key, each where it has one.
-pub(crate) fn append_record_time_and_key(out: &mut Vec<u8>, record: &KafkaRecord<'_>, scratch: &mut Vec<u8>) {
-    if let Some(time) = record.timestamp_ms.and_then(Timestamp::from_kafka) {
-        out.extend_from_slice(br#","kafka_timestamp":"#);
-        append_number(out, time.millis());
-    }
-    let Some(key) = record.key else { return };
-    scratch.clear();
-    let decoded = append_decoded(scratch, key);
-    match (decoded, std::str::from_utf8(scratch)) {
-        (Ok(()), Ok(text)) => {
-            out.extend_from_slice(br#","kafka_key":"#);
-            append_json_string(out, text);
-        }
-        (Err(_), _) => {
-            // Not base64 after all: kept as the event has it.
-            out.extend_from_slice(br#","kafka_key":"#);
-            append_json_string(out, &String::from_utf8_lossy(&key.unescape()));
-        }
-        (Ok(()), Err(_)) => {
-            out.extend_from_slice(br#","kafka_key_base64":""#);
-            out.extend_from_slice(&key.unescape());
-            out.push(b'"');
-        }
     }
 }
 
