@@ -35,7 +35,7 @@ def told(messages: list[str]) -> list[str]:
                 run.append(f"{line['outcome']:<13}{line['thing']}{why}{note}")
             case "not provisioned":
                 run.append(f"{'failed':<13}{line['reason']}")
-            case answer if answer.startswith("answering CloudFormation"):
+            case answer if answer.startswith("responding to CloudFormation"):
                 run, last = [], run
     return last
 

@@ -11,7 +11,7 @@ use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::bulk_response::{FILTER_PATH, read_bulk_response};
 use event_pipeline::encoder::Encoder;
 use event_pipeline::event::read_batch;
-use event_pipeline::outcome::Verdict;
+use event_pipeline::item_result::ItemResult;
 use event_pipeline::settings::Settings;
 use event_producer::payload::{RecordHeaders, payload};
 use flate2::Compression;
@@ -101,8 +101,8 @@ pub async fn send(endpoint: &str, bodies: VecDeque<Body>, parallel: usize) -> Re
                         .header("content-encoding", "gzip")
                         .body(body.gzip);
                     let answer = request.send().await?.error_for_status()?.bytes().await?;
-                    let verdicts = read_bulk_response(&answer, body.n_operations)?;
-                    let not_indexed = verdicts.iter().find(|verdict| **verdict != Verdict::Indexed);
+                    let results = read_bulk_response(&answer, body.n_operations)?;
+                    let not_indexed = results.iter().find(|result| **result != ItemResult::Indexed);
                     ensure!(not_indexed.is_none(), "a prebuilt document is not indexed: {not_indexed:?}");
                 }
             })

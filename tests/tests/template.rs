@@ -6,8 +6,9 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use indexing::config::{BatchFailures, Config};
-use provision_cluster::settings::{self, PROPERTIES};
+use index_events::config::{BatchFailures, Config};
+use provision_cluster::config;
+use provision_cluster::settings::PROPERTIES;
 use serde_yaml_ng::Value;
 
 /// The template, with values for its parameters.
@@ -296,8 +297,7 @@ fn the_custom_resource_sets_every_setting_and_each_has_a_valid_value() {
         {
             environment.insert(name.to_owned(), value.to_owned());
         }
-        let config =
-            settings::Config::of_custom_resource(&properties, &|name| environment.get(name).cloned());
+        let config = config::Config::of_custom_resource(&properties, &|name| environment.get(name).cloned());
         let settings = config.unwrap_or_else(|error| panic!("{login:?}: {error}")).settings;
         let gives = |name: &str| login.iter().any(|(given, _)| *given == name);
         let makes_credentials = gives("AdminSecretArn") && !gives("SearchSecretArn");

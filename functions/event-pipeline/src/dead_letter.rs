@@ -9,9 +9,9 @@ use crate::event::{BatchItem, KafkaRecord, parse_partition_key};
 use crate::name_table::NameTable;
 use crate::object::ObjectScanner;
 use crate::origin::{append_identity, append_record_time_and_key};
-use crate::outcome::Fault;
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
+use crate::write_error::WriteError;
 
 /// Appends the action line and the dead letter of `item` to `body`; `time` is its document's.
 pub(crate) fn append(
@@ -19,7 +19,7 @@ pub(crate) fn append(
     settings: &Settings,
     item: &BatchItem<'_>,
     time: Timestamp,
-    fault: &Fault,
+    fault: &WriteError,
 ) -> ActionLine {
     let line = append_create(body, &Address::of_dead_letter(settings, item, time));
     append_opening(body, settings, time, fault);
@@ -72,13 +72,13 @@ fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, item: &BatchItem<'
     append_member(body, "payload", Value::Text(&String::from_utf8_lossy(item.json)));
 }
 
-fn append_opening(body: &mut Vec<u8>, settings: &Settings, time: Timestamp, fault: &Fault) {
+fn append_opening(body: &mut Vec<u8>, settings: &Settings, time: Timestamp, fault: &WriteError) {
     body.extend_from_slice(br#"{"@timestamp":""#);
     body.extend_from_slice(&time.to_text());
     body.extend_from_slice(br#"","error":{"type":"#);
-    append_json_string(body, &fault.kind);
+    append_json_string(body, fault.kind.as_str());
     append_member(body, "reason", Value::Text(&fault.reason));
-    append_member(body, "status", Value::Number(fault.status.into()));
+    append_member(body, "status", Value::Number(fault.status_number().into()));
     body.push(b'}');
     append_member(body, "target_index", Value::Text(&document_index(settings, time)));
 }

@@ -4,9 +4,9 @@ use crate::address::{ActionLine, Address};
 use crate::dead_letter;
 use crate::document::DocumentWriter;
 use crate::event::{BatchItem, KafkaRecord, RecordError};
-use crate::outcome::Fault;
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
+use crate::write_error::WriteError;
 
 /// Encodes records, keeping its buffers from one to the next.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ impl Encoder {
     pub fn append_dead_letter(
         &mut self,
         item: &BatchItem<'_>,
-        fault: &Fault,
+        fault: &WriteError,
         body: &mut Vec<u8>,
     ) -> ActionLine {
         let time = self.dead_letter_time(item);

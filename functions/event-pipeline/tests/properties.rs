@@ -10,8 +10,8 @@ use event_pipeline::encoder::Encoder;
 use event_pipeline::event::{BatchItem, read_batch};
 use event_pipeline::name_table::NameTable;
 use event_pipeline::object::ObjectScanner;
-use event_pipeline::outcome::Fault;
 use event_pipeline::settings::Settings;
+use event_pipeline::write_error::{ErrorKind, WriteError};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -114,7 +114,7 @@ fn lines(encoder: &mut Encoder, entry: &BatchItem<'_>) -> String {
     let written = entry.record.as_ref().is_ok_and(|record| encoder.append(record, &mut body).is_ok());
     if !written {
         assert_eq!(body, b"", "nothing is left of a document that can't be written");
-        let fault = Fault { kind: "unreadable_record".into(), reason: String::new(), status: 0 };
+        let fault = WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: String::new() };
         encoder.append_dead_letter(entry, &fault, &mut body);
     }
     String::from_utf8(body).unwrap()

@@ -172,21 +172,21 @@ impl<C: Cluster + 'static> Replayer<C> {
         answer.counts += counted;
         answer.stats += batch.stats;
         let mut failure = None;
-        for (entry, outcome) in batch.entries.iter().zip(&batch.outcomes) {
+        for (entry, outcome) in batch.items.iter().zip(&batch.outcomes) {
             match outcome {
                 Outcome::Indexed | Outcome::Duplicate => {}
                 Outcome::DeadLettered(fault) => {
                     count_one(
                         &mut answer.refused_by_service,
                         &self.service(parse_partition_key(entry.partition_key)),
-                        &fault.kind,
+                        fault.kind.as_str(),
                     );
                     if answer.problems.len() < MAX_NAMED {
                         let offset =
                             entry.offset.map_or_else(|| "none".to_owned(), |offset| offset.to_string());
                         let id = format!("{} offset {offset} in {key}", entry.partition_key);
                         let reason = shortened(&fault.reason);
-                        answer.problems.push(Problem { id, kind: fault.kind.clone(), reason });
+                        answer.problems.push(Problem { id, kind: fault.kind.to_string(), reason });
                     }
                 }
                 Outcome::Failed(reason) => {

@@ -9,7 +9,7 @@ def provisioned(thing, outcome, **more):
     return json.dumps({"level": "INFO", "message": "provisioned", "thing": thing, "outcome": outcome, **more})
 
 
-ANSWERED = json.dumps({"level": "INFO", "message": "answering CloudFormation: success", "reason": "2 applied"})
+ANSWERED = json.dumps({"level": "INFO", "message": "responding to CloudFormation: success", "reason": "2 applied"})
 
 
 def test_the_last_run_is_told_line_by_line():

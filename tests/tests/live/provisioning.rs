@@ -227,7 +227,7 @@ async fn a_changed_retention_of_the_template_reaches_the_cluster() -> Result<()>
     let world = World::ready().await?;
     let runs = async || {
         let log = world.lambda.log(DEPLOYED).await?;
-        anyhow::Ok(log.iter().filter(|line| line.contains("answering CloudFormation: success")).count())
+        anyhow::Ok(log.iter().filter(|line| line.contains("responding to CloudFormation: success")).count())
     };
     let n_runs = runs().await?;
 

@@ -8,10 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::Parser as _;
 use event_pipeline::outcome::Counts;
-use lambda_support::secrets::secrets_manager;
+use lambda_support::aws::secrets_manager;
 use provision_cluster::command_line::CommandLine;
 use reqwest::Method;
-use search_client::auth::{Auth, SecretKind};
+use search_client::auth::{Auth, CredentialType};
 use serde_json::{Value, json};
 
 use crate::secrets::TestSecret;
@@ -56,7 +56,7 @@ impl<'s> Provisioning<'s> {
             self.variables.iter().find(|(known, _)| *known == name).map(|(_, text)| text.clone())
         };
         let mut out = Vec::new();
-        let code = command.run(&lookup, secrets_manager().as_ref(), &mut out).await?;
+        let code = command.run(&lookup, &secrets_manager(), &mut out).await?;
         let text = String::from_utf8(out)?;
         ensure!(!text.contains(&self.server.password), "the administrator's password is printed");
         Ok(Printed { succeeded: code == ExitCode::SUCCESS, text })
@@ -148,9 +148,9 @@ async fn on_opensearch_each_function_can_do_its_work_and_nothing_else() -> Resul
     }
     provisioning.nothing_is_left_to_do().await?;
 
-    let writer = writer_secret.credential(SecretKind::Basic).await?;
+    let writer = writer_secret.credential(CredentialType::Basic).await?;
     writes_and_does_nothing_else(&server, &writer, prefix).await?;
-    let replayer = replayer_secret.credential(SecretKind::Basic).await?;
+    let replayer = replayer_secret.credential(CredentialType::Basic).await?;
     replays_and_does_nothing_else(&server, &replayer, prefix).await?;
 
     let person = json!({"password": format!("Aa1-{}", server.password), "backend_roles": ["people"]});
@@ -168,9 +168,9 @@ async fn on_opensearch_each_function_can_do_its_work_and_nothing_else() -> Resul
         forbidden(&server, &reader, &[(method, path.as_str(), body)]).await?;
     }
 
-    credentials_are_made_anew(&mut provisioning, &writer_secret, SecretKind::Basic).await?;
+    credentials_are_made_anew(&mut provisioning, &writer_secret, CredentialType::Basic).await?;
 
-    let last = writer_secret.credential(SecretKind::Basic).await?;
+    let last = writer_secret.credential(CredentialType::Basic).await?;
     provisioning.succeed(&["delete"]).await?;
     ensure!(!is_known(&server, &last).await?, "the writer is still let in");
     ensure!(!server.documents(&format!("{prefix}-{DAY}")).await?.is_empty(), "the data is gone");
@@ -258,7 +258,7 @@ async fn replays_and_does_nothing_else(server: &Server, replayer: &Auth, prefix:
 async fn credentials_are_made_anew(
     provisioning: &mut Provisioning<'_>,
     secret: &TestSecret,
-    kind: SecretKind,
+    kind: CredentialType,
 ) -> Result<()> {
     let server = provisioning.server;
     let first = (secret.value().await?, secret.credential(kind).await?);
@@ -329,7 +329,7 @@ async fn on_elasticsearch_6_templates_lifecycle_roles_keys_and_watches_are_appli
     ensure!(watches >= 4, "{watches} watches: {text}");
 
     // What the writer's key may do, with a document: this release takes no bulk requests without types.
-    let writer = writer_secret.credential(SecretKind::ApiKey).await?;
+    let writer = writer_secret.credential(CredentialType::ApiKey).await?;
     let daily = "older-2026.01.01";
     let document = json!({"@timestamp": "2026-01-01T00:00:00.000Z", "orderId": "o-1"});
     let create = format!("{daily}/_doc/1/_create");
@@ -361,9 +361,9 @@ async fn on_elasticsearch_6_templates_lifecycle_roles_keys_and_watches_are_appli
     let policies = server.request(Method::GET, "_ilm/policy", None).await?;
     ensure!(policies.pointer(age) == Some(&json!("30d")), "{policies}");
 
-    credentials_are_made_anew(&mut provisioning, &writer_secret, SecretKind::ApiKey).await?;
+    credentials_are_made_anew(&mut provisioning, &writer_secret, CredentialType::ApiKey).await?;
 
-    let last = writer_secret.credential(SecretKind::ApiKey).await?;
+    let last = writer_secret.credential(CredentialType::ApiKey).await?;
     provisioning.succeed(&["delete", "--delete-data"]).await?;
     ensure!(!is_known(&server, &last).await?, "the writer is still let in");
     let left = server.request(Method::GET, "_cat/indices?format=json&h=index", None).await?;

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http::Method;
 use kafka_poller::aws::{Aws, Call};
-use search_client::auth::{Auth, SecretKind};
+use search_client::auth::{Auth, CredentialType};
 use search_client::client::install_tls;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ impl TestSecret {
     }
 
     /// The credential in it.
-    pub(crate) async fn credential(&self, kind: SecretKind) -> Result<Auth> {
+    pub(crate) async fn credential(&self, kind: CredentialType) -> Result<Auth> {
         Ok(Auth::from_secret(kind, &self.value().await?.to_string())?)
     }
 

@@ -1,17 +1,18 @@
 //! The servers of the instance that `STACK_INSTANCE` names, and what a test sends them.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use index_events::config::Config;
 use index_events::handler::Handler;
-use indexing::config::Config;
+use indexing::bulk_writer::BULK_RETRIES;
 use indexing::indexer::Indexer;
 use reqwest::Method;
-use search_client::auth::{Auth, Secret, SecretKind};
-use search_client::backoff::Backoff;
+use search_client::auth::{Auth, CredentialType, Secret};
 use search_client::client::{BulkCompression, ClientOptions, RequestBody, SearchClient};
 use search_client::endpoint::Endpoint;
 use serde_json::{Value, json};
@@ -136,7 +137,7 @@ pub(crate) fn basic(username: &str, password: &str) -> Auth {
 pub(crate) fn api_key(made: &Value) -> Result<Auth> {
     let part = |name: &str| made[name].as_str().context("an API key has an id and a key");
     let encoded = BASE64_STANDARD.encode(format!("{}:{}", part("id")?, part("api_key")?));
-    Ok(Auth::from_secret(SecretKind::ApiKey, &json!({"api_key": encoded}).to_string())?)
+    Ok(Auth::from_secret(CredentialType::ApiKey, &json!({"api_key": encoded}).to_string())?)
 }
 
 /// The function's configuration for daily indices of this prefix.
@@ -152,8 +153,8 @@ pub(crate) fn configuration(endpoint: &str, prefix: &str, more: &[(&str, &str)])
 
 /// The function's indexer, for its account of a batch.
 pub(crate) fn indexer(client: SearchClient, prefix: &str) -> Result<Indexer<SearchClient>> {
-    let config = configuration("https://localhost", prefix, &[])?;
-    Ok(Indexer::new(client, config.settings, config.limits, Backoff::default()))
+    let config = configuration("https://localhost", prefix, &[])?.indexing;
+    Ok(Indexer::new(Arc::new(client), config.settings, config.limits, BULK_RETRIES))
 }
 
 /// The sentence that an invocation of the function ends with: the error, or nothing.

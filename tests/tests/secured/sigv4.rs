@@ -40,7 +40,8 @@ async fn invoke_with(
     }
     variables.extend_from_slice(more);
     let config = configuration(&gateway.endpoint, prefix, &variables)?;
-    let client: SearchClient = config.search.connect().await?;
+    let client: SearchClient =
+        config.indexing.search.connect(&lambda_support::aws::secrets_manager()).await?;
     let payload = batch(TOPIC, &[json!({"orderId": "o-1"}), json!({"orderId": "größer als 1 €"})]);
     Ok(invoke(client, config, &payload, Duration::from_secs(20)).await)
 }

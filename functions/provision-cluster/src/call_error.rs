@@ -1,18 +1,20 @@
-//! What an answer means that is no success: who is at fault, what the cluster said, and whether it lacks the API as a whole.
+//! Errors of calls to the cluster: who is at fault, the cluster's message, and whether the cluster has the API at all.
 
 use search_client::client::Response;
 use serde_json::Value;
 use thiserror::Error;
 
-/// Most that is told of what the cluster said.
-const MAX_SAID: usize = 500;
+use crate::text::truncated;
 
-/// Says why the cluster did not do as it was asked.
+/// Most that is kept of the cluster's message.
+const MAX_MESSAGE_BYTES: usize = 500;
+
+/// Why a call to the cluster failed.
 #[derive(Debug, Error)]
 pub enum CallError {
-    /// There is no answer.
+    /// The cluster did not respond.
     #[error(
-        "{endpoint} did not answer {request}: {reason}; check SEARCH_ENDPOINT or SEARCH_DOMAIN, SEARCH_CA_CERT, and that \
+        "{endpoint} did not respond to {request}: {reason}; check SEARCH_ENDPOINT or SEARCH_DOMAIN, SEARCH_CA_CERT, and that \
          its network lets this function or machine in"
     )]
     Unreachable {
@@ -20,52 +22,52 @@ pub enum CallError {
         endpoint: String,
         /// Method and path.
         request: String,
-        /// What happened last.
+        /// Why the last attempt failed.
         reason: String,
     },
-    /// 401.
+    /// 401: the credential is wrong.
     #[error(
-        "{endpoint} refuses the administrator's credential ({request} was answered 401: {said}); check SEARCH_AUTH and \
-         what it logs in with"
+        "{endpoint} rejects the administrator's credential ({request} returned 401: {message}); check SEARCH_AUTH and \
+         the credential that it uses"
     )]
     Unauthenticated {
         /// The cluster's URL.
         endpoint: String,
         /// Method and path.
         request: String,
-        /// What the cluster said.
-        said: String,
+        /// The cluster's message.
+        message: String,
     },
-    /// 403.
+    /// 403: the credential lacks rights.
     #[error(
-        "the administrator's credential may not do {request} (403: {said}); give it the rights that \
+        "the administrator's credential lacks the rights for {request} (403: {message}); give it those that \
          functions/provision-cluster/README.md lists"
     )]
     Forbidden {
         /// Method and path.
         request: String,
-        /// What the cluster said.
-        said: String,
+        /// The cluster's message.
+        message: String,
     },
-    /// The cluster has no such API: a plugin, module or licence is missing.
-    #[error("the cluster has no such API: {said}")]
-    Lacking {
-        /// What the cluster said.
-        said: String,
+    /// The cluster lacks the API: a plugin, module or licence is missing.
+    #[error("the cluster has no such API: {message}")]
+    MissingApi {
+        /// The cluster's message.
+        message: String,
     },
-    /// It refuses what was sent.
-    #[error("{request} was answered {status}: {said}")]
+    /// The cluster rejects the request.
+    #[error("{request} returned {status}: {message}")]
     Refused {
         /// Method and path.
         request: String,
         /// HTTP status.
         status: u16,
-        /// What the cluster said.
-        said: String,
+        /// The cluster's message.
+        message: String,
     },
-    /// An answer is not what the API documents.
-    #[error("the answer to {request} is not understood: {what}")]
-    NotUnderstood {
+    /// The response is not what the API documents.
+    #[error("the response to {request} is not as documented: {what}")]
+    UnexpectedResponse {
         /// Method and path.
         request: String,
         /// What is wrong with it.
@@ -74,72 +76,59 @@ pub enum CallError {
 }
 
 impl CallError {
-    /// Whether there is no use in going on.
+    /// Whether further calls would fail too.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Unreachable { .. } | Self::Unauthenticated { .. })
     }
 
-    /// What the cluster said, where it refused what was sent.
+    /// The cluster's message, if it rejected the request.
     pub fn refusal(&self) -> Option<&str> {
         match self {
-            Self::Refused { said, .. } => Some(said),
+            Self::Refused { message, .. } => Some(message),
             _ => None,
         }
     }
 }
 
-/// Whether an answer means that the cluster has no such API, as a plugin, a module or a licence is missing.
-pub(crate) fn is_lacking(status: u16, said: &str, path: &str) -> bool {
-    let lower = said.to_ascii_lowercase();
+/// Whether an error means that the cluster lacks the API: a plugin, a module or a licence is missing.
+pub(crate) fn is_missing_api(status: u16, message: &str, path: &str) -> bool {
+    let lower = message.to_ascii_lowercase();
     let api = path.split(['/', '?']).next().unwrap_or_default();
-    let speaks_of = |word: &str| lower.contains(word);
-    // Without a handler of its own, a path such as `_ilm/policy/x` is taken for an index of that name.
+    let mentions = |words: &str| lower.contains(words);
+    // A cluster without the API takes a path such as `_ilm/policy/x` for the name of an index.
     let taken_for_index = api.starts_with('_')
         && lower.contains(&format!("[{api}]"))
-        && (speaks_of("invalid index name") || speaks_of("no such index"));
-    let unlicensed = speaks_of("license is non-compliant");
-    let turned_off = speaks_of("security must be explicitly enabled")
-        || speaks_of("security is not enabled")
-        || speaks_of("api keys are not enabled")
-        || speaks_of("is disabled")
-        || speaks_of("not available when running in serverless mode");
-    // Without its module of analyzers an Elasticsearch can't make the index that it keeps roles and users in.
-    let incomplete = speaks_of("unknown filter type");
-    // Amazon OpenSearch Service on APIs that it keeps from its users.
-    let kept_away = speaks_of("your request:") && speaks_of("not allowed");
+        && (mentions("invalid index name") || mentions("no such index"));
+    let unlicensed = mentions("license is non-compliant");
+    let turned_off = mentions("security must be explicitly enabled")
+        || mentions("security is not enabled")
+        || mentions("api keys are not enabled")
+        || mentions("is disabled")
+        || mentions("not available when running in serverless mode");
+    // Elasticsearch without its module of analyzers can't create the index that holds roles and users.
+    let incomplete = mentions("unknown filter type");
+    // Amazon OpenSearch Service on APIs that it does not offer.
+    let not_offered = mentions("your request:") && mentions("not allowed");
     status == 405
-        || speaks_of("no handler found for uri")
+        || mentions("no handler found for uri")
         || taken_for_index
         || unlicensed
         || incomplete
         || (status != 401 && turned_off)
-        || kept_away
+        || not_offered
 }
 
-/// What an answer says went wrong, short.
-pub(crate) fn said(reply: &Response) -> String {
-    let text = match serde_json::from_slice::<Value>(&reply.body) {
+/// Returns the message of an error response, truncated.
+pub(crate) fn message_of(response: &Response) -> String {
+    let text = match serde_json::from_slice::<Value>(&response.body) {
         Ok(body) => reason(&body).unwrap_or_else(|| body.to_string()),
-        Err(_) => String::from_utf8_lossy(&reply.body).trim().to_owned(),
+        Err(_) => String::from_utf8_lossy(&response.body).trim().to_owned(),
     };
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.is_empty() { "no text".to_owned() } else { shortened(&text, MAX_SAID) }
+    if text.is_empty() { "no text".to_owned() } else { truncated(&text, MAX_MESSAGE_BYTES) }
 }
 
-/// Cuts a text to so many bytes, at most, with a mark that it was.
-pub fn shortened(text: &str, max_bytes: usize) -> String {
-    if text.len() <= max_bytes {
-        return text.to_owned();
-    }
-    let mark = "…";
-    let mut end = max_bytes.saturating_sub(mark.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    format!("{}{mark}", text.get(..end).unwrap_or_default())
-}
-
-/// The error of either product, its causes, and the messages of the security plugin.
+/// Reads the error of either product with its causes, or the message of the security plugin.
 fn reason(body: &Value) -> Option<String> {
     let error = body.get("error").unwrap_or(body);
     if let Some(text) = error.as_str() {
@@ -170,31 +159,34 @@ mod tests {
 
     use super::*;
 
-    fn reply(status: u16, body: &str) -> Response {
+    fn response(status: u16, body: &str) -> Response {
         Response { status, body: Bytes::copy_from_slice(body.as_bytes()) }
     }
 
     #[test]
-    fn what_the_cluster_said_is_told_with_its_causes() {
+    fn the_message_of_an_error_names_its_causes() {
         let body = json!({"error": {"type": "illegal_argument_exception", "reason": "outer", "root_cause": [],
             "caused_by": {"type": "x", "reason": "inner", "caused_by": {"reason": "inner"}}}, "status": 400});
-        assert_eq!(said(&reply(400, &body.to_string())), "outer: inner");
-        assert_eq!(said(&reply(400, r#"{"error":"no handler found"}"#)), "no handler found");
+        assert_eq!(message_of(&response(400, &body.to_string())), "outer: inner");
+        assert_eq!(message_of(&response(400, r#"{"error":"no handler found"}"#)), "no handler found");
         assert_eq!(
-            said(&reply(
+            message_of(&response(
                 400,
                 r#"{"status":"error","reason":"Invalid configuration","invalid_keys":{"keys":"a"}}"#
             )),
             r#"Invalid configuration {"keys":"a"}"#
         );
-        assert_eq!(said(&reply(403, r#"{"status":"FORBIDDEN","message":"No permission"}"#)), "No permission");
-        assert_eq!(said(&reply(401, "Unauthorized\n")), "Unauthorized");
-        assert_eq!(said(&reply(500, "")), "no text");
-        assert!(said(&reply(500, &"é".repeat(1_000))).len() <= MAX_SAID);
+        assert_eq!(
+            message_of(&response(403, r#"{"status":"FORBIDDEN","message":"No permission"}"#)),
+            "No permission"
+        );
+        assert_eq!(message_of(&response(401, "Unauthorized\n")), "Unauthorized");
+        assert_eq!(message_of(&response(500, "")), "no text");
+        assert!(message_of(&response(500, &"é".repeat(1_000))).len() <= MAX_MESSAGE_BYTES);
     }
 
     #[test]
-    fn an_api_that_is_not_there_is_told_from_a_refusal() {
+    fn a_missing_api_is_distinguished_from_a_rejected_request() {
         for (status, text, path) in [
             (
                 400,
@@ -216,7 +208,7 @@ mod tests {
                 "_ilm/policy/a",
             ),
         ] {
-            assert!(is_lacking(status, text, path), "{text}");
+            assert!(is_missing_api(status, text, path), "{text}");
         }
         for (status, text, path) in [
             (403, "no permissions for [cluster:admin/ism] and User [name=a]", "_plugins/_ism/policies/a"),
@@ -224,13 +216,7 @@ mod tests {
             (400, "unknown setting [index.codex]", "_component_template/a"),
             (404, "no such index [microservices-2026.11.24]", "microservices-2026.11.24/_settings"),
         ] {
-            assert!(!is_lacking(status, text, path), "{text}");
+            assert!(!is_missing_api(status, text, path), "{text}");
         }
-    }
-
-    #[test]
-    fn a_shortened_text_is_cut_between_characters() {
-        assert_eq!(shortened("abc", 3), "abc");
-        assert_eq!(shortened("ééé", 5), "é…");
     }
 }

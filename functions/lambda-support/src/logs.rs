@@ -1,9 +1,9 @@
-//! Logs: a line of JSON each on standard output, as Lambda's JSON log format takes them.
+//! Logs: one line of JSON each on standard output, as in Lambda's JSON log format.
 
 use tracing::Level;
 use tracing_subscriber::fmt;
 
-/// Starts logging at `level`, the text of `AWS_LAMBDA_LOG_LEVEL` or `RUST_LOG`; info if it is not a level.
+/// Starts logging at `level`, the text of `AWS_LAMBDA_LOG_LEVEL` or `RUST_LOG`; at info if it is not a level.
 ///
 /// <https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html>
 pub fn init_logs(level: Option<&str>) {
