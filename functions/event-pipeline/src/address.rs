@@ -4,10 +4,10 @@
 
 use std::borrow::Cow;
 
+use crate::append::{Value, append_json_string, append_member, append_number};
 use crate::event::{BatchItem, KafkaRecord};
 use crate::json::Scanner;
 use crate::settings::{DocumentId, Settings};
-use crate::text::{append_json_string, append_number};
 use crate::timestamp::Timestamp;
 
 /// Where the cluster keeps a document.
@@ -36,6 +36,11 @@ impl Address<'static> {
         };
         Self { index: settings.dead_letter_prefix.daily(time).into(), id: with_id(settings, id) }
     }
+}
+
+/// Returns the index of a document whose time is `time`.
+pub(crate) fn document_index(settings: &Settings, time: Timestamp) -> String {
+    settings.index_prefix.daily(time)
 }
 
 fn with_id(settings: &Settings, id: impl FnOnce() -> String) -> Option<Cow<'static, str>> {
@@ -125,10 +130,8 @@ pub fn append_create(body: &mut Vec<u8>, address: &Address<'_>) -> ActionLine {
 /// Appends the action line that deletes the document at `address` if it still has `version`. No other line follows.
 pub fn append_delete(body: &mut Vec<u8>, address: &Address<'_>, version: Version) -> ActionLine {
     let line = append_opening(body, DELETE, address);
-    body.extend_from_slice(br#","if_seq_no":"#);
-    append_number(body, version.seq_no);
-    body.extend_from_slice(br#","if_primary_term":"#);
-    append_number(body, version.primary_term);
+    append_member(body, "if_seq_no", Value::Number(version.seq_no));
+    append_member(body, "if_primary_term", Value::Number(version.primary_term));
     body.extend_from_slice(END);
     line
 }

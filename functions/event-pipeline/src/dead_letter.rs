@@ -3,12 +3,13 @@
 //! A dead letter holds the whole record (payload, key, headers, timestamp), so that it can be put through the
 //! pipeline again and gives the same document, id and index.
 
-use crate::address::{ActionLine, Address, append_create};
+use crate::address::{ActionLine, Address, append_create, document_index};
+use crate::append::{Value, append_decoded, append_json_string, append_member, append_name};
 use crate::event::{BatchItem, KafkaRecord, parse_partition_key};
-use crate::object::{NameTable, ObjectScanner};
+use crate::name_table::NameTable;
+use crate::object::ObjectScanner;
 use crate::origin::{append_identity, append_record_time_and_key};
 use crate::settings::Settings;
-use crate::text::{append_decoded, append_json_string, append_number};
 use crate::timestamp::Timestamp;
 use crate::write_error::WriteError;
 
@@ -31,58 +32,44 @@ pub(crate) fn append(
 }
 
 fn append_record(body: &mut Vec<u8>, settings: &Settings, record: &KafkaRecord<'_>) {
-    body.push(b',');
     append_identity(body, settings, record.topic);
-    for (name, number) in [("kafka_partition", record.partition), ("kafka_offset", record.offset)] {
-        append_name(body, name);
-        append_number(body, number);
-    }
+    append_member(body, "kafka_partition", Value::Number(record.partition));
+    append_member(body, "kafka_offset", Value::Number(record.offset));
     let mut bytes = Vec::new();
     append_record_time_and_key(body, record, &mut bytes);
     if let Some(headers) = record.headers {
-        append_name(body, "kafka_headers_raw");
         if is_sound(headers) {
+            append_name(body, "kafka_headers_raw");
             append_on_one_line(body, headers);
         } else {
-            append_json_string(body, &String::from_utf8_lossy(headers));
+            append_member(body, "kafka_headers_raw", Value::Text(&String::from_utf8_lossy(headers)));
         }
     }
     if let Some(value) = record.value {
         bytes.clear();
         let decoded = append_decoded(&mut bytes, value);
         let base64 = value.unescape();
-        match (decoded, std::str::from_utf8(&bytes)) {
-            (Ok(()), Ok(text)) => {
-                append_name(body, "payload");
-                append_json_string(body, text);
-            }
-            (Ok(()), Err(_)) => {
-                append_name(body, "payload_base64");
-                append_json_string(body, &String::from_utf8_lossy(&base64));
-            }
-            // What should be base64 and is not is kept as it stands.
-            (Err(_), _) => {
-                append_name(body, "payload");
-                append_json_string(body, &String::from_utf8_lossy(&base64));
-            }
-        }
+        let base64 = String::from_utf8_lossy(&base64);
+        let (name, text) = match (decoded, std::str::from_utf8(&bytes)) {
+            (Ok(()), Ok(text)) => ("payload", text),
+            (Ok(()), Err(_)) => ("payload_base64", base64.as_ref()),
+            // What should be base64 and is not is kept as it is.
+            (Err(_), _) => ("payload", base64.as_ref()),
+        };
+        append_member(body, name, Value::Text(text));
     }
 }
 
 /// Appends what is known of an item that can't be read as a Kafka record.
 fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, item: &BatchItem<'_>) {
     if let Some((topic, partition)) = parse_partition_key(item.partition_key) {
-        body.push(b',');
         append_identity(body, settings, topic);
-        append_name(body, "kafka_partition");
-        append_number(body, partition);
+        append_member(body, "kafka_partition", Value::Number(partition));
     }
     if let Some(offset) = item.offset {
-        append_name(body, "kafka_offset");
-        append_number(body, offset);
+        append_member(body, "kafka_offset", Value::Number(offset));
     }
-    append_name(body, "payload");
-    append_json_string(body, &String::from_utf8_lossy(item.json));
+    append_member(body, "payload", Value::Text(&String::from_utf8_lossy(item.json)));
 }
 
 fn append_opening(body: &mut Vec<u8>, settings: &Settings, time: Timestamp, fault: &WriteError) {
@@ -90,19 +77,10 @@ fn append_opening(body: &mut Vec<u8>, settings: &Settings, time: Timestamp, faul
     body.extend_from_slice(&time.to_text());
     body.extend_from_slice(br#"","error":{"type":"#);
     append_json_string(body, fault.kind.as_str());
-    append_name(body, "reason");
-    append_json_string(body, &fault.reason);
-    append_name(body, "status");
-    append_number(body, fault.status_number().into());
+    append_member(body, "reason", Value::Text(&fault.reason));
+    append_member(body, "status", Value::Number(fault.status_number().into()));
     body.push(b'}');
-    append_name(body, "target_index");
-    append_json_string(body, &settings.index_prefix.daily(time));
-}
-
-fn append_name(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+    append_member(body, "target_index", Value::Text(&document_index(settings, time)));
 }
 
 /// Appends JSON text without its line ends, which are white space there.

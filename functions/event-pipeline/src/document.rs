@@ -1,71 +1,54 @@
-//! Writes a record's action and document into a bulk body, the payload's own bytes spliced with our fields.
+//! Writes a record's action line and document into a bulk body: the payload's own bytes, with our fields behind them.
 //!
-//! The payload is decoded straight into the body and scanned where it stands. The fields are those of the table
-//! "The document" in ARCHITECTURE.md.
+//! The fields are those of the table "The document" in ARCHITECTURE.md. What writing them costs:
+//!
+//! - No tree. The payload is decoded from base64 straight into the body and read where it stands: once to see that it is
+//!   UTF-8, once to validate it and to find the few members that matter.
+//! - No copy of a payload that is a JSON object. Two kinds are moved within the body: one with a member that clashes with
+//!   ours or holds tags that ours join (the bytes behind it close the gap, and the member is written again at the end),
+//!   and one with white space before its brace. A payload that is text is copied once and written again with escapes; one
+//!   that is binary is written as the base64 that it came as. The key is decoded aside and copied.
+//! - No allocation per event, once the buffers have grown to the size of the events. Exceptions, each some allocations for
+//!   the event that has it: an object key, a header name, a key or a value with a JSON escape (strings inside the payload
+//!   may have them at no cost); an object of more than 48 keys; a header that is not read; a kept header that is not UTF-8;
+//!   a change of partition, which an event has once for each of its lists.
 
 use crate::address::{ActionLine, PartitionActions};
+use crate::append::{Value, append_decoded, append_json_string, append_member, append_name, append_number};
 use crate::event::{KafkaRecord, RecordError};
-use crate::extra::{Extra, Members, name_table};
+use crate::extra::Extra;
 use crate::headers::Headers;
-use crate::object::{NameTable, ObjectScanner, ObjectShape};
 use crate::origin::{append_identity, append_record_time_and_key};
+use crate::payload::{Payload, PayloadReader};
 use crate::settings::Settings;
-use crate::text::{append_decoded, append_json_string, append_number};
 use crate::timestamp::Timestamp;
 
 /// Writes documents, keeping its buffers from one to the next.
 #[derive(Debug)]
 pub(crate) struct DocumentWriter {
     settings: Settings,
-    names: NameTable,
-    timestamp_names: Vec<usize>,
-    scanner: ObjectScanner,
+    payloads: PayloadReader,
     headers: Headers,
     partition: PartitionText,
     extra: Extra,
     scratch: Vec<u8>,
 }
 
-/// What is the same for all records of a partition, written once.
+/// What all records of a partition have in common, written once.
 #[derive(Debug, Default)]
 struct PartitionText {
     topic: String,
     partition: i64,
-    /// The action lines.
     actions: PartitionActions,
     /// The document's fixed fields, up to the offset.
     fields: Vec<u8>,
 }
 
-/// What a payload turned out to be.
-enum Payload {
-    Object(ObjectShape),
-    Text,
-    Binary,
-    Tombstone,
-}
-
-impl Payload {
-    fn tag(&self) -> Option<&'static str> {
-        match self {
-            Self::Object(_) => None,
-            Self::Text | Self::Binary => Some("_jsonparsefailure"),
-            Self::Tombstone => Some("_tombstone"),
-        }
-    }
-}
-
 impl DocumentWriter {
-    /// Makes a writer for `settings`.
     pub(crate) fn new(settings: Settings) -> Self {
-        let names = name_table(settings.timestamp_fields.iter().map(String::as_str));
-        let timestamp_names =
-            settings.timestamp_fields.iter().filter_map(|name| names.find(name.as_bytes())).collect();
         Self {
+            payloads: PayloadReader::new(&settings),
             settings,
-            names,
-            timestamp_names,
-            scanner: ObjectScanner::default(),
             headers: Headers::default(),
             partition: PartitionText::default(),
             extra: Extra::default(),
@@ -97,22 +80,25 @@ impl DocumentWriter {
             body.truncate(start);
             return Err(RecordError::Value);
         }
-        let payload = self.scan(record, body.get(document..).unwrap_or_default());
         let text = body.get_mut(document..).unwrap_or_default();
+        let payload = match record.value {
+            Some(_) => self.payloads.read(text),
+            None => self.payloads.read_null(),
+        };
         if let Payload::Object(shape) = payload
             && shape.newlines
         {
-            // Line ends between tokens are white space; a bulk body can hold none inside a document.
+            // Line ends between tokens are white space, and a line of a bulk body can't hold any.
             text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         }
         self.headers.read(record.headers, &self.settings.header_fields);
-        let members = Members { scanner: &self.scanner, text };
-        let (time, time_tag) = self.choose_time(record, &members);
-        let tags = [payload.tag(), time_tag];
+        let members = self.payloads.members(text);
+        let chosen = self.payloads.time(&members, record.timestamp_ms);
+        let tags = [payload.tag(), chosen.tag];
         self.extra.collect(&members, &self.headers, &self.settings.header_fields, tags);
         self.open_document(&payload, record, body, document);
-        self.append_fields(record, time, body);
-        Ok(action.fill_in(body, time))
+        self.append_fields(record, chosen.time, body);
+        Ok(action.fill_in(body, chosen.time))
     }
 
     /// Returns the time that the document of `record` has, without writing it.
@@ -120,13 +106,17 @@ impl DocumentWriter {
     /// # Errors
     /// [`RecordError::Value`] when the value is not base64.
     pub(crate) fn time(&mut self, record: &KafkaRecord<'_>) -> Result<Timestamp, RecordError> {
-        let mut text = std::mem::take(&mut self.scratch);
-        text.clear();
-        let decoded = record.value.map_or(Ok(()), |value| append_decoded(&mut text, value));
-        self.scan(record, &text);
-        let (time, _tag) = self.choose_time(record, &Members { scanner: &self.scanner, text: &text });
-        self.scratch = text;
-        decoded.map(|()| time).map_err(|_| RecordError::Value)
+        self.scratch.clear();
+        match record.value {
+            Some(value) => {
+                append_decoded(&mut self.scratch, value).map_err(|_| RecordError::Value)?;
+                self.payloads.read(&self.scratch);
+            }
+            None => {
+                self.payloads.read_null();
+            }
+        }
+        Ok(self.payloads.time(&self.payloads.members(&self.scratch), record.timestamp_ms).time)
     }
 
     fn set_partition(&mut self, record: &KafkaRecord<'_>) {
@@ -139,51 +129,8 @@ impl DocumentWriter {
         text.actions.prepare(&self.settings, record);
         text.fields.clear();
         append_identity(&mut text.fields, &self.settings, record.topic);
-        text.fields.extend_from_slice(br#","kafka_partition":"#);
-        append_number(&mut text.fields, record.partition);
-        text.fields.extend_from_slice(br#","kafka_offset":"#);
-    }
-
-    /// Scans the payload; its members are at hand after this.
-    fn scan(&mut self, record: &KafkaRecord<'_>, text: &[u8]) -> Payload {
-        self.scanner.clear();
-        if record.value.is_none() {
-            return Payload::Tombstone;
-        }
-        // Whether text is ASCII is known faster than whether it is UTF-8, and most is.
-        if !text.is_ascii() && std::str::from_utf8(text).is_err() {
-            return Payload::Binary;
-        }
-        match self.scanner.scan(text, &self.names) {
-            Ok(shape) => Payload::Object(shape),
-            Err(_) => {
-                self.scanner.clear();
-                Payload::Text
-            }
-        }
-    }
-
-    /// The document's time, and a tag that says why it is not the event's own.
-    fn choose_time(
-        &self,
-        record: &KafkaRecord<'_>,
-        members: &Members<'_>,
-    ) -> (Timestamp, Option<&'static str>) {
-        let own = self.timestamp_names.iter().find_map(|name| Timestamp::from_json(members.get(*name)?));
-        let kafka = record.timestamp_ms.and_then(Timestamp::from_kafka);
-        match (own, kafka) {
-            (Some(own), Some(kafka)) => {
-                let later_ms = own.millis() - kafka.millis();
-                if later_ms <= self.settings.max_future_ms && -later_ms <= self.settings.max_past_ms {
-                    (own, None)
-                } else {
-                    (kafka, Some("_timestampoutofrange"))
-                }
-            }
-            (Some(own), None) => (own, None),
-            (None, Some(kafka)) => (kafka, None),
-            (None, None) => (Timestamp::EPOCH, Some("_timestampmissing")),
-        }
+        append_member(&mut text.fields, "kafka_partition", Value::Number(record.partition));
+        append_name(&mut text.fields, "kafka_offset");
     }
 
     /// Writes the document up to where our fields go, a brace or a comma last.
@@ -231,7 +178,7 @@ impl DocumentWriter {
     fn append_fields(&mut self, record: &KafkaRecord<'_>, time: Timestamp, body: &mut Vec<u8>) {
         body.extend_from_slice(br#""@timestamp":""#);
         body.extend_from_slice(&time.to_text());
-        body.extend_from_slice(b"\",");
+        body.push(b'"');
         body.extend_from_slice(&self.partition.fields);
         append_number(body, record.offset);
         append_record_time_and_key(body, record, &mut self.scratch);

@@ -6,7 +6,8 @@
 
 use thiserror::Error;
 
-use crate::json::{JsonError, RawString, Scanner};
+use crate::json::{JsonError, Scanner};
+use crate::json_string::RawString;
 
 /// Says why a payload can't be read at all, so that none of its records can be told apart.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
