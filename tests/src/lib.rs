@@ -16,6 +16,7 @@ pub mod certificate;
 pub mod destination;
 #[cfg(feature = "live")]
 pub mod flow;
+pub mod imports;
 #[cfg(feature = "live")]
 pub mod kafka;
 #[cfg(feature = "live")]
@@ -37,3 +38,4 @@ pub mod stack;
 pub mod stream;
 #[cfg(feature = "live")]
 pub mod tls_proxy;
+pub mod workspace;
