@@ -56,7 +56,7 @@ fn holds_without_test(condition: &Meta) -> Option<bool> {
     let parts = list.parse_args_with(parse).ok()?;
     let holds: Vec<_> = parts.iter().map(holds_without_test).collect();
     let all = |value| holds.iter().all(|part| *part == Some(value));
-    let any = |value| holds.iter().any(|part| *part == Some(value));
+    let any = |value| holds.contains(&Some(value));
     match list.path.get_ident()?.to_string().as_str() {
         "not" => holds.first().copied().flatten().map(|value| !value),
         "all" if any(false) => Some(false),

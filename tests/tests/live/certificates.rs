@@ -13,7 +13,7 @@ const RECOVERY: Duration = Duration::from_secs(90);
 const COMPLAINT: &str = "invalid peer certificate: UnknownIssuer";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_cluster_with_a_certificate_of_an_unknown_authority_gets_nothing_until_it_is_given() -> Result<()> {
+async fn nothing_is_sent_to_a_cluster_of_an_unknown_ca_until_the_ca_is_configured() -> Result<()> {
     let world = World::ready().await?;
     let authority = Authority::new()?;
     let proxy = TlsProxy::start(&world.stack.search_endpoint, authority.server()?).await?;
@@ -25,7 +25,7 @@ async fn a_cluster_with_a_certificate_of_an_unknown_authority_gets_nothing_until
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_cluster_that_changes_to_an_unknown_authority_gets_nothing_until_it_is_mended() -> Result<()> {
+async fn nothing_is_sent_to_a_cluster_that_presents_another_ca_until_that_is_fixed() -> Result<()> {
     let world = World::ready().await?;
     let (authority, another) = (Authority::new()?, Authority::new()?);
     let proxy = TlsProxy::start(&world.stack.search_endpoint, another.server()?).await?;

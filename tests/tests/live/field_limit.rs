@@ -12,7 +12,7 @@ const RECOVERY: Duration = Duration::from_secs(120);
 const INDICES: &str = "microservices-narrow-*";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn events_with_new_fields_are_indexed_when_the_mapping_has_no_room_left() -> Result<()> {
+async fn events_with_new_fields_are_indexed_when_the_mapping_is_full() -> Result<()> {
     let world = World::ready().await?;
     world.search.request(Method::DELETE, INDICES, None).await?;
     let template = json!({

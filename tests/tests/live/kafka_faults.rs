@@ -31,7 +31,7 @@ async fn the_broker_restarted_mid_stream_loses_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_topic_deleted_and_made_again_keeps_old_events_and_gets_the_new_ones() -> Result<()> {
+async fn a_recreated_topic_keeps_its_old_events_and_gets_the_new_ones_indexed() -> Result<()> {
     let world = World::ready().await?;
     let mut flow = world.flow("made-again", FlowOptions { partitions: 2, ..FlowOptions::default() }).await?;
     flow.publish_events(400)?;
@@ -55,7 +55,7 @@ async fn a_topic_deleted_and_made_again_keeps_old_events_and_gets_the_new_ones()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn records_removed_before_they_are_read_hide_none_of_those_that_are_left() -> Result<()> {
+async fn records_removed_before_they_are_read_do_not_hide_the_remaining_ones() -> Result<()> {
     let world = World::ready().await?;
     let mut flow = world.flow("retention", FlowOptions { partitions: 1, ..FlowOptions::default() }).await?;
     flow.publish_events(200)?;

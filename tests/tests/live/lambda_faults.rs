@@ -120,7 +120,7 @@ async fn the_function_out_of_memory_loses_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn localstack_restarted_with_the_mapping_made_again_goes_on_where_it_was() -> Result<()> {
+async fn a_recreated_mapping_resumes_where_it_was_after_localstack_restarts() -> Result<()> {
     let world = World::ready().await?;
     let mut flow = world.flow("localstack", FlowOptions::default()).await?;
     let stream = Stream::start(&world, &flow, RATE)?;

@@ -7,7 +7,7 @@
     reason = "a missing member of a JSON value is null, which the assertions find"
 )]
 
-mod broken_answers;
+mod broken_responses;
 mod certificates;
 mod delivery;
 mod field_limit;

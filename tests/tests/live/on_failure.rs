@@ -38,27 +38,27 @@ async fn gives_up_to(kind: Kind, name: &str) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn records_that_are_given_up_are_in_the_queue() -> Result<()> {
+async fn abandoned_records_go_to_the_queue() -> Result<()> {
     gives_up_to(Kind::Queue, "given-up-sqs").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn records_that_are_given_up_are_told_by_sns() -> Result<()> {
+async fn abandoned_records_are_published_to_sns() -> Result<()> {
     gives_up_to(Kind::Notifications, "given-up-sns").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn records_that_are_given_up_are_in_the_bucket() -> Result<()> {
+async fn abandoned_records_go_to_the_bucket() -> Result<()> {
     gives_up_to(Kind::Bucket, "given-up-s3").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn records_that_are_given_up_are_in_the_kafka_topic() -> Result<()> {
+async fn abandoned_records_go_to_the_kafka_topic() -> Result<()> {
     gives_up_to(Kind::KafkaTopic, "given-up-kafka").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_destination_that_is_away_is_waited_for() -> Result<()> {
+async fn offsets_wait_for_an_unavailable_destination() -> Result<()> {
     let world = World::ready().await?;
     let destination = Destination::make(&world, Kind::KafkaTopic).await?;
     let topic = destination.arn();

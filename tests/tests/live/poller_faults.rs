@@ -38,7 +38,7 @@ async fn the_poller_killed_at_random_points_loses_nothing() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_poller_stopped_and_started_again_goes_on_where_it_was() -> Result<()> {
+async fn a_restarted_poller_resumes_where_it_was() -> Result<()> {
     let world = World::ready().await?;
     let proxy = slow_answers(&world).await?;
     let endpoint = proxy.endpoint();

@@ -75,7 +75,7 @@ async fn ends_whole(flow: Flow, stream: Stream) -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_cluster_that_turns_bulk_requests_away_only_delays_them() -> Result<()> {
+async fn a_cluster_that_rejects_bulk_requests_only_delays_them() -> Result<()> {
     let world = World::ready().await?;
     let flow = world.flow("too-many", own_function()).await?;
     // Real 429s: every bulk request is over the limit of what may be in flight.
@@ -111,7 +111,7 @@ async fn a_read_only_block_makes_no_dead_letters_and_is_waited_out() -> Result<(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn documents_that_the_index_template_refuses_are_dead_letters_and_hold_up_no_other() -> Result<()> {
+async fn documents_that_the_index_template_rejects_become_dead_letters_and_block_no_others() -> Result<()> {
     let world = World::ready().await?;
     let template = json!({
         "index_patterns": ["microservices-strict-*"], "priority": 900,
@@ -140,7 +140,7 @@ async fn documents_that_the_index_template_refuses_are_dead_letters_and_hold_up_
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_dead_letter_that_can_not_be_written_is_waited_for() -> Result<()> {
+async fn a_record_is_retried_until_its_dead_letter_is_written() -> Result<()> {
     let world = World::ready().await?;
     let flow = world.flow("no-dead-letters", own_function()).await?;
     let refused = NewRecord::of(r#"{"shippingAddress":"nowhere"}"#);
@@ -156,7 +156,7 @@ async fn a_dead_letter_that_can_not_be_written_is_waited_for() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_partial_batch_response_brings_back_the_failed_records_alone() -> Result<()> {
+async fn a_partial_batch_response_redelivers_only_the_failed_records() -> Result<()> {
     let world = World::ready().await?;
     let function = Function::Own(&[("BATCH_FAILURES", "report")], 10);
     let batch_failures = BatchFailures::Report;

@@ -34,40 +34,40 @@ async fn survives(name: &str, timeout_s: u32, faults: &[(Fault, Reached)]) -> Re
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_connection_reset_in_the_middle_of_an_answer_loses_nothing() -> Result<()> {
+async fn a_connection_reset_in_the_middle_of_a_response_loses_nothing() -> Result<()> {
     survives("reset", 30, &[(Reset, Written), (Reset, NotWritten), (Reset, Written)]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_answer_that_is_cut_short_loses_nothing() -> Result<()> {
+async fn a_truncated_response_loses_nothing() -> Result<()> {
     survives("cut-short", 30, &[(CutShort, NotWritten), (CutShort, Written), (CutShort, NotWritten)]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_answer_that_is_not_json_is_not_taken_for_success() -> Result<()> {
+async fn a_response_that_is_not_json_counts_as_not_written() -> Result<()> {
     survives("not-json", 30, &[(NotJson, NotWritten), (NotJson, Written), (NotJson, NotWritten)]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_answer_with_too_few_items_is_not_taken_for_success() -> Result<()> {
+async fn a_response_with_too_few_items_counts_as_not_written() -> Result<()> {
     let faults = [(WrongItemCount, NotWritten), (WrongItemCount, Written), (WrongItemCount, NotWritten)];
     survives("item-count", 30, &faults).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_gateway_that_turns_requests_away_only_delays_them() -> Result<()> {
+async fn a_gateway_that_rejects_requests_only_delays_them() -> Result<()> {
     let faults =
         [429, 502, 503, 504].map(|status| [(Status(status), NotWritten), (Status(status), Written)]).concat();
     survives("turned-away", 30, &faults).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_refusal_that_blames_the_set_up_brings_the_batch_back() -> Result<()> {
+async fn a_rejection_that_blames_the_configuration_redelivers_the_batch() -> Result<()> {
     survives("set-up", 30, &[(Status(401), NotWritten), (Status(403), NotWritten), (Status(404), NotWritten)])
         .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn answers_slower_than_the_function_may_wait_never_run_it_into_its_timeout() -> Result<()> {
+async fn slow_responses_never_run_the_function_into_its_timeout() -> Result<()> {
     survives("slow", 6, &[(Slow(20_000), Written), (Silence, NotWritten), (Slow(3_500), Written)]).await
 }
