@@ -1,19 +1,20 @@
-//! Answers of the cluster that are broken on the way, by a proxy between the function and OpenSearch: what was written
-//! is not written twice, and what was not is never taken for written.
+//! Responses of the cluster that a proxy breaks on their way to the function: documents that were written are not written
+//! twice, and documents that were not are never taken for written.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use integration_tests::flow::{FlowOptions, Function, World};
-use integration_tests::proxy::Fault::{
+use integration_tests::live::flow::{FlowOptions, Function};
+use integration_tests::live::proxy::Fault::{
     self, CutShort, NotJson, Reset, Silence, Slow, Status, WrongItemCount,
 };
-use integration_tests::proxy::Proxy;
-use integration_tests::proxy::Reached::{self, NotWritten, Written};
+use integration_tests::live::proxy::Proxy;
+use integration_tests::live::proxy::Reached::{self, NotWritten, Written};
+use integration_tests::live::world::World;
 
 const N_EVENTS: usize = 200;
 
-/// Sends events through a proxy that breaks the first answers; every fault has to strike, and the account to be whole.
+/// Sends events through a proxy that breaks the first responses. Every fault must occur, and the account be complete.
 async fn survives(name: &str, timeout_s: u32, faults: &[(Fault, Reached)]) -> Result<()> {
     let world = World::ready().await?;
     let proxy = Proxy::start(&world.stack.search_endpoint).await?;
@@ -22,11 +23,11 @@ async fn survives(name: &str, timeout_s: u32, faults: &[(Fault, Reached)]) -> Re
     let function = Function::Own(&[("SEARCH_ENDPOINT", &endpoint)], timeout_s);
     let flow = world.flow(name, FlowOptions { function, partitions: 1, ..FlowOptions::default() }).await?;
     flow.publish_events(N_EVENTS)?;
-    let account = flow.settled(Duration::from_secs(90)).await?;
+    let account = flow.completed(Duration::from_secs(90)).await?;
     assert_eq!((account.records, account.indexed), (N_EVENTS, N_EVENTS), "{account}");
     let (injected, passed) = proxy.injected();
     assert_eq!(injected, faults);
-    ensure!(passed > 0, "some request was answered soundly");
+    ensure!(passed > 0, "a request passed unbroken");
     let log = world.lambda.log(&flow.function).await?;
     let timed_out = log.iter().find(|line| line.contains(r#""status": "timeout""#));
     ensure!(timed_out.is_none(), "the function ran into its timeout: {timed_out:?}");

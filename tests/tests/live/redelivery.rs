@@ -1,12 +1,13 @@
-//! A batch that is delivered again changes nothing: at least once in Kafka, exactly once in the index.
+//! A redelivered batch changes nothing: at least once from Kafka, exactly once in the index.
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use integration_tests::account::{Account, RecordId};
-use integration_tests::flow::{World, events, now_ms, say};
-use integration_tests::lambda::DEPLOYED;
-use integration_tests::search::{INDICES, of_topic};
+use integration_tests::live::flow::{events, print_line};
+use integration_tests::live::lambda::DEPLOYED;
+use integration_tests::live::search::{INDICES, of_topic};
+use integration_tests::live::world::{World, now_ms};
 use serde_json::json;
 
 const N_RECORDS: usize = 300;
@@ -30,8 +31,8 @@ async fn a_batch_delivered_twice_is_indexed_once_and_counted_as_duplicates() -> 
     assert_eq!(counts, [Some(300), Some(0), Some(300)]);
 
     let account = Account::of(&records, &world.search.find_topic(&topic).await?);
-    ensure!(account.is_whole() && account.indexed == N_RECORDS, "{account}");
-    say(&format!("    {topic}: {account}"))?;
+    ensure!(account.is_complete() && account.indexed == N_RECORDS, "{account}");
+    print_line(&format!("    {topic}: {account}"))?;
     let mut again = world.search.all(INDICES, &of_topic(&topic)).await?;
     let mut before = written;
     for hits in [&mut before, &mut again] {
@@ -41,7 +42,7 @@ async fn a_batch_delivered_twice_is_indexed_once_and_counted_as_duplicates() -> 
     Ok(())
 }
 
-/// The payload of an event source mapping, and the records in it.
+/// An event of an event source mapping, and the records in it.
 fn batch(topic: &str) -> Result<(String, Vec<RecordId>)> {
     let mut partitions = serde_json::Map::new();
     let mut records = Vec::new();

@@ -1,5 +1,5 @@
-//! A gateway as Amazon OpenSearch Service has one: it checks each request's signature, and forwards what is signed
-//! rightly to the real cluster.
+//! A gateway like that of Amazon OpenSearch Service: it checks each request's signature and forwards correctly signed
+//! requests to the real cluster.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,7 @@ use tokio::task::JoinHandle;
 use crate::servers::Server;
 use crate::signature::{Received, Signer};
 
-/// A running gateway. It ends when it is dropped.
+/// A running gateway. It stops when dropped.
 #[derive(Debug)]
 pub(crate) struct Gateway {
     pub(crate) endpoint: String,

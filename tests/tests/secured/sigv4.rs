@@ -1,4 +1,4 @@
-//! Requests signed with AWS Signature Version 4, checked by a gateway with a signature of its own, on a real OpenSearch.
+//! Requests signed with AWS Signature Version 4, on a real OpenSearch behind a gateway that computes the signature itself.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn signer(session_token: Option<&str>) -> Signer {
     }
 }
 
-/// Invokes the function as Lambda sets it up: with the credentials of its role in the environment.
+/// Invokes the function as Lambda does: with the credentials of its role in the environment.
 async fn invoke_with(
     gateway: &Gateway,
     role: &Signer,
