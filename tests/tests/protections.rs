@@ -6,7 +6,7 @@ use integration_tests::protections::{self, Protection};
 use integration_tests::workspace::repository;
 
 fn table() -> Vec<Protection> {
-    protections::read(&repository().unwrap()).expect("the table is well-formed")
+    protections::read(&repository().expect("the repository exists")).expect("the table is well-formed")
 }
 
 /// All tests that the table names; each once.

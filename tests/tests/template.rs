@@ -9,6 +9,7 @@ use std::path::Path;
 use indexing::config::{BatchFailures, Config};
 use provision_cluster::settings::{self, PROPERTIES};
 use serde_yaml_ng::Value;
+use testing::environment::lookup;
 
 /// The template, with values for its parameters.
 struct Template {
@@ -211,8 +212,7 @@ fn the_mappings_expect_a_report_exactly_when_the_function_returns_one() {
             .with("KafkaBootstrapServers", "kafka:9092")
             .with("SearchEndpoint", "http://search:9200");
         let variables = template.variables("IndexEvents");
-        let lookup = |name: &str| variables.get(name).cloned();
-        let config = Config::parse(&lookup).expect("the template's own variables are valid");
+        let config = Config::parse(&lookup(variables)).expect("the template's own variables are valid");
         let expected = match config.batch_failures {
             BatchFailures::Report => vec!["ReportBatchItemFailures".to_owned()],
             BatchFailures::Error => Vec::new(),
@@ -296,8 +296,7 @@ fn the_custom_resource_sets_every_setting_and_each_has_a_valid_value() {
         {
             environment.insert(name.to_owned(), value.to_owned());
         }
-        let config =
-            settings::Config::of_custom_resource(&properties, &|name| environment.get(name).cloned());
+        let config = settings::Config::of_custom_resource(&properties, &lookup(environment));
         let settings = config.unwrap_or_else(|error| panic!("{login:?}: {error}")).settings;
         let gives = |name: &str| login.iter().any(|(given, _)| *given == name);
         let makes_credentials = gives("AdminSecretArn") && !gives("SearchSecretArn");

@@ -136,7 +136,8 @@ mod tests {
         std::fs::write(folder.path().join("src/lib.rs"), "fn c() { three() }").unwrap();
         std::fs::write(folder.path().join("src/deep/part.rs"), CODE).unwrap();
         let place = find(folder.path(), function, code);
-        let text = |place: Place| std::fs::read_to_string(place.file).unwrap()[place.range].to_owned();
+        let text =
+            |place: Place| std::fs::read_to_string(place.file).unwrap().get(place.range).unwrap().to_owned();
         let named = |error: anyhow::Error| {
             format!("{error:#}").replace(&format!("{}", folder.path().display()), "crate")
         };

@@ -11,6 +11,5 @@ mod gateway;
 mod provisioning;
 mod secrets;
 mod servers;
-mod signature;
 mod sigv4;
 mod writing;

@@ -13,6 +13,7 @@ use provision_cluster::command_line::CommandLine;
 use reqwest::Method;
 use search_client::auth::{Auth, SecretKind};
 use serde_json::{Value, json};
+use testing::environment::lookup;
 
 use crate::secrets::TestSecret;
 use crate::servers::{DAY, ELASTICSEARCH, ELASTICSEARCH_6, OPENSEARCH, Server, basic, batch, indexer, later};
@@ -45,18 +46,14 @@ impl<'s> Provisioning<'s> {
     }
 
     fn set(&mut self, name: &'static str, text: &str) {
-        self.variables.retain(|(known, _)| *known != name);
         self.variables.push((name, text.to_owned()));
     }
 
     /// Runs `provision` with these arguments; no run may print the administrator's password.
     async fn run(&self, arguments: &[&str]) -> Result<Printed> {
         let command = CommandLine::try_parse_from(["provision"].iter().chain(arguments))?;
-        let lookup = |name: &str| {
-            self.variables.iter().find(|(known, _)| *known == name).map(|(_, text)| text.clone())
-        };
         let mut out = Vec::new();
-        let code = command.run(&lookup, secrets_manager().as_ref(), &mut out).await?;
+        let code = command.run(&lookup(self.variables.clone()), secrets_manager().as_ref(), &mut out).await?;
         let text = String::from_utf8(out)?;
         ensure!(!text.contains(&self.server.password), "the administrator's password is printed");
         Ok(Printed { succeeded: code == ExitCode::SUCCESS, text })

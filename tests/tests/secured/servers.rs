@@ -15,6 +15,8 @@ use search_client::backoff::Backoff;
 use search_client::client::{BulkCompression, ClientOptions, RequestBody, SearchClient};
 use search_client::endpoint::Endpoint;
 use serde_json::{Value, json};
+use testing::environment::lookup;
+use testing::kafka_event::{EventRecord, payload};
 use tokio::process::Command;
 use tokio::time::Instant;
 
@@ -26,7 +28,7 @@ pub(crate) const ELASTICSEARCH: &str = "elasticsearch";
 pub(crate) const ELASTICSEARCH_6: &str = "elasticsearch-6";
 
 /// Timestamp of all records: 2023-11-14.
-const TIMESTAMP_MS: u64 = 1_700_000_000_000;
+const TIMESTAMP_MS: i64 = 1_700_000_000_000;
 /// Their day in index names.
 pub(crate) const DAY: &str = "2023.11.14";
 
@@ -145,9 +147,7 @@ pub(crate) fn configuration(endpoint: &str, prefix: &str, more: &[(&str, &str)])
     let mut variables =
         vec![("SEARCH_ENDPOINT", endpoint), ("INDEX_PREFIX", prefix), ("DEAD_LETTER_PREFIX", &dead_letters)];
     variables.extend_from_slice(more);
-    let lookup =
-        |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
-    Ok(Config::parse(&lookup)?)
+    Ok(Config::parse(&lookup(variables))?)
 }
 
 /// The function's indexer, for its account of a batch.
@@ -176,20 +176,14 @@ pub(crate) fn later() -> Instant {
 
 /// A Lambda batch with these events in partition 0 of a topic, from offset 0.
 pub(crate) fn batch(topic: &str, events: &[Value]) -> Vec<u8> {
-    let records: Vec<_> = events
-        .iter()
-        .enumerate()
-        .map(|(offset, event)| {
-            json!({
-                "topic": topic, "partition": 0, "offset": offset, "timestamp": TIMESTAMP_MS,
-                "timestampType": "CREATE_TIME", "headers": [], "value": BASE64_STANDARD.encode(event.to_string()),
-            })
-        })
-        .collect();
-    let partition = format!("{topic}-0");
-    json!({"eventSource": "SelfManagedKafka", "bootstrapServers": "127.0.0.1:9092", "records": {partition: records}})
-        .to_string()
-        .into_bytes()
+    let records = events.iter().zip(0..).map(|(event, offset)| EventRecord {
+        topic: topic.to_owned(),
+        offset,
+        timestamp_ms: TIMESTAMP_MS,
+        value: Some(event.to_string().into_bytes()),
+        ..EventRecord::default()
+    });
+    payload(records).to_string().into_bytes()
 }
 
 /// The id of a record's document.
