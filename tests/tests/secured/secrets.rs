@@ -1,4 +1,4 @@
-//! Secrets Manager, that of the instance's LocalStack.
+//! The Secrets Manager of the stack's LocalStack.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use search_client::auth::{Auth, CredentialType};
 use search_client::client::install_tls;
 use serde_json::{Value, json};
 
-/// A secret of a test's own.
+/// A test's own secret.
 #[derive(Clone, Debug)]
 pub(crate) struct TestSecret {
     aws: Aws,
@@ -16,10 +16,10 @@ pub(crate) struct TestSecret {
 }
 
 impl TestSecret {
-    /// Makes a secret that holds no credential yet.
+    /// Creates a secret without a credential.
     pub(crate) async fn create(name: &str) -> Result<Self> {
         install_tls();
-        // As the functions' SDK finds it: by the variables that `stack.py with` sets.
+        // The same variables as the functions' SDK uses; `stack.py with` sets them.
         let endpoint = std::env::var("AWS_ENDPOINT_URL")
             .context("AWS_ENDPOINT_URL is not set: run `make test-secured`")?;
         let aws = Aws::new(Some(&endpoint), "us-east-1", |name| std::env::var(name).ok())?;
@@ -32,8 +32,8 @@ impl TestSecret {
 
     /// What it holds.
     pub(crate) async fn value(&self) -> Result<Value> {
-        let answer = self.call("GetSecretValue", &json!({"SecretId": self.id})).await?;
-        Ok(serde_json::from_str(answer["SecretString"].as_str().context("a secret is a text")?)?)
+        let response = self.call("GetSecretValue", &json!({"SecretId": self.id})).await?;
+        Ok(serde_json::from_str(response["SecretString"].as_str().context("a secret is a text")?)?)
     }
 
     /// The credential in it.

@@ -1,4 +1,4 @@
-//! Kafka, as a test uses it: topics, records, what is in them and how far a consumer group has come.
+//! Kafka as a test uses it: topics, records, and how far a consumer group is.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -18,7 +18,7 @@ use tokio::task::block_in_place;
 use crate::account::RecordId;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
-/// Longer than a broker is ever away in a test.
+/// Longer than the broker is ever down in a test.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// The cluster.
@@ -27,7 +27,7 @@ pub struct Kafka {
     bootstrap_servers: String,
 }
 
-/// A record to be published.
+/// A record to publish.
 #[derive(Clone, Debug, Default)]
 pub struct NewRecord {
     /// The key, if any.
@@ -36,14 +36,14 @@ pub struct NewRecord {
     pub value: Option<Vec<u8>>,
     /// The headers.
     pub headers: Vec<(String, Vec<u8>)>,
-    /// The timestamp; `None` is now.
+    /// The timestamp; `None` for now.
     pub timestamp_ms: Option<i64>,
-    /// The partition; `None` goes by the key.
+    /// The partition; `None` to choose by key.
     pub partition: Option<i32>,
 }
 
 impl NewRecord {
-    /// A record with a value alone.
+    /// A record with only a value.
     pub fn of(value: impl Into<Vec<u8>>) -> Self {
         Self { value: Some(value.into()), ..Self::default() }
     }
@@ -56,10 +56,10 @@ impl Kafka {
         Self { bootstrap_servers: bootstrap_servers.to_owned() }
     }
 
-    /// Makes a topic, and returns when it can be written to.
+    /// Creates a topic; returns when it can be written to.
     ///
     /// # Errors
-    /// When the broker refuses.
+    /// When the broker rejects the request.
     pub async fn create_topic(&self, topic: &str, partitions: i32) -> Result<()> {
         let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
         let results = self.admin()?.create_topics([&new], &admin_options()).await?;
@@ -67,20 +67,20 @@ impl Kafka {
         self.wait_for_partitions(topic, partitions)
     }
 
-    /// Deletes a topic, and returns when it is gone.
+    /// Deletes a topic; returns when it is gone.
     ///
     /// # Errors
-    /// When the broker refuses.
+    /// When the broker rejects the request.
     pub async fn delete_topic(&self, topic: &str) -> Result<()> {
         let results = self.admin()?.delete_topics(&[topic], &admin_options()).await?;
         done(results.into_iter().next(), topic)?;
         self.wait_for_partitions(topic, 0)
     }
 
-    /// Gives a topic more partitions.
+    /// Adds partitions to a topic, up to `total`.
     ///
     /// # Errors
-    /// When the broker refuses.
+    /// When the broker rejects the request.
     pub async fn add_partitions(&self, topic: &str, total: i32) -> Result<()> {
         let new = NewPartitions::new(topic, usize::try_from(total)?);
         let results = self.admin()?.create_partitions([&new], &admin_options()).await?;
@@ -91,7 +91,7 @@ impl Kafka {
     /// Removes a partition's records before `offset`, as retention does.
     ///
     /// # Errors
-    /// When the broker refuses.
+    /// When the broker rejects the request.
     pub async fn delete_records(&self, topic: &str, partition: i32, offset: i64) -> Result<()> {
         let mut before = TopicPartitionList::new();
         before.add_partition_offset(topic, partition, Offset::Offset(offset))?;
@@ -99,10 +99,10 @@ impl Kafka {
         deleted.elements().iter().try_for_each(|element| element.error()).context("records are not deleted")
     }
 
-    /// Publishes records in their order; returns when Kafka has them all.
+    /// Publishes records in order; returns when Kafka has them all.
     ///
     /// # Errors
-    /// When it did not take one of them.
+    /// When Kafka did not accept one of them.
     pub fn publish(&self, topic: &str, records: &[NewRecord]) -> Result<()> {
         let publisher = Publisher::new(self, topic)?;
         for record in records {
@@ -114,7 +114,7 @@ impl Kafka {
     /// Reads a topic from end to end.
     ///
     /// # Errors
-    /// When the broker does not answer.
+    /// When the broker does not respond.
     pub fn read(&self, topic: &str) -> Result<Vec<RecordId>> {
         self.read_with(topic, |record, _| record)
     }
@@ -122,12 +122,12 @@ impl Kafka {
     /// Reads the values of a topic from end to end; a tombstone's is empty.
     ///
     /// # Errors
-    /// When the broker does not answer.
+    /// When the broker does not respond.
     pub fn read_values(&self, topic: &str) -> Result<Vec<Vec<u8>>> {
         self.read_with(topic, |_, value| value.to_vec())
     }
 
-    fn read_with<T>(&self, topic: &str, take: impl Fn(RecordId, &[u8]) -> T) -> Result<Vec<T>> {
+    fn read_with<T>(&self, topic: &str, read: impl Fn(RecordId, &[u8]) -> T) -> Result<Vec<T>> {
         block_in_place(|| {
             let mut left = BTreeMap::new();
             let mut assignment = TopicPartitionList::new();
@@ -152,16 +152,16 @@ impl Kafka {
                 }
                 let timestamp_ms = message.timestamp().to_millis().unwrap_or(-1);
                 let record = RecordId { topic: topic.to_owned(), partition, offset, timestamp_ms };
-                records.push(take(record, message.payload().unwrap_or_default()));
+                records.push(read(record, message.payload().unwrap_or_default()));
             }
             Ok(records)
         })
     }
 
-    /// The end of each partition of a topic.
+    /// The end offset of each partition of a topic.
     ///
     /// # Errors
-    /// When the broker does not answer.
+    /// When the broker does not respond.
     pub fn end_offsets(&self, topic: &str) -> Result<BTreeMap<i32, i64>> {
         block_in_place(|| {
             let consumer = self.consumer("integration-tests-reader")?;
@@ -173,22 +173,22 @@ impl Kafka {
         })
     }
 
-    /// How many records behind a consumer group is; nothing committed counts as the topic's beginning.
+    /// How many records a consumer group is behind. Without a committed offset, it counts from the topic's beginning.
     ///
     /// # Errors
-    /// When the broker does not answer.
+    /// When the broker does not respond.
     pub fn lag(&self, group: &str, topic: &str) -> Result<i64> {
         block_in_place(|| {
             let consumer = self.consumer(group)?;
-            let mut asked = TopicPartitionList::new();
+            let mut all = TopicPartitionList::new();
             let mut ranges = BTreeMap::new();
             for partition in partitions(&consumer, topic)? {
-                asked.add_partition(topic, partition);
+                all.add_partition(topic, partition);
                 ranges.insert(partition, consumer.fetch_watermarks(topic, partition, TIMEOUT)?);
             }
             let mut lag = 0;
-            for element in consumer.committed_offsets(asked, TIMEOUT)?.elements() {
-                let (low, high) = ranges.get(&element.partition()).context("asked for and answered")?;
+            for element in consumer.committed_offsets(all, TIMEOUT)?.elements() {
+                let (low, high) = ranges.get(&element.partition()).context("a partition of the topic")?;
                 let committed = match element.offset() {
                     Offset::Offset(offset) => offset,
                     _ => *low,
@@ -204,7 +204,7 @@ impl Kafka {
             let consumer = self.consumer("integration-tests-reader")?;
             let deadline = Instant::now() + TIMEOUT;
             loop {
-                // Of a missing topic it is an error.
+                // A missing topic is an error here.
                 let found = partitions(&consumer, topic).map_or(0, |partitions| partitions.len());
                 if i32::try_from(found)? == n_partitions {
                     return Ok(());
@@ -243,14 +243,14 @@ fn done(result: Option<Result<String, (String, RDKafkaErrorCode)>>, topic: &str)
     match result {
         Some(Ok(_)) => Ok(()),
         Some(Err((_, code))) => bail!("topic {topic}: {code}"),
-        None => bail!("topic {topic}: no answer"),
+        None => bail!("topic {topic}: no result"),
     }
 }
 
 fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>> {
     let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
     let topics = metadata.topics();
-    let found = topics.iter().find(|found| found.name() == topic).context("the topic was asked for")?;
+    let found = topics.iter().find(|found| found.name() == topic).context("the metadata of the topic")?;
     if let Some(error) = found.error() {
         bail!("topic {topic}: {}", RDKafkaErrorCode::from(error));
     }
@@ -259,17 +259,17 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>> {
 
 /// Publishes to one topic.
 pub struct Publisher {
-    producer: BaseProducer<Refusals>,
+    producer: BaseProducer<Rejections>,
     topic: String,
 }
 
-/// Takes the delivery reports; keeps those of records that Kafka did not take.
+/// Receives the delivery reports; keeps those of records that Kafka rejected.
 #[derive(Default)]
-struct Refusals(Mutex<Vec<KafkaError>>);
+struct Rejections(Mutex<Vec<KafkaError>>);
 
-impl ClientContext for Refusals {}
+impl ClientContext for Rejections {}
 
-impl ProducerContext for Refusals {
+impl ProducerContext for Rejections {
     type DeliveryOpaque = ();
 
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
@@ -280,23 +280,23 @@ impl ProducerContext for Refusals {
 }
 
 impl Publisher {
-    /// Makes a producer that writes no record twice, and waits for a broker that is away.
+    /// Creates an idempotent producer that waits while the broker is down.
     ///
     /// # Errors
-    /// When it can't be made.
+    /// When it can't be created.
     pub fn new(kafka: &Kafka, topic: &str) -> Result<Self> {
         let mut config = kafka.config();
         config
             .set("enable.idempotence", "true")
             .set("message.max.bytes", "8000000")
             .set("message.timeout.ms", PUBLISH_TIMEOUT.as_millis().to_string());
-        Ok(Self { producer: config.create_with_context(Refusals::default())?, topic: topic.to_owned() })
+        Ok(Self { producer: config.create_with_context(Rejections::default())?, topic: topic.to_owned() })
     }
 
-    /// Hands a record over; waits while the buffer is full.
+    /// Queues a record; waits while the buffer is full.
     ///
     /// # Errors
-    /// When it can't be handed over.
+    /// When it can't be queued.
     pub fn send(&self, record: &NewRecord) -> Result<()> {
         let mut outgoing: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(&self.topic);
         if let Some(key) = &record.key {
@@ -329,21 +329,21 @@ impl Publisher {
         }
     }
 
-    /// Sends what is waiting, without waiting for the broker.
+    /// Serves delivery reports without waiting for the broker.
     pub fn poll(&self) {
         self.producer.poll(Duration::ZERO);
     }
 
-    /// Waits until Kafka has taken everything.
+    /// Waits until Kafka has every record.
     ///
     /// # Errors
-    /// When it did not take a record.
+    /// When Kafka did not accept a record.
     pub fn finish(self) -> Result<()> {
-        self.producer.flush(PUBLISH_TIMEOUT).context("Kafka does not take the last records")?;
-        let refused = self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
-        match refused.first() {
+        self.producer.flush(PUBLISH_TIMEOUT).context("Kafka does not accept the last records")?;
+        let rejected = self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
+        match rejected.first() {
             None => Ok(()),
-            Some(first) => bail!("Kafka did not take {} records: {first}", refused.len()),
+            Some(first) => bail!("Kafka did not accept {} records: {first}", rejected.len()),
         }
     }
 }

@@ -1,60 +1,45 @@
-//! A topic of a test's own with a mapping to a function: what is published to it must end in the index.
+//! A test's own topic with a mapping to a function: everything published to it must reach the index.
 
 use std::io::Write as _;
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
-use event_producer::generate::{Generator, TOPICS};
-use reqwest::Method;
-use serde_json::{Value, json};
+use anyhow::{Result, ensure};
+use event_producer::generate::Generator;
+use serde_json::Value;
 
 use crate::account::{Account, RecordId};
-use crate::destination::Destination;
-use crate::kafka::{Kafka, NewRecord};
-use crate::lambda::{BatchFailures, DEPLOYED, GiveUp, Lambda, NewMapping};
-use crate::poll::{Look, until};
-use crate::search::{DEAD_LETTERS, INDICES, Search};
-use crate::stack::Stack;
+use crate::live::destination::Destination;
+use crate::live::kafka::NewRecord;
+use crate::live::lambda::{BatchFailures, DEPLOYED, NewMapping, OnFailure};
+use crate::live::poll::{Check, until};
+use crate::live::search::{Hit, of_topic};
+use crate::live::world::{World, now_ms, unique};
 
-/// Longer than a function may take to say something.
+/// Longer than a function needs to log a line.
 const LOG_WAIT: Duration = Duration::from_secs(60);
-
-/// The servers, each with a client.
-#[derive(Clone, Debug)]
-pub struct World {
-    /// The processes.
-    pub stack: Stack,
-    /// OpenSearch.
-    pub search: Search,
-    /// Kafka.
-    pub kafka: Kafka,
-    /// LocalStack.
-    pub lambda: Lambda,
-}
 
 /// Which function a flow goes through.
 #[derive(Clone, Copy, Debug)]
 pub enum Function<'a> {
     /// The one that the template deploys.
     Deployed,
-    /// One of the flow's own: the same code with these variables besides, and this timeout in seconds.
+    /// The flow's own copy: the same code with these additional variables and this timeout in seconds.
     Own(&'a [(&'a str, &'a str)], u32),
 }
 
-/// How a flow is made.
+/// The options of a flow.
 #[derive(Clone, Copy, Debug)]
 pub struct FlowOptions<'a> {
     /// The topic's partitions.
     pub partitions: i32,
     /// The function.
     pub function: Function<'a>,
-    /// Records in an invocation, at most.
+    /// Most records in an invocation.
     pub batch_size: u32,
-    /// How failed records come back.
+    /// How failed records are reported.
     pub batch_failures: BatchFailures,
-    /// Retries after which failed records go to a destination; without, they are tried for ever.
-    pub give_up: Option<(u32, &'a Destination)>,
+    /// Retries after which failed records go to a destination. Without it, they are retried forever.
+    pub on_failure: Option<(u32, &'a Destination)>,
 }
 
 impl Default for FlowOptions<'_> {
@@ -64,7 +49,7 @@ impl Default for FlowOptions<'_> {
             function: Function::Deployed,
             batch_size: 100,
             batch_failures: BatchFailures::Error,
-            give_up: None,
+            on_failure: None,
         }
     }
 }
@@ -81,55 +66,15 @@ pub struct Flow {
     uuid: String,
     owns_function: bool,
     destination: Option<Destination>,
-    /// Records of the topic before it was deleted and made again.
+    /// Records of the topic before it was deleted and recreated.
     earlier: Vec<RecordId>,
 }
 
 impl World {
-    /// Makes the stack ready: all servers run, and nothing of a test that failed is left in the way.
+    /// Creates a topic named after the test, and a mapping from it.
     ///
     /// # Errors
-    /// When there is no stack.
-    pub async fn ready() -> Result<Self> {
-        let stack = Stack::ready().await?;
-        let world = Self {
-            search: Search::new(&stack.search_endpoint)?,
-            kafka: Kafka::new(&stack.bootstrap_servers),
-            lambda: Lambda::new(&stack.aws_endpoint)?,
-            stack,
-        };
-        // LocalStack forgets everything when it ends.
-        if !world.lambda.functions().await?.iter().any(|name| name == DEPLOYED) {
-            world.stack.deploy(&[]).await?;
-        }
-        for mapping in world.lambda.mappings().await? {
-            let topic = mapping["Topics"][0].as_str().unwrap_or_default();
-            if !TOPICS.contains(&topic) {
-                world.lambda.delete_mapping(mapping["UUID"].as_str().context("a mapping has an id")?).await?;
-            }
-        }
-        for function in world.lambda.functions().await? {
-            if function.starts_with("test-") {
-                world.lambda.delete_function(&function).await?;
-            }
-        }
-        world.reset_settings().await?;
-        Ok(world)
-    }
-
-    /// Takes back the settings that a test which failed may have left.
-    async fn reset_settings(&self) -> Result<()> {
-        let cluster = json!({"transient": {"*": null}, "persistent": {"*": null}});
-        self.search.request(Method::PUT, "_cluster/settings", Some(&cluster)).await?;
-        let blocks = json!({"index.blocks.write": null, "index.blocks.read_only_allow_delete": null});
-        let path = format!("{INDICES},{DEAD_LETTERS}/_settings?allow_no_indices=true");
-        self.search.request(Method::PUT, &path, Some(&blocks)).await.map(drop)
-    }
-
-    /// Makes a topic named after the test, and a mapping from it.
-    ///
-    /// # Errors
-    /// When Kafka or Lambda refuses.
+    /// When Kafka or Lambda rejects the request.
     pub async fn flow(&self, name: &str, options: FlowOptions<'_>) -> Result<Flow> {
         let topic = format!("{name}-{}.events", unique());
         let group = format!("tests-{topic}");
@@ -149,9 +94,9 @@ impl World {
             group,
             batch_size: options.batch_size,
             batch_failures: options.batch_failures,
-            give_up: options
-                .give_up
-                .map(|(retries, destination)| GiveUp { retries, destination: destination.arn() }),
+            on_failure: options
+                .on_failure
+                .map(|(retries, destination)| OnFailure { retries, destination: destination.arn() }),
         };
         let uuid = self.lambda.create_mapping(&new).await?;
         Ok(Flow {
@@ -161,7 +106,7 @@ impl World {
             mapping: new,
             uuid,
             owns_function,
-            destination: options.give_up.map(|(_, destination)| destination.clone()),
+            destination: options.on_failure.map(|(_, destination)| destination.clone()),
             earlier: Vec::new(),
         })
     }
@@ -171,7 +116,7 @@ impl Flow {
     /// Publishes realistic events; returns when Kafka has them.
     ///
     /// # Errors
-    /// When Kafka does not take them.
+    /// When Kafka does not accept them.
     pub fn publish_events(&self, count: usize) -> Result<()> {
         self.publish(&events(count))
     }
@@ -179,15 +124,15 @@ impl Flow {
     /// Publishes records; returns when Kafka has them.
     ///
     /// # Errors
-    /// When Kafka does not take them.
+    /// When Kafka does not accept them.
     pub fn publish(&self, records: &[NewRecord]) -> Result<()> {
         self.world.kafka.publish(&self.topic, records)
     }
 
-    /// Records the topic's content, which is about to be deleted.
+    /// Remembers the records of the topic, which is about to be deleted.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// When Kafka does not respond.
     pub fn remember_records(&mut self) -> Result<()> {
         self.earlier.extend(self.world.kafka.read(&self.topic)?);
         Ok(())
@@ -196,32 +141,32 @@ impl Flow {
     /// How many records the mapping's consumer group is behind.
     ///
     /// # Errors
-    /// When Kafka does not answer.
+    /// When Kafka does not respond.
     pub fn lag(&self) -> Result<i64> {
         self.world.kafka.lag(&self.mapping.group, &self.topic)
     }
 
-    /// Waits until some documents of the topic are there.
+    /// Waits until the topic has at least this many documents, and returns how many.
     ///
     /// # Errors
     /// When they are not in time.
     pub async fn wait_for_documents(&self, at_least: u64, within: Duration) -> Result<u64> {
         until(&format!("{at_least} documents of {}", self.topic), within, async || {
             let count = self.world.search.count_topic(&self.topic).await?;
-            Ok(if count >= at_least { Look::Done(count) } else { Look::NotYet(format!("{count}")) })
+            Ok(if count >= at_least { Check::Done(count) } else { Check::NotYet(format!("{count}")) })
         })
         .await
     }
 
-    /// Waits until a line with `text` is in the function's log, which has to be of the flow's own.
+    /// Waits until the function's log has a line with `text`. The function must be the flow's own.
     ///
     /// # Errors
-    /// When it is not in time; tells what is.
+    /// When it is not there in time; the error shows the log.
     pub async fn wait_for_log(&self, text: &str) -> Result<()> {
-        ensure!(self.owns_function, "the log of {} has lines of other tests too", self.function);
+        ensure!(self.owns_function, "the log of {} also has lines of other tests", self.function);
         until(&format!("`{text}` in the log of {}", self.function), LOG_WAIT, async || {
             let log = self.world.lambda.log(&self.function).await?;
-            Ok(Look::at(log.iter().any(|line| line.contains(text)), || log.join("\n")))
+            Ok(Check::at(log.iter().any(|line| line.contains(text)), || log.join("\n")))
         })
         .await
     }
@@ -233,15 +178,15 @@ impl Flow {
     pub async fn drained(&self, within: Duration) -> Result<()> {
         until(&format!("all records of {} to be committed", self.topic), within, async || {
             let lag = self.lag()?;
-            Ok(Look::at(lag == 0, || format!("{lag} records behind")))
+            Ok(Check::at(lag == 0, || format!("{lag} records behind")))
         })
         .await
     }
 
-    /// Reads Kafka from end to end and holds it against the index, the dead letters and the destination.
+    /// Reads Kafka from end to end and compares it with the index, the dead letters and the destination.
     ///
     /// # Errors
-    /// When one of them does not answer.
+    /// When one of them does not respond.
     pub async fn account(&self) -> Result<Account> {
         let mut records = self.world.kafka.read(&self.topic)?;
         records.extend(self.earlier.iter().cloned());
@@ -252,45 +197,43 @@ impl Flow {
         Ok(Account::of(&records, &found))
     }
 
-    /// Waits until all offsets are committed and the account is whole, tells it and returns it. By then nothing may
-    /// be missing any more: what is committed is not delivered again.
+    /// Waits until all offsets are committed, then prints and returns the account, which must be complete: what is committed
+    /// is not delivered again.
     ///
     /// # Errors
-    /// When records are lost, doubled or extra; names them.
-    pub async fn settled(&self, within: Duration) -> Result<Account> {
+    /// When records are lost, duplicated or extra; the error names them.
+    pub async fn completed(&self, within: Duration) -> Result<Account> {
         self.drained(within).await?;
         let account = self.account().await?;
-        ensure!(account.is_whole(), "{}: {account}", self.topic);
-        say(&format!("    {}: {account}", self.topic))?;
+        ensure!(account.is_complete(), "{}: {account}", self.topic);
+        print_line(&format!("    {}: {account}", self.topic))?;
         Ok(account)
     }
 
     /// The documents of the topic in the daily indices, by Kafka partition and offset.
     ///
     /// # Errors
-    /// When the cluster does not answer.
-    pub async fn documents(&self, indices: &str) -> Result<Vec<crate::search::Hit>> {
-        let mut hits = self.world.search.all(indices, &crate::search::of_topic(&self.topic)).await?;
-        let place = |hit: &crate::search::Hit| {
-            (hit.source["kafka_partition"].as_i64(), hit.source["kafka_offset"].as_i64())
-        };
+    /// When the cluster does not respond.
+    pub async fn documents(&self, indices: &str) -> Result<Vec<Hit>> {
+        let mut hits = self.world.search.all(indices, &of_topic(&self.topic)).await?;
+        let place = |hit: &Hit| (hit.source["kafka_partition"].as_i64(), hit.source["kafka_offset"].as_i64());
         hits.sort_by_key(place);
         Ok(hits)
     }
 
-    /// Makes the mapping again, after a LocalStack that forgot it.
+    /// Recreates the mapping after a restart of LocalStack, which forgets it.
     ///
     /// # Errors
-    /// When Lambda refuses.
-    pub async fn map_again(&mut self) -> Result<()> {
+    /// When Lambda rejects the request.
+    pub async fn recreate_mapping(&mut self) -> Result<()> {
         self.uuid = self.world.lambda.create_mapping(&self.mapping).await?;
         Ok(())
     }
 
-    /// Removes the mapping and the function of its own.
+    /// Deletes the mapping, and the function if it is the flow's own.
     ///
     /// # Errors
-    /// When Lambda refuses.
+    /// When Lambda rejects the request.
     pub async fn finish(self) -> Result<()> {
         self.world.lambda.delete_mapping(&self.uuid).await?;
         if self.owns_function {
@@ -300,11 +243,11 @@ impl Flow {
     }
 }
 
-/// Writes a line to the terminal, where a test that passes is otherwise silent.
+/// Prints a line that cargo does not capture, so that it shows for tests that pass too.
 ///
 /// # Errors
 /// When standard output is closed.
-pub fn say(line: &str) -> Result<()> {
+pub fn print_line(line: &str) -> Result<()> {
     Ok(writeln!(std::io::stdout().lock(), "{line}")?)
 }
 
@@ -324,23 +267,9 @@ pub fn events(count: usize) -> Vec<NewRecord> {
         .collect()
 }
 
-/// Now, in milliseconds since the epoch.
-#[must_use]
-pub fn now_ms() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
-}
-
-/// The name of the daily index of a time.
+/// The name of a document's daily index.
 #[must_use]
 pub fn daily(prefix: &str, document: &Value) -> String {
     let day = document["@timestamp"].as_str().and_then(|time| time.get(..10)).unwrap_or_default();
     format!("{prefix}-{}", day.replace('-', "."))
-}
-
-/// A word that no other topic or function of this stack has.
-pub(crate) fn unique() -> String {
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    format!("{:x}-{count}", now_ms() % 0x1000_0000)
 }

@@ -1,4 +1,4 @@
-//! The running stack: addresses and processes, as `localstack/servers/stack.py` keeps them.
+//! The running stack: addresses and processes, as `localstack/servers/stack.py` reports them.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
-/// Longer than a deployment that has to build the functions first, on a busy machine.
+/// Longer than a deployment that builds the functions first, on a busy machine.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// A server of the stack.
@@ -19,7 +19,7 @@ pub enum Server {
     OpenSearch,
     /// Lambda and its event source mappings.
     LocalStack,
-    /// What serves the mappings.
+    /// The process that serves the mappings.
     Poller,
 }
 
@@ -49,15 +49,15 @@ pub struct Stack {
     pub aws_endpoint: String,
 }
 
-/// A poller besides the stack's own. It is killed when this is dropped.
+/// A second poller beside the stack's own. It is killed when dropped.
 #[derive(Debug)]
 pub struct SecondPoller(tokio::process::Child);
 
 impl SecondPoller {
-    /// Asks it to end, and waits until it has left its consumer groups.
+    /// Terminates it and waits until it has left its consumer groups.
     ///
     /// # Errors
-    /// When it does not end well.
+    /// When it does not exit successfully.
     pub async fn stop(mut self) -> Result<()> {
         let pid = self.0.id().context("the second poller ended by itself")?;
         Command::new("kill").args(["-TERM", &pid.to_string()]).status().await?;
@@ -68,7 +68,7 @@ impl SecondPoller {
 }
 
 impl Stack {
-    /// Finds the stack and starts those of its servers that do not run.
+    /// Finds the stack and starts its stopped servers.
     ///
     /// # Errors
     /// When there is none, or a server does not start.
@@ -103,25 +103,25 @@ impl Stack {
         Ok(stack)
     }
 
-    /// Starts a server; returns when it answers.
+    /// Starts a server; returns when it responds.
     ///
     /// # Errors
-    /// When it does not.
+    /// When it does not respond.
     pub async fn start(&self, server: Server) -> Result<()> {
         self.run(&["start", server.name()]).await.map(drop)
     }
 
-    /// Starts OpenSearch with lines added to its `opensearch.yml`; the next start is without them.
+    /// Starts OpenSearch with lines added to its `opensearch.yml`, for this start only.
     ///
     /// # Errors
-    /// When it does not answer.
+    /// When it does not respond.
     pub async fn start_opensearch_with(&self, settings: &str) -> Result<()> {
         self.run_with(&["start", Server::OpenSearch.name()], &[("OPENSEARCH_SETTINGS", settings)])
             .await
             .map(drop)
     }
 
-    /// Asks a server to end, and waits until it has.
+    /// Stops a server and waits until it has exited.
     ///
     /// # Errors
     /// When `stack.py` fails.
@@ -129,7 +129,7 @@ impl Stack {
         self.run(&["stop", server.name()]).await.map(drop)
     }
 
-    /// Ends a server with SIGKILL.
+    /// Kills a server with SIGKILL.
     ///
     /// # Errors
     /// When `stack.py` fails.
@@ -156,7 +156,7 @@ impl Stack {
         Ok(u32::try_from(pid)?)
     }
 
-    /// Lets a server hang, as by SIGSTOP, until [`Stack::resume`].
+    /// Suspends a server with SIGSTOP until [`Stack::resume`].
     ///
     /// # Errors
     /// When it does not run.
@@ -164,7 +164,7 @@ impl Stack {
         self.signal(server, "-STOP").await
     }
 
-    /// Lets a server that hangs go on.
+    /// Resumes a suspended server.
     ///
     /// # Errors
     /// When it does not run.
@@ -189,7 +189,7 @@ impl Stack {
         Ok(log.with_context(|| format!("{} was not started: {info}", server.name()))?.into())
     }
 
-    /// Starts a further poller, the same program as the stack's own. It ends when the handle is dropped.
+    /// Starts a second poller of the same program as the stack's own.
     ///
     /// # Errors
     /// When it can't be started.
@@ -208,18 +208,18 @@ impl Stack {
         Ok(SecondPoller(child))
     }
 
-    /// Ends the processes of a test's own function with SIGKILL; returns how many.
+    /// Kills the processes of a test's own function with SIGKILL; returns how many.
     ///
     /// # Errors
-    /// When the processes can't be looked through.
+    /// When the processes can't be listed.
     pub async fn kill_function(&self, function: &str) -> Result<usize> {
         self.signal_function(function, "-KILL").await
     }
 
-    /// Lets the processes of a test's own function hang, as by SIGSTOP; returns how many. Lambda ends them in time.
+    /// Suspends the processes of a test's own function with SIGSTOP; returns how many. Lambda kills them at their timeout.
     ///
     /// # Errors
-    /// When the processes can't be looked through.
+    /// When the processes can't be listed.
     pub async fn hang_function(&self, function: &str) -> Result<usize> {
         self.signal_function(function, "-STOP").await
     }
@@ -231,7 +231,7 @@ impl Stack {
         let mut signalled = 0;
         for entry in std::fs::read_dir("/proc")? {
             let folder = entry?.path();
-            // Gone or somebody else's: not ours.
+            // Exited, or another user's.
             let (Ok(environment), Ok(program)) =
                 (std::fs::read(folder.join("environ")), std::fs::read_link(folder.join("exe")))
             else {
@@ -246,10 +246,10 @@ impl Stack {
         Ok(signalled)
     }
 
-    /// A folder for logs of this run.
+    /// The folder for logs of this run.
     ///
     /// # Errors
-    /// When it can't be made.
+    /// When it can't be created.
     pub fn log_folder(&self) -> Result<PathBuf> {
         let state = std::env::var_os("KAFKA_TO_SEARCH_STATE")
             .map_or_else(|| self.repository.join(".stack"), PathBuf::from);
@@ -280,7 +280,7 @@ impl Stack {
             .output();
         let output = tokio::time::timeout(COMMAND_TIMEOUT, running)
             .await
-            .with_context(|| format!("`stack.py {}` does not end", words.join(" ")))??;
+            .with_context(|| format!("`stack.py {}` does not finish", words.join(" ")))??;
         ensure!(
             output.status.success(),
             "`stack.py {}` ended with {}:\n{}",

@@ -1,4 +1,4 @@
-//! TLS before OpenSearch, with a certificate that can be exchanged.
+//! A TLS proxy in front of OpenSearch, whose certificate can be replaced.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// A running proxy. It ends when it is dropped.
+/// A running proxy. It stops when dropped.
 #[derive(Debug)]
 pub struct TlsProxy {
     state: Arc<State>,
@@ -23,7 +23,7 @@ pub struct TlsProxy {
 struct State {
     upstream: String,
     config: Mutex<Arc<ServerConfig>>,
-    refused: AtomicUsize,
+    rejected: AtomicUsize,
 }
 
 impl Drop for TlsProxy {
@@ -33,20 +33,20 @@ impl Drop for TlsProxy {
 }
 
 impl TlsProxy {
-    /// Starts a proxy before the server at `upstream`, a URL, on a free port.
+    /// Starts a proxy on a free port in front of the server at `upstream`, a URL.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no free port, or the URL is not HTTP.
     pub async fn start(upstream: &str, config: Arc<ServerConfig>) -> Result<Self> {
         let upstream = upstream.strip_prefix("http://").context("the server speaks plain HTTP")?.to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let state = Arc::new(State { upstream, config: Mutex::new(config), refused: AtomicUsize::new(0) });
+        let state = Arc::new(State { upstream, config: Mutex::new(config), rejected: AtomicUsize::new(0) });
         let serving = Arc::clone(&state);
         let task = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 let state = Arc::clone(&serving);
-                // A connection ends as either side likes.
+                // An error means that either side closed the connection.
                 tokio::spawn(async move { state.serve(connection).await });
             }
         });
@@ -59,15 +59,15 @@ impl TlsProxy {
         format!("https://{}", self.address)
     }
 
-    /// Shows another certificate from the next connection on.
+    /// Presents another certificate from the next connection on.
     pub fn present(&self, config: Arc<ServerConfig>) {
         *self.state.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
     }
 
-    /// How many connections broke off because of the certificate.
+    /// The number of connections that clients closed because of the certificate.
     #[must_use]
-    pub fn refused(&self) -> usize {
-        self.state.refused.load(Ordering::Relaxed)
+    pub fn rejected(&self) -> usize {
+        self.state.rejected.load(Ordering::Relaxed)
     }
 }
 
@@ -77,7 +77,7 @@ impl State {
         let mut plain = match TlsAcceptor::from(config).accept(connection).await {
             Ok(plain) => plain,
             Err(error) => {
-                self.refused.fetch_add(1, Ordering::Relaxed);
+                self.rejected.fetch_add(1, Ordering::Relaxed);
                 return Err(error.into());
             }
         };

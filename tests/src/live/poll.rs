@@ -4,43 +4,43 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-/// Between two looks.
+/// Time between two checks.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// What a look saw.
+/// The result of one check.
 #[derive(Debug)]
-pub enum Look<T> {
-    /// What was waited for.
+pub enum Check<T> {
+    /// The condition holds.
     Done(T),
-    /// Not yet; what it is like now, for the error when time is up.
+    /// Not yet. Holds the current state, for the error on timeout.
     NotYet(String),
 }
 
-impl Look<()> {
+impl Check<()> {
     /// Is done when `condition` holds.
     pub fn at(condition: bool, state: impl FnOnce() -> String) -> Self {
         if condition { Self::Done(()) } else { Self::NotYet(state()) }
     }
 }
 
-/// Looks again and again until it is done. An error of a look counts as "not yet": a server may be restarting.
+/// Repeats `check` until it is done. An error counts as "not yet", since a server may be restarting.
 ///
 /// # Errors
-/// When it is not done within `within`; says what the last look saw.
+/// When it is not done within `within`; the error holds the last state.
 pub async fn until<T>(
     what: &str,
     within: Duration,
-    mut look: impl AsyncFnMut() -> Result<Look<T>>,
+    mut check: impl AsyncFnMut() -> Result<Check<T>>,
 ) -> Result<T> {
     let deadline = Instant::now() + within;
     loop {
-        let state = match look().await {
-            Ok(Look::Done(value)) => return Ok(value),
-            Ok(Look::NotYet(state)) => state,
+        let state = match check().await {
+            Ok(Check::Done(value)) => return Ok(value),
+            Ok(Check::NotYet(state)) => state,
             Err(error) => format!("{error:#}"),
         };
         if Instant::now() >= deadline {
-            bail!("waited {within:?} for {what} in vain; last seen: {state}");
+            bail!("timed out after {within:?} waiting for {what}; last state: {state}");
         }
         tokio::time::sleep(INTERVAL).await;
     }

@@ -1,4 +1,4 @@
-//! Lambda, as a test uses it: invocations, functions of its own made from the deployed one, Kafka mappings.
+//! Lambda as a test uses it: invocations, a test's own copies of the deployed functions, Kafka mappings.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use http::Method;
 use kafka_poller::aws::{Aws, Call};
 use serde_json::{Value, json};
 
-use crate::poll::{Look, until};
+use crate::live::poll::{Check, until};
 
 /// The function that the template deploys.
 pub const DEPLOYED: &str = "kafka-to-search-index-events";
@@ -26,14 +26,14 @@ pub struct Lambda {
     endpoint: String,
 }
 
-/// How an invocation was answered.
+/// The response to an invocation.
 #[derive(Clone, Debug)]
 pub struct Invocation {
-    /// What the function gave back; for an error, its description.
+    /// What the function returned; for an error, its description.
     pub payload: Value,
     /// `Handled` or `Unhandled` if the function failed.
     pub function_error: Option<String>,
-    /// The end of its log.
+    /// The tail of its log.
     pub log: String,
 }
 
@@ -46,7 +46,7 @@ impl Invocation {
     }
 }
 
-/// A mapping to be made.
+/// A mapping to create.
 #[derive(Clone, Debug)]
 pub struct NewMapping {
     /// The function's name.
@@ -57,37 +57,37 @@ pub struct NewMapping {
     pub topic: String,
     /// The consumer group.
     pub group: String,
-    /// Records in an invocation, at most.
+    /// Most records in an invocation.
     pub batch_size: u32,
-    /// Whether the function answers with the failed records, as its `BATCH_FAILURES=report` does.
+    /// How the function reports failed records, as its `BATCH_FAILURES` says.
     pub batch_failures: BatchFailures,
-    /// When failed records are given up, if ever.
-    pub give_up: Option<GiveUp>,
+    /// When failed records go to a destination; `None` for never.
+    pub on_failure: Option<OnFailure>,
 }
 
-/// When a mapping gives records up, and where they go then.
+/// When a mapping abandons records, and where they go then.
 #[derive(Clone, Debug)]
-pub struct GiveUp {
+pub struct OnFailure {
     /// Retries after the first invocation.
     pub retries: u32,
     /// The on-failure destination: an ARN or `kafka://TOPIC`.
     pub destination: String,
 }
 
-/// How failed records come back.
+/// How a function reports failed records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchFailures {
-    /// Any of them makes the invocation an error.
+    /// The invocation is an error.
     Error,
-    /// The answer names them.
+    /// The response names them.
     Report,
 }
 
 impl Lambda {
-    /// Makes a client of the stack's LocalStack.
+    /// Creates a client of the stack's LocalStack.
     ///
     /// # Errors
-    /// When it can't be made.
+    /// When it can't be created.
     pub fn new(endpoint: &str) -> Result<Self> {
         let aws = Aws::new(Some(endpoint), "us-east-1", |name| {
             matches!(name, "AWS_ACCESS_KEY_ID" | "AWS_SECRET_ACCESS_KEY").then(|| "test".to_owned())
@@ -101,10 +101,10 @@ impl Lambda {
         self.aws.clone()
     }
 
-    /// Invokes a function and waits for its answer.
+    /// Invokes a function and waits for its response.
     ///
     /// # Errors
-    /// When it was not invoked; an error of the function itself is in the answer.
+    /// When it was not invoked. An error of the function itself is in the response.
     pub async fn invoke(&self, function: &str, payload: &[u8]) -> Result<Invocation> {
         let path = format!("{FUNCTIONS}/{function}/invocations");
         let headers = [("x-amz-invocation-type", "RequestResponse"), ("x-amz-log-type", "Tail")];
@@ -117,27 +117,27 @@ impl Lambda {
             headers: &headers,
             body,
         };
-        let answer = self.aws.call(call).await?;
-        let log = BASE64_STANDARD.decode(answer.header("x-amz-log-result").unwrap_or_default())?;
+        let response = self.aws.call(call).await?;
+        let log = BASE64_STANDARD.decode(response.header("x-amz-log-result").unwrap_or_default())?;
         Ok(Invocation {
-            payload: serde_json::from_slice(&answer.body)?,
-            function_error: answer.header("x-amz-function-error").map(str::to_owned),
+            payload: serde_json::from_slice(&response.body)?,
+            function_error: response.header("x-amz-function-error").map(str::to_owned),
             log: String::from_utf8_lossy(&log).into_owned(),
         })
     }
 
-    /// Makes a function from the deployed one's code, with other variables and timeout.
+    /// Creates a function from the code of the deployed one, with other variables and timeout.
     ///
     /// # Errors
-    /// When the API refuses, or the function does not become active.
+    /// When the API rejects the request, or the function does not become active.
     pub async fn copy_deployed(&self, name: &str, variables: &[(&str, &str)], timeout_s: u32) -> Result<()> {
         self.copy(DEPLOYED, name, variables, timeout_s).await
     }
 
-    /// Makes a function from the code of `original`, with other variables and timeout.
+    /// Creates a function from the code of `original`, with other variables and timeout.
     ///
     /// # Errors
-    /// When the API refuses, or the function does not become active.
+    /// When the API rejects the request, or the function does not become active.
     pub async fn copy(
         &self,
         original: &str,
@@ -166,10 +166,10 @@ impl Lambda {
         self.wait_until_active(name).await
     }
 
-    /// Deploys a function's code again: its execution environments are replaced.
+    /// Redeploys a function's code, which replaces its execution environments.
     ///
     /// # Errors
-    /// When the API refuses, or the function does not become active.
+    /// When the API rejects the request, or the function does not become active.
     pub async fn update_code(&self, name: &str) -> Result<()> {
         let function = self.json(Method::GET, &format!("{FUNCTIONS}/{name}"), None).await?;
         let code = json!({"ZipFile": BASE64_STANDARD.encode(self.code(&function).await?)});
@@ -177,10 +177,10 @@ impl Lambda {
         self.wait_until_active(name).await
     }
 
-    /// Sets variables of a function besides those that it has.
+    /// Sets variables of a function and keeps the others.
     ///
     /// # Errors
-    /// When the API refuses, or the function does not become active.
+    /// When the API rejects the request, or the function does not become active.
     pub async fn set_variables(&self, name: &str, variables: &[(&str, &str)]) -> Result<()> {
         let configuration =
             self.json(Method::GET, &format!("{FUNCTIONS}/{name}/configuration"), None).await?;
@@ -190,10 +190,10 @@ impl Lambda {
         self.configure(name, &json!({"Environment": {"Variables": all}})).await
     }
 
-    /// Sets how much memory a function may have.
+    /// Sets a function's memory.
     ///
     /// # Errors
-    /// When the API refuses, or the function does not become active.
+    /// When the API rejects the request, or the function does not become active.
     pub async fn set_memory(&self, name: &str, megabytes: u32) -> Result<()> {
         self.configure(name, &json!({"MemorySize": megabytes})).await
     }
@@ -206,15 +206,15 @@ impl Lambda {
     /// Deletes a function.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// When the API rejects the request.
     pub async fn delete_function(&self, name: &str) -> Result<()> {
         self.call(Method::DELETE, &format!("{FUNCTIONS}/{name}"), None).await.map(drop)
     }
 
-    /// Makes a mapping and returns its id.
+    /// Creates a mapping and returns its id.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// When the API rejects the request.
     pub async fn create_mapping(&self, new: &NewMapping) -> Result<String> {
         let response_types = match new.batch_failures {
             BatchFailures::Error => json!([]),
@@ -230,26 +230,26 @@ impl Lambda {
             "MaximumBatchingWindowInSeconds": 0,
             "FunctionResponseTypes": response_types,
         });
-        if let Some(GiveUp { retries, destination }) = &new.give_up {
+        if let Some(OnFailure { retries, destination }) = &new.on_failure {
             body["MaximumRetryAttempts"] = json!(retries);
             body["DestinationConfig"] = json!({"OnFailure": {"Destination": destination}});
         }
-        let made = self.json(Method::POST, MAPPINGS, Some(&body)).await?;
-        made["UUID"].as_str().map(str::to_owned).with_context(|| format!("no UUID in {made}"))
+        let created = self.json(Method::POST, MAPPINGS, Some(&body)).await?;
+        created["UUID"].as_str().map(str::to_owned).with_context(|| format!("no UUID in {created}"))
     }
 
     /// Deletes a mapping.
     ///
     /// # Errors
-    /// When the API refuses.
+    /// When the API rejects the request.
     pub async fn delete_mapping(&self, uuid: &str) -> Result<()> {
         self.call(Method::DELETE, &format!("{MAPPINGS}{uuid}"), None).await.map(drop)
     }
 
-    /// All mappings, as the API gives them.
+    /// All mappings, as the API lists them.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// When the API does not respond.
     pub async fn mappings(&self) -> Result<Vec<Value>> {
         let listed = self.json(Method::GET, MAPPINGS, None).await?;
         Ok(listed["EventSourceMappings"].as_array().cloned().unwrap_or_default())
@@ -258,7 +258,7 @@ impl Lambda {
     /// Names of all functions.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// When the API does not respond.
     pub async fn functions(&self) -> Result<Vec<String>> {
         let listed = self.json(Method::GET, &format!("{FUNCTIONS}/"), None).await?;
         let functions = listed["Functions"].as_array().context("functions are listed")?;
@@ -268,7 +268,7 @@ impl Lambda {
     /// The lines that a function logged, as CloudWatch Logs has them.
     ///
     /// # Errors
-    /// When the API does not answer.
+    /// When the API does not respond.
     pub async fn log(&self, function: &str) -> Result<Vec<String>> {
         let mut lines = Vec::new();
         let mut token = Value::Null;
@@ -302,7 +302,7 @@ impl Lambda {
 
     async fn code(&self, function: &Value) -> Result<Bytes> {
         let location = function["Code"]["Location"].as_str().context("the code has a location")?;
-        // The location names a host that only LocalStack's own name server knows.
+        // Only LocalStack's own name server resolves the location's host.
         let path = location.splitn(4, '/').nth(3).context("the location is a URL")?;
         let response = reqwest::get(format!("{}/{path}", self.endpoint)).await?.error_for_status()?;
         Ok(response.bytes().await?)
@@ -313,7 +313,7 @@ impl Lambda {
         until("the function to be active", Duration::from_secs(60), async || {
             let configuration = self.json(Method::GET, &path, None).await?;
             let (state, update) = (&configuration["State"], &configuration["LastUpdateStatus"]);
-            Ok(Look::at(state == "Active" && update == "Successful", || configuration.to_string()))
+            Ok(Check::at(state == "Active" && update == "Successful", || configuration.to_string()))
         })
         .await
     }

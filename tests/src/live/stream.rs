@@ -1,4 +1,4 @@
-//! Publishes events without a pause, so that a fault strikes in the middle of a stream.
+//! Publishes events continuously, so that a fault comes in the middle of a stream.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::task::JoinHandle;
 
-use crate::flow::{Flow, World, events};
-use crate::kafka::Publisher;
-use crate::poll::{Look, until};
+use crate::live::flow::{Flow, events};
+use crate::live::kafka::Publisher;
+use crate::live::poll::{Check, until};
+use crate::live::world::World;
 
-/// A stream that is being published.
+/// A running stream.
 #[derive(Debug)]
 pub struct Stream {
     stop: Arc<AtomicBool>,
@@ -20,10 +21,10 @@ pub struct Stream {
 }
 
 impl Stream {
-    /// Starts to publish to a flow's topic, about so many events a second.
+    /// Starts to publish about this many events a second to a flow's topic.
     ///
     /// # Errors
-    /// When there is no producer.
+    /// When the producer can't be created.
     pub fn start(world: &World, flow: &Flow, per_second: u32) -> Result<Self> {
         let publisher = Publisher::new(&world.kafka, &flow.topic)?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -50,28 +51,28 @@ impl Stream {
         Ok(Self { stop, sent, task })
     }
 
-    /// Events sent by now.
+    /// Events sent so far.
     #[must_use]
     pub fn sent(&self) -> usize {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Lets so many more events be sent.
+    /// Waits until this many more events are sent.
     ///
     /// # Errors
-    /// When they are not.
-    pub async fn let_pass(&self, count: usize) -> Result<()> {
+    /// When they are not sent in time.
+    pub async fn wait_for_more(&self, count: usize) -> Result<()> {
         let target = self.sent() + count;
-        until("the stream to go on", Duration::from_secs(120), async || {
-            Ok(Look::at(self.sent() >= target, || format!("{} sent", self.sent())))
+        until("the stream to continue", Duration::from_secs(120), async || {
+            Ok(Check::at(self.sent() >= target, || format!("{} sent", self.sent())))
         })
         .await
     }
 
-    /// Ends the stream; returns how many events Kafka took, which is all that were sent.
+    /// Stops the stream; returns the number of events sent, all of which Kafka has.
     ///
     /// # Errors
-    /// When Kafka did not take one of them.
+    /// When Kafka did not accept one of them.
     pub async fn stop(self) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await.context("the stream's thread")??;

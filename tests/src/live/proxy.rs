@@ -1,6 +1,6 @@
-//! A proxy between the function and OpenSearch that breaks answers as networks, gateways and dying nodes do.
+//! A proxy between the function and OpenSearch that breaks responses as networks, gateways and dying nodes do.
 //!
-//! What a real server can be made to show is shown by the real server; this is for the rest.
+//! It is only for faults that a real server can't be made to show.
 
 use std::collections::VecDeque;
 use std::io::ErrorKind;
@@ -16,35 +16,35 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufStream};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// What happens to the answer of a bulk request.
+/// What happens to the response of a bulk request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The connection is reset in the middle of the answer.
+    /// The connection is reset in the middle of the response.
     Reset,
-    /// The answer ends before its length.
+    /// The response ends before its Content-Length.
     CutShort,
-    /// A page instead of JSON, with status 200.
+    /// An HTML page instead of JSON, with status 200.
     NotJson,
-    /// One item less than was asked for, all of them a success.
+    /// One item less than the request has operations, all successful.
     WrongItemCount,
-    /// An answer that comes after so many milliseconds.
+    /// A response after this many milliseconds.
     Slow(u64),
-    /// No answer at all; the connection stays open.
+    /// No response at all; the connection stays open.
     Silence,
-    /// An answer with this status.
+    /// A response with this status.
     Status(u16),
 }
 
-/// Whether the cluster got the request whose answer is broken.
+/// Whether the request with the broken response reached the cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reached {
-    /// It wrote the documents: sent again, they are duplicates.
+    /// It did, and wrote the documents: sent again, they are duplicates.
     Written,
-    /// It did not: taken for written, they are lost.
+    /// It did not: whoever takes them for written loses them.
     NotWritten,
 }
 
-/// A running proxy. It ends when it is dropped.
+/// A running proxy. It stops when dropped.
 #[derive(Debug)]
 pub struct Proxy {
     state: Arc<State>,
@@ -57,7 +57,7 @@ struct State {
     upstream: String,
     http: reqwest::Client,
     faults: Mutex<Faults>,
-    /// How long every sound answer takes besides, in milliseconds.
+    /// Delay of every unbroken response, in milliseconds.
     delay_ms: AtomicU64,
 }
 
@@ -78,7 +78,7 @@ impl Proxy {
     /// Starts a proxy on a free port.
     ///
     /// # Errors
-    /// When there is none.
+    /// When there is no free port.
     pub async fn start(upstream: &str) -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
@@ -93,7 +93,7 @@ impl Proxy {
         let task = tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
                 let state = Arc::clone(&serving);
-                // A connection that breaks is what this is about.
+                // Broken connections are the purpose.
                 tokio::spawn(async move { state.serve(connection).await });
             }
         });
@@ -106,17 +106,17 @@ impl Proxy {
         format!("http://{}", self.address)
     }
 
-    /// Plans faults for the next bulk requests, one each; the requests after them pass.
+    /// Plans one fault for each of the next bulk requests; later requests pass.
     pub fn plan(&self, faults: impl IntoIterator<Item = (Fault, Reached)>) {
         self.state.faults().planned.extend(faults);
     }
 
-    /// Lets every sound answer take so long besides, so that there always are invocations in flight.
+    /// Delays every unbroken response, so that there are always invocations in flight.
     pub fn slow_down(&self, delay: Duration) {
         self.state.delay_ms.store(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// The faults that were injected by now, and how many bulk requests passed.
+    /// The faults injected so far, and how many bulk requests passed.
     #[must_use]
     pub fn injected(&self) -> (Vec<(Fault, Reached)>, usize) {
         let state = self.state.faults();
@@ -144,7 +144,7 @@ impl State {
             let Some((fault, reached)) = fault else {
                 let (status, body) = self.forward(&request).await?;
                 tokio::time::sleep(Duration::from_millis(self.delay_ms.load(Ordering::Relaxed))).await;
-                answer(&mut connection, status, &body, body.len()).await?;
+                respond(&mut connection, status, &body, body.len()).await?;
                 continue;
             };
             let (status, body) = match reached {
@@ -153,32 +153,32 @@ impl State {
             };
             match fault {
                 Fault::Reset => {
-                    answer(&mut connection, status, half(&body), body.len()).await?;
+                    respond(&mut connection, status, half(&body), body.len()).await?;
                     connection.get_ref().set_zero_linger()?;
                     return Ok(());
                 }
-                Fault::CutShort => return answer(&mut connection, status, half(&body), body.len()).await,
+                Fault::CutShort => return respond(&mut connection, status, half(&body), body.len()).await,
                 Fault::NotJson => {
                     let page = b"<html><body>Welcome</body></html>";
-                    answer(&mut connection, 200, page, page.len()).await?;
+                    respond(&mut connection, 200, page, page.len()).await?;
                 }
                 Fault::WrongItemCount => {
                     let body = one_item_less(&body)?;
-                    answer(&mut connection, 200, &body, body.len()).await?;
+                    respond(&mut connection, 200, &body, body.len()).await?;
                 }
                 Fault::Slow(delay_ms) => {
                     tokio::time::sleep(Duration::from_millis(delay_ms)).await;
-                    answer(&mut connection, status, &body, body.len()).await?;
+                    respond(&mut connection, status, &body, body.len()).await?;
                 }
                 Fault::Silence => {
-                    // Until the other side gives up.
+                    // Until the client closes the connection.
                     while connection.read_u8().await.is_ok() {}
                     return Ok(());
                 }
                 Fault::Status(status) => {
                     let body =
                         br#"{"error":{"type":"rejected_execution_exception","reason":"by the proxy"}}"#;
-                    answer(&mut connection, status, body, body.len()).await?;
+                    respond(&mut connection, status, body, body.len()).await?;
                 }
             }
         }
@@ -229,7 +229,7 @@ impl Request {
         Ok(Some(Self { path, headers, body: body.into() }))
     }
 
-    /// The answer of a cluster that wrote everything: a lie to be found out.
+    /// The response of a cluster that wrote everything, although this one wrote nothing.
     fn all_created(&self) -> Result<Bytes> {
         let compressed =
             self.headers.iter().any(|(name, value)| name == "content-encoding" && value == "gzip");
@@ -245,7 +245,7 @@ impl Request {
     }
 }
 
-async fn answer(
+async fn respond(
     connection: &mut BufStream<TcpStream>,
     status: u16,
     body: &[u8],
@@ -264,8 +264,8 @@ fn half(body: &[u8]) -> &[u8] {
 }
 
 fn one_item_less(body: &[u8]) -> Result<Bytes> {
-    let mut answer: Value = serde_json::from_slice(body)?;
-    let items = answer["items"].as_array_mut().context("a bulk response has items")?;
+    let mut response: Value = serde_json::from_slice(body)?;
+    let items = response["items"].as_array_mut().context("a bulk response has items")?;
     ensure!(items.pop().is_some(), "a bulk response has an item");
-    Ok(answer.to_string().into())
+    Ok(response.to_string().into())
 }

@@ -1,4 +1,4 @@
-//! The search cluster, as a test looks at it.
+//! The search cluster as a test reads it.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::account::{Found, Place};
 
 /// Pattern of the daily indices.
 pub const INDICES: &str = "microservices-*";
-/// Pattern of the dead letters' indices.
+/// Pattern of the dead-letter indices.
 pub const DEAD_LETTERS: &str = "dead-letters-microservices-*";
 
 /// Documents in one page of a scroll.
@@ -30,26 +30,26 @@ pub struct Hit {
     pub id: String,
     /// Its index.
     pub index: String,
-    /// Its `_source`; null where it was not asked for.
+    /// Its `_source`; null if it was not requested.
     pub source: Value,
 }
 
 impl Search {
-    /// Makes a client.
+    /// Creates a client.
     ///
     /// # Errors
-    /// When the HTTP client can't be made.
+    /// When the HTTP client can't be created.
     pub fn new(endpoint: &str) -> Result<Self> {
-        // Err means that a provider is installed already.
+        // An error means that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().timeout(Duration::from_secs(60)).build()?;
         Ok(Self { http, endpoint: endpoint.to_owned() })
     }
 
-    /// Sends a request and returns the JSON of a success.
+    /// Sends a request and returns the JSON of a successful response.
     ///
     /// # Errors
-    /// When there is no answer, or it is no success.
+    /// When there is no response, or its status is not 2xx.
     pub async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
         let mut request = self.http.request(method.clone(), format!("{}/{path}", self.endpoint));
         if let Some(body) = body {
@@ -58,14 +58,14 @@ impl Search {
         let response = request.send().await.with_context(|| format!("{method} {path}"))?;
         let status = response.status();
         let text = response.text().await?;
-        ensure!(status.is_success(), "{method} {path} answered {status}: {text}");
+        ensure!(status.is_success(), "{method} {path} returned {status}: {text}");
         Ok(serde_json::from_str(&text)?)
     }
 
-    /// Makes everything that is indexed by now searchable.
+    /// Makes everything indexed so far searchable.
     ///
     /// # Errors
-    /// When the cluster does not answer.
+    /// When the cluster does not respond.
     pub async fn refresh(&self) -> Result<()> {
         self.request(Method::POST, &format!("{INDICES},{DEAD_LETTERS}/_refresh"), None).await.map(drop)
     }
@@ -73,15 +73,15 @@ impl Search {
     /// Every document in `indices` that matches `query`, after a refresh.
     ///
     /// # Errors
-    /// When the cluster does not answer as it should.
+    /// When the cluster does not respond as it should.
     pub async fn all(&self, indices: &str, query: &Value) -> Result<Vec<Hit>> {
         self.scroll(indices, query, true).await
     }
 
-    /// Where every document of a topic is, in the daily indices and among the dead letters.
+    /// Every document of a topic, in the daily and in the dead-letter indices.
     ///
     /// # Errors
-    /// When the cluster does not answer as it should.
+    /// When the cluster does not respond as it should.
     pub async fn find_topic(&self, topic: &str) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         for (indices, place) in [(INDICES, Place::Index), (DEAD_LETTERS, Place::DeadLetters)] {
@@ -91,16 +91,16 @@ impl Search {
         Ok(found)
     }
 
-    /// How many documents of a topic there are, dead letters included, after a refresh.
+    /// The number of documents of a topic, dead letters included, after a refresh.
     ///
     /// # Errors
-    /// When the cluster does not answer as it should.
+    /// When the cluster does not respond as it should.
     pub async fn count_topic(&self, topic: &str) -> Result<u64> {
         self.refresh().await?;
         let query = json!({"query": of_topic(topic)});
-        let answer =
+        let response =
             self.request(Method::POST, &format!("{INDICES},{DEAD_LETTERS}/_count"), Some(&query)).await?;
-        answer["count"].as_u64().with_context(|| format!("no count in {answer}"))
+        response["count"].as_u64().with_context(|| format!("no count in {response}"))
     }
 
     async fn scroll(&self, indices: &str, query: &Value, with_source: bool) -> Result<Vec<Hit>> {
@@ -111,7 +111,7 @@ impl Search {
         let mut hits = Vec::new();
         loop {
             ensure!(page["_shards"]["failed"] == 0, "shards failed: {}", page["_shards"]);
-            let found = page["hits"]["hits"].as_array().context("a search answers with hits")?.clone();
+            let found = page["hits"]["hits"].as_array().context("a search returns hits")?.clone();
             let scroll = json!({"scroll": "1m", "scroll_id": page["_scroll_id"]});
             if found.is_empty() {
                 // A pattern that matches no index opens no scroll.
@@ -122,7 +122,9 @@ impl Search {
                 return Ok(hits);
             }
             for hit in found {
-                let text = |name: &str| hit[name].as_str().map(str::to_owned).context("a hit is named");
+                let text = |name: &str| {
+                    hit[name].as_str().map(str::to_owned).with_context(|| format!("a hit without {name}"))
+                };
                 hits.push(Hit { id: text("_id")?, index: text("_index")?, source: hit["_source"].clone() });
             }
             page = self.request(Method::POST, "_search/scroll", Some(&scroll)).await?;

@@ -1,4 +1,4 @@
-//! Bulk requests of generated events, built beforehand and sent straight into the cluster: what benchmarks compare with.
+//! Bulk requests of generated events, built in advance and sent straight to the cluster: the baseline of benchmarks.
 
 use std::collections::VecDeque;
 use std::io::Write as _;
@@ -17,7 +17,7 @@ use event_producer::payload::{RecordHeaders, payload};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-/// Lambda's limit, which bounds the batches that events come in.
+/// Lambda's payload limit, which bounds a batch.
 const PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
 /// A bulk body as the function sends it.
@@ -26,21 +26,21 @@ pub struct Body {
     n_operations: usize,
 }
 
-/// Makes bulk bodies of events that differ from body to body.
+/// Builds bulk bodies of events, no two of them the same.
 pub struct Prebuilt {
     settings: Settings,
     n_events: usize,
 }
 
 impl Prebuilt {
-    /// Bodies of documents as these settings make them.
+    /// Bodies with the documents that these settings produce.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self { settings, n_events: 0 }
     }
 
-    /// Bodies of `count` events that no earlier bodies hold. The events of a payload lie in the half hour before the
-    /// time that `end_ms` gives for it.
+    /// Bodies of `count` events that no earlier body holds. The events of a payload lie in the half hour before the time that
+    /// `end_ms` returns for it.
     ///
     /// # Errors
     /// When the pipeline can't read the generated events.
@@ -54,7 +54,7 @@ impl Prebuilt {
             let payload = payload(seed, end_ms(), PAYLOAD_BYTES, RecordHeaders::TraceAndCorrelation);
             for (position, entry) in read_batch(&payload.json)?.iter().enumerate() {
                 let mut record = entry.record.clone().map_err(|error| anyhow!("{error}"))?;
-                // Each payload begins at offset 0, and offsets are what tells ids apart.
+                // Each payload starts at offset 0, and offsets keep ids distinct.
                 record.offset = self.n_events.try_into()?;
                 while request.push(position, BulkLimits::default(), |body| encoder.append(&record, body))?
                     == Pushed::Full
@@ -100,8 +100,8 @@ pub async fn send(endpoint: &str, bodies: VecDeque<Body>, parallel: usize) -> Re
                         .header("content-type", "application/x-ndjson")
                         .header("content-encoding", "gzip")
                         .body(body.gzip);
-                    let answer = request.send().await?.error_for_status()?.bytes().await?;
-                    let results = read_bulk_response(&answer, body.n_operations)?;
+                    let response = request.send().await?.error_for_status()?.bytes().await?;
+                    let results = read_bulk_response(&response, body.n_operations)?;
                     let not_indexed = results.iter().find(|result| **result != ItemResult::Indexed);
                     ensure!(not_indexed.is_none(), "a prebuilt document is not indexed: {not_indexed:?}");
                 }
@@ -114,7 +114,7 @@ pub async fn send(endpoint: &str, bodies: VecDeque<Body>, parallel: usize) -> Re
     Ok(n_events as f64 / started.elapsed().as_secs_f64())
 }
 
-/// The middle one of `values`, which has to have some.
+/// The median of `values`; NaN if there are none.
 #[must_use]
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();

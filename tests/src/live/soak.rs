@@ -1,4 +1,4 @@
-//! Random faults for a while, from a seed, on a stream of events through the whole system; ends with the account.
+//! Random faults from a seed while events stream through the whole system, and the account at the end.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -9,31 +9,32 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::account::Account;
-use crate::flow::{Flow, FlowOptions, Function, World, say};
-use crate::poll::{Look, until};
-use crate::proxy::{Fault, Proxy, Reached};
-use crate::search::INDICES;
-use crate::stack::{SecondPoller, Server};
-use crate::stream::Stream;
+use crate::live::flow::{Flow, FlowOptions, Function, print_line};
+use crate::live::poll::{Check, until};
+use crate::live::proxy::{Fault, Proxy, Reached};
+use crate::live::search::INDICES;
+use crate::live::stack::{SecondPoller, Server};
+use crate::live::stream::Stream;
+use crate::live::world::World;
 
-/// Longest wait for the system to come to rest after the last fault.
+/// Longest time for the system to recover after the last fault.
 const RECOVERY: Duration = Duration::from_secs(300);
 
-/// What a soak is to do.
+/// The options of a soak.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How long faults go on.
+    /// How long faults are injected.
     pub length: Duration,
-    /// The same seed gives the same faults in the same order.
+    /// The same seed injects the same faults in the same order.
     pub seed: u64,
     /// Events a second.
     pub rate: u32,
 }
 
-/// How a soak ended.
+/// The result of a soak.
 #[derive(Debug)]
-pub struct Ended {
-    /// Events that Kafka took.
+pub struct SoakResult {
+    /// Events that Kafka accepted.
     pub sent: usize,
     /// What became of them.
     pub account: Account,
@@ -41,23 +42,23 @@ pub struct Ended {
     pub drained: Result<()>,
 }
 
-impl Ended {
-    /// Says what is not right.
+impl SoakResult {
+    /// Returns the account if every event is indexed once.
     ///
     /// # Errors
-    /// When something is not.
+    /// When one is not, or offsets were not committed in time.
     pub fn check(self) -> Result<Account> {
         let Self { sent, account, drained } = self;
-        ensure!(account.is_whole(), "{account}");
+        ensure!(account.is_complete(), "{account}");
         ensure!(account.records == sent, "{sent} events were published, but Kafka has {}", account.records);
-        ensure!(account.indexed == sent, "all events can be indexed, but {account}");
+        ensure!(account.indexed == sent, "every event should be indexed: {account}");
         drained.map(|()| account)
     }
 }
 
-/// What can happen.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Event {
+enum Strike {
     KillPoller,
     RestartPoller,
     SecondPoller,
@@ -69,33 +70,33 @@ enum Event {
     BlockIndices,
     KillKafka,
     RestartKafka,
-    BreakAnswers,
+    BreakResponses,
 }
 
-/// The faults that cost little come more often.
-const EVENTS: [Event; 19] = [
-    Event::KillPoller,
-    Event::KillPoller,
-    Event::RestartPoller,
-    Event::SecondPoller,
-    Event::SecondPoller,
-    Event::KillFunction,
-    Event::KillFunction,
-    Event::HangFunction,
-    Event::ReplaceFunction,
-    Event::KillOpenSearch,
-    Event::StopOpenSearch,
-    Event::BlockIndices,
-    Event::BlockIndices,
-    Event::KillKafka,
-    Event::RestartKafka,
-    Event::BreakAnswers,
-    Event::BreakAnswers,
-    Event::BreakAnswers,
-    Event::BreakAnswers,
+/// Faults that take little time come more often.
+const STRIKES: [Strike; 19] = [
+    Strike::KillPoller,
+    Strike::KillPoller,
+    Strike::RestartPoller,
+    Strike::SecondPoller,
+    Strike::SecondPoller,
+    Strike::KillFunction,
+    Strike::KillFunction,
+    Strike::HangFunction,
+    Strike::ReplaceFunction,
+    Strike::KillOpenSearch,
+    Strike::StopOpenSearch,
+    Strike::BlockIndices,
+    Strike::BlockIndices,
+    Strike::KillKafka,
+    Strike::RestartKafka,
+    Strike::BreakResponses,
+    Strike::BreakResponses,
+    Strike::BreakResponses,
+    Strike::BreakResponses,
 ];
 
-/// The faults of answers. Slow ones are slower than the function may wait.
+/// Broken responses. Slow ones take longer than the function's timeout allows.
 const FAULTS: [(Fault, Reached); 10] = [
     (Fault::Reset, Reached::Written),
     (Fault::Reset, Reached::NotWritten),
@@ -109,12 +110,12 @@ const FAULTS: [(Fault, Reached); 10] = [
     (Fault::Silence, Reached::NotWritten),
 ];
 
-/// Strikes a stack with random faults while events flow, tells what it does, and gives the account.
+/// Injects random faults while events flow, prints each, and returns the account.
 ///
 /// # Errors
-/// When the stack can't be struck or does not come back; what became of the events is in the result.
-pub async fn run(world: World, options: Options) -> Result<Ended> {
-    say(&format!(
+/// When a fault can't be injected or the stack does not recover. What became of the events is in the result.
+pub async fn run(world: World, options: Options) -> Result<SoakResult> {
+    print_line(&format!(
         "soak: {} s, {} events a second, seed {}",
         options.length.as_secs(),
         options.rate,
@@ -133,13 +134,13 @@ pub async fn run(world: World, options: Options) -> Result<Ended> {
     let mut soak = Soak { world, proxy, flow, second: None, rng: Rng::with_seed(options.seed) };
 
     let started = Instant::now();
-    let mut counts: BTreeMap<Event, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<Strike, usize> = BTreeMap::new();
     while started.elapsed() < options.length {
-        let event = *soak.rng.choice(&EVENTS).unwrap_or(&Event::KillPoller);
-        say(&format!("{:>6} s  {event:?}", started.elapsed().as_secs()))?;
-        soak.strike(event).await?;
-        *counts.entry(event).or_default() += 1;
-        // Some faults strike while the last one is not mended yet, some when all is well again.
+        let strike = *soak.rng.choice(&STRIKES).unwrap_or(&Strike::KillPoller);
+        print_line(&format!("{:>6} s  {strike:?}", started.elapsed().as_secs()))?;
+        soak.inject(strike).await?;
+        *counts.entry(strike).or_default() += 1;
+        // Some faults come during the recovery from the last one, some after it.
         if soak.rng.bool() {
             soak.wait_for_progress().await?;
         }
@@ -149,16 +150,16 @@ pub async fn run(world: World, options: Options) -> Result<Ended> {
     }
     let sent = stream.stop().await?;
     let elapsed = started.elapsed().as_secs();
-    say(&format!("{elapsed:>6} s  {sent} events published; waiting until all are settled"))?;
+    print_line(&format!("{elapsed:>6} s  {sent} events published; waiting until all are committed"))?;
     let drained = soak.flow.drained(RECOVERY).await;
     let account = soak.flow.account().await?;
-    let told: Vec<String> = counts.iter().map(|(event, count)| format!("{event:?} {count}")).collect();
+    let counted: Vec<String> = counts.iter().map(|(strike, count)| format!("{strike:?} {count}")).collect();
     let (injected, passed) = soak.proxy.injected();
-    say(&format!("{} faults: {}", counts.values().sum::<usize>(), told.join(", ")))?;
-    say(&format!("{} answers broken, {passed} passed", injected.len()))?;
-    say(&account.to_string())?;
+    print_line(&format!("{} faults: {}", counts.values().sum::<usize>(), counted.join(", ")))?;
+    print_line(&format!("{} responses broken, {passed} passed", injected.len()))?;
+    print_line(&account.to_string())?;
     soak.flow.finish().await?;
-    Ok(Ended { sent, account, drained })
+    Ok(SoakResult { sent, account, drained })
 }
 
 struct Soak {
@@ -170,16 +171,16 @@ struct Soak {
 }
 
 impl Soak {
-    async fn strike(&mut self, event: Event) -> Result<()> {
+    async fn inject(&mut self, strike: Strike) -> Result<()> {
         let stack = self.world.stack.clone();
-        match event {
-            Event::KillPoller => self.restart(Server::Poller, Stop::Kill).await,
-            Event::RestartPoller => self.restart(Server::Poller, Stop::Ask).await,
-            Event::KillOpenSearch => self.restart(Server::OpenSearch, Stop::Kill).await,
-            Event::StopOpenSearch => self.restart(Server::OpenSearch, Stop::Ask).await,
-            Event::KillKafka => self.restart(Server::Kafka, Stop::Kill).await,
-            Event::RestartKafka => self.restart(Server::Kafka, Stop::Ask).await,
-            Event::SecondPoller => match self.second.take() {
+        match strike {
+            Strike::KillPoller => self.restart(Server::Poller, Stop::Kill).await,
+            Strike::RestartPoller => self.restart(Server::Poller, Stop::Terminate).await,
+            Strike::KillOpenSearch => self.restart(Server::OpenSearch, Stop::Kill).await,
+            Strike::StopOpenSearch => self.restart(Server::OpenSearch, Stop::Terminate).await,
+            Strike::KillKafka => self.restart(Server::Kafka, Stop::Kill).await,
+            Strike::RestartKafka => self.restart(Server::Kafka, Stop::Terminate).await,
+            Strike::SecondPoller => match self.second.take() {
                 Some(second) => second.stop().await,
                 None => {
                     let log = stack.log_folder()?.join("soak-second-poller.log");
@@ -187,11 +188,11 @@ impl Soak {
                     Ok(())
                 }
             },
-            Event::KillFunction => stack.kill_function(&self.flow.function).await.map(drop),
-            Event::HangFunction => stack.hang_function(&self.flow.function).await.map(drop),
-            Event::ReplaceFunction => self.world.lambda.update_code(&self.flow.function).await,
-            Event::BlockIndices => self.block_indices().await,
-            Event::BreakAnswers => {
+            Strike::KillFunction => stack.kill_function(&self.flow.function).await.map(drop),
+            Strike::HangFunction => stack.hang_function(&self.flow.function).await.map(drop),
+            Strike::ReplaceFunction => self.world.lambda.update_code(&self.flow.function).await,
+            Strike::BlockIndices => self.block_indices().await,
+            Strike::BreakResponses => {
                 let count = self.rng.usize(1..6);
                 let faults: Vec<_> = (0..count).filter_map(|_| self.rng.choice(FAULTS)).collect();
                 self.proxy.plan(faults);
@@ -203,7 +204,7 @@ impl Soak {
     async fn restart(&mut self, server: Server, stop: Stop) -> Result<()> {
         match stop {
             Stop::Kill => self.world.stack.kill(server).await?,
-            Stop::Ask => self.world.stack.stop(server).await?,
+            Stop::Terminate => self.world.stack.stop(server).await?,
         }
         self.world.stack.start(server).await
     }
@@ -213,7 +214,7 @@ impl Soak {
         let path = format!("{INDICES}/_settings");
         self.world.search.request(Method::PUT, &path, Some(&block(json!(true)))).await?;
         let seconds = self.rng.u64(1..8);
-        // The block's length is the fault itself.
+        // The duration of the block is the fault itself.
         tokio::time::sleep(Duration::from_secs(seconds)).await;
         self.world.search.request(Method::PUT, &path, Some(&block(json!(null)))).await.map(drop)
     }
@@ -221,20 +222,20 @@ impl Soak {
     async fn wait_for_progress(&self) -> Result<()> {
         let before = self.world.search.count_topic(&self.flow.topic).await?;
         let more = self.flow.wait_for_documents(before + 1, RECOVERY).await?;
-        ensure!(more > before, "documents go on coming");
+        ensure!(more > before, "documents keep coming");
         until("the lag to shrink", RECOVERY, async || {
             let lag = self.flow.lag()?;
-            Ok(Look::at(lag < 5_000, || format!("{lag} records behind")))
+            Ok(Check::at(lag < 5_000, || format!("{lag} records behind")))
         })
         .await
     }
 }
 
-/// How a server ends.
+/// How a server is stopped.
 #[derive(Clone, Copy)]
 enum Stop {
     /// With SIGKILL.
     Kill,
-    /// As it is asked to.
-    Ask,
+    /// With SIGTERM.
+    Terminate,
 }

@@ -1,5 +1,5 @@
-//! An on-failure destination of a test's own: a queue, an SNS topic, a bucket or a Kafka topic, and the records that it
-//! was told of.
+//! A test's own on-failure destination: a queue, an SNS topic, a bucket or a Kafka topic, and the records that were sent to
+//! it.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,88 +10,91 @@ use kafka_poller::aws::{Aws, Call};
 use serde_json::{Value, json};
 
 use crate::account::{Found, Place, RecordId};
-use crate::flow::{World, unique};
-use crate::kafka::Kafka;
+use crate::live::kafka::Kafka;
+use crate::live::world::{World, unique};
 
 const OWNER: &str = "us-east-1:000000000000";
 
-/// What takes the records.
+/// The service of a destination.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum DestinationType {
     /// An SQS queue.
     Queue,
-    /// An SNS topic, which a queue of the test subscribes to.
+    /// An SNS topic that the test's queue subscribes to.
     Notifications,
     /// An S3 bucket.
     Bucket,
-    /// A topic of the same cluster.
+    /// A topic of the same Kafka cluster.
     KafkaTopic,
 }
 
-/// A destination.
+/// A destination that the test has created.
 #[derive(Clone, Debug)]
 pub struct Destination {
-    kind: Kind,
+    kind: DestinationType,
     name: String,
     aws: Aws,
     kafka: Kafka,
     queue_url: String,
-    /// What was taken out of the queue by now.
-    taken: Arc<Mutex<Vec<Value>>>,
+    /// Messages received from the queue so far.
+    received: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Destination {
-    /// Makes one.
+    /// Creates one.
     ///
     /// # Errors
-    /// When LocalStack or Kafka refuses.
-    pub async fn make(world: &World, kind: Kind) -> Result<Self> {
+    /// When LocalStack or Kafka rejects the request.
+    pub async fn create(world: &World, kind: DestinationType) -> Result<Self> {
         let name = format!("failed-{}", unique());
-        let mut made = Self {
+        let mut created = Self {
             kind,
             name,
             aws: world.lambda.aws(),
             kafka: world.kafka.clone(),
             queue_url: String::new(),
-            taken: Arc::default(),
+            received: Arc::default(),
         };
         match kind {
-            Kind::Queue => made.make_queue().await?,
-            Kind::Notifications => {
-                made.make_queue().await?;
-                made.sns(&format!("Action=CreateTopic&Name={}", made.name)).await?;
-                let endpoint = format!("arn:aws:sqs:{OWNER}:{}", made.name);
-                let topic = made.arn();
-                made.sns(&format!("Action=Subscribe&Protocol=sqs&TopicArn={topic}&Endpoint={endpoint}"))
+            DestinationType::Queue => created.create_queue().await?,
+            DestinationType::Notifications => {
+                created.create_queue().await?;
+                created.sns(&format!("Action=CreateTopic&Name={}", created.name)).await?;
+                let endpoint = format!("arn:aws:sqs:{OWNER}:{}", created.name);
+                let topic = created.arn();
+                created
+                    .sns(&format!("Action=Subscribe&Protocol=sqs&TopicArn={topic}&Endpoint={endpoint}"))
                     .await?;
             }
-            Kind::Bucket => drop(made.call("s3", Method::PUT, &format!("/{}", made.name), &[], "").await?),
-            Kind::KafkaTopic => made.kafka.create_topic(&made.name, 1).await?,
+            DestinationType::Bucket => {
+                drop(created.call("s3", Method::PUT, &format!("/{}", created.name), &[], "").await?)
+            }
+            DestinationType::KafkaTopic => created.kafka.create_topic(&created.name, 1).await?,
         }
-        Ok(made)
+        Ok(created)
     }
 
-    /// As a mapping names it.
+    /// Its name in a mapping: an ARN or `kafka://TOPIC`.
     #[must_use]
     pub fn arn(&self) -> String {
         let name = &self.name;
         match self.kind {
-            Kind::Queue => format!("arn:aws:sqs:{OWNER}:{name}"),
-            Kind::Notifications => format!("arn:aws:sns:{OWNER}:{name}"),
-            Kind::Bucket => format!("arn:aws:s3:::{name}"),
-            Kind::KafkaTopic => format!("kafka://{name}"),
+            DestinationType::Queue => format!("arn:aws:sqs:{OWNER}:{name}"),
+            DestinationType::Notifications => format!("arn:aws:sns:{OWNER}:{name}"),
+            DestinationType::Bucket => format!("arn:aws:s3:::{name}"),
+            DestinationType::KafkaTopic => format!("kafka://{name}"),
         }
     }
 
-    /// The records that it was told of. `records` are those of Kafka: a queue is told of offsets alone.
+    /// The records that were sent to it. `records` are those in Kafka, since a queue receives only offsets.
     ///
     /// # Errors
-    /// When it can't be read, or what is in it is not as Lambda documents it.
+    /// When it can't be read, or its content is not as Lambda documents it.
     pub async fn found(&self, records: &[RecordId]) -> Result<Vec<Found>> {
         let mut found = Vec::new();
         for document in self.documents().await? {
-            let told = told_records(&document, records).with_context(|| format!("in {document}"))?;
-            found.extend(told.iter().map(|record| Found {
+            let sent = sent_records(&document, records).with_context(|| format!("in {document}"))?;
+            found.extend(sent.iter().map(|record| Found {
                 id: record.document_id(),
                 index: self.arn(),
                 place: Place::Destination,
@@ -102,38 +105,38 @@ impl Destination {
 
     async fn documents(&self) -> Result<Vec<Value>> {
         match self.kind {
-            Kind::Queue | Kind::Notifications => self.queued().await,
-            Kind::Bucket => self.objects().await,
-            Kind::KafkaTopic => {
+            DestinationType::Queue | DestinationType::Notifications => self.queued().await,
+            DestinationType::Bucket => self.objects().await,
+            DestinationType::KafkaTopic => {
                 let values = self.kafka.read_values(&self.name)?;
                 Ok(values.iter().map(|value| serde_json::from_slice(value)).collect::<Result<_, _>>()?)
             }
         }
     }
 
-    async fn make_queue(&mut self) -> Result<()> {
-        let made = self.sqs("CreateQueue", &json!({"QueueName": self.name})).await?;
-        self.queue_url = made["QueueUrl"].as_str().context("the queue has a URL")?.to_owned();
+    async fn create_queue(&mut self) -> Result<()> {
+        let created = self.sqs("CreateQueue", &json!({"QueueName": self.name})).await?;
+        self.queue_url = created["QueueUrl"].as_str().context("the queue has a URL")?.to_owned();
         Ok(())
     }
 
-    /// Takes all messages out of the queue; gives them with those that were taken before.
+    /// Receives all messages of the queue; returns them with those received earlier.
     async fn queued(&self) -> Result<Vec<Value>> {
         loop {
-            let asked = json!({"QueueUrl": self.queue_url, "MaxNumberOfMessages": 10});
-            let received = self.sqs("ReceiveMessage", &asked).await?;
+            let request = json!({"QueueUrl": self.queue_url, "MaxNumberOfMessages": 10});
+            let received = self.sqs("ReceiveMessage", &request).await?;
             let messages = received["Messages"].as_array().cloned().unwrap_or_default();
             if messages.is_empty() {
-                return Ok(self.taken.lock().unwrap_or_else(PoisonError::into_inner).clone());
+                return Ok(self.received.lock().unwrap_or_else(PoisonError::into_inner).clone());
             }
             for message in messages {
                 let mut body: Value = serde_json::from_str(message["Body"].as_str().context("a body")?)?;
                 if let Some(inner) = body["Message"].as_str() {
                     body = serde_json::from_str(inner)?;
                 }
-                self.taken.lock().unwrap_or_else(PoisonError::into_inner).push(body);
-                let taken = json!({"QueueUrl": self.queue_url, "ReceiptHandle": message["ReceiptHandle"]});
-                self.sqs("DeleteMessage", &taken).await?;
+                self.received.lock().unwrap_or_else(PoisonError::into_inner).push(body);
+                let receipt = json!({"QueueUrl": self.queue_url, "ReceiptHandle": message["ReceiptHandle"]});
+                self.sqs("DeleteMessage", &receipt).await?;
             }
         }
     }
@@ -154,9 +157,9 @@ impl Destination {
     async fn sqs(&self, action: &str, body: &Value) -> Result<Value> {
         let target = format!("AmazonSQS.{action}");
         let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amz-target", target.as_str())];
-        let answer = self.call("sqs", Method::POST, "/", &headers, &body.to_string()).await?;
-        // An action without a result answers with nothing.
-        if answer.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&answer)?) }
+        let response = self.call("sqs", Method::POST, "/", &headers, &body.to_string()).await?;
+        // An action without a result has an empty response.
+        if response.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&response)?) }
     }
 
     async fn sns(&self, form: &str) -> Result<()> {
@@ -178,8 +181,8 @@ impl Destination {
     }
 }
 
-/// The records that a document of a destination is about.
-fn told_records(document: &Value, records: &[RecordId]) -> Result<Vec<RecordId>> {
+/// The records that a destination's document describes.
+fn sent_records(document: &Value, records: &[RecordId]) -> Result<Vec<RecordId>> {
     let event: Option<Value> = match &document["payload"] {
         Value::Null => None,
         // S3 has the event as text, Kafka as it is.
@@ -189,12 +192,12 @@ fn told_records(document: &Value, records: &[RecordId]) -> Result<Vec<RecordId>>
     let Some(event) = event else {
         return records_of_ranges(&document["KafkaBatchInfo"]["recordsInfo"], records);
     };
-    let mut told = Vec::new();
+    let mut sent = Vec::new();
     for record in event["records"].as_object().context("records by partition")?.values() {
         for record in record.as_array().context("a list of records")? {
             let number =
                 |name: &str| record[name].as_i64().with_context(|| format!("a record without {name}"));
-            told.push(RecordId {
+            sent.push(RecordId {
                 topic: record["topic"].as_str().context("a record without topic")?.to_owned(),
                 partition: i32::try_from(number("partition")?)?,
                 offset: number("offset")?,
@@ -202,23 +205,23 @@ fn told_records(document: &Value, records: &[RecordId]) -> Result<Vec<RecordId>>
             });
         }
     }
-    ensure!(!told.is_empty(), "an event without records");
-    Ok(told)
+    ensure!(!sent.is_empty(), "an event without records");
+    Ok(sent)
 }
 
 /// The records of Kafka between the first and the last offset that `ranges` has for each partition.
 fn records_of_ranges(ranges: &Value, records: &[RecordId]) -> Result<Vec<RecordId>> {
-    let mut told = Vec::new();
+    let mut sent = Vec::new();
     for (partition, range) in ranges.as_object().context("ranges by partition")? {
         let offset = |name: &str| -> Result<i64> { Ok(range[name].as_str().context("an offset")?.parse()?) };
         let offsets = offset("firstRecordOffset")?..=offset("lastRecordOffset")?;
-        let is_told = |record: &&RecordId| {
+        let is_sent = |record: &&RecordId| {
             *partition == format!("{}-{}", record.topic, record.partition) && offsets.contains(&record.offset)
         };
-        told.extend(records.iter().filter(is_told).cloned());
+        sent.extend(records.iter().filter(is_sent).cloned());
     }
-    ensure!(!told.is_empty(), "ranges without a record");
-    Ok(told)
+    ensure!(!sent.is_empty(), "ranges without a record");
+    Ok(sent)
 }
 
 #[cfg(test)]
@@ -230,27 +233,27 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_tells_of_all_offsets_from_the_first_to_the_last() {
+    fn a_queue_receives_the_range_of_offsets() {
         let records: Vec<_> = (0..5).flat_map(|offset| [record(0, offset), record(1, offset)]).collect();
         let range = |first: &str, last: &str| json!({"firstRecordOffset": first, "lastRecordOffset": last});
         let info = json!({"a.events-0": range("1", "3"), "a.events-1": range("4", "4")});
-        let told = told_records(&json!({"KafkaBatchInfo": {"recordsInfo": info}}), &records).unwrap();
-        assert_eq!(told, [record(0, 1), record(0, 2), record(0, 3), record(1, 4)]);
+        let sent = sent_records(&json!({"KafkaBatchInfo": {"recordsInfo": info}}), &records).unwrap();
+        assert_eq!(sent, [record(0, 1), record(0, 2), record(0, 3), record(1, 4)]);
     }
 
     #[test]
-    fn a_bucket_and_a_topic_have_the_records_themselves() {
+    fn a_bucket_and_a_topic_receive_the_records_themselves() {
         let event = json!({"records": {"a.events-0": [
             {"topic": "a.events", "partition": 0, "offset": 7, "timestamp": 5},
         ]}});
         for payload in [json!(event.to_string()), event] {
-            assert_eq!(told_records(&json!({"payload": payload}), &[]).unwrap(), [record(0, 7)]);
+            assert_eq!(sent_records(&json!({"payload": payload}), &[]).unwrap(), [record(0, 7)]);
         }
     }
 
     #[test]
-    fn a_document_about_no_record_is_refused() {
-        assert!(told_records(&json!({"KafkaBatchInfo": {"recordsInfo": {}}}), &[]).is_err());
-        assert!(told_records(&json!({"payload": {"records": {}}}), &[]).is_err());
+    fn a_document_without_records_is_an_error() {
+        assert!(sent_records(&json!({"KafkaBatchInfo": {"recordsInfo": {}}}), &[]).is_err());
+        assert!(sent_records(&json!({"payload": {"records": {}}}), &[]).is_err());
     }
 }

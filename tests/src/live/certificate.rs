@@ -1,4 +1,4 @@
-//! A certificate authority of a test's own.
+//! A test's own certificate authority.
 
 use std::sync::Arc;
 
@@ -9,20 +9,20 @@ use rcgen::{
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
 
-/// An authority that nobody knows.
+/// An authority that no client trusts by default.
 pub struct Authority {
     certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Authority {
-    /// Makes one.
+    /// Creates one with a new key.
     ///
     /// # Errors
-    /// When there is no key to be had.
+    /// When no key can be generated.
     pub fn new() -> Result<Self> {
         let mut params = CertificateParams::default();
-        // Two of one name would be taken for one with another key.
+        // Clients confuse two authorities of the same name.
         params.distinguished_name.push(DnType::CommonName, format!("authority {:016x}", fastrand::u64(..)));
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -31,16 +31,16 @@ impl Authority {
         Ok(Self { certificate, issuer: Issuer::new(params, key) })
     }
 
-    /// Its certificate as PEM text: who has this trusts what it has signed.
+    /// Its certificate as PEM text, for clients that should trust what it has signed.
     #[must_use]
     pub fn pem(&self) -> String {
         self.certificate.pem()
     }
 
-    /// Signs a certificate for servers of this machine.
+    /// Signs a certificate for servers on this machine.
     ///
     /// # Errors
-    /// When it can't be made.
+    /// When it can't be created.
     pub fn server(&self) -> Result<Arc<ServerConfig>> {
         let key = KeyPair::generate()?;
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];

@@ -1,19 +1,20 @@
-//! Answers of the cluster that are broken on the way, by a proxy between the function and OpenSearch: what was written
-//! is not written twice, and what was not is never taken for written.
+//! Responses of the cluster that a proxy breaks on their way to the function: documents that were written are not written
+//! twice, and documents that were not are never taken for written.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use integration_tests::flow::{FlowOptions, Function, World};
-use integration_tests::proxy::Fault::{
+use integration_tests::live::flow::{FlowOptions, Function};
+use integration_tests::live::proxy::Fault::{
     self, CutShort, NotJson, Reset, Silence, Slow, Status, WrongItemCount,
 };
-use integration_tests::proxy::Proxy;
-use integration_tests::proxy::Reached::{self, NotWritten, Written};
+use integration_tests::live::proxy::Proxy;
+use integration_tests::live::proxy::Reached::{self, NotWritten, Written};
+use integration_tests::live::world::World;
 
 const N_EVENTS: usize = 200;
 
-/// Sends events through a proxy that breaks the first answers; every fault has to strike, and the account to be whole.
+/// Sends events through a proxy that breaks the first responses. Every fault must occur, and the account be complete.
 async fn survives(name: &str, timeout_s: u32, faults: &[(Fault, Reached)]) -> Result<()> {
     let world = World::ready().await?;
     let proxy = Proxy::start(&world.stack.search_endpoint).await?;
@@ -22,11 +23,11 @@ async fn survives(name: &str, timeout_s: u32, faults: &[(Fault, Reached)]) -> Re
     let function = Function::Own(&[("SEARCH_ENDPOINT", &endpoint)], timeout_s);
     let flow = world.flow(name, FlowOptions { function, partitions: 1, ..FlowOptions::default() }).await?;
     flow.publish_events(N_EVENTS)?;
-    let account = flow.settled(Duration::from_secs(90)).await?;
+    let account = flow.completed(Duration::from_secs(90)).await?;
     assert_eq!((account.records, account.indexed), (N_EVENTS, N_EVENTS), "{account}");
     let (injected, passed) = proxy.injected();
     assert_eq!(injected, faults);
-    ensure!(passed > 0, "some request was answered soundly");
+    ensure!(passed > 0, "a request passed unbroken");
     let log = world.lambda.log(&flow.function).await?;
     let timed_out = log.iter().find(|line| line.contains(r#""status": "timeout""#));
     ensure!(timed_out.is_none(), "the function ran into its timeout: {timed_out:?}");
@@ -34,40 +35,40 @@ async fn survives(name: &str, timeout_s: u32, faults: &[(Fault, Reached)]) -> Re
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_connection_reset_in_the_middle_of_an_answer_loses_nothing() -> Result<()> {
+async fn a_connection_reset_in_the_middle_of_a_response_loses_nothing() -> Result<()> {
     survives("reset", 30, &[(Reset, Written), (Reset, NotWritten), (Reset, Written)]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_answer_that_is_cut_short_loses_nothing() -> Result<()> {
+async fn a_truncated_response_loses_nothing() -> Result<()> {
     survives("cut-short", 30, &[(CutShort, NotWritten), (CutShort, Written), (CutShort, NotWritten)]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_answer_that_is_not_json_is_not_taken_for_success() -> Result<()> {
+async fn a_response_that_is_not_json_counts_as_not_written() -> Result<()> {
     survives("not-json", 30, &[(NotJson, NotWritten), (NotJson, Written), (NotJson, NotWritten)]).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_answer_with_too_few_items_is_not_taken_for_success() -> Result<()> {
+async fn a_response_with_too_few_items_counts_as_not_written() -> Result<()> {
     let faults = [(WrongItemCount, NotWritten), (WrongItemCount, Written), (WrongItemCount, NotWritten)];
     survives("item-count", 30, &faults).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_gateway_that_turns_requests_away_only_delays_them() -> Result<()> {
+async fn a_gateway_that_rejects_requests_only_delays_them() -> Result<()> {
     let faults =
         [429, 502, 503, 504].map(|status| [(Status(status), NotWritten), (Status(status), Written)]).concat();
     survives("turned-away", 30, &faults).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_refusal_that_blames_the_set_up_brings_the_batch_back() -> Result<()> {
+async fn a_rejection_that_blames_the_configuration_redelivers_the_batch() -> Result<()> {
     survives("set-up", 30, &[(Status(401), NotWritten), (Status(403), NotWritten), (Status(404), NotWritten)])
         .await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn answers_slower_than_the_function_may_wait_never_run_it_into_its_timeout() -> Result<()> {
+async fn slow_responses_never_run_the_function_into_its_timeout() -> Result<()> {
     survives("slow", 6, &[(Slow(20_000), Written), (Silence, NotWritten), (Slow(3_500), Written)]).await
 }
