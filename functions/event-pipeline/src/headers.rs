@@ -104,6 +104,12 @@ impl Headers {
         self.text(&self.correlation_id)
     }
 
+    /// The correlation id where it is not UTF-8.
+    pub(crate) fn binary_correlation_id(&self) -> Option<&[u8]> {
+        let bytes = self.bytes(self.correlation_id.as_ref()?);
+        std::str::from_utf8(bytes).is_err().then_some(bytes)
+    }
+
     /// The configured headers that the record has, by their place among the configured names.
     pub(crate) fn kept(&self) -> impl Iterator<Item = (usize, &[u8])> {
         self.kept.iter().enumerate().filter_map(|(i, range)| Some((i, self.bytes(range.as_ref()?))))

@@ -22,6 +22,9 @@ pub enum JsonError {
     /// Something other than white space follows the value.
     #[error("JSON text goes on after its value at byte {0}")]
     Trailing(usize),
+    /// Objects and arrays are nested deeper than any cluster reads.
+    #[error("JSON text is nested too deep at byte {0}")]
+    TooDeep(usize),
     /// An object has the same key twice; the cluster refuses such a document.
     #[error("JSON object has the key at byte {0} twice")]
     DuplicateKey(usize),
@@ -53,6 +56,11 @@ impl<'a> Scanner<'a> {
     /// Goes back, or on, to a position that this scanner gave before.
     pub fn seek(&mut self, pos: usize) {
         self.pos = pos;
+    }
+
+    /// The bytes that were not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.text.get(self.pos..).unwrap_or_default()
     }
 
     /// The bytes of a range that this scanner has read.

@@ -51,6 +51,9 @@ struct Level {
     seen: u64,
 }
 
+/// Levels that OpenSearch and Elasticsearch read; Jackson, their parser, refuses more,
+/// <https://javadoc.io/doc/com.fasterxml.jackson.core/jackson-core/latest/com/fasterxml/jackson/core/StreamReadConstraints.html>.
+const MAX_DEPTH: usize = 1000;
 /// Objects with more keys than this are checked once, when they close, by sorting their keys.
 const CHECK_EACH_KEY: usize = 48;
 
@@ -118,7 +121,7 @@ impl ObjectScanner {
                 b'{' => {
                     scanner.pos += 1;
                     if !scanner.take(b'}')? {
-                        self.levels.push(level);
+                        self.open(scanner, level)?;
                         level = Level { is_object: true, first_key: self.keys.len(), seen: 0 };
                         self.key(scanner, names, &mut level)?;
                         continue;
@@ -127,7 +130,7 @@ impl ObjectScanner {
                 b'[' => {
                     scanner.pos += 1;
                     if !scanner.take(b']')? {
-                        self.levels.push(level);
+                        self.open(scanner, level)?;
                         level = Level { is_object: false, first_key: self.keys.len(), seen: 0 };
                         continue;
                     }
@@ -156,6 +159,15 @@ impl ObjectScanner {
                 }
             }
         }
+    }
+
+    #[inline(always)]
+    fn open(&mut self, scanner: &Scanner<'_>, outer: Level) -> Result<(), JsonError> {
+        if self.levels.len() >= MAX_DEPTH {
+            return Err(JsonError::TooDeep(scanner.pos));
+        }
+        self.levels.push(outer);
+        Ok(())
     }
 
     #[inline(always)]
@@ -286,9 +298,11 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_bounded_by_memory_alone() {
-        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200_000), "]".repeat(200_000));
-        assert!(scan(&deep).is_ok());
+    fn what_no_cluster_reads_is_too_deep() {
+        let nested = |depth| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(scan(&nested(MAX_DEPTH)).is_ok());
+        assert!(matches!(scan(&nested(MAX_DEPTH + 1)), Err(JsonError::TooDeep(_))));
+        assert!(matches!(scan(&nested(200_000)), Err(JsonError::TooDeep(_))));
     }
 
     #[test]
