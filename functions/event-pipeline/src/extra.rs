@@ -1,4 +1,4 @@
-//! Gathers the fields that only some documents have: trace, correlation, headers, clashes and tags.
+//! Collects the fields that only some documents have: trace, correlation id, headers, clashing members and tags.
 
 use std::ops::Range;
 
@@ -11,14 +11,14 @@ use crate::members::{Known, MemberName, Members};
 pub(crate) struct Extra {
     /// The fields as JSON text, each with a comma before it: `,"trace":{…},"tags":[…]`.
     pub(crate) fields: Vec<u8>,
-    /// Members of the payload that are taken out of it, in order.
+    /// Ranges of the payload's members that are removed from it, in order.
     pub(crate) removed: Vec<Range<usize>>,
     moved: Vec<u8>,
 }
 
 impl Extra {
-    /// Gathers the fields of a document from its payload's members, its headers (`header_names` are the configured
-    /// ones) and the tags that it is to have.
+    /// Collects the fields of a document from the members of its payload, from its headers (`header_names` are the
+    /// configured ones) and from the tags that it gets.
     pub(crate) fn collect(
         &mut self,
         members: &Members<'_>,
@@ -126,7 +126,7 @@ fn append_kept_headers(out: &mut Vec<u8>, headers: &Headers, names: &[String]) {
     }
 }
 
-/// Appends our tags behind those of the payload: an array's elements, or a single string.
+/// Appends our tags behind those of the payload, which are an array or a single string.
 fn append_tags<'t>(out: &mut Vec<u8>, own: Option<&[u8]>, tags: impl Iterator<Item = &'t str>) {
     append_name(out, "tags");
     out.push(b'[');
@@ -147,7 +147,7 @@ fn append_tags<'t>(out: &mut Vec<u8>, own: Option<&[u8]>, tags: impl Iterator<It
     out.push(b']');
 }
 
-/// Ids to be written as `trace.id` and `span.id`; `None` where the payload has its own there, or none is known.
+/// The ids to write as `trace.id` and `span.id`; `None` where the payload has that field itself, or there is no id.
 #[derive(Default)]
 struct TraceFields<'a> {
     trace_id: Option<&'a str>,
