@@ -172,7 +172,7 @@ impl DocumentWriter {
         append_name(&mut text.fields, "kafka_offset");
     }
 
-    /// Writes the document up to where our fields go, a brace or a comma last.
+    /// Makes the decoded payload the beginning of the document, up to where our fields go: ends with a brace or a comma.
     fn open_document(
         &mut self,
         payload: Payload,
@@ -245,7 +245,7 @@ impl DocumentWriter {
     }
 }
 
-/// Position behind the comma that follows a member, or of what follows if it is the last one.
+/// Position behind the comma that follows a member; `end` if it is the last one.
 fn skip_comma(body: &[u8], end: usize) -> usize {
     let rest = body.get(end..).unwrap_or_default();
     match rest.iter().position(|byte| !byte.is_ascii_whitespace()) {

@@ -1,4 +1,4 @@
-//! Gathers the fields that only some documents have: trace, correlation, headers, clashes and tags.
+//! Collects the fields that only some documents have: trace, correlation id, headers, clashing members and tags.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -14,7 +14,7 @@ use crate::write_error::shortened;
 pub(crate) struct Extra {
     /// The fields as JSON text, each with a comma before it: `,"trace":{…},"tags":[…]`.
     pub(crate) fields: Vec<u8>,
-    /// Members of the payload that are taken out of it, in order.
+    /// Ranges of the payload's members that are removed from it, in order.
     pub(crate) removed: Vec<Range<usize>>,
     /// Members for `original`, each with a comma before it.
     moved: Vec<u8>,
@@ -23,8 +23,8 @@ pub(crate) struct Extra {
 }
 
 impl Extra {
-    /// Gathers the fields of a document from its payload's members, its headers (`header_names` are the configured
-    /// ones) and the tags that it is to have.
+    /// Collects the fields of a document from the members of its payload, from its headers (`header_names` are the
+    /// configured ones) and from the tags that it gets.
     pub(crate) fn collect(
         &mut self,
         members: &Members<'_>,
@@ -190,7 +190,7 @@ fn append_kept_headers(out: &mut Vec<u8>, headers: &Headers, names: &[String]) {
     }
 }
 
-/// Appends our tags behind those of the payload: an array's elements, or a single string.
+/// Appends our tags behind those of the payload, which are an array or a single string.
 fn append_tags<'t>(out: &mut Vec<u8>, own: Option<&[u8]>, tags: impl Iterator<Item = &'t str>) {
     append_name(out, "tags");
     out.push(b'[');
@@ -211,7 +211,7 @@ fn append_tags<'t>(out: &mut Vec<u8>, own: Option<&[u8]>, tags: impl Iterator<It
     out.push(b']');
 }
 
-/// Ids to be written as `trace.id` and `span.id`; `None` where the payload has its own there, or none is known.
+/// The ids to write as `trace.id` and `span.id`; `None` where the payload has that field itself, or there is no id.
 #[derive(Default)]
 struct TraceFields<'a> {
     trace_id: Option<Cow<'a, str>>,

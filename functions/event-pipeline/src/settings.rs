@@ -1,4 +1,4 @@
-//! What the pipeline can be told: how documents are named, timed and enriched.
+//! The settings of the pipeline: how documents are named, timed and enriched.
 
 use crate::index::IndexPrefix;
 use crate::time_text::Zone;
@@ -8,7 +8,7 @@ use crate::time_text::Zone;
 pub enum DocumentId {
     /// `topic-partition-offset-timestamp`: a record delivered again is the same document.
     Deterministic,
-    /// The cluster makes one; for collections that refuse ids (OpenSearch Serverless time series).
+    /// The cluster generates it; for collections that refuse ids (OpenSearch Serverless time series).
     Auto,
 }
 
@@ -23,7 +23,7 @@ pub struct Settings {
     pub environment: String,
     /// Value of the field `platform`.
     pub platform: String,
-    /// Taken off the topic's end to give `service_name`.
+    /// Removed from the end of the topic to make `service_name`.
     pub topic_suffix: String,
     /// Top-level fields that may hold the event's time, tried in this order.
     pub timestamp_fields: Vec<String>,

@@ -1,4 +1,4 @@
-//! The document contract: what a record's action and document look like, whole.
+//! The document contract: the whole action line and document of a record.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test or benchmark fails by panicking")]
 
@@ -73,7 +73,7 @@ fn headers(pairs: &[(&str, &str)]) -> Value {
 }
 
 #[test]
-fn a_document_is_the_payload_with_our_fields_behind() {
+fn our_fields_follow_those_of_the_payload() {
     let case =
         value(r#"{"eventType":"OrderCreated", "total": 1.10,"timestamp":"2026-03-01T12:20:29+02:00"}"#)
             .with("key", json!(STANDARD.encode_to_string("o-1")));
@@ -104,14 +104,14 @@ fn the_first_timestamp_field_that_parses_counts() {
 }
 
 #[test]
-fn without_a_time_of_its_own_an_event_has_the_records() {
+fn an_event_without_a_time_gets_that_of_its_record() {
     for payload in [r#"{"a":1}"#, r#"{"timestamp":"never"}"#, r#"{"nested":{"timestamp":0}}"#] {
         assert_eq!(value(payload).document()["@timestamp"], "2026-03-01T10:20:30.123Z", "{payload}");
     }
 }
 
 #[test]
-fn a_far_off_time_is_not_used_and_tagged() {
+fn a_far_off_time_is_tagged_and_not_used() {
     let day_ms = 24 * 60 * 60 * 1000;
     for (time, tagged) in
         [(K - 30 * day_ms, false), (K - 30 * day_ms - 1, true), (K + day_ms, false), (K + day_ms + 1, true)]
@@ -124,7 +124,7 @@ fn a_far_off_time_is_not_used_and_tagged() {
 }
 
 #[test]
-fn without_any_time_a_document_says_so() {
+fn a_document_without_any_time_is_tagged() {
     let case = value(r#"{"a":1}"#).with("timestamp", json!(-1));
     let text = case.text();
     assert!(text.contains(r#""_index":"microservices-1970.01.01","_id":"order.events-2-42--1""#), "{text}");
@@ -151,7 +151,7 @@ fn clashing_members_go_to_original() {
 }
 
 #[test]
-fn a_payload_of_nothing_but_clashes_leaves_a_sound_document() {
+fn a_payload_of_nothing_but_clashes_leaves_a_valid_document() {
     for payload in [r#"{"service":1}"#, r#"{ "service":1 , "platform":2 }"#, "{}", " { } "] {
         assert_eq!(value(payload).document()["service"], "order.events", "{payload}");
     }
@@ -170,7 +170,7 @@ fn line_ends_between_tokens_become_spaces() {
 }
 
 #[test]
-fn what_is_not_a_json_object_is_kept_whole_in_message() {
+fn a_payload_that_is_not_a_json_object_is_kept_whole_in_message() {
     for payload in [
         "",
         "plain text",
@@ -264,7 +264,7 @@ fn configured_headers_are_kept() {
 }
 
 #[test]
-fn ids_can_be_left_to_the_cluster() {
+fn the_cluster_can_generate_the_ids() {
     let mut case = value("{}");
     case.settings.document_id = DocumentId::Auto;
     assert!(
@@ -298,7 +298,7 @@ fn a_dead_letter_keeps_bytes_that_are_not_text() {
 }
 
 #[test]
-fn a_dead_letter_takes_no_header_list_that_the_cluster_would_refuse() {
+fn headers_that_the_cluster_would_refuse_are_kept_as_text_in_a_dead_letter() {
     let payload = br#"{"records":{"t-0":[{"offset":1,"value":"e30=","headers":[{"a":[1],"a":[2]}]}]}}"#;
     let batch = read_batch(payload).unwrap();
     let mut body = Vec::new();
