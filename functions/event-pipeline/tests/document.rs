@@ -5,6 +5,7 @@
 use base64_simd::STANDARD;
 use event_pipeline::encoder::Encoder;
 use event_pipeline::event::read_batch;
+use event_pipeline::rescue::{Rescue, RescueForm};
 use event_pipeline::settings::{DocumentId, Settings};
 use event_pipeline::write_error::{ErrorKind, WriteError};
 use serde_json::{Value, json};
@@ -171,23 +172,104 @@ fn line_ends_between_tokens_become_spaces() {
 
 #[test]
 fn a_payload_that_is_not_a_json_object_is_kept_whole_in_message() {
-    for payload in [
-        "",
-        "plain text",
-        "[1,2]",
-        "17",
-        "\"a\"",
-        "null",
-        r#"{"a":1"#,
-        r#"{"a":1,"a":2}"#,
-        "{}{}",
-        "\u{feff}{}",
-    ] {
+    for payload in
+        ["", "plain text", "[1,2]", "17", "\"a\"", "null", r#"{"a":1"#, "{}{}", "NaN", "\u{feff}[]"]
+    {
         let document = value(payload).document();
         assert_eq!(document["message"], payload);
         assert_eq!(document["tags"], json!(["_jsonparsefailure"]), "{payload}");
         assert_eq!(document["service_name"], "order");
     }
+}
+
+#[test]
+fn what_is_nearly_json_keeps_its_fields_and_says_what_was_changed() {
+    for (payload, fields, tags) in [
+        ("\u{feff}{\"a\":1}", json!({"a": 1}), Value::Null),
+        (r#"{"a":1,"a":2}"#, json!({"a": 2}), json!(["_duplicatekey"])),
+        (
+            r#"{"a":NaN,"b":{"c":1,"c":-Infinity}}"#,
+            json!({"a": null, "b": {"c": null}}),
+            json!(["_duplicatekey", "_nonfinite"]),
+        ),
+        (r#"{"tags":["x"],"a":NaN}"#, json!({"a": null}), json!(["x", "_nonfinite"])),
+    ] {
+        let document = value(payload).document();
+        for (name, expected) in fields.as_object().unwrap() {
+            assert_eq!(&document[name], expected, "{payload}");
+        }
+        assert_eq!(document["tags"], tags, "{payload}");
+    }
+}
+
+#[test]
+fn names_that_the_engines_keep_to_themselves_go_to_original() {
+    let document =
+        value(r#"{"_id":"a","_source":{"e":1},"_doc_count":7,"_links":1,"conflict":2}"#).document();
+    assert_eq!(
+        document["original"],
+        json!({"_id": "a", "_source": {"e": 1}, "_doc_count": 7, "conflict": 2})
+    );
+    assert_eq!((&document["_links"], document.get("_id")), (&json!(1), None));
+}
+
+#[test]
+fn an_object_deeper_than_any_cluster_reads_is_kept_as_text() {
+    let payload =
+        format!("{{\"a\":{}1{},\"timestamp\":\"2026-03-01T00:00:00Z\"}}", "[".repeat(1200), "]".repeat(1200));
+    let document = value(&payload).document();
+    assert_eq!(document["message"], payload);
+    assert_eq!(document["tags"], json!(["_mappingconflict"]));
+    assert_eq!(document["conflict_reason"], "the payload is nested deeper than 1000 levels");
+}
+
+#[test]
+fn a_rejected_document_is_written_again_under_its_own_address() {
+    let case = value(r#"{"a":{"b":1}, "service":"x","timestamp":"2026-02-28T23:00:00Z","c":2}"#);
+    let payload = case.payload();
+    let batch = read_batch(&payload).unwrap();
+    let record = batch[0].record.as_ref().unwrap();
+    let mut encoder = Encoder::new(Settings::default());
+    let mut written = |form| {
+        let mut body = Vec::new();
+        let rescue = Rescue { form, reason: "failed to parse field [a]".into() };
+        encoder.append_rescued(record, &rescue, &mut body).unwrap();
+        let text = String::from_utf8(body).unwrap();
+        let (action, document) = text.trim_end().split_once('\n').unwrap();
+        assert_eq!(action, case.text().lines().next().unwrap(), "the address stays");
+        let document: Value = serde_json::from_str(document).unwrap();
+        assert_eq!(document["tags"], json!(["_mappingconflict"]));
+        assert_eq!(document["conflict_reason"], "failed to parse field [a]");
+        assert_eq!((&document["service"], &document["kafka_offset"]), (&json!("order.events"), &json!(42)));
+        document
+    };
+
+    let document = written(RescueForm::Members(vec!["a".into()]));
+    assert_eq!(document["conflict"], json!({"a": {"b": 1}}));
+    assert_eq!(document["conflict_text"], r#"{"a":{"b":1}}"#);
+    assert_eq!(
+        (&document["c"], &document["original"], document.get("a")),
+        (&json!(2), &json!({"service": "x"}), None)
+    );
+    assert_eq!(document["conflict_field"], json!(["a"]));
+
+    let document = written(RescueForm::Members(vec!["original".into(), "c".into()]));
+    assert_eq!(document["conflict"], json!({"c": 2, "original": {"service": "x"}}));
+    assert_eq!((document.get("original"), &document["a"]), (None, &json!({"b": 1})));
+
+    let document = written(RescueForm::Payload);
+    assert_eq!(
+        document["conflict"],
+        json!({"a": {"b": 1}, "service": "x", "timestamp": "2026-02-28T23:00:00Z", "c": 2})
+    );
+    assert_eq!((document.get("a"), &document["conflict_field"]), (None, &json!(["*"])));
+
+    let document = written(RescueForm::Text);
+    assert_eq!(
+        document["message"],
+        r#"{"a":{"b":1}, "service":"x","timestamp":"2026-02-28T23:00:00Z","c":2}"#
+    );
+    assert_eq!((document.get("a"), document.get("conflict")), (None, None));
 }
 
 #[test]
