@@ -174,7 +174,7 @@ impl<C: Cluster + 'static> Replayer<C> {
         let mut failure = None;
         for (entry, outcome) in batch.items.iter().zip(&batch.outcomes) {
             match outcome {
-                Outcome::Indexed | Outcome::Duplicate => {}
+                Outcome::Indexed | Outcome::Rescued(_) | Outcome::Duplicate => {}
                 Outcome::DeadLettered(fault) => {
                     count_one(
                         &mut answer.refused_by_service,

@@ -204,7 +204,7 @@ impl<C: Cluster + 'static> Replayer<C> {
         let mut removals = Vec::new();
         for (((stored, _), entry), outcome) in records.iter().zip(&batch.items).zip(&batch.outcomes) {
             match outcome {
-                Outcome::Indexed => page.counts.indexed += 1,
+                Outcome::Indexed | Outcome::Rescued(_) => page.counts.indexed += 1,
                 Outcome::Duplicate => page.counts.duplicates += 1,
                 Outcome::DeadLettered(fault) => {
                     page.counts.refused += 1;
