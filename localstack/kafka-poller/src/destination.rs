@@ -16,11 +16,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::aws::{Aws, Call, CallError};
-use crate::batch::{Record, Slice};
 use crate::delivery::Condition;
 use crate::event::EventShape;
 use crate::lambda::escape;
 use crate::mapping::{Mapping, Source};
+use crate::record::{EncodedRecord, PartitionRecords};
 
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -81,7 +81,7 @@ pub struct Discarded<'a> {
     /// The event that the function gets for them.
     pub event: Bytes,
     /// The records.
-    pub slices: &'a [Slice],
+    pub parts: &'a [PartitionRecords],
 }
 
 /// How the last invocation ended.
@@ -218,17 +218,17 @@ impl Arn {
 pub fn metadata(discarded: &Discarded<'_>, now_ms: i64) -> Value {
     let topic = &discarded.mapping.topic;
     let mut records_info = Map::new();
-    for slice in discarded.slices {
-        let (Some(first), Some(last)) = (slice.records.first(), slice.records.last()) else { continue };
+    for part in discarded.parts {
+        let (Some(first), Some(last)) = (part.records.first(), part.records.last()) else { continue };
         let info = json!({
             "firstRecordOffset": first.offset.to_string(),
             "lastRecordOffset": last.offset.to_string(),
             "firstRecordTimestamp": iso(first.timestamp_ms),
             "lastRecordTimestamp": iso(last.timestamp_ms),
         });
-        records_info.insert(format!("{topic}-{}", slice.partition), info);
+        records_info.insert(format!("{topic}-{}", part.partition()), info);
     }
-    let n_records = discarded.slices.iter().map(|slice| slice.records.len()).sum();
+    let n_records = discarded.parts.iter().map(|part| part.records.len()).sum();
     let batch_info =
         batch_info(discarded, n_records, discarded.event.len(), ("recordsInfo", records_info.into()));
     document(discarded, &batch_info, now_ms)
@@ -335,11 +335,11 @@ async fn put_object(aws: &Aws, bucket: &str, key: &str, body: String) -> Result<
 /// number, so that a record sent twice after a crash is one object.
 fn object_key(discarded: &Discarded<'_>, now_ms: i64) -> String {
     let Mapping { uuid, topic, .. } = discarded.mapping;
-    let first = discarded.slices.first().and_then(|slice| Some((slice.partition, slice.records.first()?)));
+    let first = discarded.parts.first().and_then(|part| Some((part.partition(), part.records.first()?)));
     let (partition, offset, time_ms) =
         first.map_or((0, 0, now_ms), |(partition, record)| (partition, record.offset, record.timestamp_ms));
     let time = DateTime::from_timestamp_millis(time_ms).unwrap_or_default();
-    let n_records: usize = discarded.slices.iter().map(|slice| slice.records.len()).sum();
+    let n_records: usize = discarded.parts.iter().map(|part| part.records.len()).sum();
     format!(
         "aws/lambda/{uuid}/{topic}-{partition}/{}-{offset}-{n_records}",
         time.format("%Y/%m/%d/%Y-%m-%dT%H.%M.%S")
@@ -353,10 +353,10 @@ async fn produce(
     discarded: &Discarded<'_>,
     now_ms: i64,
 ) -> Result<(), DestinationError> {
-    for slice in discarded.slices {
-        for record in &slice.records {
+    for part in discarded.parts {
+        for record in &part.records {
             let key = key_of(record)?;
-            let value = record_document(shape, discarded, slice, record, now_ms)?;
+            let value = record_document(shape, discarded, part, record, now_ms)?;
             let mut outgoing = FutureRecord::to(topic).payload(&value);
             if let Some(key) = &key {
                 outgoing = outgoing.key(key);
@@ -374,12 +374,11 @@ async fn produce(
 fn record_document(
     shape: &EventShape,
     discarded: &Discarded<'_>,
-    slice: &Slice,
-    record: &Record,
+    part: &PartitionRecords,
+    record: &EncodedRecord,
     now_ms: i64,
 ) -> Result<String, DestinationError> {
-    let single =
-        Slice { partition: slice.partition, assignment: slice.assignment, records: vec![record.clone()] };
+    let single = PartitionRecords { assignment: part.assignment, records: vec![record.clone()] };
     let event = shape.event(&[single]);
     let info = json!({"offset": record.offset.to_string(), "timestamp": iso(record.timestamp_ms)});
     let batch_info = batch_info(discarded, 1, event.len(), ("recordInfo", info));
@@ -392,7 +391,7 @@ fn record_document(
     Ok(Value::Object(document).to_string())
 }
 
-fn key_of(record: &Record) -> Result<Option<Vec<u8>>, DestinationError> {
+fn key_of(record: &EncodedRecord) -> Result<Option<Vec<u8>>, DestinationError> {
     #[derive(Deserialize)]
     struct Key {
         key: Option<String>,

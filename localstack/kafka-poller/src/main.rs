@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use kafka_poller::activity::Registry;
 use kafka_poller::aws::{Aws, use_ring};
 use kafka_poller::lag::{self, Lag, table};
 use kafka_poller::lambda::list_mappings;
 use kafka_poller::mapping::Mapping;
 use kafka_poller::poller::{Options, bootstrap_servers, client_config};
 use kafka_poller::source_access::{self, Transport};
-use kafka_poller::status::{self, Registry};
+use kafka_poller::status;
 use kafka_poller::{http, supervisor};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;

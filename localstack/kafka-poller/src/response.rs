@@ -6,7 +6,7 @@
 
 use serde::Deserialize;
 
-use crate::batch::Slice;
+use crate::record::PartitionRecords;
 
 /// Why an answer fails its whole batch.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +47,11 @@ struct Item {
 ///
 /// # Errors
 /// When the whole batch counts as failed.
-pub fn failures(answer: &[u8], topic: &str, slices: &[Slice]) -> Result<Vec<(i32, i64)>, ResponseError> {
+pub fn failures(
+    answer: &[u8],
+    topic: &str,
+    parts: &[PartitionRecords],
+) -> Result<Vec<(i32, i64)>, ResponseError> {
     if answer.trim_ascii().is_empty() {
         return Ok(Vec::new());
     }
@@ -58,10 +62,10 @@ pub fn failures(answer: &[u8], topic: &str, slices: &[Slice]) -> Result<Vec<(i32
         let partition =
             item.partition.strip_prefix(topic).and_then(|rest| rest.strip_prefix('-')?.parse().ok());
         let known = partition.filter(|partition| {
-            slices
+            parts
                 .iter()
-                .filter(|slice| slice.partition == *partition)
-                .any(|slice| slice.records.binary_search_by_key(&item.offset, |record| record.offset).is_ok())
+                .filter(|part| part.partition() == *partition)
+                .any(|part| part.records.binary_search_by_key(&item.offset, |record| record.offset).is_ok())
         });
         match known {
             Some(partition) => failures.push((partition, item.offset)),
@@ -74,11 +78,11 @@ pub fn failures(answer: &[u8], topic: &str, slices: &[Slice]) -> Result<Vec<(i32
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::testing::slice;
+    use crate::testing::records;
 
     fn read(answer: &str) -> Result<Vec<(i32, i64)>, String> {
-        let slices = [slice(0, 40..45), slice(2, 7..8)];
-        failures(answer.as_bytes(), "order.events", &slices).map_err(|error| error.to_string())
+        let parts = [records(0, 40..45), records(2, 7..8)];
+        failures(answer.as_bytes(), "order.events", &parts).map_err(|error| error.to_string())
     }
 
     #[test]
