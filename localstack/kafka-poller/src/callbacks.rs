@@ -32,7 +32,7 @@ impl Callbacks {
         Self { mapping, mailbox, n_events: AtomicU64::new(0) }
     }
 
-    /// Counts the events that a poll served. Tells a poll that served one from a poll of an empty queue.
+    /// How many events were served. After a poll it distinguishes a served event from an empty queue.
     #[must_use]
     pub fn n_events(&self) -> u64 {
         self.n_events.load(Ordering::Relaxed)

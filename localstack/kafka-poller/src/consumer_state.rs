@@ -262,13 +262,13 @@ impl ConsumerState {
         let mut starts = Vec::with_capacity(assigned.len());
         for partition in assigned {
             let committed = positions.as_ref().and_then(|it| it.committed.get(&partition).copied());
-            let begun = positions.as_ref().and_then(|it| it.begun.get(&partition).copied());
-            self.buffer.assign(partition, committed.or(begun).unwrap_or(-1));
+            let start = positions.as_ref().and_then(|it| it.starts.get(&partition).copied());
+            self.buffer.assign(partition, committed.or(start).unwrap_or(-1));
             if let Some(offset) = committed {
                 self.buffer.set_committed(partition, offset);
             }
             // A starting position is committed at once, so that a restart finds the same one.
-            starts.push((partition, begun.filter(|_| committed.is_none())));
+            starts.push((partition, start.filter(|_| committed.is_none())));
         }
         if let Some(positions) = positions {
             self.topic_id.begin(positions.topic_id);

@@ -183,7 +183,7 @@ impl Dispatcher {
     }
 
     fn send(&self, message: Message) {
-        // A consumer thread that broke off has logged why; the mapping is then served anew.
+        // The consumer thread ends before its deliveries only if it panics. The poller then starts again.
         let _ = self.mailbox.send(message);
     }
 

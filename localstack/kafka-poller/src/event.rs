@@ -1,4 +1,4 @@
-//! Writes the event that a function behind a Kafka event source mapping receives, and knows its exact size.
+//! Writes the event that the function of a Kafka event source mapping receives, and knows its size in advance.
 //!
 //! The form is that of <https://docs.aws.amazon.com/lambda/latest/dg/with-kafka.html#smaa-sample-event>.
 
@@ -21,7 +21,7 @@ pub struct EventShape {
 }
 
 impl EventShape {
-    /// Prepares the fixed parts of the events of `mapping`; `bootstrap_servers` is told to the function.
+    /// Prepares the fixed parts of the events of `mapping`, with `bootstrap_servers` in them.
     #[must_use]
     pub fn new(mapping: &Mapping, bootstrap_servers: &str) -> Self {
         let mut head = b"{".to_vec();
@@ -34,7 +34,7 @@ impl EventShape {
         }
         push_field(&mut head, "bootstrapServers", bootstrap_servers);
         head.extend_from_slice(b"\"records\":{");
-        // A topic's name has only letters, digits, `.`, `_` and `-`.
+        // A topic's name consists of letters, digits, `.`, `_` and `-`.
         Self { head, key_head: format!("\"{}-", mapping.topic).into_bytes() }
     }
 
@@ -44,8 +44,7 @@ impl EventShape {
         self.head.len() + b"}}".len()
     }
 
-    /// The bytes that the first record of a partition adds besides its own. Counts a comma that the event's first
-    /// partition does not have.
+    /// The bytes that a partition adds besides its records. Counts a comma that the event's first partition does not have.
     #[must_use]
     pub fn partition_len(&self, partition: i32) -> usize {
         self.key_head.len() + itoa::Buffer::new().format(partition).len() + b"\":[],".len()
@@ -57,7 +56,7 @@ impl EventShape {
         record.json.len() + b",".len()
     }
 
-    /// An upper bound of the bytes of an event with `parts`, too high by less than a byte a part and one.
+    /// An upper bound of the bytes of an event with `parts`: at most one byte too high for each part, plus one.
     #[must_use]
     pub fn len(&self, parts: &[PartitionRecords]) -> usize {
         let partitions: usize = parts.iter().map(|part| self.partition_len(part.partition())).sum();
@@ -90,7 +89,7 @@ impl EventShape {
     }
 }
 
-/// The parts of a Kafka record that the event tells.
+/// The parts of a Kafka record that are in the event.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordParts<'a, H> {
     /// Its topic.
@@ -105,11 +104,11 @@ pub struct RecordParts<'a, H> {
     pub key: Option<&'a [u8]>,
     /// Its value; `None` is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Its headers, in order; a name may occur more than once.
+    /// Its headers, in order. A name may occur more than once.
     pub headers: H,
 }
 
-/// Writes a record as it stands in the event.
+/// Encodes a record as it appears in the event.
 #[must_use]
 pub fn encode_record<'a, H>(record: RecordParts<'a, H>) -> Box<[u8]>
 where

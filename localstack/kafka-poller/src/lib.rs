@@ -26,6 +26,7 @@ pub mod mapping;
 pub mod metrics;
 pub mod offsets;
 pub mod pattern;
+pub mod percent;
 pub mod poller;
 pub mod record;
 pub mod repeated_error;
@@ -33,6 +34,7 @@ pub mod response;
 pub mod source_access;
 pub mod status;
 pub mod supervisor;
+pub mod table;
 #[cfg(test)]
 mod testing;
 pub mod topic_id;

@@ -109,7 +109,7 @@ impl Supervisor<'_> {
         wanted: &mut BTreeMap<String, Mapping>,
         transitional: &mut BTreeSet<String>,
     ) {
-        let mapping = match Mapping::read(configuration) {
+        let mapping = match Mapping::parse(configuration) {
             None => return,
             Some(Ok(mapping)) => mapping,
             Some(Err(error)) => return self.refuse(error.to_string()),

@@ -13,7 +13,7 @@ pub(crate) fn mapping() -> Mapping {
         "UUID": "uuid", "FunctionArn": "arn:aws:lambda:us-east-1:000000000000:function:f",
         "Topics": ["order.events"], "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["a:9092"]}}
     });
-    Mapping::read(&serde_json::from_value(configuration).unwrap()).unwrap().unwrap()
+    Mapping::parse(&serde_json::from_value(configuration).unwrap()).unwrap().unwrap()
 }
 
 /// The shape of that mapping's events.

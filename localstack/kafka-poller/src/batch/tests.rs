@@ -50,7 +50,7 @@ fn take(buffer: &mut Buffer, now: Instant) -> Vec<PartitionRecords> {
 }
 
 #[test]
-fn records_wait_for_the_window_and_then_go_together() {
+fn records_wait_for_the_window_and_are_then_delivered_together() {
     let start = Instant::now();
     let mut buffer = buffer(limits(100), &[0, 1]);
     assert_eq!(buffer.take(start), NextBatch::Nothing);
@@ -70,7 +70,7 @@ fn a_full_batch_does_not_wait() {
 }
 
 #[test]
-fn a_partition_that_fills_a_batch_is_served_by_itself() {
+fn a_partition_that_fills_a_batch_gets_a_batch_of_its_own() {
     let start = Instant::now();
     let mut buffer = buffer(limits(5), &[0, 1]);
     push(&mut buffer, 0, 0..3, start);
@@ -107,7 +107,7 @@ fn a_record_over_the_limit_is_a_batch_of_its_own() {
 }
 
 #[test]
-fn a_partition_in_flight_waits_while_others_go_on() {
+fn a_partition_in_flight_waits_while_others_continue() {
     let start = Instant::now();
     let mut buffer = buffer(limits(2), &[0, 1]);
     push(&mut buffer, 0, 0..4, start);
@@ -134,7 +134,7 @@ fn no_more_batches_than_allowed_are_in_flight() {
 }
 
 #[test]
-fn what_is_filtered_out_is_committed_once_all_before_it_is_done() {
+fn a_filtered_record_is_committed_once_all_before_it_are_done() {
     let start = Instant::now();
     let mut buffer = buffer(limits(10), &[0]);
     buffer.set_committed(0, 0);
@@ -169,7 +169,7 @@ fn a_late_result_of_an_earlier_assignment_moves_nothing() {
 }
 
 #[test]
-fn nothing_is_begun_with_a_partition_that_is_being_given_back() {
+fn no_batch_is_started_with_a_partition_that_is_being_revoked() {
     let start = Instant::now();
     let mut buffer = buffer(limits(10), &[0, 1]);
     push(&mut buffer, 0, 0..3, start);
@@ -183,7 +183,7 @@ fn nothing_is_begun_with_a_partition_that_is_being_given_back() {
 }
 
 #[test]
-fn memory_is_bounded_but_an_empty_partition_may_always_take_a_record() {
+fn memory_is_bounded_but_an_empty_partition_always_has_room() {
     let start = Instant::now();
     let mut limits = limits(100);
     limits.memory = 50;
@@ -222,8 +222,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 proptest! {
-    /// Whatever happens: what is committed is done, nothing is left out or out of order, and no partition is in two
-    /// batches at once. A partition that is assigned anew goes on from its committed offset.
+    /// Whatever happens: what is committed is done, nothing is missing or out of order, and no partition is in two batches
+    /// at once. A partition that is assigned again continues at its committed offset.
     #[test]
     fn only_what_is_done_is_committed(happenings in vec(happening(), 1..200), batch_size in 1..6_usize) {
         let start = Instant::now();

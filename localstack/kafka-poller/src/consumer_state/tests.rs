@@ -16,12 +16,12 @@ fn state() -> ConsumerState {
     ConsumerState::new(Buffer::new(shape(), Limits::new(2, WINDOW, 8, 1 << 20)))
 }
 
-fn positions(committed: &[(i32, i64)], begun: &[(i32, i64)], topic_id: Option<&str>) -> Positions {
+fn positions(committed: &[(i32, i64)], starts: &[(i32, i64)], topic_id: Option<&str>) -> Positions {
     Positions {
         n_initial: 3,
         topic_id: topic_id.map(str::to_owned),
         committed: committed.iter().copied().collect(),
-        begun: begun.iter().copied().collect(),
+        starts: starts.iter().copied().collect(),
     }
 }
 
@@ -555,9 +555,9 @@ impl World {
             Some(BrokerCall::LookUp(partitions)) => {
                 let known = |partition: &i32| self.committed.get(partition).map(|at| (*partition, *at));
                 let committed: Vec<_> = partitions.iter().filter_map(known).collect();
-                let begun: Vec<_> = partitions.iter().map(|partition| (*partition, 0)).collect();
+                let starts: Vec<_> = partitions.iter().map(|partition| (*partition, 0)).collect();
                 // Commits of before carry the id of the topic that they are of.
-                let found = positions(&committed, &begun, None);
+                let found = positions(&committed, &starts, None);
                 self.state.looked_up(is_done.then_some(found), self.now);
             }
             Some(BrokerCall::Commit { positions, .. }) => {

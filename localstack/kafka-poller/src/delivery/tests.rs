@@ -1,4 +1,4 @@
-//! What becomes of a batch under the mapping's rules, by example and for any course of events.
+//! How a batch is delivered under the mapping's rules, by example and for any sequence of outcomes.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ fn retries(max_retries: u32, split: SplitOnError) -> RetryPolicy {
     RetryPolicy { max_retries: Some(max_retries), split, ..UNLIMITED }
 }
 
-/// The step, with the offsets that it is about.
+/// The step, with the offsets of its records.
 fn next(delivery: &mut Delivery, now_ms: i64) -> (Step, Vec<(i32, Vec<i64>)>) {
     let step = delivery.next(&shape(), now_ms);
     let parts = if step == Step::Done { &[] } else { delivery.current() };
@@ -29,7 +29,7 @@ fn invoke(delivery: &mut Delivery, outcome: Outcome) -> Vec<(i32, Vec<i64>)> {
     parts
 }
 
-/// Partition and offset of what has advanced, and the partitions that were released.
+/// Partition and offset of each advance, and the partitions that were released.
 fn progress(progress: &Progress) -> (Vec<(i32, i64)>, Vec<i32>) {
     let advanced =
         progress.advanced.iter().map(|(assignment, offset)| (assignment.partition, *offset)).collect();
@@ -46,7 +46,7 @@ fn success_ends_the_batch() {
 }
 
 #[test]
-fn a_failed_batch_is_tried_whole_again_with_growing_delays() {
+fn a_failed_batch_is_retried_whole_with_growing_delays() {
     let mut delivery = Delivery::new(vec![records(0, 0..3)], UNLIMITED, PAYLOAD);
     let mut delays = Vec::new();
     for _ in 0..9 {
@@ -71,7 +71,7 @@ fn throttles_and_service_errors_are_not_counted_as_retries() {
 }
 
 #[test]
-fn exhausted_records_stay_until_they_are_safe_elsewhere() {
+fn exhausted_records_stay_until_the_destination_has_them() {
     let mut delivery = Delivery::new(vec![records(0, 0..2)], retries(0, SplitOnError::No), PAYLOAD);
     invoke(&mut delivery, Outcome::Failed);
     let exhausted = Step::Discard { condition: Condition::RetryAttemptsExhausted, n_invoked: 1 };
@@ -83,7 +83,7 @@ fn exhausted_records_stay_until_they_are_safe_elsewhere() {
 }
 
 #[test]
-fn only_what_is_not_done_is_tried_again_after_a_partial_response() {
+fn only_records_that_are_not_done_are_retried_after_a_partial_response() {
     let mut delivery =
         Delivery::new(vec![records(0, 0..5), records(1, 0..2), records(2, 0..2)], UNLIMITED, PAYLOAD);
     next(&mut delivery, 0);
@@ -121,7 +121,7 @@ fn a_split_isolates_the_record_that_fails() {
         vec![(0, vec![0, 1])],
         vec![(0, vec![2, 3])],
         vec![(0, vec![2])],
-        // The one retry: splits did not count.
+        // The one retry: splits do not count.
         vec![(0, vec![2])],
         vec![(0, vec![3])],
         vec![(1, vec![0, 1, 2, 3])],
@@ -154,7 +154,7 @@ fn a_record_without_a_timestamp_has_no_age() {
 }
 
 #[test]
-fn a_record_that_no_invocation_takes_is_discarded() {
+fn a_record_larger_than_the_payload_limit_is_discarded() {
     let mut delivery = Delivery::new(vec![records(0, 0..1)], UNLIMITED, 20);
     let too_large = Step::Discard { condition: Condition::MaximumPayloadSizeExceeded, n_invoked: 0 };
     assert_eq!(next(&mut delivery, 0), (too_large, vec![(0, vec![0])]));
@@ -211,8 +211,8 @@ proptest! {
             for (Assignment { partition, .. }, offset) in &done.advanced {
                 let before = passed.insert(*partition, *offset).unwrap_or(0);
                 prop_assert!(*offset > before, "partition {partition} went from {before} to {offset}");
-                let begun = parts.iter().find(|(it, _)| it == partition).and_then(|(_, offsets)| offsets.first());
-                prop_assert_eq!(begun, Some(&before), "records were skipped");
+                let first = parts.iter().find(|(it, _)| it == partition).and_then(|(_, offsets)| offsets.first());
+                prop_assert_eq!(first, Some(&before), "records were skipped");
             }
             released.extend(done.released.iter().map(|assignment| assignment.partition));
         }
