@@ -9,8 +9,8 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::KafkaResult;
 use tracing::{debug, warn};
 
+use crate::action::BrokerCall;
 use crate::callbacks::Callbacks;
-use crate::consumer_state::BrokerCall;
 use crate::mailbox::{Mailbox, Message};
 use crate::mapping::Mapping;
 use crate::offsets::{self, Positions};

@@ -12,9 +12,9 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 use tracing::{debug, error, warn};
 
-use crate::consumer_state::{Ownership, Rebalance};
 use crate::mailbox::{Mailbox, Message};
 use crate::mapping::Mapping;
+use crate::rebalance::{Ownership, Rebalance};
 use crate::topic_id;
 
 /// Receives the callbacks.

@@ -22,10 +22,11 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
 
+use crate::action::{Action, BrokerCall, CallOutcome, Warning};
 use crate::activity::{Activity, Filtering};
 use crate::broker_calls;
 use crate::callbacks::Callbacks;
-use crate::consumer_state::{Action, BrokerCall, CallOutcome, ConsumerState, Warning};
+use crate::consumer_state::ConsumerState;
 use crate::event::{RecordParts, encode_record};
 use crate::filter::Filter;
 use crate::mailbox::{Mailbox, Message};

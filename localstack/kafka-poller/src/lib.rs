@@ -5,6 +5,7 @@
 //! batch, which offsets may be committed), `delivery` (retries, splits, discards), `response`, `filter`, `event`,
 //! `mapping`. README.md shows the threads, their messages and the invariants.
 
+pub mod action;
 pub mod activity;
 pub mod aws;
 pub mod batch;
@@ -28,6 +29,7 @@ pub mod offsets;
 pub mod pattern;
 pub mod percent;
 pub mod poller;
+pub mod rebalance;
 pub mod record;
 pub mod repeated_error;
 pub mod response;

@@ -8,9 +8,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
-use crate::consumer_state::Rebalance;
 use crate::delivery::Progress;
 use crate::offsets::Positions;
+use crate::rebalance::Rebalance;
 use crate::record::Assignment;
 
 /// A message to the consumer thread.

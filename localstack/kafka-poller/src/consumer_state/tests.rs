@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::batch::Limits;
+use crate::record::PartitionRecords;
 use crate::testing::shape;
 
 const WINDOW: Duration = Duration::from_millis(500);
