@@ -1,51 +1,19 @@
-//! Generates the events that three services would publish: orders whose stories run through all of them.
+//! Generates the events that three services of a shop would publish about its orders.
 //!
-//! Needs no Kafka, clock or environment: the same seed and the same `now` give the same events.
+//! It needs no Kafka, clock or environment: the same seed and `now` generate the same events.
 
 mod catalogue;
+mod event;
 mod story;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
+pub use event::{Event, INVENTORY_TOPIC, NOTIFICATION_TOPIC, ORDER_TOPIC, TOPICS};
 use story::Story;
 
-/// The topic of the order service.
-pub const ORDER_TOPIC: &str = "order.events";
-/// The topic of the inventory service.
-pub const INVENTORY_TOPIC: &str = "inventory.events";
-/// The topic of the notification service.
-pub const NOTIFICATION_TOPIC: &str = "notification.events";
-/// The topics that generated events go to.
-pub const TOPICS: [&str; 3] = [ORDER_TOPIC, INVENTORY_TOPIC, NOTIFICATION_TOPIC];
-
-/// How many orders are under way at once, so that the events of different stories interleave.
+/// How many orders are active at once, so that the events of different stories interleave.
 const STORIES_UNDER_WAY: usize = 40;
-
-/// One event, ready to be published.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The Kafka topic it belongs to.
-    pub topic: &'static str,
-    /// The record's key: an order id, a SKU or a customer id.
-    pub key: String,
-    /// The record's value: a JSON object.
-    pub value: String,
-    /// W3C trace context of the span that published it.
-    pub traceparent: String,
-    /// The id that all events of one order's story share.
-    pub correlation_id: String,
-    /// When it happened, in milliseconds since the epoch: also the time in the payload.
-    pub timestamp_ms: i64,
-}
-
-impl Event {
-    /// The record's headers, in the order in which they are written.
-    #[must_use]
-    pub fn headers(&self) -> [(&'static str, &str); 2] {
-        [("traceparent", &self.traceparent), ("x-correlation-id", &self.correlation_id)]
-    }
-}
 
 /// An endless stream of events.
 #[derive(Debug)]
@@ -57,11 +25,11 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Starts a stream: `seed` fixes everything but the times, which lie in the half hour before `now_ms`.
+    /// Starts a stream. `seed` determines everything but the times, which are in the half hour before `now_ms`.
     #[must_use]
     pub fn new(seed: u64, now_ms: i64) -> Self {
         let mut rng = Xoshiro256PlusPlus::seed_from_u64(seed);
-        // Order ids of different seeds are apart, so that a second run adds orders rather than repeats them.
+        // Order ids of different seeds differ, so that a second run adds orders instead of repeating them.
         let next_order = rng.random_range(1_000_000..90_000_000);
         let mut generator =
             Self { rng, now_ms, next_order, under_way: Vec::with_capacity(STORIES_UNDER_WAY) };
@@ -107,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_seed_and_now_give_the_same_events() {
+    fn the_same_seed_and_now_generate_the_same_events() {
         assert_eq!(sample(500), sample(500));
         let other: Vec<Event> = Generator::new(8, NOW_MS).take(500).collect();
         assert_ne!(sample(500), other);

@@ -1,4 +1,4 @@
-//! Realistic events of an order, an inventory and a notification service, and their way into Kafka.
+//! Generates realistic events of an order, an inventory and a notification service, and publishes them to Kafka.
 
 pub mod generate;
 pub mod payload;

@@ -16,7 +16,7 @@ use serde_json::Value;
 
 const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(120);
-/// Refused records that are named one by one; the rest are counted.
+/// Refused records that are named one by one. The rest are counted.
 const NAMED: usize = 20;
 
 #[derive(Parser)]
@@ -28,18 +28,18 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Publishes realistic events over order.events, inventory.events and notification.events.
+    /// Publish realistic events to order.events, inventory.events and notification.events
     Generate(Generate),
-    /// Publishes each line of a file as an event.
+    /// Publish each line of a file as an event
     File(FromFile),
 }
 
 #[derive(Args)]
 struct Kafka {
-    /// Comma-separated HOST:PORT of the brokers.
+    /// Comma-separated HOST:PORT of the brokers
     #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS")]
     bootstrap_servers: String,
-    /// Leaves missing topics alone instead of making them with 3 partitions.
+    /// Don't create missing topics. By default they are created with 3 partitions
     #[arg(long)]
     no_create_topics: bool,
 }
@@ -48,16 +48,16 @@ struct Kafka {
 struct Generate {
     #[command(flatten)]
     kafka: Kafka,
-    /// How many events.
+    /// How many events to publish
     #[arg(long)]
     count: u64,
-    /// Fixes the events; without it each run has others. It is printed, so that a run can be repeated.
+    /// Seed of the events, which is random by default. It is printed, so that a run can be repeated
     #[arg(long)]
     seed: Option<u64>,
-    /// The latest time an event may carry: RFC 3339 or milliseconds since the epoch. The default is now.
+    /// The latest time of an event: RFC 3339 or milliseconds since the epoch. By default now
     #[arg(long, value_parser = parse_time)]
     now: Option<i64>,
-    /// Events a second; as fast as Kafka takes them without it.
+    /// Events per second. By default as many as Kafka takes
     #[arg(long)]
     rate: Option<u64>,
 }
@@ -66,13 +66,13 @@ struct Generate {
 struct FromFile {
     #[command(flatten)]
     kafka: Kafka,
-    /// The topic that the events go to.
+    /// The topic to publish to
     #[arg(long)]
     topic: String,
-    /// A top-level field of the events whose value becomes the record's key.
+    /// A top-level field of the events whose value becomes the record's key
     #[arg(long)]
     key_field: Option<String>,
-    /// NDJSON, a line an event; `-` is standard input. A line is published byte for byte, JSON or not.
+    /// NDJSON with one event per line; `-` is standard input. A line is published byte for byte, JSON or not
     file: PathBuf,
 }
 

@@ -1,4 +1,4 @@
-//! Wraps generated events in the payload that an event source mapping would send, for benchmarks and tests.
+//! Makes the payloads that an event source mapping would send from generated events, for benchmarks and tests.
 
 use std::collections::BTreeMap;
 
@@ -7,19 +7,19 @@ use base64::prelude::BASE64_STANDARD;
 
 use crate::generate::Generator;
 
-/// Partitions that the events of each topic are spread over.
+/// How many partitions each topic has.
 const N_PARTITIONS: u64 = 3;
 
 /// Whether the records of a payload have headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordHeaders {
-    /// None, as of producers without tracing.
+    /// No headers, as from producers without tracing.
     None,
     /// `traceparent` and `x-correlation-id`.
     TraceAndCorrelation,
 }
 
-/// A Lambda payload and how much is in it.
+/// A Lambda payload and the amount of data in it.
 #[derive(Clone, Debug)]
 pub struct Payload {
     /// The event of a Kafka event source mapping, as JSON.
@@ -30,7 +30,7 @@ pub struct Payload {
     pub value_bytes: usize,
 }
 
-/// Makes a payload of as many events as fit into `max_bytes`; Lambda's limit is 6 MB.
+/// Makes a payload with as many events as fit into `max_bytes`. Lambda's limit is 6 MB.
 #[must_use]
 pub fn payload(seed: u64, now_ms: i64, max_bytes: usize, headers: RecordHeaders) -> Payload {
     const OPENING: &str =
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_payload_fills_its_bound_and_holds_what_it_says() {
+    fn a_payload_fills_its_limit_and_has_the_reported_number_of_records() {
         for headers in [RecordHeaders::None, RecordHeaders::TraceAndCorrelation] {
             let payload = payload(1, 1_772_360_430_123, 100_000, headers);
             assert!((98_000..=100_000).contains(&payload.json.len()), "{}", payload.json.len());

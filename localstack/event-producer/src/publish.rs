@@ -1,4 +1,4 @@
-//! Publishes records to Kafka and keeps the account: how many each topic took, and which were refused and why.
+//! Publishes records to Kafka and reports how many each topic took, and which were refused and why.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
 
-/// How many partitions a missing topic is made with.
+/// How many partitions a missing topic is created with.
 pub const PARTITIONS: i32 = 3;
 
 /// A record to be published.
@@ -28,7 +28,7 @@ pub struct Record<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// Its timestamp in milliseconds since the epoch; `None` is now.
     pub timestamp_ms: Option<i64>,
-    /// Where it came from, a line of a file or the number of an event: names it if it is refused.
+    /// Its line in the file or its number among the events. Names it if it is refused.
     pub origin: u64,
 }
 
@@ -41,57 +41,57 @@ pub struct Refused {
     pub error: KafkaError,
 }
 
-/// What became of the records.
+/// How many records were published and which were refused.
 #[derive(Debug, Default)]
 pub struct Report {
     /// Records that each topic took.
     pub delivered: BTreeMap<String, u64>,
-    /// Records that were not taken, in no order.
+    /// Records that were refused, in any order.
     pub refused: Vec<Refused>,
 }
 
-/// Why publishing could not go on.
+/// Why records could not be published.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
     /// The client configuration is wrong.
-    #[error("the Kafka client could not be made")]
+    #[error("the Kafka client could not be created")]
     Client(#[source] KafkaError),
-    /// No broker answered.
-    #[error("no Kafka broker answers at {bootstrap_servers}; is it started?")]
+    /// No broker responded.
+    #[error("no Kafka broker responds at {bootstrap_servers}; is it started?")]
     NoBroker {
-        /// Where it was looked for.
+        /// The addresses that were tried.
         bootstrap_servers: String,
-        /// What the client says.
+        /// The client's error.
         #[source]
         source: KafkaError,
     },
-    /// A topic is missing and could not be made.
-    #[error("topic {topic} could not be made: {code}")]
+    /// A topic is missing and could not be created.
+    #[error("topic {topic} could not be created: {code}")]
     Topic {
         /// The topic's name.
         topic: String,
-        /// The broker's answer.
+        /// The broker's error.
         code: RDKafkaErrorCode,
     },
-    /// Some records were still waiting for the broker when the time was up.
+    /// Some records were still waiting for the broker at the timeout.
     #[error("Kafka did not take the last records in time")]
     Flush(#[source] KafkaError),
 }
 
-/// A producer that counts.
+/// A producer that counts the records that Kafka took.
 pub struct Publisher {
-    producer: BaseProducer<Account>,
+    producer: BaseProducer<Deliveries>,
 }
 
 /// Takes the delivery reports.
 #[derive(Default)]
-struct Account {
+struct Deliveries {
     report: Mutex<Report>,
 }
 
-impl ClientContext for Account {}
+impl ClientContext for Deliveries {}
 
-impl ProducerContext for Account {
+impl ProducerContext for Deliveries {
     type DeliveryOpaque = Box<u64>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, origin: Box<u64>) {
@@ -110,19 +110,19 @@ impl fmt::Debug for Publisher {
 }
 
 impl Publisher {
-    /// Makes a producer and waits for a broker to answer.
+    /// Makes a producer and waits until a broker responds.
     ///
     /// # Errors
-    /// When no broker answers within `timeout`.
+    /// When no broker responds within `timeout`.
     pub fn connect(bootstrap_servers: &str, timeout: Duration) -> Result<Self, PublishError> {
-        let producer: BaseProducer<Account> = client_config(bootstrap_servers)
-            // A retry after a lost answer must not write a record twice.
+        let producer: BaseProducer<Deliveries> = client_config(bootstrap_servers)
+            // A retry after a lost response must not write a record twice.
             .set("enable.idempotence", "true")
             .set("linger.ms", "20")
             // How long a topic may be unknown before its records are refused.
             .set("topic.metadata.propagation.max.ms", "5000")
             .set("queue.buffering.max.kbytes", "65536")
-            .create_with_context(Account::default())
+            .create_with_context(Deliveries::default())
             .map_err(PublishError::Client)?;
         producer.client().fetch_metadata(None, timeout).map_err(|source| PublishError::NoBroker {
             bootstrap_servers: bootstrap_servers.to_owned(),
@@ -131,7 +131,7 @@ impl Publisher {
         Ok(Self { producer })
     }
 
-    /// Hands a record over; waits while the buffer is full. A record that can't even be handed over is in the report.
+    /// Queues a record. Waits while the queue is full. A record that can't be queued is in the report, too.
     pub fn publish(&self, record: &Record<'_>) {
         let mut outgoing = base_record(record);
         loop {
@@ -152,7 +152,7 @@ impl Publisher {
         self.producer.poll(Duration::ZERO);
     }
 
-    /// Waits until every record is taken or refused and gives the account.
+    /// Waits until every record is taken or refused. Returns the report.
     ///
     /// # Errors
     /// When records are still waiting after `timeout`.
@@ -184,10 +184,10 @@ fn base_record<'a>(record: &Record<'a>) -> BaseRecord<'a, [u8], [u8], Box<u64>> 
     outgoing
 }
 
-/// Makes those of `topics` that are missing, with [`PARTITIONS`] partitions; says which it made.
+/// Creates the missing ones of `topics`, with [`PARTITIONS`] partitions. Returns the created ones.
 ///
 /// # Errors
-/// When the broker does not answer or refuses.
+/// When the broker does not respond or refuses.
 pub async fn create_missing_topics(
     bootstrap_servers: &str,
     topics: &[&str],

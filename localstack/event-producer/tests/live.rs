@@ -23,7 +23,7 @@ fn run(arguments: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Reads what three partitions of a topic have from `from` on, partition by partition.
+/// Reads the records of three partitions of a topic from `from` on, partition by partition.
 fn read(topic: &str, from: &[i64; 3]) -> Vec<OwnedMessage> {
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap_servers())
@@ -51,7 +51,7 @@ fn read(topic: &str, from: &[i64; 3]) -> Vec<OwnedMessage> {
     messages
 }
 
-/// The offsets that three partitions of a topic end at; 0 for a topic that is not there.
+/// The end offsets of three partitions of a topic; 0 for a missing topic.
 fn ends(topic: &str) -> [i64; 3] {
     let consumer: BaseConsumer =
         ClientConfig::new().set("bootstrap.servers", bootstrap_servers()).create().unwrap();
@@ -60,7 +60,7 @@ fn ends(topic: &str) -> [i64; 3] {
     })
 }
 
-/// What is published of an event: key, value, headers and time.
+/// A published event: key, value, headers and time.
 type Published = (Option<String>, String, Vec<(String, String)>, Option<i64>);
 
 fn published(message: &OwnedMessage) -> Published {
@@ -72,7 +72,7 @@ fn published(message: &OwnedMessage) -> Published {
 
 #[test]
 fn generated_events_are_published_with_their_keys_headers_and_times() {
-    // Kafka removes records that are older than its retention, and other tests count what is there.
+    // Kafka removes records that are older than its retention, and other tests count the records.
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now_ms = i64::try_from(elapsed.as_millis()).unwrap();
     let before = TOPICS.map(ends);
@@ -94,7 +94,7 @@ fn generated_events_are_published_with_their_keys_headers_and_times() {
             .collect();
         assert!(stdout.contains(&format!("{} to {topic}", expected.len())), "{stdout}");
         let mut actual: Vec<_> = read(topic, before).iter().map(published).collect();
-        // Partitions are read one after the other: what counts across them is that all are there.
+        // Partitions are read one after the other, so the order across them is lost.
         expected.sort();
         actual.sort();
         assert_eq!(actual, expected);
@@ -126,7 +126,7 @@ fn a_file_is_published_line_by_line_and_a_refused_line_is_named() {
 }
 
 #[test]
-fn missing_topics_are_left_alone_when_asked() {
+fn missing_topics_are_not_created_if_disabled() {
     let topic = format!("never.made-{}", std::process::id());
     let mut file = tempfile::NamedTempFile::new().unwrap();
     writeln!(file, "{{}}").unwrap();

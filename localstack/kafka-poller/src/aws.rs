@@ -1,7 +1,7 @@
-//! Signed requests to AWS services, or to one endpoint that plays them all.
+//! Signed requests to AWS services, or to one endpoint that stands in for all of them.
 //!
-//! The poller makes a handful of calls to six services; the SDK's crates for them cost minutes of building, these
-//! lines and `aws-sigv4` seconds.
+//! The poller makes a handful of calls to six services. The SDK's crates for them take minutes to build; these lines and
+//! `aws-sigv4` take seconds.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,11 +17,11 @@ use http::{HeaderMap, Method, Request, StatusCode};
 use reqwest::{Client, Url};
 use serde::Deserialize;
 
-/// Longer than the longest a function may run.
+/// Longer than the longest timeout of a function, 900 s.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(930);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Where the services are, and who calls them.
+/// A client for all services: endpoint, region and credentials.
 #[derive(Clone, Debug)]
 pub struct Aws {
     http: Client,
@@ -39,17 +39,17 @@ pub struct Call<'a> {
     pub region: Option<&'a str>,
     /// The method.
     pub method: Method,
-    /// Path and query, with escapes.
+    /// Path and query, percent-encoded.
     pub path: &'a str,
-    /// Headers besides the signature's.
+    /// Headers, without those of the signature.
     pub headers: &'a [(&'a str, &'a str)],
     /// The body.
     pub body: Bytes,
 }
 
-/// An answer, whatever its status.
+/// A response, whatever its status.
 #[derive(Debug)]
-pub struct Answer {
+pub struct Response {
     /// The HTTP status.
     pub status: StatusCode,
     /// The headers.
@@ -78,20 +78,20 @@ pub enum SetupError {
     Http(#[from] reqwest::Error),
 }
 
-/// Why a call brought no answer, or not the one that was hoped for.
+/// Why a call failed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
-    /// No connection, or it broke.
+    /// The connection failed or broke.
     #[error("{service} was not reached")]
     Unreachable {
         /// The service.
         service: String,
-        /// What happened.
+        /// The cause.
         #[source]
         source: reqwest::Error,
     },
-    /// The service answered with an error.
-    #[error("{service} answered {status} {code}: {message}")]
+    /// The service returned an error.
+    #[error("{service} returned {status} {code}: {message}")]
     Refused {
         /// The service.
         service: String,
@@ -102,12 +102,12 @@ pub enum CallError {
         /// The error's text.
         message: String,
     },
-    /// The service's answer can't be read.
-    #[error("{service} gave an answer that is not understood")]
+    /// The service's response can't be parsed.
+    #[error("{service} returned a response that can't be parsed")]
     Unreadable {
         /// The service.
         service: String,
-        /// What is wrong with it.
+        /// The parser's error.
         #[source]
         source: serde_json::Error,
     },
@@ -122,15 +122,15 @@ pub enum CallError {
     SigningParameters(#[from] BuildError),
 }
 
-/// Lets rustls use ring in this process, before the first client is made. With another provider linked in, it would not
-/// choose one by itself.
+/// Makes rustls use ring in this process; call it before the first client is made. rustls chooses no provider by itself if
+/// several are linked in.
 pub fn use_ring() {
-    // It fails if the process has one already, which is as good.
+    // It fails if the process has a provider already, which is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
 impl Aws {
-    /// Makes a client; credentials come by `lookup` of the usual environment variables.
+    /// Makes a client with the credentials that `lookup` finds under the usual environment variables.
     ///
     /// # Errors
     /// When the credentials are missing or the endpoint is no URL.
@@ -157,11 +157,11 @@ impl Aws {
         Ok(Self { http, region: region.to_owned(), endpoint, credentials })
     }
 
-    /// Makes a call and gives the answer, whatever its status.
+    /// Makes a call and returns the response, whatever its status.
     ///
     /// # Errors
-    /// When there is no answer.
-    pub async fn send(&self, call: Call<'_>) -> Result<Answer, CallError> {
+    /// When there is no response.
+    pub async fn send(&self, call: Call<'_>) -> Result<Response, CallError> {
         let region = call.region.unwrap_or(&self.region);
         let base = match &self.endpoint {
             Some(endpoint) => endpoint.as_str().trim_end_matches('/').to_owned(),
@@ -179,23 +179,23 @@ impl Aws {
         let response = self.http.execute(request).await.map_err(unreachable)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.map_err(unreachable)?;
-        Ok(Answer { status, headers, body })
+        Ok(Response { status, headers, body })
     }
 
-    /// Makes a call and gives the answer if it is a success.
+    /// Makes a call and returns the response if it is a success.
     ///
     /// # Errors
-    /// When there is no answer or it is an error.
-    pub async fn call(&self, call: Call<'_>) -> Result<Answer, CallError> {
+    /// When there is no response or it is an error.
+    pub async fn call(&self, call: Call<'_>) -> Result<Response, CallError> {
         let service = call.service.to_owned();
-        let answer = self.send(call).await?;
-        if answer.status.is_success() { Ok(answer) } else { Err(answer.refused(&service)) }
+        let response = self.send(call).await?;
+        if response.status.is_success() { Ok(response) } else { Err(response.refused(&service)) }
     }
 
     fn sign(&self, request: &mut Request<Bytes>, service: &str, region: &str) -> Result<(), CallError> {
         let mut settings = SigningSettings::default();
         if service == "s3" {
-            // S3 takes paths as they are, and wants the body's hash in a header.
+            // S3 signs paths as they are, and requires the body's hash in a header.
             settings.percent_encoding_mode = PercentEncodingMode::Single;
             settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
             settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
@@ -220,8 +220,8 @@ impl Aws {
     }
 }
 
-impl Answer {
-    /// Reads the answer as the error that it is.
+impl Response {
+    /// Parses the response as an error.
     #[must_use]
     pub fn refused(&self, service: &str) -> CallError {
         #[derive(Default, Deserialize)]
@@ -244,7 +244,7 @@ impl Answer {
         }
     }
 
-    /// Gives a header's text.
+    /// Returns a header's text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

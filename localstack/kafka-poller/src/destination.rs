@@ -1,4 +1,4 @@
-//! Brings discarded records to the mapping's on-failure destination.
+//! Sends discarded records to the mapping's on-failure destination.
 //!
 //! The records' form is that of <https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html> and
 //! <https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure-destination.html>.
@@ -16,31 +16,31 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::aws::{Aws, Call, CallError};
-use crate::batch::{Record, Slice};
 use crate::delivery::Condition;
 use crate::event::EventShape;
-use crate::lambda::escape;
 use crate::mapping::{Mapping, Source};
+use crate::percent::encode;
+use crate::record::{EncodedRecord, PartitionRecords};
 
 const PRODUCE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Where discarded records go.
 pub enum Destination {
-    /// An SQS queue, by its ARN: told of the records.
+    /// An SQS queue: gets a description of the records.
     Sqs {
         /// Makes the calls.
         aws: Aws,
         /// The queue.
         queue: Arn,
     },
-    /// An SNS topic, by its ARN: told of the records.
+    /// An SNS topic: gets a description of the records.
     Sns {
         /// Makes the calls.
         aws: Aws,
         /// The topic.
         topic: Arn,
     },
-    /// An S3 bucket: gets the whole invocation record.
+    /// An S3 bucket: gets the description and the whole event.
     S3 {
         /// Makes the calls.
         aws: Aws,
@@ -67,7 +67,7 @@ pub struct Arn {
     resource: String,
 }
 
-/// Records that are given up, and why.
+/// Discarded records, and why they are discarded.
 #[derive(Debug)]
 pub struct Discarded<'a> {
     /// The mapping.
@@ -81,7 +81,7 @@ pub struct Discarded<'a> {
     /// The event that the function gets for them.
     pub event: Bytes,
     /// The records.
-    pub slices: &'a [Slice],
+    pub parts: &'a [PartitionRecords],
 }
 
 /// How the last invocation ended.
@@ -100,7 +100,7 @@ pub struct LastInvocation {
 /// Why a destination can't be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DestinationError {
-    /// It is none that Lambda knows.
+    /// Lambda has no such destination.
     #[error(
         "on-failure destination `{destination}` is not the ARN of an SQS queue, SNS topic or S3 bucket, nor kafka://TOPIC"
     )]
@@ -108,17 +108,17 @@ pub enum DestinationError {
         /// As the mapping names it.
         destination: String,
     },
-    /// It would send records in a circle.
+    /// Its records would come back to the same mapping.
     #[error("on-failure destination kafka://{topic} is the topic that the mapping reads")]
-    Circle {
+    OwnTopic {
         /// The topic.
         topic: String,
     },
     /// A call to AWS failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// The queue's URL is not in the answer.
-    #[error("SQS did not tell the queue's URL")]
+    /// The queue's URL is not in the response.
+    #[error("SQS did not return the queue's URL")]
     QueueUrl(#[source] serde_json::Error),
     /// Kafka did not take a record.
     #[error("topic {topic} did not take the record")]
@@ -129,16 +129,16 @@ pub enum DestinationError {
         #[source]
         source: KafkaError,
     },
-    /// A record of ours can't be read.
+    /// An encoded record can't be parsed.
     #[error("a discarded record can't be read back")]
     Record(#[source] serde_json::Error),
 }
 
 impl Destination {
-    /// Makes the destination that a mapping names; `kafka` is the configuration of its cluster.
+    /// Makes the destination that a mapping names. `kafka` is the configuration of its cluster.
     ///
     /// # Errors
-    /// When Lambda knows no such destination.
+    /// When Lambda has no such destination.
     pub fn new(
         mapping: &Mapping,
         aws: &Aws,
@@ -148,7 +148,7 @@ impl Destination {
         let Some(destination) = &mapping.destination else { return Ok(None) };
         if let Some(topic) = destination.strip_prefix("kafka://") {
             if topic == mapping.topic {
-                return Err(DestinationError::Circle { topic: topic.to_owned() });
+                return Err(DestinationError::OwnTopic { topic: topic.to_owned() });
             }
             let produce_error = |source| DestinationError::Produce { topic: topic.to_owned(), source };
             let mut config = kafka.clone();
@@ -156,7 +156,7 @@ impl Destination {
                 .set("message.timeout.ms", "15000")
                 .set("topic.metadata.propagation.max.ms", "5000")
                 .set("enable.idempotence", "true")
-                // What is too large is for the topic to say.
+                // The topic decides what is too large.
                 .set("message.max.bytes", "100000000");
             let producer = config.create().map_err(produce_error)?;
             return Ok(Some(Self::Kafka { producer, topic: topic.to_owned(), shape: shape.clone() }));
@@ -172,7 +172,7 @@ impl Destination {
         }))
     }
 
-    /// Sends discarded records; `now_ms` is the time that the records tell.
+    /// Sends discarded records. `now_ms` is the time in their description.
     ///
     /// # Errors
     /// When the destination did not take all of them.
@@ -198,7 +198,7 @@ impl Destination {
 }
 
 impl Arn {
-    /// Reads an ARN; gives its service too.
+    /// Parses an ARN. Returns its service, too.
     #[must_use]
     pub fn parse(text: &str) -> Option<(String, Self)> {
         let parts: Vec<&str> = text.splitn(6, ':').collect();
@@ -213,22 +213,22 @@ impl Arn {
     }
 }
 
-/// The record's document for SQS and SNS; for S3, with the event besides.
+/// The description for SQS and SNS. For S3 the event is added to it.
 #[must_use]
 pub fn metadata(discarded: &Discarded<'_>, now_ms: i64) -> Value {
     let topic = &discarded.mapping.topic;
     let mut records_info = Map::new();
-    for slice in discarded.slices {
-        let (Some(first), Some(last)) = (slice.records.first(), slice.records.last()) else { continue };
+    for part in discarded.parts {
+        let (Some(first), Some(last)) = (part.records.first(), part.records.last()) else { continue };
         let info = json!({
             "firstRecordOffset": first.offset.to_string(),
             "lastRecordOffset": last.offset.to_string(),
             "firstRecordTimestamp": iso(first.timestamp_ms),
             "lastRecordTimestamp": iso(last.timestamp_ms),
         });
-        records_info.insert(format!("{topic}-{}", slice.partition), info);
+        records_info.insert(format!("{topic}-{}", part.partition()), info);
     }
-    let n_records = discarded.slices.iter().map(|slice| slice.records.len()).sum();
+    let n_records = discarded.parts.iter().map(|part| part.records.len()).sum();
     let batch_info =
         batch_info(discarded, n_records, discarded.event.len(), ("recordsInfo", records_info.into()));
     document(discarded, &batch_info, now_ms)
@@ -301,8 +301,8 @@ async fn send_to_queue(aws: &Aws, queue: &Arn, message: &str) -> Result<(), Dest
             .await
     };
     let name = json!({"QueueName": queue.resource, "QueueOwnerAWSAccountId": queue.account});
-    let answer = call("GetQueueUrl", name).await?;
-    let QueueUrl { url } = serde_json::from_slice(&answer.body).map_err(DestinationError::QueueUrl)?;
+    let response = call("GetQueueUrl", name).await?;
+    let QueueUrl { url } = serde_json::from_slice(&response.body).map_err(DestinationError::QueueUrl)?;
     call("SendMessage", json!({"QueueUrl": url, "MessageBody": message})).await?;
     Ok(())
 }
@@ -310,8 +310,8 @@ async fn send_to_queue(aws: &Aws, queue: &Arn, message: &str) -> Result<(), Dest
 async fn publish(aws: &Aws, topic: &Arn, message: &str) -> Result<(), DestinationError> {
     let form = format!(
         "Action=Publish&Version=2010-03-31&TopicArn={}&Message={}",
-        escape(&topic.text),
-        escape(message)
+        encode(&topic.text),
+        encode(message)
     );
     let headers = [("content-type", "application/x-www-form-urlencoded")];
     let region = Some(topic.region.as_str());
@@ -322,7 +322,7 @@ async fn publish(aws: &Aws, topic: &Arn, message: &str) -> Result<(), Destinatio
 }
 
 async fn put_object(aws: &Aws, bucket: &str, key: &str, body: String) -> Result<(), DestinationError> {
-    let key: Vec<String> = key.split('/').map(escape).collect();
+    let key: Vec<String> = key.split('/').map(encode).collect();
     let path = format!("/{bucket}/{}", key.join("/"));
     let headers = [("content-type", "application/json")];
     let body = Bytes::from(body);
@@ -331,15 +331,15 @@ async fn put_object(aws: &Aws, bucket: &str, key: &str, body: String) -> Result<
     Ok(())
 }
 
-/// Lambda names an object by mapping, source and time. Ours ends with the first record's place instead of a random
-/// number, so that a record sent twice after a crash is one object.
+/// The object's key: like Lambda's it has the mapping, the source and the time. Instead of a random number it ends with
+/// the first record's offset, so that a record sent twice after a crash is one object.
 fn object_key(discarded: &Discarded<'_>, now_ms: i64) -> String {
     let Mapping { uuid, topic, .. } = discarded.mapping;
-    let first = discarded.slices.first().and_then(|slice| Some((slice.partition, slice.records.first()?)));
+    let first = discarded.parts.first().and_then(|part| Some((part.partition(), part.records.first()?)));
     let (partition, offset, time_ms) =
         first.map_or((0, 0, now_ms), |(partition, record)| (partition, record.offset, record.timestamp_ms));
     let time = DateTime::from_timestamp_millis(time_ms).unwrap_or_default();
-    let n_records: usize = discarded.slices.iter().map(|slice| slice.records.len()).sum();
+    let n_records: usize = discarded.parts.iter().map(|part| part.records.len()).sum();
     format!(
         "aws/lambda/{uuid}/{topic}-{partition}/{}-{offset}-{n_records}",
         time.format("%Y/%m/%d/%Y-%m-%dT%H.%M.%S")
@@ -353,10 +353,10 @@ async fn produce(
     discarded: &Discarded<'_>,
     now_ms: i64,
 ) -> Result<(), DestinationError> {
-    for slice in discarded.slices {
-        for record in &slice.records {
+    for part in discarded.parts {
+        for record in &part.records {
             let key = key_of(record)?;
-            let value = record_document(shape, discarded, slice, record, now_ms)?;
+            let value = record_document(shape, discarded, part, record, now_ms)?;
             let mut outgoing = FutureRecord::to(topic).payload(&value);
             if let Some(key) = &key {
                 outgoing = outgoing.key(key);
@@ -370,16 +370,15 @@ async fn produce(
     Ok(())
 }
 
-/// The document of one record, with the record as the function would get it.
+/// The description of one record, with the record as the function would get it.
 fn record_document(
     shape: &EventShape,
     discarded: &Discarded<'_>,
-    slice: &Slice,
-    record: &Record,
+    part: &PartitionRecords,
+    record: &EncodedRecord,
     now_ms: i64,
 ) -> Result<String, DestinationError> {
-    let single =
-        Slice { partition: slice.partition, assignment: slice.assignment, records: vec![record.clone()] };
+    let single = PartitionRecords { assignment: part.assignment, records: vec![record.clone()] };
     let event = shape.event(&[single]);
     let info = json!({"offset": record.offset.to_string(), "timestamp": iso(record.timestamp_ms)});
     let batch_info = batch_info(discarded, 1, event.len(), ("recordInfo", info));
@@ -392,7 +391,7 @@ fn record_document(
     Ok(Value::Object(document).to_string())
 }
 
-fn key_of(record: &Record) -> Result<Option<Vec<u8>>, DestinationError> {
+fn key_of(record: &EncodedRecord) -> Result<Option<Vec<u8>>, DestinationError> {
     #[derive(Deserialize)]
     struct Key {
         key: Option<String>,
@@ -401,7 +400,7 @@ fn key_of(record: &Record) -> Result<Option<Vec<u8>>, DestinationError> {
     Ok(key.and_then(|key| STANDARD.decode_to_vec(key).ok()))
 }
 
-/// Tells a time as Lambda does; a record without a timestamp has −1.
+/// Formats a time as Lambda does. A record without a timestamp has −1.
 fn iso(ms: i64) -> String {
     DateTime::from_timestamp_millis(ms).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -1,115 +1,139 @@
-//! The Lambda side of one mapping: takes batches as they are due and delivers each until it is done.
+//! The Lambda side of one mapping: delivers each batch until no record of it is left.
 
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
+use crate::activity::{Activity, InvocationKind, Safekeeping};
 use crate::aws::Aws;
-use crate::batch::{Assignment, Slice, Taken};
-use crate::consumer::Shared;
+use crate::causes::with_causes;
 use crate::delivery::{Condition, Delivery, Outcome, Progress, Step};
 use crate::destination::{Destination, Discarded, LastInvocation};
-use crate::event::MAX_PAYLOAD;
+use crate::event::{EventShape, MAX_PAYLOAD};
 use crate::lambda::{self, Invocation};
-use crate::mapping::BatchFailures;
+use crate::mailbox::{Mailbox, Message};
+use crate::mapping::{BatchFailures, Mapping};
+use crate::record::{Assignment, PartitionRecords, n_records};
 use crate::response;
 
-/// How long to wait before a destination that failed is tried again.
+/// How long to wait before records are sent again to a destination that failed.
 const DESTINATION_DELAY: Duration = Duration::from_secs(1);
 
-/// Delivers batches until the buffer is drained and the last delivery has ended.
-pub async fn run(shared: Arc<Shared>, aws: Aws, destination: Arc<Option<Destination>>) {
+/// What all deliveries of a mapping have in common.
+pub struct Dispatcher {
+    /// The mapping.
+    pub mapping: Arc<Mapping>,
+    /// Counts invocations and records.
+    pub activity: Arc<Activity>,
+    /// The form of the events.
+    pub shape: EventShape,
+    /// Makes the calls.
+    pub aws: Aws,
+    /// Takes discarded records, if the mapping has a destination.
+    pub destination: Option<Destination>,
+    /// Reaches the consumer thread.
+    pub mailbox: Mailbox,
+}
+
+/// Delivers the consumer thread's batches until that has ended and the last delivery too. A message of `interrupts` ends
+/// the waits between attempts.
+pub async fn run(
+    dispatcher: Arc<Dispatcher>,
+    mut batches: mpsc::UnboundedReceiver<Vec<PartitionRecords>>,
+    interrupts: watch::Receiver<()>,
+) {
     let mut deliveries = JoinSet::new();
-    loop {
-        let (taken, draining) = {
-            let mut buffer = shared.buffer();
-            (buffer.take(Instant::now()), buffer.is_draining())
-        };
-        match taken {
-            Taken::Batch(slices) => {
-                let delivery = deliver(Arc::clone(&shared), aws.clone(), Arc::clone(&destination), slices);
-                deliveries.spawn(delivery);
-                // There is room in the buffer again.
-                shared.consumer.notify();
-            }
-            _ if draining && deliveries.is_empty() => return,
-            taken => {
-                let wait = match taken {
-                    Taken::Wait(until) => until.saturating_duration_since(Instant::now()),
-                    _ => Duration::from_secs(1),
-                };
-                tokio::select! {
-                    _ = timeout(wait, shared.dispatcher.notified()) => {}
-                    Some(ended) = deliveries.join_next() => {
-                        if let Err(panic) = ended {
-                            // The batch's partitions stay in flight and uncommitted: going on would leave them stuck.
-                            error!(mapping = %shared.mapping.uuid, error = %panic, "a delivery broke off");
-                            std::process::abort();
-                        }
-                    }
+    let mut is_open = true;
+    while is_open || !deliveries.is_empty() {
+        tokio::select! {
+            batch = batches.recv(), if is_open => match batch {
+                Some(batch) => {
+                    let mut interrupts = interrupts.clone();
+                    interrupts.mark_unchanged();
+                    deliveries.spawn(deliver(Arc::clone(&dispatcher), batch, interrupts));
+                }
+                None => is_open = false,
+            },
+            Some(ended) = deliveries.join_next() => {
+                if let Err(panic) = ended {
+                    // The batch's partitions stay in flight and uncommitted: going on would leave them stuck.
+                    error!(mapping = %dispatcher.mapping.uuid, error = %panic, "a delivery broke off");
+                    std::process::abort();
                 }
             }
         }
     }
 }
 
-async fn deliver(shared: Arc<Shared>, aws: Aws, destination: Arc<Option<Destination>>, slices: Vec<Slice>) {
-    let mut delivery = Delivery::new(slices, shared.mapping.retries, MAX_PAYLOAD);
-    let mut revoked = shared.revoked.subscribe();
+async fn deliver(
+    dispatcher: Arc<Dispatcher>,
+    batch: Vec<PartitionRecords>,
+    mut interrupts: watch::Receiver<()>,
+) {
+    let Dispatcher { mapping, activity, .. } = dispatcher.as_ref();
+    // The first attempt is permitted with the batch.
+    let mut permitted = assignments(&batch);
+    let mut delivery = Delivery::new(batch, mapping.retries, MAX_PAYLOAD);
     let mut last = None;
-    let mut n_tries = 0;
-    shared.activity.batch();
-    while let Some(attempt) = begin(&shared, &mut delivery) {
+    let mut kind = InvocationKind::First;
+    activity.batch();
+    while let Some(attempt) = dispatcher.begin(&mut delivery, &permitted) {
         let progress = match attempt.work {
             Work::Invoke => {
                 let began_ms = now_ms();
-                let outcome = invoke(&shared, &aws, &attempt, delivery.current(), &mut last).await;
-                shared.activity.invoked(&outcome, n_tries > 0);
-                n_tries += 1;
+                let outcome = dispatcher.invoke(&attempt, delivery.current(), &mut last).await;
+                activity.invoked(&outcome, kind);
+                kind = InvocationKind::Retry;
                 let progress = delivery.invoked(&outcome, rand::random());
                 let ages_ms =
                     progress.delivered_ms.iter().map(|timestamp_ms| began_ms.saturating_sub(*timestamp_ms));
-                shared.activity.delivered(ages_ms.map(|age_ms| u64::try_from(age_ms).unwrap_or_default()));
+                activity.delivered(ages_ms.map(|age_ms| u64::try_from(age_ms).unwrap_or_default()));
                 progress
             }
             Work::Discard { condition, n_invoked } => {
                 let discarded = Discarded {
-                    mapping: &shared.mapping,
+                    mapping,
                     condition,
                     n_invoked,
                     last: last.as_ref(),
                     event: attempt.event.clone(),
-                    slices: delivery.current(),
+                    parts: delivery.current(),
                 };
-                if discard(&shared, destination.as_ref().as_ref(), &discarded).await {
-                    let n_records = u64::try_from(attempt.n_records).unwrap_or(u64::MAX);
-                    shared.activity.discarded(condition, n_records, destination.is_some());
-                    delivery.discarded()
-                } else {
-                    Progress { delay: Some(DESTINATION_DELAY), ..Progress::default() }
+                match dispatcher.discard(&discarded).await {
+                    Discarding::Done(safekeeping) => {
+                        let n_records = u64::try_from(attempt.n_records).unwrap_or(u64::MAX);
+                        activity.discarded(condition, n_records, safekeeping);
+                        delivery.discarded()
+                    }
+                    Discarding::Refused => Progress { delay: Some(DESTINATION_DELAY), ..Progress::default() },
                 }
             }
         };
         let delay = progress.delay;
-        end(&shared, &attempt, progress);
+        dispatcher.send(Message::AttemptEnded { assignments: attempt.assignments, progress });
         if let Some(delay) = delay {
-            // A revocation ends the wait: what is no longer ours is dropped before the next attempt.
-            let _ = timeout(delay, revoked.changed()).await;
+            // A revocation ends the wait: records that are no longer ours are dropped before the next attempt.
+            let _ = timeout(delay, interrupts.changed()).await;
         }
+        let remaining = delivery.assignments();
+        if remaining.is_empty() {
+            break;
+        }
+        permitted = dispatcher.ask_for_attempt(remaining).await;
+        delivery.retain(|assignment| permitted.contains(&assignment));
     }
-    shared.buffer().end_batch();
-    shared.dispatcher.notify_one();
-    shared.consumer.notify();
+    dispatcher.send(Message::BatchEnded);
 }
 
-/// An attempt to get on with a batch.
+/// An attempt to make progress with a batch.
 struct Attempt {
-    partitions: Vec<(i32, Assignment)>,
+    assignments: Vec<Assignment>,
     n_records: usize,
     event: Bytes,
     work: Work,
@@ -120,158 +144,155 @@ enum Work {
     Discard { condition: Condition, n_invoked: u32 },
 }
 
-/// Begins the next attempt with what is still ours of the batch.
-fn begin(shared: &Shared, delivery: &mut Delivery) -> Option<Attempt> {
-    let mut buffer = shared.buffer();
-    delivery.retain(|partition, assignment| buffer.holds(partition, assignment));
-    let work = match delivery.next(buffer.shape(), now_ms()) {
-        Step::Done => return None,
-        Step::Invoke => Work::Invoke,
-        Step::Discard { condition, n_invoked } => Work::Discard { condition, n_invoked },
-    };
-    let slices = delivery.current();
-    let attempt = Attempt {
-        partitions: slices.iter().map(|slice| (slice.partition, slice.assignment)).collect(),
-        n_records: slices.iter().map(|slice| slice.records.len()).sum(),
-        event: Bytes::from(buffer.shape().event(slices)),
-        work,
-    };
-    for (partition, assignment) in &attempt.partitions {
-        buffer.set_invoking(*partition, *assignment, true);
-    }
-    Some(attempt)
+/// How discarding ended.
+enum Discarding {
+    /// The records may be passed over.
+    Done(Safekeeping),
+    /// The destination did not take them.
+    Refused,
 }
 
-/// Notes what an attempt has brought.
-fn end(shared: &Shared, attempt: &Attempt, progress: Progress) {
-    let mut buffer = shared.buffer();
-    for (partition, assignment, offset) in progress.advanced {
-        buffer.advance(partition, assignment, offset);
+impl Dispatcher {
+    /// Prepares the next attempt with what is left of the batch. All its assignments are `permitted`.
+    fn begin(&self, delivery: &mut Delivery, permitted: &[Assignment]) -> Option<Attempt> {
+        let work = match delivery.next(&self.shape, now_ms()) {
+            Step::Done => return None,
+            Step::Invoke => Work::Invoke,
+            Step::Discard { condition, n_invoked } => Work::Discard { condition, n_invoked },
+        };
+        let parts = delivery.current();
+        let attempt = Attempt {
+            assignments: assignments(parts),
+            n_records: n_records(parts),
+            event: Bytes::from(self.shape.event(parts)),
+            work,
+        };
+        let without: Vec<Assignment> =
+            permitted.iter().copied().filter(|it| !attempt.assignments.contains(it)).collect();
+        if !without.is_empty() {
+            self.send(Message::AttemptWithout(without));
+        }
+        Some(attempt)
     }
-    for (partition, assignment) in progress.released {
-        buffer.release(partition, assignment);
+
+    /// Asks the consumer thread which of `assignments` may still be delivered. None if it has ended.
+    async fn ask_for_attempt(&self, assignments: Vec<Assignment>) -> Vec<Assignment> {
+        let (permit, permitted) = oneshot::channel();
+        self.send(Message::AttemptWanted { assignments, permit });
+        permitted.await.unwrap_or_default()
     }
-    for (partition, assignment) in &attempt.partitions {
-        buffer.set_invoking(*partition, *assignment, false);
+
+    fn send(&self, message: Message) {
+        // The consumer thread ends before its deliveries only if it panics. The poller then starts again.
+        let _ = self.mailbox.send(message);
     }
-    drop(buffer);
-    shared.quiet.notify();
-    shared.committer.notify();
-    shared.dispatcher.notify_one();
+
+    async fn invoke(
+        &self,
+        attempt: &Attempt,
+        parts: &[PartitionRecords],
+        last: &mut Option<LastInvocation>,
+    ) -> Outcome {
+        let Mapping { uuid, function_arn, .. } = self.mapping.as_ref();
+        let started = Instant::now();
+        let invocation = match lambda::invoke(&self.aws, function_arn, attempt.event.clone()).await {
+            Ok(invocation) => invocation,
+            Err(error) => {
+                let error = with_causes(&error);
+                warn!(mapping = %uuid, function = %function_arn, error, "function not invoked, retrying");
+                return Outcome::NotInvoked;
+            }
+        };
+        let outcome = self.outcome(&invocation, parts);
+        debug!(
+            mapping = %uuid,
+            offsets = ?Offsets(parts),
+            n_records = attempt.n_records,
+            n_bytes = attempt.event.len(),
+            took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            request_id = %invocation.request_id,
+            succeeded = outcome == Outcome::Succeeded,
+            "batch"
+        );
+        *last = Some(LastInvocation {
+            request_id: invocation.request_id,
+            status: invocation.status.as_u16(),
+            executed_version: invocation.executed_version,
+            function_error: invocation.function_error,
+        });
+        outcome
+    }
+
+    fn outcome(&self, invocation: &Invocation, parts: &[PartitionRecords]) -> Outcome {
+        let Mapping { uuid, topic, batch_failures, .. } = self.mapping.as_ref();
+        let offsets = Offsets(parts);
+        let request_id = &invocation.request_id;
+        if let Some(function_error) = &invocation.function_error {
+            let payload = invocation.payload.get(..1_000).unwrap_or(&invocation.payload);
+            let response = String::from_utf8_lossy(payload);
+            warn!(mapping = %uuid, ?offsets, %request_id, function_error, %response, "function failed");
+            return Outcome::Failed;
+        }
+        if *batch_failures == BatchFailures::Ignored {
+            return Outcome::Succeeded;
+        }
+        match response::failures(&invocation.payload, topic, parts) {
+            Ok(failures) if failures.is_empty() => Outcome::Succeeded,
+            Ok(failures) => {
+                let n_failures = failures.len();
+                warn!(mapping = %uuid, ?offsets, %request_id, n_failures, "function reported failed records");
+                Outcome::Partial(failures)
+            }
+            Err(error) => {
+                let error = with_causes(&error);
+                warn!(mapping = %uuid, ?offsets, %request_id, error, "whole batch counts as failed");
+                Outcome::Failed
+            }
+        }
+    }
+
+    /// Sends discarded records to the destination. Without one they are lost.
+    async fn discard(&self, discarded: &Discarded<'_>) -> Discarding {
+        let mapping = &self.mapping.uuid;
+        let offsets = Offsets(discarded.parts);
+        let condition = discarded.condition.name();
+        let n_invoked = discarded.n_invoked;
+        let destination = self.destination.as_ref();
+        let Some(destination) = destination else {
+            error!(%mapping, ?offsets, condition, n_invoked, "records are lost: discarded, and the mapping has no destination");
+            return Discarding::Done(Safekeeping::Lost);
+        };
+        match destination.send(discarded, now_ms()).await {
+            Ok(()) => {
+                warn!(%mapping, ?offsets, condition, n_invoked, "records sent to the on-failure destination");
+                Discarding::Done(Safekeeping::AtDestination)
+            }
+            Err(error) => {
+                let error = with_causes(&error);
+                error!(%mapping, ?offsets, condition, error, "on-failure destination did not take the records, retrying");
+                Discarding::Refused
+            }
+        }
+    }
 }
 
-async fn invoke(
-    shared: &Shared,
-    aws: &Aws,
-    attempt: &Attempt,
-    slices: &[Slice],
-    last: &mut Option<LastInvocation>,
-) -> Outcome {
-    let mapping = &shared.mapping;
-    let started = Instant::now();
-    let invocation = match lambda::invoke(aws, &mapping.function_arn, attempt.event.clone()).await {
-        Ok(invocation) => invocation,
-        Err(error) => {
-            let error = describe(&error);
-            warn!(mapping = %mapping.uuid, function = %mapping.function_arn, error, "function not invoked, trying on");
-            return Outcome::NotInvoked;
-        }
-    };
-    let outcome = outcome(shared, &invocation, slices);
-    debug!(
-        mapping = %mapping.uuid,
-        offsets = ?Offsets(slices),
-        n_records = attempt.n_records,
-        n_bytes = attempt.event.len(),
-        took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-        request_id = %invocation.request_id,
-        succeeded = outcome == Outcome::Succeeded,
-        "batch"
-    );
-    *last = Some(LastInvocation {
-        request_id: invocation.request_id,
-        status: invocation.status.as_u16(),
-        executed_version: invocation.executed_version,
-        function_error: invocation.function_error,
-    });
-    outcome
-}
-
-fn outcome(shared: &Shared, invocation: &Invocation, slices: &[Slice]) -> Outcome {
-    let mapping = &shared.mapping;
-    let offsets = Offsets(slices);
-    let request_id = &invocation.request_id;
-    if let Some(function_error) = &invocation.function_error {
-        let payload = invocation.payload.get(..1_000).unwrap_or(&invocation.payload);
-        let answer = String::from_utf8_lossy(payload);
-        warn!(mapping = %mapping.uuid, ?offsets, %request_id, function_error, %answer, "function failed");
-        return Outcome::Failed;
-    }
-    if mapping.batch_failures == BatchFailures::Ignored {
-        return Outcome::Succeeded;
-    }
-    match response::failures(&invocation.payload, &mapping.topic, slices) {
-        Ok(failures) if failures.is_empty() => Outcome::Succeeded,
-        Ok(failures) => {
-            let n_failures = failures.len();
-            warn!(mapping = %mapping.uuid, ?offsets, %request_id, n_failures, "function reported failed records");
-            Outcome::Partial(failures)
-        }
-        Err(error) => {
-            let error = describe(&error);
-            warn!(mapping = %mapping.uuid, ?offsets, %request_id, error, "whole batch counts as failed");
-            Outcome::Failed
-        }
-    }
-}
-
-/// Brings discarded records to the destination; says whether they may be passed over.
-async fn discard(shared: &Shared, destination: Option<&Destination>, discarded: &Discarded<'_>) -> bool {
-    let mapping = &shared.mapping.uuid;
-    let offsets = Offsets(discarded.slices);
-    let condition = discarded.condition.name();
-    let n_invoked = discarded.n_invoked;
-    let Some(destination) = destination else {
-        error!(%mapping, ?offsets, condition, n_invoked, "records are lost: given up, and the mapping has no destination");
-        return true;
-    };
-    match destination.send(discarded, now_ms()).await {
-        Ok(()) => {
-            warn!(%mapping, ?offsets, condition, n_invoked, "records sent to the on-failure destination");
-            true
-        }
-        Err(error) => {
-            let error = describe(&error);
-            error!(%mapping, ?offsets, condition, error, "on-failure destination did not take the records, trying on");
-            false
-        }
-    }
+fn assignments(parts: &[PartitionRecords]) -> Vec<Assignment> {
+    parts.iter().map(|part| part.assignment).collect()
 }
 
 /// Shows partitions with their first and last offset.
-struct Offsets<'a>(&'a [Slice]);
+struct Offsets<'a>(&'a [PartitionRecords]);
 
 impl fmt::Debug for Offsets<'_> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let range = |slice: &Slice| Some((slice.records.first()?.offset, slice.records.last()?.offset));
-        let ranges = self.0.iter().filter_map(|slice| Some((slice.partition, range(slice)?)));
+        let range =
+            |part: &PartitionRecords| Some((part.records.first()?.offset, part.records.last()?.offset));
+        let ranges = self.0.iter().filter_map(|part| Some((part.partition(), range(part)?)));
         formatter
             .debug_map()
             .entries(ranges.map(|(partition, (first, last))| (partition, first..=last)))
             .finish()
     }
-}
-
-/// Tells an error with all its causes.
-pub(crate) fn describe(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        cause = inner.source();
-    }
-    text
 }
 
 fn now_ms() -> i64 {

@@ -1,12 +1,12 @@
-//! Writes the event that a function behind a Kafka event source mapping receives, and knows its exact size.
+//! Writes the event that the function of a Kafka event source mapping receives, and knows its size in advance.
 //!
 //! The form is that of <https://docs.aws.amazon.com/lambda/latest/dg/with-kafka.html#smaa-sample-event>.
 
 use base64_simd::STANDARD;
 use rdkafka::Timestamp;
 
-use crate::batch::{Record, Slice};
 use crate::mapping::{Mapping, Source};
+use crate::record::{EncodedRecord, PartitionRecords};
 
 /// The largest payload that a synchronous invocation takes, in bytes.
 pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
@@ -21,7 +21,7 @@ pub struct EventShape {
 }
 
 impl EventShape {
-    /// Prepares the fixed parts of the events of `mapping`; `bootstrap_servers` is told to the function.
+    /// Prepares the fixed parts of the events of `mapping`, with `bootstrap_servers` in them.
     #[must_use]
     pub fn new(mapping: &Mapping, bootstrap_servers: &str) -> Self {
         let mut head = b"{".to_vec();
@@ -34,7 +34,7 @@ impl EventShape {
         }
         push_field(&mut head, "bootstrapServers", bootstrap_servers);
         head.extend_from_slice(b"\"records\":{");
-        // A topic's name has only letters, digits, `.`, `_` and `-`.
+        // A topic's name consists of letters, digits, `.`, `_` and `-`.
         Self { head, key_head: format!("\"{}-", mapping.topic).into_bytes() }
     }
 
@@ -44,8 +44,7 @@ impl EventShape {
         self.head.len() + b"}}".len()
     }
 
-    /// The bytes that the first record of a partition adds besides its own. Counts a comma that the event's first
-    /// partition does not have.
+    /// The bytes that a partition adds besides its records. Counts a comma that the event's first partition does not have.
     #[must_use]
     pub fn partition_len(&self, partition: i32) -> usize {
         self.key_head.len() + itoa::Buffer::new().format(partition).len() + b"\":[],".len()
@@ -53,31 +52,31 @@ impl EventShape {
 
     /// The bytes that `record` adds to a partition of the event.
     #[must_use]
-    pub fn record_len(record: &Record) -> usize {
+    pub fn record_len(record: &EncodedRecord) -> usize {
         record.json.len() + b",".len()
     }
 
-    /// An upper bound of the bytes of an event with `slices`, too high by less than a byte a slice and one.
+    /// An upper bound of the bytes of an event with `parts`: at most one byte too high for each part, plus one.
     #[must_use]
-    pub fn len(&self, slices: &[Slice]) -> usize {
-        let partitions: usize = slices.iter().map(|slice| self.partition_len(slice.partition)).sum();
-        let records: usize = slices.iter().flat_map(|slice| &slice.records).map(Self::record_len).sum();
+    pub fn len(&self, parts: &[PartitionRecords]) -> usize {
+        let partitions: usize = parts.iter().map(|part| self.partition_len(part.partition())).sum();
+        let records: usize = parts.iter().flat_map(|part| &part.records).map(Self::record_len).sum();
         self.base_len() + partitions + records
     }
 
-    /// Writes the event with `slices`.
+    /// Writes the event with `parts`.
     #[must_use]
-    pub fn event(&self, slices: &[Slice]) -> Vec<u8> {
-        let mut body = Vec::with_capacity(self.len(slices));
+    pub fn event(&self, parts: &[PartitionRecords]) -> Vec<u8> {
+        let mut body = Vec::with_capacity(self.len(parts));
         body.extend_from_slice(&self.head);
-        for (place, slice) in slices.iter().enumerate() {
+        for (place, part) in parts.iter().enumerate() {
             if place > 0 {
                 body.push(b',');
             }
             body.extend_from_slice(&self.key_head);
-            push_integer(&mut body, slice.partition);
+            push_integer(&mut body, part.partition());
             body.extend_from_slice(b"\":[");
-            for (place, record) in slice.records.iter().enumerate() {
+            for (place, record) in part.records.iter().enumerate() {
                 if place > 0 {
                     body.push(b',');
                 }
@@ -90,7 +89,7 @@ impl EventShape {
     }
 }
 
-/// The parts of a Kafka record that the event tells.
+/// The parts of a Kafka record that are in the event.
 #[derive(Clone, Copy, Debug)]
 pub struct RecordParts<'a, H> {
     /// Its topic.
@@ -105,11 +104,11 @@ pub struct RecordParts<'a, H> {
     pub key: Option<&'a [u8]>,
     /// Its value; `None` is a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Its headers, in order; a name may occur more than once.
+    /// Its headers, in order. A name may occur more than once.
     pub headers: H,
 }
 
-/// Writes a record as it stands in the event.
+/// Encodes a record as it appears in the event.
 #[must_use]
 pub fn encode_record<'a, H>(record: RecordParts<'a, H>) -> Box<[u8]>
 where
@@ -189,7 +188,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::batch::testing::{mapping, shape, slice};
+    use crate::testing::{mapping, records, shape};
 
     fn encoded(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[(&str, Option<&[u8]>)]) -> Value {
         let json = encode_record(RecordParts {
@@ -246,7 +245,7 @@ mod tests {
 
     #[test]
     fn an_event_has_the_documented_form() {
-        let event = shape().event(&[slice(0, 0..2), slice(12, 5..6)]);
+        let event = shape().event(&[records(0, 0..2), records(12, 5..6)]);
         let expected = r#"{"eventSource":"SelfManagedKafka","bootstrapServers":"a:9092","records":"#
             .to_owned()
             + r#"{"order.events-0":[{},{}],"order.events-12":[{}]}}"#;
@@ -257,7 +256,7 @@ mod tests {
     fn an_msk_event_names_its_cluster() {
         let mut mapping = mapping();
         mapping.source = Source::Msk { cluster_arn: "arn:aws:kafka:us-east-1:0:cluster/c/1".to_owned() };
-        let event = EventShape::new(&mapping, "b-1:9092,b-2:9092").event(&[slice(0, 0..1)]);
+        let event = EventShape::new(&mapping, "b-1:9092,b-2:9092").event(&[records(0, 0..1)]);
         let expected =
             r#"{"eventSource":"aws:kafka","eventSourceArn":"arn:aws:kafka:us-east-1:0:cluster/c/1","#
                 .to_owned()
@@ -286,9 +285,9 @@ mod tests {
 
         #[test]
         fn the_size_is_known_before_the_event_is_written(sizes in vec((0..2_000_i32, 1..5_i64), 1..6)) {
-            let slices: Vec<Slice> = sizes.iter().map(|(partition, size)| slice(*partition, 0..*size)).collect();
-            let (actual, bound) = (shape().event(&slices).len(), shape().len(&slices));
-            prop_assert!(actual <= bound && bound - actual <= slices.len() + 1, "{} bytes, bound {}", actual, bound);
+            let parts: Vec<PartitionRecords> = sizes.iter().map(|(partition, size)| records(*partition, 0..*size)).collect();
+            let (actual, bound) = (shape().event(&parts).len(), shape().len(&parts));
+            prop_assert!(actual <= bound && bound - actual <= parts.len() + 1, "{} bytes, bound {}", actual, bound);
         }
     }
 }

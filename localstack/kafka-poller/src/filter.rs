@@ -1,8 +1,8 @@
-//! Decides by a mapping's FilterCriteria which records the function gets.
+//! Decides which records the function gets, by the mapping's FilterCriteria.
 //!
 //! The rules for values that are not JSON are those of <https://docs.aws.amazon.com/lambda/latest/dg/kafka-filtering.html>:
-//! where a record's data and its pattern are of different kinds, one JSON and the other plain text, or the data is not
-//! UTF-8, that part of the pattern is not applied and the record goes by the rest.
+//! where a record's data is JSON and its pattern is for plain text or the other way round, or the data is not UTF-8, that
+//! part of the pattern is not applied and the rest decides.
 
 use rdkafka::Timestamp;
 use rdkafka::message::{BorrowedMessage, Message};
@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 
 use crate::pattern::{Node, Pattern, PatternError};
 
-/// The patterns of a mapping; without any, every record passes.
+/// The patterns of a mapping. Without any, every record passes.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     patterns: Vec<Pattern>,
 }
 
-/// What of a record can be filtered on.
+/// The parts of a record that patterns can match.
 #[derive(Clone, Copy, Debug)]
 pub struct Filterable<'a> {
     /// The record's topic.
@@ -35,7 +35,7 @@ pub struct Filterable<'a> {
 
 /// A record's key or value, as a pattern sees it.
 enum Data {
-    /// It is not there.
+    /// The record has none.
     Absent,
     /// An object or a list.
     Json(Value),
@@ -46,7 +46,7 @@ enum Data {
 }
 
 impl Filter {
-    /// Reads the patterns of a mapping.
+    /// Parses the patterns of a mapping.
     ///
     /// # Errors
     /// When one of them can't be used.
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn json_values_go_by_their_fields() {
+    fn json_values_are_matched_by_their_fields() {
         let pattern = r#"{"value":{"device_ID":[{"prefix":"AB"}]}}"#;
         assert!(value_passes(pattern, r#"{"device_ID":"AB1234","session":{}}"#));
         assert!(!value_passes(pattern, r#"{"device_ID":"CD1234"}"#));
@@ -143,18 +143,18 @@ mod tests {
     }
 
     #[test]
-    fn plain_values_go_by_their_text() {
+    fn plain_values_are_matched_by_their_text() {
         let pattern = r#"{"value":[{"anything-but":["error"]}]}"#;
         assert!(!value_passes(pattern, "error"));
         assert!(value_passes(pattern, "fine"));
     }
 
     #[test]
-    fn a_pattern_of_the_other_kind_is_not_applied() {
+    fn a_pattern_for_the_other_kind_of_data_is_not_applied() {
         assert!(value_passes(r#"{"value":{"a":[1]}}"#, "plain"));
         assert!(value_passes(r#"{"value":["plain"]}"#, r#"{"a":1}"#));
         assert!(passes(&[r#"{"value":["plain"]}"#], None, Some(&[0xff, 0xfe])));
-        // What is left of the pattern still is.
+        // The rest of the pattern is.
         assert!(!value_passes(r#"{"value":{"a":[1]},"partition":[3]}"#, "plain"));
         assert!(value_passes(r#"{"value":{"a":[1]},"partition":[2]}"#, "plain"));
     }

@@ -1,4 +1,4 @@
-//! Answers probes, Prometheus and `kafka-poller status` over HTTP.
+//! Serves probes, Prometheus and `kafka-poller status` over HTTP.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -14,10 +14,10 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tracing::{debug, info, warn};
 
+use crate::activity::Registry;
 use crate::metrics;
-use crate::status::Registry;
 
-/// Listens, and gives the address and what must run to serve it.
+/// Listens on `address`. Returns the address and a future that serves it.
 ///
 /// # Errors
 /// When the address can't be listened on.
@@ -44,8 +44,8 @@ async fn accept(listener: TcpListener, registry: Arc<Registry>) {
         let registry = Arc::clone(&registry);
         tokio::spawn(async move {
             let service = service_fn(|request| {
-                let answer = answer(&request, &registry);
-                async move { Ok::<_, Infallible>(answer) }
+                let response = respond(&request, &registry);
+                async move { Ok::<_, Infallible>(response) }
             });
             if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
                 debug!(%error, "an HTTP connection broke");
@@ -54,7 +54,7 @@ async fn accept(listener: TcpListener, registry: Arc<Registry>) {
     }
 }
 
-fn answer(request: &http::Request<Incoming>, registry: &Registry) -> http::Response<Full<Bytes>> {
+fn respond(request: &http::Request<Incoming>, registry: &Registry) -> http::Response<Full<Bytes>> {
     const JSON: &str = "application/json";
     let status = registry.status();
     let (code, content_type, body) = match request.uri().path() {

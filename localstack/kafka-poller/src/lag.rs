@@ -1,4 +1,4 @@
-//! Tells how far each mapping's consumer group is behind.
+//! Looks up how far a mapping's consumer group is behind.
 
 use std::time::Duration;
 
@@ -25,17 +25,17 @@ pub struct Lag {
 }
 
 impl Lag {
-    /// Records that are not done. Without a committed offset, all that there are.
+    /// Records that are not done. Without a committed offset, all that exist.
     #[must_use]
     pub fn records(&self) -> i64 {
         (self.end - self.committed.unwrap_or(self.oldest).max(self.oldest)).max(0)
     }
 }
 
-/// Asks the cluster for the lag of a mapping; does not join its group. Blocks.
+/// Asks the cluster for the lag of a mapping, without joining its group. Blocks.
 ///
 /// # Errors
-/// When the cluster does not answer.
+/// When the cluster does not respond.
 pub fn of_mapping(mapping: &Mapping, config: &ClientConfig) -> KafkaResult<Vec<Lag>> {
     let mut config = config.clone();
     config.set("group.id", &mapping.group_id).set("enable.auto.commit", "false");
@@ -61,42 +61,18 @@ pub fn of_mapping(mapping: &Mapping, config: &ClientConfig) -> KafkaResult<Vec<L
     Ok(lags)
 }
 
-/// Lays rows out in columns; the first row is the heading.
-#[must_use]
-pub fn table(rows: &[Vec<String>]) -> String {
-    let n_columns = rows.iter().map(Vec::len).max().unwrap_or_default();
-    let width =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|it| it.chars().count()).max();
-    let widths: Vec<usize> = (0..n_columns).map(|column| width(column).unwrap_or_default()).collect();
-    let mut text = String::new();
-    for row in rows {
-        let cells: Vec<String> =
-            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
-        text.push_str(cells.join("  ").trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn lag_counts_records_that_are_not_done_and_still_there() {
+    fn lag_counts_records_that_are_not_done_and_still_exist() {
         let lag = |committed, oldest, end| Lag { partition: 0, committed, oldest, end }.records();
         assert_eq!(lag(Some(7), 0, 10), 3);
         assert_eq!(lag(None, 4, 10), 6);
         assert_eq!(lag(Some(2), 4, 10), 6);
         assert_eq!(lag(Some(10), 0, 10), 0);
-        // The topic was made again: its end is before the group's offset.
+        // The topic was created again: its end is before the group's offset.
         assert_eq!(lag(Some(500), 0, 10), 0);
-    }
-
-    #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
-        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
-        let text = table(&[row(["topic", "end", "lag"]), row(["order.events", "12", "3"])]);
-        assert_eq!(text, "topic         end  lag\norder.events  12   3\n");
     }
 }

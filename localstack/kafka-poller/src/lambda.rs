@@ -1,4 +1,4 @@
-//! The two calls to the Lambda API: which mappings there are, and an invocation.
+//! The two calls to the Lambda API: listing the mappings and invoking a function.
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -6,13 +6,14 @@ use serde::Deserialize;
 
 use crate::aws::{Aws, Call, CallError};
 use crate::mapping::Configuration;
+use crate::percent::encode;
 
 const SERVICE: &str = "lambda";
 
-/// How an invocation was answered.
+/// The response to an invocation.
 #[derive(Debug)]
 pub struct Invocation {
-    /// What the function gave back; for an error, its description.
+    /// What the function returned; for an error, its description.
     pub payload: Bytes,
     /// `Handled` or `Unhandled` if the function failed.
     pub function_error: Option<String>,
@@ -32,10 +33,10 @@ struct Page {
     next_marker: Option<String>,
 }
 
-/// Gives all event source mappings. One that can't be read is given as the error with its text, and hides no other.
+/// Lists all event source mappings. One that can't be parsed is an error of its own and hides no other.
 ///
 /// # Errors
-/// When the API does not answer as it should.
+/// When the API does not respond as documented.
 pub async fn list_mappings(aws: &Aws) -> Result<Vec<Result<Configuration, CallError>>, CallError> {
     let unreadable = |source| CallError::Unreadable { service: SERVICE.to_owned(), source };
     let mut mappings = Vec::new();
@@ -44,7 +45,7 @@ pub async fn list_mappings(aws: &Aws) -> Result<Vec<Result<Configuration, CallEr
         let path = match &marker {
             None => "/2015-03-31/event-source-mappings/?MaxItems=100".to_owned(),
             Some(marker) => {
-                format!("/2015-03-31/event-source-mappings/?MaxItems=100&Marker={}", escape(marker))
+                format!("/2015-03-31/event-source-mappings/?MaxItems=100&Marker={}", encode(marker))
             }
         };
         let call = Call { path: &path, ..get() };
@@ -59,41 +60,26 @@ pub async fn list_mappings(aws: &Aws) -> Result<Vec<Result<Configuration, CallEr
     }
 }
 
-/// Invokes a function and waits for its answer.
+/// Invokes a function and waits for its response.
 ///
 /// # Errors
 /// When the function was not invoked: throttled, refused, or the API not reached.
 pub async fn invoke(aws: &Aws, function_arn: &str, event: Bytes) -> Result<Invocation, CallError> {
-    let path = format!("/2015-03-31/functions/{}/invocations", escape(function_arn));
+    let path = format!("/2015-03-31/functions/{}/invocations", encode(function_arn));
     let headers = [("content-type", "application/json"), ("x-amz-invocation-type", "RequestResponse")];
     let region = function_arn.split(':').nth(3);
     let call =
         Call { service: SERVICE, region, method: Method::POST, path: &path, headers: &headers, body: event };
-    let answer = aws.call(call).await?;
+    let response = aws.call(call).await?;
     Ok(Invocation {
-        function_error: answer.header("x-amz-function-error").map(str::to_owned),
-        status: answer.status,
-        executed_version: answer.header("x-amz-executed-version").unwrap_or("$LATEST").to_owned(),
-        request_id: answer.header("x-amzn-requestid").unwrap_or_default().to_owned(),
-        payload: answer.body,
+        function_error: response.header("x-amz-function-error").map(str::to_owned),
+        status: response.status,
+        executed_version: response.header("x-amz-executed-version").unwrap_or("$LATEST").to_owned(),
+        request_id: response.header("x-amzn-requestid").unwrap_or_default().to_owned(),
+        payload: response.body,
     })
 }
 
 fn get<'a>() -> Call<'a> {
     Call { service: SERVICE, region: None, method: Method::GET, path: "/", headers: &[], body: Bytes::new() }
-}
-
-/// Escapes all but what may stand in a path segment or a query value.
-#[must_use]
-pub fn escape(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len() + 16);
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
-                escaped.push(char::from(byte))
-            }
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
 }

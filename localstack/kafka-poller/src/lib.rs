@@ -1,12 +1,19 @@
 //! Serves Kafka event source mappings, read from the Lambda API of any endpoint, as AWS documents them.
 //!
-//! `supervisor` follows the mappings; `poller` serves one, with `consumer` on the Kafka side and `dispatch` on the
-//! Lambda side of a shared `batch::Buffer`. What is decided stands in pure modules: `batch` (which records make a
-//! batch, what may be committed), `delivery` (retries, splits, discards), `response`, `filter`, `event`, `mapping`.
+//! `supervisor` follows the mappings; `poller` serves one of them: `consumer` is its Kafka side and `dispatch` its Lambda
+//! side. The decisions are in pure modules: `consumer_state` (what the consumer does next), `batch` (which records make a
+//! batch, which offsets may be committed), `delivery` (retries, splits, discards), `response`, `filter`, `event`,
+//! `mapping`. README.md shows the threads, their messages and the invariants.
 
+pub mod action;
+pub mod activity;
 pub mod aws;
 pub mod batch;
+pub mod broker_calls;
+pub mod callbacks;
+pub mod causes;
 pub mod consumer;
+pub mod consumer_state;
 pub mod delivery;
 pub mod destination;
 pub mod dispatch;
@@ -15,14 +22,21 @@ pub mod filter;
 pub mod http;
 pub mod lag;
 pub mod lambda;
+pub mod mailbox;
 pub mod mapping;
 pub mod metrics;
 pub mod offsets;
 pub mod pattern;
+pub mod percent;
 pub mod poller;
+pub mod rebalance;
+pub mod record;
+pub mod repeated_error;
 pub mod response;
 pub mod source_access;
 pub mod status;
 pub mod supervisor;
+pub mod table;
+#[cfg(test)]
+mod testing;
 pub mod topic_id;
-pub mod wake;

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use kafka_poller::activity::Registry;
 use kafka_poller::aws::{Aws, use_ring};
-use kafka_poller::lag::{self, Lag, table};
+use kafka_poller::lag::{self, Lag};
 use kafka_poller::lambda::list_mappings;
 use kafka_poller::mapping::Mapping;
 use kafka_poller::poller::{Options, bootstrap_servers, client_config};
 use kafka_poller::source_access::{self, Transport};
-use kafka_poller::status::{self, Registry};
-use kafka_poller::{http, supervisor};
+use kafka_poller::status;
+use kafka_poller::{http, supervisor, table};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
@@ -29,33 +30,33 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Serves the Kafka event source mappings until SIGTERM or SIGINT.
+    /// Serve the Kafka event source mappings until SIGTERM or SIGINT
     Serve(Serve),
-    /// Tells how far each mapping is behind, for all partitions, asking Kafka.
+    /// Show how far each mapping is behind, partition by partition, as Kafka reports it
     Lag(Connection),
-    /// Tells what a running poller does.
+    /// Show what a running poller is doing
     Status(Status),
 }
 
 #[derive(Args)]
 struct Connection {
-    /// The Lambda API, such as http://127.0.0.1:4566 for LocalStack; AWS without it.
+    /// The Lambda API, such as http://127.0.0.1:4566 for LocalStack. Without it, AWS
     #[arg(long, env = "AWS_ENDPOINT_URL")]
     endpoint_url: Option<String>,
-    /// The AWS region.
+    /// The AWS region
     #[arg(long, env = "AWS_REGION")]
     region: Option<String>,
-    /// Comma-separated HOST:PORT of the brokers for Amazon MSK mappings; others name theirs.
+    /// Comma-separated HOST:PORT of the brokers, for Amazon MSK mappings. Others contain theirs
     #[arg(long)]
     bootstrap_servers: Option<String>,
-    /// Speaks SASL without TLS, to brokers without certificates.
+    /// Use SASL without TLS, for brokers without certificates
     #[arg(long)]
     plaintext_sasl: bool,
 }
 
 #[derive(Args)]
 struct Status {
-    /// Where the poller listens, as given to `serve --listen`.
+    /// The URL that the poller serves with `serve --listen`
     #[arg(long, env = "KAFKA_POLLER_URL")]
     url: String,
 }
@@ -64,16 +65,16 @@ struct Status {
 struct Serve {
     #[command(flatten)]
     connection: Connection,
-    /// How often changes of the mappings are looked for, in milliseconds.
+    /// How often to look for changes of the mappings, in milliseconds
     #[arg(long, default_value_t = 1_000)]
     refresh_ms: u64,
-    /// Invocations at once for a mapping without ProvisionedPollerConfig; never more than it has partitions.
+    /// Concurrent invocations for a mapping without ProvisionedPollerConfig. Never more than its partitions
     #[arg(long, default_value_t = 16)]
     concurrency: usize,
-    /// Serves /health, /status and /metrics on this HOST:PORT.
+    /// Serve /health, /status and /metrics on this HOST:PORT
     #[arg(long)]
     listen: Option<String>,
-    /// Megabytes of records kept in memory for each mapping, besides those of running invocations.
+    /// Megabytes of records to keep in memory for each mapping, besides those of running invocations
     #[arg(long, default_value_t = 32)]
     buffer_mb: usize,
 }
@@ -113,7 +114,7 @@ async fn serve(command: Serve) -> anyhow::Result<()> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        // Whoever asks twice is in a hurry: what runs is delivered again later.
+        // A second signal ends the process at once: the records of running invocations are delivered again later.
         tokio::spawn(async move {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -135,12 +136,12 @@ async fn serve(command: Serve) -> anyhow::Result<()> {
 
 async fn print_status(url: &str) -> anyhow::Result<()> {
     let url = format!("{}/status", url.trim_end_matches('/'));
-    let answer = reqwest::get(&url).await.with_context(|| format!("no poller answers at {url}"))?;
+    let response = reqwest::get(&url).await.with_context(|| format!("no poller responds at {url}"))?;
     let status: status::Status =
-        serde_json::from_slice(&answer.bytes().await?).context("reading the status")?;
+        serde_json::from_slice(&response.bytes().await?).context("reading the status")?;
     print!("{}", status_table(&status));
-    for problem in status.problems() {
-        println!("{problem}");
+    for message in status.problems().iter().chain(&status.warnings()) {
+        println!("{message}");
     }
     Ok(())
 }
@@ -175,7 +176,7 @@ fn status_table(status: &status::Status) -> String {
             mapping.last_processing_result.clone(),
         ]);
     }
-    table(&rows)
+    table::lay_out(&rows)
 }
 
 async fn print_lag(connection: &Connection) -> anyhow::Result<()> {
@@ -185,7 +186,7 @@ async fn print_lag(connection: &Connection) -> anyhow::Result<()> {
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     let mut failures = Vec::new();
     for configuration in list_mappings(&aws).await? {
-        let Some(mapping) = Mapping::read(&configuration?) else { continue };
+        let Some(mapping) = Mapping::parse(&configuration?) else { continue };
         let mapping = mapping?;
         let (uuid, topic) = (mapping.uuid.clone(), mapping.topic.clone());
         let lags = match lags(&aws, &options, mapping).await {
@@ -202,7 +203,7 @@ async fn print_lag(connection: &Connection) -> anyhow::Result<()> {
             rows.push([uuid.clone(), topic.clone()].into_iter().chain(numbers).collect());
         }
     }
-    print!("{}", table(&rows));
+    print!("{}", table::lay_out(&rows));
     if failures.is_empty() { Ok(()) } else { anyhow::bail!("{}", failures.join("\n")) }
 }
 

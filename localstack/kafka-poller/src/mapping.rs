@@ -1,4 +1,4 @@
-//! Reads event source mappings as `ListEventSourceMappings` gives them, and what this poller does by them.
+//! Parses event source mappings as `ListEventSourceMappings` returns them.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ const DEFAULT_WINDOW: Duration = Duration::from_millis(500);
 /// With an on-failure destination, Lambda turns infinite retries into this many.
 const RETRIES_BEFORE_DESTINATION: u32 = 10;
 
-/// A mapping as the API gives it; unknown fields are left out.
+/// A mapping as the API returns it. Unknown fields are ignored.
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "PascalCase")]
 pub struct Configuration {
     /// The mapping's id.
     #[serde(rename = "UUID")]
     pub uuid: String,
-    /// `Enabled`, `Disabled`, or a passing state.
+    /// `Enabled`, `Disabled` or a transitional state.
     #[serde(default)]
     pub state: String,
     #[serde(default)]
@@ -105,7 +105,7 @@ struct ProvisionedPollers {
     maximum_pollers: Option<usize>,
 }
 
-/// What the poller needs to know of a Kafka mapping.
+/// A Kafka mapping, with Lambda's defaults for what it does not set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mapping {
     /// The mapping's id.
@@ -126,7 +126,7 @@ pub struct Mapping {
     pub starting_position: StartingPosition,
     /// How to authenticate to the brokers.
     pub source_access: Vec<SourceAccess>,
-    /// Whether the function's answer names the records that failed.
+    /// Whether the function's response names the records that failed.
     pub batch_failures: BatchFailures,
     /// What to do with records whose invocation fails.
     pub retries: RetryPolicy,
@@ -134,19 +134,19 @@ pub struct Mapping {
     pub destination: Option<String>,
     /// EventBridge patterns; a record must match one of them, if there are any.
     pub filters: Vec<String>,
-    /// The most invocations at once, if the mapping says so.
+    /// The most invocations at once, if the mapping limits them.
     pub maximum_pollers: Option<usize>,
 }
 
 /// The kind of Kafka cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
-    /// The mapping names the brokers.
+    /// The mapping contains the brokers.
     SelfManaged {
         /// HOST:PORT of each.
         bootstrap_servers: Vec<String>,
     },
-    /// Amazon MSK; the brokers are looked up elsewhere.
+    /// Amazon MSK. The brokers are not in the mapping.
     Msk {
         /// The cluster.
         cluster_arn: String,
@@ -164,21 +164,21 @@ pub enum StartingPosition {
     AtTimestamp(i64),
 }
 
-/// What the function's answer means.
+/// Whether the function's response names failed records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BatchFailures {
-    /// Any answer that is not an error is success.
+    /// Any response that is not an error is a success.
     Ignored,
-    /// `ReportBatchItemFailures`: the answer names the records that failed.
+    /// `ReportBatchItemFailures`: the response names the records that failed.
     Reported,
 }
 
 /// What to do with records whose invocation fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Retries after the first invocation; `None` is without end.
+    /// Retries after the first invocation; `None` is unlimited.
     pub max_retries: Option<u32>,
-    /// The age at which a record is no longer sent; `None` is never.
+    /// The age from which on a record is not sent any more; `None` is unlimited.
     pub max_age_ms: Option<i64>,
     /// Whether a batch that fails is retried in two halves.
     pub split: SplitOnError,
@@ -196,7 +196,7 @@ pub enum SplitOnError {
 /// Why a mapping can't be served.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum MappingError {
-    /// Lambda takes exactly one.
+    /// Lambda accepts exactly one topic.
     #[error("mapping {uuid} names {n_topics} topics; a Kafka event source mapping reads exactly one")]
     Topics {
         /// The mapping's id.
@@ -204,7 +204,7 @@ pub enum MappingError {
         /// How many it names.
         n_topics: usize,
     },
-    /// A property has a value that Lambda does not know.
+    /// A property has a value that Lambda does not accept.
     #[error("mapping {uuid} has {property} `{value}`; expected {expected}")]
     Property {
         /// The mapping's id.
@@ -213,17 +213,17 @@ pub enum MappingError {
         property: &'static str,
         /// Its value.
         value: String,
-        /// What it may be.
+        /// The values that it may have.
         expected: &'static str,
     },
 }
 
 impl Mapping {
-    /// Reads a Kafka mapping; `None` if `configuration` maps another kind of source.
+    /// Parses a Kafka mapping; `None` if `configuration` maps another kind of source.
     ///
     /// # Errors
-    /// When the mapping can't be served as it is.
-    pub fn read(configuration: &Configuration) -> Option<Result<Self, MappingError>> {
+    /// When the mapping has a setting that can't be served.
+    pub fn parse(configuration: &Configuration) -> Option<Result<Self, MappingError>> {
         let source = match (&configuration.self_managed_event_source, &configuration.event_source_arn) {
             (Some(source), _) => {
                 Source::SelfManaged { bootstrap_servers: source.endpoints.kafka_bootstrap_servers.clone() }
@@ -311,7 +311,7 @@ fn starting_position(configuration: &Configuration) -> Result<StartingPosition, 
 }
 
 fn retry_policy(configuration: &Configuration, has_destination: bool) -> RetryPolicy {
-    // -1 means without end, for both limits.
+    // -1 means unlimited, for both.
     let max_retries = configuration.maximum_retry_attempts.and_then(|retries| u32::try_from(retries).ok());
     let max_age_ms = configuration
         .maximum_record_age_in_seconds
@@ -336,7 +336,7 @@ mod tests {
 
     fn read(mut value: Value, more: Value) -> Result<Mapping, MappingError> {
         value.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        Mapping::read(&serde_json::from_value(value).unwrap()).expect("a Kafka mapping")
+        Mapping::parse(&serde_json::from_value(value).unwrap()).expect("a Kafka mapping")
     }
 
     fn self_managed() -> Value {
@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mapping_with_nothing_set_has_lambdas_defaults() {
+    fn a_mapping_without_settings_has_lambdas_defaults() {
         let expected = Mapping {
             uuid: "u-1".into(),
             function_arn: "arn:aws:lambda:us-east-1:000000000000:function:f".into(),
@@ -371,7 +371,7 @@ mod tests {
     }
 
     #[test]
-    fn every_property_is_followed() {
+    fn every_property_is_parsed() {
         let set = json!({"BatchSize": 500, "MaximumBatchingWindowInSeconds": 5, "StartingPosition": "AT_TIMESTAMP",
             "StartingPositionTimestamp": 1764000000.25,
             "SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "orders"},
@@ -399,18 +399,18 @@ mod tests {
     }
 
     #[test]
-    fn a_destination_ends_infinite_retries_after_ten() {
+    fn with_a_destination_unlimited_retries_are_ten() {
         let destination =
             json!({"DestinationConfig": {"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:0:q"}}});
         assert_eq!(read(self_managed(), destination).unwrap().retries.max_retries, Some(10));
     }
 
     #[test]
-    fn msk_mappings_are_told_by_their_arn_and_others_are_left_alone() {
+    fn msk_mappings_are_recognised_by_their_arn_and_others_are_ignored() {
         let of = |arn: &str| {
             let value = json!({"UUID": "u", "EventSourceArn": arn, "Topics": ["t"],
                 "AmazonManagedKafkaEventSourceConfig": {"ConsumerGroupId": "g"}});
-            Mapping::read(&serde_json::from_value(value).unwrap())
+            Mapping::parse(&serde_json::from_value(value).unwrap())
         };
         let mapping = of("arn:aws:kafka:us-east-1:0:cluster/c/1").unwrap().unwrap();
         assert_eq!(
@@ -422,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_served_is_said() {
+    fn a_mapping_that_cannot_be_served_is_an_error() {
         let error = read(self_managed(), json!({"Topics": ["a", "b"]})).unwrap_err();
         assert_eq!(
             error.to_string(),

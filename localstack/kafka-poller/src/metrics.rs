@@ -1,8 +1,8 @@
-//! Writes the status in Prometheus's text format.
+//! Writes the metrics in Prometheus's text format.
 
 use std::fmt::Write;
 
-use crate::status::{AGE_BOUNDS_MS, MappingStatus, Status};
+use crate::status::{AGE_BOUNDS_MS, MappingStatus, PartitionStatus, Status};
 
 /// The content type of what [`text`] writes.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -14,7 +14,7 @@ pub fn text(status: &Status) -> String {
     out.header(
         "kafka_poller_lambda_api_up",
         "gauge",
-        "Whether the mappings could be listed at the last try.",
+        "Whether the mappings could be listed at the last attempt.",
     );
     out.line(format_args!("kafka_poller_lambda_api_up {}", u8::from(status.lambda_api_reachable)));
 
@@ -22,7 +22,7 @@ pub fn text(status: &Status) -> String {
         vec![(String::new(), u64::from(mapping.problem.is_none()))]
     });
     out.each("kafka_poller_lag_records", "gauge", "Records of a partition that are not done.", |mapping| {
-        let lag = |partition: &crate::status::PartitionStatus| {
+        let lag = |partition: &PartitionStatus| {
             let lag = u64::try_from(partition.lag()?).ok()?;
             Some((format!(",partition=\"{}\"", partition.partition), lag))
         };
@@ -40,10 +40,10 @@ pub fn text(status: &Status) -> String {
     out.each(
         "kafka_poller_records_delivered_total",
         "counter",
-        "Records that the function has taken.",
+        "Records that the function processed.",
         |mapping| vec![(String::new(), mapping.counts.delivered)],
     );
-    out.each("kafka_poller_batches_total", "counter", "Batches begun.", |mapping| {
+    out.each("kafka_poller_batches_total", "counter", "Batches whose delivery started.", |mapping| {
         vec![(String::new(), mapping.counts.batches)]
     });
     out.each("kafka_poller_invocations_total", "counter", "Invocations by result.", |mapping| {
@@ -63,7 +63,7 @@ pub fn text(status: &Status) -> String {
     out.each(
         "kafka_poller_records_discarded_total",
         "counter",
-        "Records given up, by condition.",
+        "Discarded records, by condition.",
         |mapping| {
             let counts = &mapping.counts;
             [
@@ -75,7 +75,7 @@ pub fn text(status: &Status) -> String {
             .to_vec()
         },
     );
-    let help = "Of the records given up, those that the on-failure destination has.";
+    let help = "Discarded records that the on-failure destination has.";
     out.each("kafka_poller_records_sent_to_destination_total", "counter", help, |mapping| {
         vec![(String::new(), mapping.counts.sent_to_destination)]
     });
@@ -98,7 +98,7 @@ impl Out<'_> {
         self.line(format_args!("# TYPE {name} {kind}"));
     }
 
-    /// Writes a metric with what `values` gives for each mapping: further labels and a value.
+    /// Writes a metric with what `values` returns for each mapping: further labels and a value.
     fn each(
         &mut self,
         name: &str,
@@ -183,6 +183,6 @@ mod tests {
         ] {
             assert!(text.lines().any(|it| it == line), "{line} is not in\n{text}");
         }
-        assert!(!text.contains("partition=\"1\""), "a lag that is not known is not told");
+        assert!(!text.contains("partition=\"1\""), "an unknown lag is left out");
     }
 }

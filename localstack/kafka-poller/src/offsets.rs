@@ -1,10 +1,10 @@
-//! Finds out where an assigned partition is read from.
+//! Looks up where an assigned partition is read from.
 //!
-//! A committed offset is always followed. Where there is none, the mapping's starting position holds for the
-//! partitions that the topic had when the consumer group began; a partition added later is read from its beginning,
-//! or its first records would be lost to LATEST. So that a later assignment can tell the two apart, each commit
-//! carries the number of partitions that the topic had at the group's beginning. It also carries the topic's id: an
-//! offset of a topic that was deleted since means nothing in the one that was made again (`topic_id.rs`).
+//! A committed offset is always followed. Where there is none, the mapping's starting position applies to the partitions
+//! that the topic had when the consumer group began. A partition added later is read from its beginning, or LATEST would
+//! lose its first records. To distinguish the two in later assignments, each commit carries in its metadata the number of
+//! partitions that the topic had when the group began. It also carries the topic's id: an offset of a topic that was
+//! deleted means nothing in the topic that was created in its place (`topic_id.rs`).
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use crate::mapping::StartingPosition;
 
 const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
-/// What a commit carries besides: `initial-partitions=3 topic-id=…`.
+/// A commit's metadata: `initial-partitions=3 topic-id=…`.
 const INITIAL_PARTITIONS: &str = "initial-partitions=";
 const TOPIC_ID: &str = "topic-id=";
 
@@ -25,18 +25,18 @@ const TOPIC_ID: &str = "topic-id=";
 pub struct Positions {
     /// How many partitions the topic had when the group began.
     pub n_initial: i32,
-    /// The id of the topic that the committed offsets are of, where they tell; of no topic if they are of several.
+    /// The id of the topic that the committed offsets belong to, if they have one. Empty if they belong to several.
     pub topic_id: Option<String>,
     /// Partitions with a committed offset.
     pub committed: BTreeMap<i32, i64>,
-    /// Partitions without one, and where they begin.
-    pub begun: BTreeMap<i32, i64>,
+    /// Partitions without one, and where they start.
+    pub starts: BTreeMap<i32, i64>,
 }
 
-/// Looks up where each of `assigned` is to be read from.
+/// Looks up where each of `assigned` is read from.
 ///
 /// # Errors
-/// When the broker does not answer.
+/// When the broker does not respond.
 pub fn look_up<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
@@ -59,15 +59,15 @@ pub fn look_up<C: ConsumerContext>(
         .collect();
     let n_initial = n_initial(&metadata, n_partitions);
 
-    let mut begun = BTreeMap::new();
+    let mut starts = BTreeMap::new();
     for partition in assigned.iter().copied().filter(|partition| !committed.contains_key(partition)) {
         let position = if partition < n_initial { starting_position } else { StartingPosition::TrimHorizon };
-        begun.insert(partition, begin(consumer, topic, partition, position)?);
+        starts.insert(partition, start(consumer, topic, partition, position)?);
     }
-    Ok(Positions { n_initial, topic_id: topic_id(&metadata), committed, begun })
+    Ok(Positions { n_initial, topic_id: topic_id(&metadata), committed, starts })
 }
 
-/// Lists the offsets to commit, with the notes of [`Positions::n_initial`] and of the topic's id, where it is known.
+/// Lists the offsets to commit, with [`Positions::n_initial`] and the topic's id, if it is known, as metadata.
 ///
 /// # Errors
 /// When the client refuses an offset.
@@ -90,10 +90,10 @@ pub fn commit_list(
     Ok(list)
 }
 
-/// Counts a topic's partitions; none if it does not exist.
+/// Counts a topic's partitions; 0 if it does not exist.
 ///
 /// # Errors
-/// When the broker does not answer.
+/// When the broker does not respond.
 pub fn n_partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> KafkaResult<i32> {
     let metadata = consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT)?;
     let n_partitions =
@@ -101,24 +101,24 @@ pub fn n_partitions<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str)
     Ok(i32::try_from(n_partitions).unwrap_or(i32::MAX))
 }
 
-/// The number of partitions that the commits tell of; that of now if they don't.
+/// The number of partitions in the commits' metadata; the current one without it.
 fn n_initial(metadata: &[&str], n_now: i32) -> i32 {
-    let noted = metadata.iter().filter_map(|metadata| note(metadata, INITIAL_PARTITIONS)?.parse().ok());
-    noted.min().unwrap_or(n_now)
+    let numbers = metadata.iter().filter_map(|metadata| field(metadata, INITIAL_PARTITIONS)?.parse().ok());
+    numbers.min().unwrap_or(n_now)
 }
 
-/// The id of the topic that the commits tell of; an empty one, as of no topic, if they differ.
+/// The topic id in the commits' metadata; an empty one, which no topic has, if they differ.
 fn topic_id(metadata: &[&str]) -> Option<String> {
-    let mut ids = metadata.iter().filter_map(|metadata| note(metadata, TOPIC_ID));
+    let mut ids = metadata.iter().filter_map(|metadata| field(metadata, TOPIC_ID));
     let first = ids.next()?;
     Some(if ids.all(|id| id == first) { first.to_owned() } else { String::new() })
 }
 
-fn note<'m>(metadata: &'m str, name: &str) -> Option<&'m str> {
+fn field<'m>(metadata: &'m str, name: &str) -> Option<&'m str> {
     metadata.split(' ').find_map(|word| word.strip_prefix(name))
 }
 
-fn begin<C: ConsumerContext>(
+fn start<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,
     partition: i32,
@@ -132,7 +132,7 @@ fn begin<C: ConsumerContext>(
             let mut times = TopicPartitionList::new();
             times.add_partition_offset(topic, partition, Offset::Offset(timestamp_ms))?;
             let found = consumer.offsets_for_times(times, BROKER_TIMEOUT)?;
-            // No record is as young: what comes from now on is.
+            // No record is that young, but those written from now on are.
             Ok(found.elements().first().and_then(|element| at(element.offset())).unwrap_or(next))
         }
     }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_new_group_begins_with_the_partitions_of_now() {
+    fn a_new_group_begins_with_the_current_partitions() {
         assert_eq!(n_initial(&[], 3), 3);
     }
 
@@ -160,19 +160,19 @@ mod tests {
     }
 
     #[test]
-    fn commits_tell_which_topic_they_are_of() {
-        let noted = [
+    fn commits_carry_the_id_of_their_topic() {
+        let metadata = [
             "initial-partitions=3 topic-id=one",
             "initial-partitions=3",
             "initial-partitions=3 topic-id=one",
         ];
-        assert_eq!((n_initial(&noted, 6), topic_id(&noted).as_deref()), (3, Some("one")));
+        assert_eq!((n_initial(&metadata, 6), topic_id(&metadata).as_deref()), (3, Some("one")));
         assert_eq!(topic_id(&["initial-partitions=3", ""]), None);
         assert_eq!(topic_id(&["topic-id=one", "topic-id=two"]).as_deref(), Some(""));
     }
 
     #[test]
-    fn the_notes_of_another_kind_of_consumer_are_left_alone() {
+    fn metadata_of_another_kind_of_consumer_is_ignored() {
         assert_eq!(n_initial(&["", "something"], 6), 6);
     }
 }

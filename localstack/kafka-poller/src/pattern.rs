@@ -1,6 +1,6 @@
-//! EventBridge patterns: which JSON documents they match.
+//! EventBridge patterns, which match JSON documents.
 //!
-//! The operators are those that Lambda's event filtering knows:
+//! The operators are those of Lambda's event filtering:
 //! <https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html#filtering-syntax>.
 
 use serde_json::{Map, Value};
@@ -26,17 +26,17 @@ pub enum Node {
 pub enum Test {
     /// The value is this one.
     Equals(Value),
-    /// The text is this one, in upper or lower case.
+    /// The text is this one, ignoring case.
     EqualsIgnoreCase(String),
-    /// The text begins so.
+    /// The text starts with this.
     Prefix(String),
-    /// The text ends so.
+    /// The text ends with this.
     Suffix(String),
     /// The value satisfies none of these.
     AnythingBut(Vec<Test>),
     /// The number satisfies all of these.
     Numeric(Vec<(Comparison, f64)>),
-    /// The field is there, or is not.
+    /// Whether the field exists.
     Exists(bool),
 }
 
@@ -69,8 +69,8 @@ pub enum PatternError {
         /// What it must be.
         expected: &'static str,
     },
-    /// It has an operator that Lambda's filtering does not know.
-    #[error("filter pattern: operator `{operator}` is none that Lambda's event filtering knows")]
+    /// It has an operator that Lambda's filtering does not have.
+    #[error("filter pattern: Lambda's event filtering has no operator `{operator}`")]
     Operator {
         /// As it is written.
         operator: String,
@@ -78,7 +78,7 @@ pub enum PatternError {
 }
 
 impl Pattern {
-    /// Reads a pattern's text.
+    /// Parses a pattern.
     ///
     /// # Errors
     /// When it is not a pattern.
@@ -128,7 +128,7 @@ impl Pattern {
 }
 
 impl Node {
-    /// Whether a field's value matches; `None` is a field that is not there.
+    /// Whether a field's value matches; `None` is a field that does not exist.
     #[must_use]
     pub fn matches(&self, value: Option<&Value>) -> bool {
         match self {
@@ -137,7 +137,7 @@ impl Node {
                 Some(Value::Array(items)) => {
                     items.iter().any(|item| item.as_object().is_some_and(|object| pattern.matches(object)))
                 }
-                // Below a value that has no fields, none is there.
+                // Below a value without fields, none exists.
                 _ => pattern.matches(&Map::new()),
             },
             Self::AnyOf(tests) => tests.iter().any(|test| test.matches_field(value)),
@@ -177,7 +177,7 @@ impl Test {
     }
 
     fn matches_field(&self, value: Option<&Value>) -> bool {
-        // Only leaves exist; a list is its elements.
+        // Only leaves exist. A list stands for its elements.
         let leaves: &[Value] = match value {
             None | Some(Value::Object(_)) => &[],
             Some(Value::Array(items)) => items,
@@ -218,7 +218,7 @@ impl Comparison {
         }
     }
 
-    #[expect(clippy::float_cmp, reason = "`=` asks for the same number")]
+    #[expect(clippy::float_cmp, reason = "`=` means the same number")]
     fn holds(self, number: f64, to: f64) -> bool {
         match self {
             Self::Equal => number == to,
@@ -241,7 +241,7 @@ fn comparisons(parts: &[Value]) -> Result<Vec<(Comparison, f64)>, PatternError> 
     comparisons.filter(|it| !it.is_empty()).ok_or_else(|| form("numeric", NUMERIC_FORM))
 }
 
-/// Reads `{"prefix": "a"}` or `{"prefix": ["a", "b"]}` within `anything-but`.
+/// Parses `{"prefix": "a"}` or `{"prefix": ["a", "b"]}` in `anything-but`.
 fn excluded(operator: &Map<String, Value>) -> Result<Vec<Test>, PatternError> {
     let mut tests = Vec::new();
     for (name, operand) in operator {
@@ -329,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_but_wants_another_value_that_is_there() {
+    fn anything_but_matches_other_values_that_exist() {
         check(
             json!({"a": [{"anything-but": "x"}]}),
             &[json!({"a": "y"}), json!({"a": 1})],
@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_that_lambda_does_not_know_are_refused() {
+    fn patterns_that_lambda_does_not_have_are_refused() {
         let error = |text: &str| Pattern::parse(text).unwrap_err().to_string();
         assert_eq!(error("x"), "filter pattern is not JSON");
         assert_eq!(error("[]"), "filter pattern: the pattern must be an object");
@@ -396,7 +396,7 @@ mod tests {
             format!("filter pattern: numeric must be {NUMERIC_FORM}")
         );
         let operator = r#"{"a":[{"wildcard":"*"}]}"#;
-        let expected = "filter pattern: operator `wildcard` is none that Lambda's event filtering knows";
+        let expected = "filter pattern: Lambda's event filtering has no operator `wildcard`";
         assert_eq!(error(operator), expected);
     }
 }

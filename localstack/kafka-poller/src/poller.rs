@@ -1,28 +1,30 @@
-//! Serves one mapping, from its first record until it is stopped.
+//! Serves one mapping until it is stopped.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::KafkaError;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::{error, info};
 
+use crate::activity::Activity;
 use crate::aws::Aws;
 use crate::batch::{Buffer, Limits};
-use crate::consumer::{self, Shared};
+use crate::causes::with_causes;
+use crate::consumer::{self, ConsumerThread};
+use crate::consumer_state::ConsumerState;
 use crate::destination::{Destination, DestinationError};
-use crate::dispatch::{self, describe};
+use crate::dispatch::{self, Dispatcher};
 use crate::event::EventShape;
 use crate::filter::Filter;
+use crate::mailbox::{Mailbox, Message};
 use crate::mapping::{Mapping, Source};
 use crate::pattern::PatternError;
 use crate::source_access::{self, AccessError, Transport};
-use crate::status::Activity;
 use crate::topic_id;
 
 /// Waits between two starts of a poller that fails.
@@ -34,17 +36,17 @@ const RESTART_DELAYS: [Duration; 5] = [
     Duration::from_secs(30),
 ];
 
-/// A poller that failed only after this begins with the shortest delay again.
+/// After a failure, a poller that served this long starts again with the shortest delay.
 const SERVED_WELL: Duration = Duration::from_secs(120);
 
 /// What all pollers of the process have in common.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Brokers for MSK mappings, and in place of those that a self-managed mapping names if `override_servers`.
+    /// Brokers for MSK mappings.
     pub bootstrap_servers: Option<String>,
     /// Whether SASL goes over TLS.
     pub transport: Transport,
-    /// Invocations at once for a mapping that does not say.
+    /// Invocations at once for a mapping without `MaximumPollers`.
     pub concurrency: usize,
     /// Bytes of records kept in memory for a mapping.
     pub memory: usize,
@@ -60,13 +62,13 @@ pub struct Poller {
 /// Why a mapping is not served at the moment.
 #[derive(Debug, thiserror::Error)]
 pub enum PollerError {
-    /// There is no address of the cluster.
+    /// The brokers' addresses are not given.
     #[error("mapping {uuid} is for Amazon MSK; give its brokers with --bootstrap-servers")]
     NoBrokers {
         /// The mapping's id.
         uuid: String,
     },
-    /// The brokers can't be accessed.
+    /// The settings of access to the brokers are wrong.
     #[error(transparent)]
     Access(#[from] AccessError),
     /// The destination can't be used.
@@ -78,13 +80,13 @@ pub enum PollerError {
     /// The Kafka client gave up.
     #[error("the Kafka client failed")]
     Kafka(#[from] KafkaError),
-    /// The consumer's thread could not be started or broke off.
+    /// The consumer's thread could not be started or panicked.
     #[error("the consumer thread broke off")]
     Thread,
 }
 
 impl Poller {
-    /// Starts to serve a mapping. A failure is logged and the start tried again until it is stopped.
+    /// Starts to serve a mapping. After a failure, which is logged, it starts again until it is stopped.
     #[must_use]
     pub fn start(mapping: Mapping, aws: Aws, options: Options, activity: Arc<Activity>) -> Self {
         let (stop, stopped) = watch::channel(false);
@@ -92,7 +94,7 @@ impl Poller {
         Self { stop, task }
     }
 
-    /// Lets running invocations end, commits what is done and leaves the consumer group.
+    /// Waits for running invocations, commits what is done and leaves the consumer group.
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         if let Err(panic) = self.task.await {
@@ -117,7 +119,7 @@ async fn keep_serving(
             delays = RESTART_DELAYS.iter().copied();
         }
         delay = delays.next().unwrap_or(delay);
-        let error = describe(&error);
+        let error = with_causes(&error);
         activity.not_served(&error);
         error!(mapping = %mapping.uuid, topic = %mapping.topic, error, retry_in = ?delay, "mapping is not served");
         if tokio::time::timeout(delay, stopped.wait_for(|stop| *stop)).await.is_ok() {
@@ -141,16 +143,36 @@ async fn serve(
         config.set(name, value);
     }
     let shape = EventShape::new(mapping, &servers);
-    let destination = Arc::new(Destination::new(mapping, aws, &config, &shape)?);
+    let destination = Destination::new(mapping, aws, &config, &shape)?;
     let concurrency = mapping.maximum_pollers.unwrap_or(options.concurrency).max(1);
     let limits = Limits::new(mapping.batch_size, mapping.window, concurrency, options.memory);
-    let shared =
-        Arc::new(Shared::new(mapping.clone(), Arc::clone(activity), filter, Buffer::new(shape, limits)));
+    let (mailbox, inbox) = Mailbox::new();
+    let (batches, pending_batches) = mpsc::unbounded_channel();
+    let (interrupts, interrupted) = watch::channel(());
+    let mapping = Arc::new(mapping.clone());
 
-    consumer_settings(&mut config, mapping);
-    let mut consumer = spawn_consumer(&shared, config)?;
-    let dispatcher = tokio::spawn(dispatch::run(Arc::clone(&shared), aws.clone(), destination));
-    activity.serving(&shared);
+    consumer_settings(&mut config, &mapping);
+    let thread = ConsumerThread {
+        mapping: Arc::clone(&mapping),
+        activity: Arc::clone(activity),
+        filter,
+        state: ConsumerState::new(Buffer::new(shape.clone(), limits)),
+        inbox,
+        mailbox: mailbox.clone(),
+        batches,
+        interrupts,
+    };
+    let mut consumer = spawn_consumer(thread, config)?;
+    let dispatcher = Dispatcher {
+        mapping: Arc::clone(&mapping),
+        activity: Arc::clone(activity),
+        shape,
+        aws: aws.clone(),
+        destination,
+        mailbox: mailbox.clone(),
+    };
+    let dispatching = tokio::spawn(dispatch::run(Arc::new(dispatcher), pending_batches, interrupted));
+    activity.serving();
     info!(
         mapping = %mapping.uuid, topic = %mapping.topic, group = %mapping.group_id, function = %mapping.function_arn,
         "serving mapping"
@@ -159,36 +181,33 @@ async fn serve(
         _ = stopped.wait_for(|stop| *stop) => None,
         ended = &mut consumer => Some(ended),
     };
-
-    // First the deliveries, then the consumer, which commits what they have done.
-    shared.buffer().drain();
-    shared.revoked.send_modify(|n_revocations| *n_revocations += 1);
-    shared.dispatcher.notify_one();
-    if let Err(panic) = dispatcher.await {
-        error!(mapping = %mapping.uuid, error = %panic, "the dispatcher broke off");
-    }
-    shared.ending.store(true, Ordering::Release);
-    shared.consumer.notify();
     let ended = match early {
         Some(ended) => ended,
-        None => consumer.await,
+        None => {
+            // A thread that ended in the meantime needs no message.
+            let _ = mailbox.send(Message::Stop);
+            consumer.await
+        }
     };
+    // The thread held the batches' sender: the dispatcher ends after the last delivery.
+    if let Err(panic) = dispatching.await {
+        error!(mapping = %mapping.uuid, error = %panic, "the dispatcher broke off");
+    }
     ended.map_err(|_| PollerError::Thread)??;
     info!(mapping = %mapping.uuid, topic = %mapping.topic, "mapping is no longer served");
     Ok(())
 }
 
-/// Runs the consumer in a thread of its own: its rebalance callbacks may wait for an invocation.
+/// Runs the consumer in a thread of its own, since the Kafka client blocks while it is closed.
 fn spawn_consumer(
-    shared: &Arc<Shared>,
+    thread: ConsumerThread,
     config: ClientConfig,
 ) -> Result<oneshot::Receiver<Result<(), KafkaError>>, PollerError> {
     let (ended, wait) = oneshot::channel();
-    let shared = Arc::clone(shared);
     thread::Builder::new()
-        .name(format!("consumer-{}", shared.mapping.topic))
+        .name(format!("consumer-{}", thread.mapping.topic))
         .spawn(move || {
-            let _ = ended.send(consumer::run(&shared, &config));
+            let _ = ended.send(consumer::run(thread, &config));
         })
         .map_err(|_| PollerError::Thread)?;
     Ok(wait)
@@ -228,8 +247,8 @@ fn consumer_settings(config: &mut ClientConfig, mapping: &Mapping) {
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         // The starting position is looked up where there is no offset. This is for an offset that the topic no longer
-        // has, by retention or because it was made again: the oldest record there is, for every starting position,
-        // since LATEST would lose what was written meanwhile.
+        // has, because of retention or because the topic was created again. For every starting position it is the
+        // oldest record, since LATEST would lose what was written in the meantime.
         .set("auto.offset.reset", "earliest")
         .set("partition.assignment.strategy", "cooperative-sticky")
         .set("session.timeout.ms", "10000")

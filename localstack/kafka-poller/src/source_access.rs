@@ -1,5 +1,5 @@
-//! Turns a mapping's SourceAccessConfigurations into the Kafka client's settings, with the secrets read from Secrets
-//! Manager in the form that Lambda asks for.
+//! Turns a mapping's SourceAccessConfigurations into settings of the Kafka client. The secrets come from Secrets Manager
+//! and have the form that Lambda requires.
 //!
 //! See <https://docs.aws.amazon.com/lambda/latest/dg/kafka-cluster-auth.html>.
 
@@ -14,7 +14,7 @@ use crate::mapping::SourceAccess;
 /// Whether SASL goes over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
-    /// As Lambda always does it.
+    /// Always in Lambda.
     Tls,
     /// For local brokers without certificates.
     Plaintext,
@@ -23,8 +23,8 @@ pub enum Transport {
 /// Why the brokers can't be accessed as the mapping says.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// The kind of access is not served.
-    #[error("source access `{kind}` is not served by this poller")]
+    /// The kind of access is not supported.
+    #[error("source access `{kind}` is not supported by this poller")]
     Kind {
         /// As the mapping names it.
         kind: String,
@@ -38,17 +38,17 @@ pub enum AccessError {
         #[source]
         source: CallError,
     },
-    /// The secret is not as Lambda asks.
+    /// The secret does not have the form that Lambda requires.
     #[error("secret {secret_id} must be {expected}")]
     Form {
         /// Its id.
         secret_id: String,
-        /// The form that is asked for.
+        /// The form that is required.
         expected: &'static str,
     },
-    /// The program can do no TLS.
+    /// The program was built without TLS.
     #[error(
-        "the mapping asks for {kind}, but this kafka-poller was built without TLS; build it with `--features tls` \
+        "the mapping requires {kind}, but this kafka-poller was built without TLS; build it with `--features tls` \
          (needs OpenSSL's headers, such as the package libssl-dev) or `--features tls-vendored`"
     )]
     NoTls {
@@ -60,10 +60,10 @@ pub enum AccessError {
 /// Settings of the Kafka client.
 pub type Settings = Vec<(&'static str, String)>;
 
-/// Gives the settings for `access`.
+/// Returns the settings for `access`.
 ///
 /// # Errors
-/// When a kind is unknown or a secret is not to be had.
+/// When a kind is unknown or a secret can't be read.
 pub async fn settings(
     aws: &Aws,
     access: &[SourceAccess],
@@ -147,7 +147,7 @@ struct ClientCertificate {
 }
 
 impl Secret {
-    // The parser's own message is left out: it could quote the secret.
+    // The parser's own message is left out, since it could quote the secret.
     fn parse<'a, T: Deserialize<'a>>(&'a self, expected: &'static str) -> Result<T, AccessError> {
         serde_json::from_str(&self.text)
             .map_err(|_| AccessError::Form { secret_id: self.id.clone(), expected })
@@ -167,8 +167,8 @@ async fn read_secret(aws: &Aws, secret_id: &str) -> Result<String, AccessError> 
     let region = secret_id.starts_with("arn:").then(|| secret_id.split(':').nth(3)).flatten();
     let call =
         Call { service: "secretsmanager", region, method: Method::POST, path: "/", headers: &headers, body };
-    let answer = aws.call(call).await.map_err(error)?;
-    let value: Value = serde_json::from_slice(&answer.body)
+    let response = aws.call(call).await.map_err(error)?;
+    let value: Value = serde_json::from_slice(&response.body)
         .map_err(|_| AccessError::Form { secret_id: secret_id.to_owned(), expected: "a SecretString" })?;
     Ok(value.text)
 }
@@ -177,9 +177,9 @@ async fn read_secret(aws: &Aws, secret_id: &str) -> Result<String, AccessError> 
 mod tests {
     use super::*;
 
-    fn of(kind: &str, text: &str, transport: Transport) -> Result<Settings, String> {
+    fn of(kind: &str, text: &str) -> Result<Settings, AccessError> {
         let secret = Secret { id: "arn:secret".to_owned(), text: text.to_owned() };
-        settings_of(kind, &secret, transport).map_err(|error| error.to_string())
+        settings_of(kind, &secret, Transport::Tls)
     }
 
     #[test]
@@ -194,32 +194,32 @@ mod tests {
                 ("sasl.username", "me".to_owned()),
                 ("sasl.password", "secret".to_owned()),
             ];
-            assert_eq!(of(kind, r#"{"username":"me","password":"secret"}"#, Transport::Tls), Ok(expected));
+            assert_eq!(of(kind, r#"{"username":"me","password":"secret"}"#).unwrap(), expected);
         }
     }
 
     #[test]
-    fn certificates_are_read_in_lambdas_form() {
+    fn certificates_have_lambdas_form() {
         let ca = vec![("ssl.ca.pem", "PEM".to_owned())];
-        assert_eq!(of("SERVER_ROOT_CA_CERTIFICATE", r#"{"certificate":"PEM"}"#, Transport::Tls), Ok(ca));
+        assert_eq!(of("SERVER_ROOT_CA_CERTIFICATE", r#"{"certificate":"PEM"}"#).unwrap(), ca);
         let client = vec![
             ("ssl.certificate.pem", "PEM".to_owned()),
             ("ssl.key.pem", "KEY".to_owned()),
             ("ssl.key.password", "pw".to_owned()),
         ];
         let secret = r#"{"certificate":"PEM","privateKey":"KEY","privateKeyPassword":"pw"}"#;
-        assert_eq!(of("CLIENT_CERTIFICATE_TLS_AUTH", secret, Transport::Tls), Ok(client));
+        assert_eq!(of("CLIENT_CERTIFICATE_TLS_AUTH", secret).unwrap(), client);
     }
 
     #[test]
     fn a_secret_in_another_form_is_refused_without_being_shown() {
-        let error = of("BASIC_AUTH", r#"{"user":"me","password":"hush"}"#, Transport::Tls).unwrap_err();
-        assert_eq!(error, r#"secret arn:secret must be {"username":"…","password":"…"}"#);
+        let error = of("BASIC_AUTH", r#"{"user":"me","password":"hush"}"#).unwrap_err();
+        assert_eq!(error.to_string(), r#"secret arn:secret must be {"username":"…","password":"…"}"#);
     }
 
     #[test]
     fn an_unknown_kind_is_refused() {
-        let error = of("SASL_OAUTH", "{}", Transport::Tls).unwrap_err();
-        assert_eq!(error, "source access `SASL_OAUTH` is not served by this poller");
+        let error = of("SASL_OAUTH", "{}").unwrap_err();
+        assert_eq!(error.to_string(), "source access `SASL_OAUTH` is not supported by this poller");
     }
 }

@@ -6,14 +6,14 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
+use crate::activity::{LambdaApi, Registry};
 use crate::aws::{Aws, CallError};
-use crate::dispatch::describe;
+use crate::causes::with_causes;
 use crate::lambda;
 use crate::mapping::{Configuration, Mapping};
 use crate::poller::{Options, Poller};
-use crate::status::Registry;
 
-/// Serves all enabled Kafka mappings until `stop` is ready; looks for changes every `refresh`.
+/// Serves all enabled Kafka mappings until `stop` is ready. Looks for changes every `refresh`.
 pub async fn run(
     aws: &Aws,
     options: &Options,
@@ -52,10 +52,10 @@ struct Supervisor<'a> {
     options: &'a Options,
     registry: &'a Registry,
     served: BTreeMap<String, Served>,
-    /// Pollers that let their last invocations end. A mapping is served anew only after that, or its records would
-    /// be in two invocations at once.
+    /// Pollers that wait for their last invocations. A mapping is served again only after that, or its records would be
+    /// in two invocations at once.
     stopping: BTreeMap<String, JoinHandle<()>>,
-    /// Complaints already made, so that each is made once.
+    /// Problems that were logged, so that each is logged once.
     refused: BTreeSet<String>,
     reachable: bool,
 }
@@ -71,27 +71,27 @@ impl Supervisor<'_> {
         let configurations = match listed {
             Ok(configurations) => configurations,
             Err(error) => {
-                self.registry.set_reachable(false);
-                // What is served goes on: the API may only be restarting.
+                self.registry.set_lambda_api(LambdaApi::Unreachable);
+                // The mappings are served on: the API may only be restarting.
                 if std::mem::take(&mut self.reachable) {
-                    warn!(error = describe(&error), "mappings could not be listed, trying on");
+                    warn!(error = with_causes(&error), "mappings could not be listed, retrying");
                 }
                 return;
             }
         };
-        self.registry.set_reachable(true);
+        self.registry.set_lambda_api(LambdaApi::Reachable);
         if !std::mem::replace(&mut self.reachable, true) {
             info!("mappings are listed again");
         }
         let mut wanted = BTreeMap::new();
-        let mut passing = BTreeSet::new();
+        let mut transitional = BTreeSet::new();
         for configuration in configurations {
             match configuration {
-                Ok(configuration) => self.sort(&configuration, &mut wanted, &mut passing),
-                Err(error) => self.refuse(describe(&error)),
+                Ok(configuration) => self.sort(&configuration, &mut wanted, &mut transitional),
+                Err(error) => self.refuse(with_causes(&error)),
             }
         }
-        self.stop_others(&wanted, &passing);
+        self.stop_others(&wanted, &transitional);
         self.stopping.retain(|_, stopping| !stopping.is_finished());
         for (uuid, mapping) in wanted {
             if !self.served.contains_key(&uuid) && !self.stopping.contains_key(&uuid) {
@@ -102,14 +102,14 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Sorts a mapping into those to serve, and those in a passing state, which are left as they are.
+    /// Adds a mapping to those to serve, or to those in a transitional state, which are left as they are.
     fn sort(
         &mut self,
         configuration: &Configuration,
         wanted: &mut BTreeMap<String, Mapping>,
-        passing: &mut BTreeSet<String>,
+        transitional: &mut BTreeSet<String>,
     ) {
-        let mapping = match Mapping::read(configuration) {
+        let mapping = match Mapping::parse(configuration) {
             None => return,
             Some(Ok(mapping)) => mapping,
             Some(Err(error)) => return self.refuse(error.to_string()),
@@ -119,18 +119,20 @@ impl Supervisor<'_> {
                 wanted.insert(mapping.uuid.clone(), mapping);
             }
             "Creating" | "Enabling" | "Updating" => {
-                passing.insert(mapping.uuid);
+                transitional.insert(mapping.uuid);
             }
             state => debug!(mapping = %mapping.uuid, state, "mapping is not enabled"),
         }
     }
 
     /// Stops the pollers of mappings that are gone, disabled or changed.
-    fn stop_others(&mut self, wanted: &BTreeMap<String, Mapping>, passing: &BTreeSet<String>) {
+    fn stop_others(&mut self, wanted: &BTreeMap<String, Mapping>, transitional: &BTreeSet<String>) {
         let others: Vec<String> = self
             .served
             .iter()
-            .filter(|(uuid, served)| wanted.get(*uuid) != Some(&served.mapping) && !passing.contains(*uuid))
+            .filter(|(uuid, served)| {
+                wanted.get(*uuid) != Some(&served.mapping) && !transitional.contains(*uuid)
+            })
             .map(|(uuid, _)| uuid.clone())
             .collect();
         for uuid in others {
@@ -143,7 +145,7 @@ impl Supervisor<'_> {
         }
     }
 
-    /// Stops all pollers side by side: each may have to wait for an invocation.
+    /// Stops all pollers in parallel, since each may have to wait for an invocation.
     async fn stop_all(self) {
         let stopping = self.served.into_values().map(|served| tokio::spawn(served.poller.stop()));
         let stopping: Vec<JoinHandle<()>> = stopping.chain(self.stopping.into_values()).collect();
@@ -154,9 +156,9 @@ impl Supervisor<'_> {
         }
     }
 
-    fn refuse(&mut self, complaint: String) {
-        if self.refused.insert(complaint.clone()) {
-            warn!(error = complaint, "mapping can't be served");
+    fn refuse(&mut self, problem: String) {
+        if self.refused.insert(problem.clone()) {
+            warn!(error = problem, "mapping can't be served");
         }
     }
 }

@@ -1,4 +1,4 @@
-"""A Kafka for the poller's tests that wants TLS, and a login or a client's certificate. It ends when standard input does.
+"""Runs a Kafka that requires TLS, and a login or a client's certificate, for the poller's tests. Ends with standard input.
 
 secured_kafka.py FOLDER CONTROLLER_PORT LOGIN_PORT CERTIFICATE_PORT
 
@@ -18,7 +18,7 @@ LOGIN_MODULES = "org.apache.kafka.common.security"
 
 
 def main() -> int:
-    """Formats the data folder, then runs the broker for as long as there is someone to hold standard input open."""
+    """Formats the data folder, then runs the broker until standard input is closed."""
     folder = Path(sys.argv[1])
     configuration = folder / "server.properties"
     configuration.write_text(properties(folder, *map(int, sys.argv[2:5])))
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def properties(folder: Path, controller: int, login: int, certificate: int) -> str:
-    """The broker's configuration."""
+    """Returns the broker's configuration."""
     return f"""\
 process.roles=broker,controller
 node.id=1

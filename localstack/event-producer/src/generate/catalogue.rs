@@ -1,4 +1,4 @@
-//! The shop that the events tell of: its products, customers and warehouses.
+//! The shop that publishes the events: its products, customers and warehouses.
 
 use rand::RngExt;
 use serde::Serialize;
@@ -78,7 +78,7 @@ pub(super) struct Address {
     pub(super) country: &'static str,
 }
 
-/// Who orders, and where to.
+/// A customer with the delivery address.
 #[derive(Clone, Debug)]
 pub(super) struct Customer {
     pub(super) id: String,

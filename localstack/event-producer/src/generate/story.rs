@@ -1,4 +1,4 @@
-//! One order's story, from its creation to its delivery or its end before that, told by three services.
+//! One order's story, from its creation to its delivery or cancellation, as events of three services.
 
 use std::collections::VecDeque;
 
@@ -8,9 +8,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::catalogue::{self, Address, Customer};
-use super::{Event, INVENTORY_TOPIC, NOTIFICATION_TOPIC, ORDER_TOPIC};
+use super::event::{Event, INVENTORY_TOPIC, NOTIFICATION_TOPIC, ORDER_TOPIC};
 
-/// What is still to happen to an order.
+/// The events of an order that are still to come.
 #[derive(Debug)]
 pub(super) struct Story {
     order_id: String,
@@ -38,7 +38,7 @@ struct Item {
 #[derive(Clone, Copy, Debug)]
 enum Step {
     Order(OrderStep),
-    /// What the inventory says of the item at this place in the order.
+    /// The inventory's event about the item with this index in the order.
     Stock(StockStep, usize),
     Notify(Channel, &'static str),
 }
@@ -88,7 +88,7 @@ impl Story {
         }
     }
 
-    /// Tells what happens next, not later than `now_ms`; `None` at the end of the story.
+    /// Returns the next event, not later than `now_ms`; `None` at the end of the story.
     pub(super) fn next_event(&mut self, rng: &mut impl RngExt, now_ms: i64) -> Option<Event> {
         let step = self.steps.pop_front()?;
         self.clock_ms = (self.clock_ms + rng.random_range(40..90_000)).min(now_ms);
@@ -144,8 +144,8 @@ impl Story {
                 ("OrderCancelled", "CANCELLED", Some(json!({"reason": "customer_request", "refund": true})))
             }
         };
-        let tells_items = matches!(step, OrderStep::Created);
-        let tells_address = matches!(step, OrderStep::Created | OrderStep::Shipped | OrderStep::Delivered);
+        let has_items = matches!(step, OrderStep::Created);
+        let has_address = matches!(step, OrderStep::Created | OrderStep::Shipped | OrderStep::Delivered);
         to_json(&OrderEvent {
             event_id: uuid(rng),
             event_type,
@@ -156,9 +156,9 @@ impl Story {
             currency: self.customer.currency,
             total: self.total(),
             item_count: self.items.iter().map(|item| item.quantity).sum(),
-            items: tells_items.then_some(&self.items),
-            // A long order is told without its address, as services that bound their event size do.
-            shipping_address: (tells_address && (!tells_items || self.items.len() < 3))
+            items: has_items.then_some(&self.items),
+            // A long order comes without its address, as from services that limit the size of their events.
+            shipping_address: (has_address && (!has_items || self.items.len() < 3))
                 .then_some(&self.customer.address),
             detail,
             source: Source { service: "order-service", version: "2.14.0", region: "eu-central-1" },
@@ -249,7 +249,7 @@ impl Item {
     }
 }
 
-/// Lays out what will happen to an order of `n_items` items.
+/// Plans the events of an order with `n_items` items.
 fn plot(rng: &mut impl RngExt, n_items: usize) -> VecDeque<Step> {
     use Channel::{Email, Push, Sms};
     use OrderStep::{Cancelled, Created, Delivered, Paid, PaymentFailed, Shipped};

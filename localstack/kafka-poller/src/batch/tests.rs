@@ -1,12 +1,12 @@
-//! What a batch holds and what may be committed, by example and for any course of events.
+//! What a batch holds and which offsets may be committed, by example and for any sequence of events.
 
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::testing::shape;
 use super::*;
+use crate::testing::shape;
 
 const WINDOW: Duration = Duration::from_millis(500);
 
@@ -20,43 +20,43 @@ fn limits(batch_size: usize) -> Limits {
     Limits { concurrency: 8, ..Limits::new(batch_size, WINDOW, 8, 1 << 20) }
 }
 
-fn record(offset: i64, received: Instant, size: usize) -> Record {
-    Record { offset, timestamp_ms: 0, received, json: vec![b'x'; size].into() }
+fn record(offset: i64, received: Instant, size: usize) -> EncodedRecord {
+    EncodedRecord { offset, timestamp_ms: 0, received, json: vec![b'x'; size].into() }
 }
 
 fn push(buffer: &mut Buffer, partition: i32, offsets: std::ops::Range<i64>, received: Instant) {
     offsets.for_each(|offset| buffer.push(partition, record(offset, received, 10)));
 }
 
-/// Partition and offsets of each slice.
-fn offsets(taken: Taken) -> Vec<(i32, Vec<i64>)> {
-    let Taken::Batch(slices) = taken else { panic!("expected a batch, not {taken:?}") };
-    slices.iter().map(|slice| (slice.partition, slice.records.iter().map(|it| it.offset).collect())).collect()
+/// Partition and offsets of each part.
+fn offsets(next: NextBatch) -> Vec<(i32, Vec<i64>)> {
+    let NextBatch::Ready(parts) = next else { panic!("expected a batch, not {next:?}") };
+    parts.iter().map(|part| (part.partition(), part.records.iter().map(|it| it.offset).collect())).collect()
 }
 
-fn finish(buffer: &mut Buffer, slices: &[Slice]) {
-    for slice in slices {
-        buffer.advance(slice.partition, slice.assignment, slice.records.last().unwrap().offset + 1);
-        buffer.release(slice.partition, slice.assignment);
+fn finish(buffer: &mut Buffer, parts: &[PartitionRecords]) {
+    for part in parts {
+        buffer.advance(part.assignment, part.records.last().unwrap().offset + 1);
+        buffer.release(part.assignment);
     }
     buffer.end_batch();
 }
 
-fn take(buffer: &mut Buffer, now: Instant) -> Vec<Slice> {
+fn take(buffer: &mut Buffer, now: Instant) -> Vec<PartitionRecords> {
     match buffer.take(now) {
-        Taken::Batch(slices) => slices,
+        NextBatch::Ready(parts) => parts,
         other => panic!("expected a batch, not {other:?}"),
     }
 }
 
 #[test]
-fn records_wait_for_the_window_and_then_go_together() {
+fn records_wait_for_the_window_and_are_then_delivered_together() {
     let start = Instant::now();
     let mut buffer = buffer(limits(100), &[0, 1]);
-    assert_eq!(buffer.take(start), Taken::Idle);
+    assert_eq!(buffer.take(start), NextBatch::Nothing);
     push(&mut buffer, 1, 0..2, start);
     push(&mut buffer, 0, 0..3, start + Duration::from_millis(100));
-    assert_eq!(buffer.take(start + Duration::from_millis(200)), Taken::Wait(start + WINDOW));
+    assert_eq!(buffer.take(start + Duration::from_millis(200)), NextBatch::DueAt(start + WINDOW));
     assert_eq!(offsets(buffer.take(start + WINDOW)), [(1, vec![0, 1]), (0, vec![0, 1, 2])]);
 }
 
@@ -70,7 +70,7 @@ fn a_full_batch_does_not_wait() {
 }
 
 #[test]
-fn a_partition_that_fills_a_batch_is_served_by_itself() {
+fn a_partition_that_fills_a_batch_gets_a_batch_of_its_own() {
     let start = Instant::now();
     let mut buffer = buffer(limits(5), &[0, 1]);
     push(&mut buffer, 0, 0..3, start);
@@ -85,9 +85,9 @@ fn a_batch_ends_before_the_payload_limit() {
     limits.payload = shape().base_len() + shape().partition_len(0) + 3 * 11;
     let mut buffer = buffer(limits, &[0]);
     push(&mut buffer, 0, 0..5, start);
-    let slices = take(&mut buffer, start);
-    assert_eq!(slices[0].records.len(), 3);
-    assert!(shape().event(&slices).len() <= limits.payload);
+    let parts = take(&mut buffer, start);
+    assert_eq!(parts[0].records.len(), 3);
+    assert!(shape().event(&parts).len() <= limits.payload);
 }
 
 #[test]
@@ -100,19 +100,19 @@ fn a_record_over_the_limit_is_a_batch_of_its_own() {
     buffer.push(0, record(1, start, 500));
     buffer.push(0, record(2, start, 10));
     for offset in 0..3 {
-        let slices = take(&mut buffer, start + WINDOW);
-        assert_eq!(slices[0].records.iter().map(|it| it.offset).collect::<Vec<_>>(), [offset]);
-        finish(&mut buffer, &slices);
+        let parts = take(&mut buffer, start + WINDOW);
+        assert_eq!(parts[0].records.iter().map(|it| it.offset).collect::<Vec<_>>(), [offset]);
+        finish(&mut buffer, &parts);
     }
 }
 
 #[test]
-fn a_partition_in_flight_waits_while_others_go_on() {
+fn a_partition_in_flight_waits_while_others_continue() {
     let start = Instant::now();
     let mut buffer = buffer(limits(2), &[0, 1]);
     push(&mut buffer, 0, 0..4, start);
     let first = take(&mut buffer, start);
-    assert_eq!(buffer.take(start), Taken::Idle);
+    assert_eq!(buffer.take(start), NextBatch::Nothing);
     push(&mut buffer, 1, 0..2, start);
     assert_eq!(offsets(buffer.take(start)), [(1, vec![0, 1])]);
     finish(&mut buffer, &first);
@@ -128,13 +128,13 @@ fn no_more_batches_than_allowed_are_in_flight() {
     push(&mut buffer, 0, 0..1, start);
     push(&mut buffer, 1, 0..1, start);
     let first = take(&mut buffer, start);
-    assert_eq!(buffer.take(start), Taken::Idle);
+    assert_eq!(buffer.take(start), NextBatch::Nothing);
     finish(&mut buffer, &first);
     assert_eq!(offsets(buffer.take(start)), [(1, vec![0])]);
 }
 
 #[test]
-fn what_is_filtered_out_is_committed_once_all_before_it_is_done() {
+fn a_filtered_record_is_committed_once_all_before_it_are_done() {
     let start = Instant::now();
     let mut buffer = buffer(limits(10), &[0]);
     buffer.set_committed(0, 0);
@@ -143,9 +143,9 @@ fn what_is_filtered_out_is_committed_once_all_before_it_is_done() {
     push(&mut buffer, 0, 1..3, start);
     buffer.skip(0, 3);
     assert_eq!(buffer.to_commit(), [(0, 1)]);
-    let slices = take(&mut buffer, start + WINDOW);
+    let parts = take(&mut buffer, start + WINDOW);
     assert_eq!(buffer.to_commit(), [(0, 1)]);
-    finish(&mut buffer, &slices);
+    finish(&mut buffer, &parts);
     assert_eq!(buffer.to_commit(), [(0, 4)]);
     buffer.set_committed(0, 4);
     assert_eq!(buffer.to_commit(), []);
@@ -159,7 +159,7 @@ fn a_late_result_of_an_earlier_assignment_moves_nothing() {
     let old = take(&mut buffer, start + WINDOW);
     buffer.remove(0);
     buffer.assign(0, 0);
-    assert!(!buffer.holds(0, old[0].assignment));
+    assert!(!buffer.holds(old[0].assignment));
     push(&mut buffer, 0, 0..3, start);
     let new = take(&mut buffer, start + WINDOW);
     finish(&mut buffer, &old);
@@ -169,7 +169,7 @@ fn a_late_result_of_an_earlier_assignment_moves_nothing() {
 }
 
 #[test]
-fn nothing_is_begun_with_a_partition_that_is_being_given_back() {
+fn no_batch_is_started_with_a_partition_that_is_being_revoked() {
     let start = Instant::now();
     let mut buffer = buffer(limits(10), &[0, 1]);
     push(&mut buffer, 0, 0..3, start);
@@ -179,11 +179,11 @@ fn nothing_is_begun_with_a_partition_that_is_being_given_back() {
     assert_eq!(offsets(buffer.take(start + WINDOW)), [(1, vec![0, 1, 2])]);
     buffer.drain();
     push(&mut buffer, 1, 3..5, start);
-    assert_eq!(buffer.take(start + WINDOW), Taken::Idle);
+    assert_eq!(buffer.take(start + WINDOW), NextBatch::Nothing);
 }
 
 #[test]
-fn memory_is_bounded_but_an_empty_partition_may_always_take_a_record() {
+fn memory_is_bounded_but_an_empty_partition_always_has_room() {
     let start = Instant::now();
     let mut limits = limits(100);
     limits.memory = 50;
@@ -222,8 +222,8 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 proptest! {
-    /// Whatever happens: what is committed is done, nothing is left out or out of order, and no partition is in two
-    /// batches at once. A partition that is assigned anew goes on from its committed offset.
+    /// Whatever happens: what is committed is done, nothing is missing or out of order, and no partition is in two batches
+    /// at once. A partition that is assigned again continues at its committed offset.
     #[test]
     fn only_what_is_done_is_committed(happenings in vec(happening(), 1..200), batch_size in 1..6_usize) {
         let start = Instant::now();
@@ -233,7 +233,7 @@ proptest! {
         let mut done: BTreeMap<i32, Vec<bool>> = (0..3).map(|partition| (partition, Vec::new())).collect();
         let mut committed: BTreeMap<i32, i64> = (0..3).map(|partition| (partition, 0)).collect();
         let mut taken_through: BTreeMap<i32, i64> = committed.clone();
-        let mut in_flight: Vec<Vec<Slice>> = Vec::new();
+        let mut in_flight: Vec<Vec<PartitionRecords>> = Vec::new();
 
         for happening in happenings {
             match happening {
@@ -252,41 +252,41 @@ proptest! {
                     received.insert(partition, offset + 1);
                 }
                 Happening::Take => {
-                    if let Taken::Batch(slices) = buffer.take(start + WINDOW) {
-                        prop_assert!(!slices.is_empty());
-                        let n_records: usize = slices.iter().map(|slice| slice.records.len()).sum();
+                    if let NextBatch::Ready(parts) = buffer.take(start + WINDOW) {
+                        prop_assert!(!parts.is_empty());
+                        let n_records: usize = parts.iter().map(|part| part.records.len()).sum();
                         prop_assert!((1..=batch_size).contains(&n_records));
-                        for slice in &slices {
+                        for part in &parts {
                             let busy = in_flight.iter().flatten().any(|other| {
-                                other.partition == slice.partition && other.assignment == slice.assignment
+                                other.assignment == part.assignment
                             });
-                            prop_assert!(!busy, "partition {} is in two batches", slice.partition);
-                            for record in &slice.records {
-                                prop_assert!(record.offset >= taken_through[&slice.partition]);
-                                taken_through.insert(slice.partition, record.offset + 1);
+                            prop_assert!(!busy, "partition {} is in two batches", part.partition());
+                            for record in &part.records {
+                                prop_assert!(record.offset >= taken_through[&part.partition()]);
+                                taken_through.insert(part.partition(), record.offset + 1);
                             }
                         }
-                        in_flight.push(slices);
+                        in_flight.push(parts);
                     }
                 }
                 Happening::End(batch) if batch < in_flight.len() => {
-                    let slices = in_flight.remove(batch);
-                    for slice in &slices {
-                        if buffer.holds(slice.partition, slice.assignment) {
-                            let flags = done.get_mut(&slice.partition).unwrap();
-                            slice.records.iter().for_each(|it| flags[usize::try_from(it.offset).unwrap()] = true);
+                    let parts = in_flight.remove(batch);
+                    for part in &parts {
+                        if buffer.holds(part.assignment) {
+                            let flags = done.get_mut(&part.partition()).unwrap();
+                            part.records.iter().for_each(|it| flags[usize::try_from(it.offset).unwrap()] = true);
                         }
                     }
-                    finish(&mut buffer, &slices);
+                    finish(&mut buffer, &parts);
                 }
                 Happening::Advance(batch, n_records) if batch < in_flight.len() => {
-                    for slice in &mut in_flight[batch] {
-                        let n_records = n_records.min(slice.records.len() - 1);
-                        let Some(last) = slice.records[..n_records].last() else { continue };
-                        buffer.advance(slice.partition, slice.assignment, last.offset + 1);
-                        let passed: Vec<Record> = slice.records.drain(..n_records).collect();
-                        if buffer.holds(slice.partition, slice.assignment) {
-                            let flags = done.get_mut(&slice.partition).unwrap();
+                    for part in &mut in_flight[batch] {
+                        let n_records = n_records.min(part.records.len() - 1);
+                        let Some(last) = part.records[..n_records].last() else { continue };
+                        buffer.advance(part.assignment, last.offset + 1);
+                        let passed: Vec<EncodedRecord> = part.records.drain(..n_records).collect();
+                        if buffer.holds(part.assignment) {
+                            let flags = done.get_mut(&part.partition()).unwrap();
                             passed.iter().for_each(|it| flags[usize::try_from(it.offset).unwrap()] = true);
                         }
                     }
@@ -309,11 +309,11 @@ proptest! {
         }
 
         // In the end everything that was received gets through.
-        for slices in std::mem::take(&mut in_flight) {
-            finish(&mut buffer, &slices);
+        for parts in std::mem::take(&mut in_flight) {
+            finish(&mut buffer, &parts);
         }
-        while let Taken::Batch(slices) = buffer.take(start + WINDOW) {
-            finish(&mut buffer, &slices);
+        while let NextBatch::Ready(parts) = buffer.take(start + WINDOW) {
+            finish(&mut buffer, &parts);
         }
         for (partition, position) in buffer.to_commit() {
             committed.insert(partition, position);

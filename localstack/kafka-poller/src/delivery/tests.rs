@@ -1,4 +1,4 @@
-//! What becomes of a batch under the mapping's rules, by example and for any course of events.
+//! How a batch is delivered under the mapping's rules, by example and for any sequence of outcomes.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::testing::{shape, slice};
+use crate::testing::{records, shape};
 
 const UNLIMITED: RetryPolicy = RetryPolicy { max_retries: None, max_age_ms: None, split: SplitOnError::No };
 const PAYLOAD: usize = 1 << 20;
@@ -15,29 +15,30 @@ fn retries(max_retries: u32, split: SplitOnError) -> RetryPolicy {
     RetryPolicy { max_retries: Some(max_retries), split, ..UNLIMITED }
 }
 
-/// The step, with the offsets that it is about.
+/// The step, with the offsets of its records.
 fn next(delivery: &mut Delivery, now_ms: i64) -> (Step, Vec<(i32, Vec<i64>)>) {
     let step = delivery.next(&shape(), now_ms);
-    let slices = if step == Step::Done { &[] } else { delivery.current() };
-    (step, slices.iter().map(|it| (it.partition, it.records.iter().map(|it| it.offset).collect())).collect())
+    let parts = if step == Step::Done { &[] } else { delivery.current() };
+    (step, parts.iter().map(|it| (it.partition(), it.records.iter().map(|it| it.offset).collect())).collect())
 }
 
 fn invoke(delivery: &mut Delivery, outcome: Outcome) -> Vec<(i32, Vec<i64>)> {
-    let (step, slices) = next(delivery, 0);
+    let (step, parts) = next(delivery, 0);
     assert_eq!(step, Step::Invoke);
     delivery.invoked(&outcome, 0.5);
-    slices
+    parts
 }
 
-/// Partition and offset of what has advanced, and the partitions that were released.
+/// Partition and offset of each advance, and the partitions that were released.
 fn progress(progress: &Progress) -> (Vec<(i32, i64)>, Vec<i32>) {
-    let advanced = progress.advanced.iter().map(|(partition, _, offset)| (*partition, *offset)).collect();
-    (advanced, progress.released.iter().map(|(partition, _)| *partition).collect())
+    let advanced =
+        progress.advanced.iter().map(|(assignment, offset)| (assignment.partition, *offset)).collect();
+    (advanced, progress.released.iter().map(|assignment| assignment.partition).collect())
 }
 
 #[test]
 fn success_ends_the_batch() {
-    let mut delivery = Delivery::new(vec![slice(0, 0..3), slice(1, 7..8)], UNLIMITED, PAYLOAD);
+    let mut delivery = Delivery::new(vec![records(0, 0..3), records(1, 7..8)], UNLIMITED, PAYLOAD);
     assert_eq!(next(&mut delivery, 0), (Step::Invoke, vec![(0, vec![0, 1, 2]), (1, vec![7])]));
     let done = delivery.invoked(&Outcome::Succeeded, 0.5);
     assert_eq!(progress(&done), (vec![(0, 3), (1, 8)], vec![0, 1]));
@@ -45,8 +46,8 @@ fn success_ends_the_batch() {
 }
 
 #[test]
-fn a_failed_batch_is_tried_whole_again_with_growing_delays() {
-    let mut delivery = Delivery::new(vec![slice(0, 0..3)], UNLIMITED, PAYLOAD);
+fn a_failed_batch_is_retried_whole_with_growing_delays() {
+    let mut delivery = Delivery::new(vec![records(0, 0..3)], UNLIMITED, PAYLOAD);
     let mut delays = Vec::new();
     for _ in 0..9 {
         assert_eq!(next(&mut delivery, 0), (Step::Invoke, vec![(0, vec![0, 1, 2])]));
@@ -59,7 +60,7 @@ fn a_failed_batch_is_tried_whole_again_with_growing_delays() {
 
 #[test]
 fn throttles_and_service_errors_are_not_counted_as_retries() {
-    let mut delivery = Delivery::new(vec![slice(0, 0..1)], retries(1, SplitOnError::No), PAYLOAD);
+    let mut delivery = Delivery::new(vec![records(0, 0..1)], retries(1, SplitOnError::No), PAYLOAD);
     for _ in 0..20 {
         invoke(&mut delivery, Outcome::NotInvoked);
     }
@@ -70,8 +71,8 @@ fn throttles_and_service_errors_are_not_counted_as_retries() {
 }
 
 #[test]
-fn exhausted_records_stay_until_they_are_safe_elsewhere() {
-    let mut delivery = Delivery::new(vec![slice(0, 0..2)], retries(0, SplitOnError::No), PAYLOAD);
+fn exhausted_records_stay_until_the_destination_has_them() {
+    let mut delivery = Delivery::new(vec![records(0, 0..2)], retries(0, SplitOnError::No), PAYLOAD);
     invoke(&mut delivery, Outcome::Failed);
     let exhausted = Step::Discard { condition: Condition::RetryAttemptsExhausted, n_invoked: 1 };
     for _ in 0..3 {
@@ -82,9 +83,9 @@ fn exhausted_records_stay_until_they_are_safe_elsewhere() {
 }
 
 #[test]
-fn only_what_is_not_done_is_tried_again_after_a_partial_response() {
+fn only_records_that_are_not_done_are_retried_after_a_partial_response() {
     let mut delivery =
-        Delivery::new(vec![slice(0, 0..5), slice(1, 0..2), slice(2, 0..2)], UNLIMITED, PAYLOAD);
+        Delivery::new(vec![records(0, 0..5), records(1, 0..2), records(2, 0..2)], UNLIMITED, PAYLOAD);
     next(&mut delivery, 0);
     let partial = delivery.invoked(&Outcome::Partial(vec![(0, 4), (0, 2), (2, 0)]), 0.5);
     assert_eq!(progress(&partial), (vec![(0, 2), (1, 2)], vec![1]));
@@ -95,20 +96,20 @@ fn only_what_is_not_done_is_tried_again_after_a_partial_response() {
 #[test]
 fn a_split_isolates_the_record_that_fails() {
     let mut delivery =
-        Delivery::new(vec![slice(0, 0..4), slice(1, 0..4)], retries(1, SplitOnError::Halves), PAYLOAD);
+        Delivery::new(vec![records(0, 0..4), records(1, 0..4)], retries(1, SplitOnError::Halves), PAYLOAD);
     let mut tried = Vec::new();
     let mut discarded = Vec::new();
     loop {
-        let (step, slices) = next(&mut delivery, 0);
+        let (step, parts) = next(&mut delivery, 0);
         match step {
             Step::Invoke => {
                 let poisoned =
-                    slices.iter().any(|(partition, offsets)| *partition == 0 && offsets.contains(&2));
+                    parts.iter().any(|(partition, offsets)| *partition == 0 && offsets.contains(&2));
                 delivery.invoked(&if poisoned { Outcome::Failed } else { Outcome::Succeeded }, 0.5);
-                tried.push(slices);
+                tried.push(parts);
             }
             Step::Discard { .. } => {
-                discarded.push(slices);
+                discarded.push(parts);
                 delivery.discarded();
             }
             Step::Done => break,
@@ -120,7 +121,7 @@ fn a_split_isolates_the_record_that_fails() {
         vec![(0, vec![0, 1])],
         vec![(0, vec![2, 3])],
         vec![(0, vec![2])],
-        // The one retry: splits did not count.
+        // The one retry: splits do not count.
         vec![(0, vec![2])],
         vec![(0, vec![3])],
         vec![(1, vec![0, 1, 2, 3])],
@@ -133,7 +134,7 @@ fn a_split_isolates_the_record_that_fails() {
 fn records_over_the_age_limit_are_not_sent() {
     let policy = RetryPolicy { max_age_ms: Some(100), ..UNLIMITED };
     // A record's timestamp is its offset here.
-    let mut delivery = Delivery::new(vec![slice(0, 0..4), slice(1, 1..2)], policy, PAYLOAD);
+    let mut delivery = Delivery::new(vec![records(0, 0..4), records(1, 1..2)], policy, PAYLOAD);
     let too_old = Step::Discard { condition: Condition::RecordAgeExceeded, n_invoked: 0 };
     assert_eq!(next(&mut delivery, 102), (too_old, vec![(0, vec![0, 1]), (1, vec![1])]));
     assert_eq!(progress(&delivery.discarded()), (vec![(0, 2), (1, 2)], vec![1]));
@@ -145,7 +146,7 @@ fn records_over_the_age_limit_are_not_sent() {
 
 #[test]
 fn a_record_without_a_timestamp_has_no_age() {
-    let mut records = slice(0, 0..1);
+    let mut records = records(0, 0..1);
     records.records[0].timestamp_ms = -1;
     let policy = RetryPolicy { max_age_ms: Some(100), ..UNLIMITED };
     let mut delivery = Delivery::new(vec![records], policy, PAYLOAD);
@@ -153,19 +154,19 @@ fn a_record_without_a_timestamp_has_no_age() {
 }
 
 #[test]
-fn a_record_that_no_invocation_takes_is_discarded() {
-    let mut delivery = Delivery::new(vec![slice(0, 0..1)], UNLIMITED, 20);
+fn a_record_larger_than_the_payload_limit_is_discarded() {
+    let mut delivery = Delivery::new(vec![records(0, 0..1)], UNLIMITED, 20);
     let too_large = Step::Discard { condition: Condition::MaximumPayloadSizeExceeded, n_invoked: 0 };
     assert_eq!(next(&mut delivery, 0), (too_large, vec![(0, vec![0])]));
 }
 
 #[test]
 fn partitions_that_are_no_longer_ours_are_dropped() {
-    let mut delivery = Delivery::new(vec![slice(0, 0..2), slice(1, 0..2)], UNLIMITED, PAYLOAD);
+    let mut delivery = Delivery::new(vec![records(0, 0..2), records(1, 0..2)], UNLIMITED, PAYLOAD);
     invoke(&mut delivery, Outcome::Failed);
-    delivery.retain(|partition, _| partition == 1);
+    delivery.retain(|assignment| assignment.partition == 1);
     assert_eq!(next(&mut delivery, 0), (Step::Invoke, vec![(1, vec![0, 1])]));
-    delivery.retain(|_, _| false);
+    delivery.retain(|_| false);
     assert_eq!(next(&mut delivery, 0).0, Step::Done);
 }
 
@@ -184,13 +185,13 @@ proptest! {
         halves in any::<bool>(),
     ) {
         let split = if halves { SplitOnError::Halves } else { SplitOnError::No };
-        let slices: Vec<Slice> = (0..).zip(&sizes).map(|(partition, size)| slice(partition, 0..*size)).collect();
-        let mut delivery = Delivery::new(slices, retries(max_retries, split), PAYLOAD);
+        let parts: Vec<PartitionRecords> = (0..).zip(&sizes).map(|(partition, size)| records(partition, 0..*size)).collect();
+        let mut delivery = Delivery::new(parts, retries(max_retries, split), PAYLOAD);
         let mut passed: BTreeMap<i32, i64> = BTreeMap::new();
         let mut released = Vec::new();
         let mut outcomes = outcomes.into_iter();
         loop {
-            let (step, slices) = next(&mut delivery, 0);
+            let (step, parts) = next(&mut delivery, 0);
             let done = match step {
                 Step::Done => break,
                 Step::Discard { .. } => delivery.discarded(),
@@ -199,7 +200,7 @@ proptest! {
                         Some((0, _)) => Outcome::Failed,
                         Some((1, _)) => Outcome::NotInvoked,
                         Some((2, place)) => {
-                            let (partition, offsets) = &slices[place % slices.len()];
+                            let (partition, offsets) = &parts[place % parts.len()];
                             Outcome::Partial(vec![(*partition, offsets[place % offsets.len()])])
                         }
                         _ => Outcome::Succeeded,
@@ -207,13 +208,13 @@ proptest! {
                     delivery.invoked(&outcome, 0.5)
                 }
             };
-            for (partition, _, offset) in &done.advanced {
+            for (Assignment { partition, .. }, offset) in &done.advanced {
                 let before = passed.insert(*partition, *offset).unwrap_or(0);
                 prop_assert!(*offset > before, "partition {partition} went from {before} to {offset}");
-                let begun = slices.iter().find(|(it, _)| it == partition).and_then(|(_, offsets)| offsets.first());
-                prop_assert_eq!(begun, Some(&before), "records were skipped");
+                let first = parts.iter().find(|(it, _)| it == partition).and_then(|(_, offsets)| offsets.first());
+                prop_assert_eq!(first, Some(&before), "records were skipped");
             }
-            released.extend(done.released.iter().map(|(partition, _)| *partition));
+            released.extend(done.released.iter().map(|assignment| assignment.partition));
         }
         let expected: BTreeMap<i32, i64> = (0..).zip(sizes.iter().copied()).collect();
         prop_assert_eq!(passed, expected);

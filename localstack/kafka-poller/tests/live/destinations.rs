@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 
 use crate::kafka::{Topic, bootstrap_servers};
-use crate::lambda_api::{LambdaApi, OK, Reply};
+use crate::lambda_api::{FunctionResult, LambdaApi, OK};
 use crate::process::Poller;
 use crate::services::Services;
 use crate::wait;
@@ -13,14 +13,14 @@ fn name(about: &str) -> String {
     format!("{about}-{:08x}", rand::random::<u32>())
 }
 
-/// Serves a mapping of three records whose function fails; gives the API, the mapping's id and the topic.
+/// Serves a mapping of three records whose function fails. Returns the API, the poller, the mapping's id and the topic.
 fn fail_three(destination: &str) -> (LambdaApi, Poller, String, Topic) {
     let topic = Topic::new("order.events", 2);
     topic.produce_at(0, 1_764_000_000_001, "a");
     topic.produce_at(0, 1_764_000_000_002, "b");
     topic.produce_at(1, 1_764_000_000_003, "c");
     let api = LambdaApi::start();
-    api.function(|_| (std::time::Duration::ZERO, Reply::FunctionError));
+    api.function(|_| (std::time::Duration::ZERO, FunctionResult::Failed));
     let uuid = api.map(
         &topic,
         json!({"MaximumRetryAttempts": 1, "MaximumBatchingWindowInSeconds": 1,
@@ -30,7 +30,7 @@ fn fail_three(destination: &str) -> (LambdaApi, Poller, String, Topic) {
     (api, poller, uuid, topic)
 }
 
-/// What SQS and SNS are told of these records.
+/// The description of these records that SQS and SNS get.
 fn expected(api: &LambdaApi, topic: &Topic) -> Value {
     let info = |first: i64, last: i64, first_time: &str, last_time: &str| {
         json!({"firstRecordOffset": first.to_string(), "lastRecordOffset": last.to_string(),
@@ -62,7 +62,7 @@ fn assert_document(mut document: Value, expected: &Value) {
 }
 
 #[test]
-fn a_queue_is_told_of_the_records() {
+fn a_queue_gets_the_description_of_the_records() {
     let services = Services::new();
     let queue = name("failed");
     let url = services.make_queue(&queue);
@@ -75,7 +75,7 @@ fn a_queue_is_told_of_the_records() {
 }
 
 #[test]
-fn an_sns_topic_is_told_of_the_records() {
+fn an_sns_topic_gets_the_description_of_the_records() {
     let services = Services::new();
     let (queue, sns_topic) = (name("subscribed"), name("failed"));
     let url = services.make_queue(&queue);
@@ -116,7 +116,7 @@ fn a_bucket_gets_the_whole_event() {
 }
 
 #[test]
-fn a_queue_that_is_missing_holds_the_records_back_until_it_is_there() {
+fn a_missing_queue_holds_the_records_back_until_it_exists() {
     let services = Services::new();
     let queue = name("later");
     let (api, poller, uuid, topic) = fail_three(&format!("arn:aws:sqs:us-east-1:000000000000:{queue}"));
@@ -126,5 +126,5 @@ fn a_queue_that_is_missing_holds_the_records_back_until_it_is_there() {
     let url = services.make_queue(&queue);
     assert_document(services.receive(&url), &expected(&api, &topic));
     wait::until("all is committed", || topic.committed(&uuid, 0) == Some(2));
-    assert_eq!(api.n_delivered(), 0, "records that are given up are not tried again");
+    assert_eq!(api.n_delivered(), 0, "discarded records are not retried");
 }

@@ -1,4 +1,4 @@
-//! Failing functions, a failing Lambda API, and where records end that do not get through.
+//! Failing functions, a failing Lambda API, and what happens to records that can't be delivered.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,18 +8,18 @@ use rdkafka::Message;
 use serde_json::{Value, json};
 
 use crate::kafka::Topic;
-use crate::lambda_api::{LambdaApi, OK, Reply};
+use crate::lambda_api::{FunctionResult, LambdaApi, OK};
 use crate::process::Poller;
 use crate::wait;
 
 #[test]
-fn a_failed_batch_is_tried_again_whole_while_other_partitions_go_on() {
+fn a_failed_batch_is_retried_whole_while_other_partitions_continue() {
     let topic = Topic::new("order.events", 2);
     let api = LambdaApi::start();
     let n_tries = AtomicUsize::new(0);
     api.function(move |invocation| {
         let fails = invocation.offsets().contains_key(&0) && n_tries.fetch_add(1, Ordering::Relaxed) < 3;
-        (Duration::ZERO, if fails { Reply::FunctionError } else { OK })
+        (Duration::ZERO, if fails { FunctionResult::Failed } else { OK })
     });
     api.map(&topic, json!({}));
     topic.produce_numbers(0, 0..150);
@@ -30,7 +30,7 @@ fn a_failed_batch_is_tried_again_whole_while_other_partitions_go_on() {
     assert_eq!(api.delivered(), expected);
     let invocations = api.invocations();
     let tries: Vec<_> = invocations.iter().filter(|it| it.offsets().contains_key(&0)).take(4).collect();
-    assert!(tries.iter().all(|it| it.event == tries[0].event), "the same batch is tried again");
+    assert!(tries.iter().all(|it| it.event == tries[0].event), "the same batch is retried");
     let others = invocations.iter().filter(|it| it.began < tries[3].began && !it.offsets().contains_key(&0));
     assert!(others.count() >= 4, "partition 1 is served while partition 0 fails");
 }
@@ -40,9 +40,15 @@ fn throttles_and_service_errors_do_not_use_up_retries() {
     let topic = Topic::new("order.events", 1);
     topic.produce_numbers(0, 0..10);
     let api = LambdaApi::start();
-    let replies = [Reply::Status(429), Reply::Status(500), Reply::Status(503), Reply::Status(404), OK];
+    let results = [
+        FunctionResult::Status(429),
+        FunctionResult::Status(500),
+        FunctionResult::Status(503),
+        FunctionResult::Status(404),
+        OK,
+    ];
     let place = AtomicUsize::new(0);
-    api.function(move |_| (Duration::ZERO, replies[place.fetch_add(1, Ordering::Relaxed).min(4)].clone()));
+    api.function(move |_| (Duration::ZERO, results[place.fetch_add(1, Ordering::Relaxed).min(4)].clone()));
     api.map(&topic, json!({"MaximumRetryAttempts": 0}));
     let _poller = Poller::start(&api);
     wait::until("all are delivered", || api.n_delivered() == 10);
@@ -50,7 +56,7 @@ fn throttles_and_service_errors_do_not_use_up_retries() {
 }
 
 #[test]
-fn a_lambda_api_that_vanishes_and_comes_back_loses_nothing() {
+fn nothing_is_lost_while_the_lambda_api_is_down() {
     let topic = Topic::new("order.events", 1);
     let mut api = LambdaApi::start();
     api.map(&topic, json!({"BatchSize": 10}));
@@ -66,21 +72,24 @@ fn a_lambda_api_that_vanishes_and_comes_back_loses_nothing() {
 }
 
 #[test]
-fn only_records_from_the_lowest_reported_on_are_tried_again() {
+fn only_records_from_the_lowest_reported_offset_on_are_retried() {
     let topic = Topic::new("order.events", 2);
     topic.produce_numbers(0, 0..10);
     topic.produce_numbers(1, 0..10);
     let api = LambdaApi::start();
     let item = |partition: i32, offset: i64| json!({"itemIdentifier": {"partition": format!("{}-{partition}", topic.name), "offset": offset}});
-    let answers = [
-        // Not in the event: the whole batch is tried again.
+    let responses = [
+        // Not in the event: the whole batch is retried.
         json!({"batchItemFailures": [item(0, 10)]}),
         json!({"batchItemFailures": [item(0, 8), item(0, 4)]}),
         json!({"batchItemFailures": []}),
     ];
     let place = AtomicUsize::new(0);
     api.function(move |_| {
-        (Duration::ZERO, Reply::Answer(answers[place.fetch_add(1, Ordering::Relaxed).min(2)].clone()))
+        (
+            Duration::ZERO,
+            FunctionResult::Returned(responses[place.fetch_add(1, Ordering::Relaxed).min(2)].clone()),
+        )
     });
     let properties =
         json!({"FunctionResponseTypes": ["ReportBatchItemFailures"], "MaximumBatchingWindowInSeconds": 1});
@@ -101,7 +110,7 @@ fn a_poison_record_is_isolated_and_sent_to_the_destination_topic() {
     let api = LambdaApi::start();
     api.function(|invocation| {
         let poisoned = invocation.values().iter().any(|value| value == "poison");
-        (Duration::ZERO, if poisoned { Reply::FunctionError } else { OK })
+        (Duration::ZERO, if poisoned { FunctionResult::Failed } else { OK })
     });
     let uuid = api.map(&topic, json!({
         "BisectBatchOnFunctionError": true, "MaximumRetryAttempts": 2, "MaximumBatchingWindowInSeconds": 1,
@@ -138,7 +147,7 @@ fn a_destination_that_is_down_holds_the_records_back() {
     let topic = Topic::new("order.events", 1);
     topic.produce_numbers(0, 0..1);
     let api = LambdaApi::start();
-    api.function(|_| (Duration::ZERO, Reply::FunctionError));
+    api.function(|_| (Duration::ZERO, FunctionResult::Failed));
     let later = Topic::not_made("failed.events");
     let uuid = api.map(
         &topic,
@@ -155,7 +164,7 @@ fn a_destination_that_is_down_holds_the_records_back() {
 }
 
 #[test]
-fn a_record_that_no_invocation_takes_goes_to_the_destination() {
+fn a_record_larger_than_the_payload_limit_goes_to_the_destination() {
     let topic = Topic::new("order.events", 1);
     topic.produce(0, [vec![b'a'; 10], vec![b'x'; 6_000_000], vec![b'b'; 10]]);
     let failed = Topic::new("failed.events", 1);
@@ -185,5 +194,5 @@ fn records_over_the_age_limit_are_discarded() {
     let poller = Poller::start(&api);
     wait::until("all is committed", || topic.committed(&uuid, 0) == Some(2));
     assert_eq!(api.values(), ["young"]);
-    assert!(poller.log().contains("RecordAgeExceeded"), "what is lost is said");
+    assert!(poller.log().contains("RecordAgeExceeded"), "lost records are logged");
 }

@@ -14,7 +14,7 @@ use crate::wait;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A topic of its own for each test.
+/// A topic for one test.
 pub(crate) struct Topic {
     pub(crate) name: String,
     producer: BaseProducer,
@@ -22,7 +22,7 @@ pub(crate) struct Topic {
 
 pub(crate) fn bootstrap_servers() -> String {
     std::env::var("KAFKA_BOOTSTRAP_SERVERS")
-        .expect("KAFKA_BOOTSTRAP_SERVERS names a Kafka that the tests may make topics in")
+        .expect("KAFKA_BOOTSTRAP_SERVERS names a Kafka in which the tests may create topics")
 }
 
 fn config() -> ClientConfig {
@@ -72,7 +72,7 @@ impl Topic {
         let new = NewPartitions::new(&self.name, n_partitions);
         let grown = admin(async |admin, options| admin.create_partitions([&new], &options).await).unwrap();
         assert!(grown.iter().all(Result::is_ok), "{grown:?}");
-        // The producer that there was does not know the new partitions.
+        // The old producer does not know the new partitions.
         self.producer = config().set("linger.ms", "0").create().unwrap();
     }
 
@@ -96,7 +96,7 @@ impl Topic {
         self.flush();
     }
 
-    /// Writes a record with all that a record can have.
+    /// Writes a record with a key and headers.
     pub(crate) fn produce_whole(&self, key: &[u8], value: Option<&[u8]>, headers: &[(&str, Option<&[u8]>)]) {
         let headers = headers
             .iter()
@@ -109,8 +109,8 @@ impl Topic {
         self.flush();
     }
 
-    /// Makes the topic again, empty.
-    pub(crate) fn make_again(&mut self, n_partitions: i32) {
+    /// Deletes the topic and creates it again, empty.
+    pub(crate) fn recreate(&mut self, n_partitions: i32) {
         self.delete();
         self.make(n_partitions);
         self.producer = config().set("linger.ms", "0").create().unwrap();
@@ -133,13 +133,13 @@ impl Topic {
         self.producer.flush(TIMEOUT).unwrap();
     }
 
-    /// Commits offsets in a group's name.
+    /// Commits an offset for a group.
     pub(crate) fn commit(&self, group_id: &str, partition: i32, offset: i64) {
-        self.commit_noting(group_id, partition, offset, "");
+        self.commit_with_metadata(group_id, partition, offset, "");
     }
 
-    /// Commits offsets in a group's name, with metadata.
-    pub(crate) fn commit_noting(&self, group_id: &str, partition: i32, offset: i64, metadata: &str) {
+    /// Commits an offset for a group, with metadata.
+    pub(crate) fn commit_with_metadata(&self, group_id: &str, partition: i32, offset: i64, metadata: &str) {
         let consumer: BaseConsumer = config().set("group.id", group_id).create().unwrap();
         let mut list = TopicPartitionList::new();
         let mut element = list.add_partition(&self.name, partition);
@@ -149,7 +149,7 @@ impl Topic {
         consumer.commit(&list, rdkafka::consumer::CommitMode::Sync).unwrap();
     }
 
-    /// What a group has committed for a partition.
+    /// The offset that a group committed for a partition.
     pub(crate) fn committed(&self, group_id: &str, partition: i32) -> Option<i64> {
         let consumer: BaseConsumer = config().set("group.id", group_id).create().unwrap();
         let mut list = TopicPartitionList::new();

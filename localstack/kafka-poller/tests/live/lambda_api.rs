@@ -1,6 +1,6 @@
-//! A stand-in for the Lambda API: gives mappings, takes invocations and answers them as the test says.
+//! A stand-in for the Lambda API: lists mappings, and invokes a function that the test scripts.
 //!
-//! Calls to other services are passed on to the LocalStack that AWS_ENDPOINT_URL names.
+//! Calls to other services are forwarded to the LocalStack that AWS_ENDPOINT_URL names.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -21,15 +21,18 @@ use tokio::runtime::Runtime;
 
 use crate::kafka::{Topic, bootstrap_servers};
 
-/// How the API answers an invocation.
+/// How an invocation ends.
 #[derive(Clone, Debug)]
-pub(crate) enum Reply {
-    Answer(Value),
-    FunctionError,
+pub(crate) enum FunctionResult {
+    /// The function returns this.
+    Returned(Value),
+    /// The function fails.
+    Failed,
+    /// The API refuses the invocation.
     Status(u16),
 }
 
-pub(crate) const OK: Reply = Reply::Answer(Value::Null);
+pub(crate) const OK: FunctionResult = FunctionResult::Returned(Value::Null);
 
 /// An invocation that was made.
 #[derive(Clone, Debug)]
@@ -41,7 +44,7 @@ pub(crate) struct Invocation {
     pub(crate) succeeded: bool,
 }
 
-type Function = Box<dyn Fn(&Invocation) -> (Duration, Reply) + Send + Sync>;
+type Function = Box<dyn Fn(&Invocation) -> (Duration, FunctionResult) + Send + Sync>;
 
 struct State {
     mappings: Mutex<Vec<Value>>,
@@ -69,7 +72,7 @@ impl LambdaApi {
         api
     }
 
-    /// Answers again after [`LambdaApi::vanish`].
+    /// Responds again after [`LambdaApi::vanish`].
     pub(crate) fn listen(&mut self) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
@@ -91,7 +94,7 @@ impl LambdaApi {
         }
     }
 
-    /// Makes a mapping of a topic, with these further properties; gives its UUID.
+    /// Creates a mapping of a topic, with these further properties. Returns its UUID.
     pub(crate) fn map(&self, topic: &Topic, properties: Value) -> String {
         let uuid = format!("mapping-{:08x}", rand::random::<u32>());
         let mut mapping = json!({
@@ -116,10 +119,10 @@ impl LambdaApi {
         self.state.mappings.lock().unwrap().retain(|it| it["UUID"] != uuid);
     }
 
-    /// Answers invocations by `function`, each after the time that it says.
+    /// Ends invocations as `function` decides, each after the time that it returns.
     pub(crate) fn function(
         &self,
-        function: impl Fn(&Invocation) -> (Duration, Reply) + Send + Sync + 'static,
+        function: impl Fn(&Invocation) -> (Duration, FunctionResult) + Send + Sync + 'static,
     ) {
         *self.state.function.lock().unwrap() = Arc::new(Box::new(function));
     }
@@ -128,7 +131,7 @@ impl LambdaApi {
         self.state.invocations.lock().unwrap().clone()
     }
 
-    /// The offsets that successful invocations had, for each partition, in their order.
+    /// The offsets in successful invocations, for each partition, in order.
     pub(crate) fn delivered(&self) -> BTreeMap<i32, Vec<i64>> {
         let mut delivered: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
         for invocation in self.state.invocations.lock().unwrap().iter().filter(|it| it.succeeded) {
@@ -139,7 +142,7 @@ impl LambdaApi {
         delivered
     }
 
-    /// The values that successful invocations had.
+    /// The values in successful invocations.
     pub(crate) fn values(&self) -> Vec<String> {
         let invocations = self.state.invocations.lock().unwrap();
         invocations.iter().filter(|it| it.succeeded).flat_map(Invocation::values).collect()
@@ -176,7 +179,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
         let state = Arc::clone(&state);
         tokio::spawn(async move {
             let service = service_fn(move |request| serve(Arc::clone(&state), request));
-            // A client that goes away is no failure of the stand-in.
+            // A client may disconnect at any time.
             let _ = hyper::server::conn::http1::Builder::new()
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
@@ -185,23 +188,23 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
 }
 
 async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let answer =
+    let respond =
         |response: http::response::Builder, body: Vec<u8>| Ok(response.body(Full::from(body)).unwrap());
     let signature = request.headers()["authorization"].to_str().unwrap();
     if !signature.contains("/lambda/") {
-        return Ok(pass_on(request).await);
+        return Ok(forward(request).await);
     }
     if request.uri().path().ends_with("/event-source-mappings/") {
         assert_eq!(request.method(), Method::GET);
         let mappings = state.mappings.lock().unwrap().clone();
-        return answer(
+        return respond(
             Response::builder(),
             json!({"EventSourceMappings": mappings}).to_string().into_bytes(),
         );
     }
-    // A poller that was killed sends half an event.
+    // A poller that is killed sends half an event.
     let Ok(body) = request.into_body().collect().await else {
-        return answer(Response::builder().status(400), vec![]);
+        return respond(Response::builder().status(400), vec![]);
     };
     let body = body.to_bytes();
     let (place, invocation) = {
@@ -217,33 +220,33 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         (invocations.len() - 1, invocation)
     };
     let function = Arc::clone(&state.function.lock().unwrap());
-    let (delay, reply) = function(&invocation);
+    let (delay, result) = function(&invocation);
     tokio::time::sleep(delay).await;
     {
         let mut invocations = state.invocations.lock().unwrap();
         invocations[place].ended = Some(Instant::now());
-        invocations[place].succeeded = matches!(reply, Reply::Answer(_));
+        invocations[place].succeeded = matches!(result, FunctionResult::Returned(_));
     }
-    match reply {
-        Reply::Answer(value) => answer(Response::builder(), value.to_string().into_bytes()),
-        Reply::FunctionError => {
+    match result {
+        FunctionResult::Returned(value) => respond(Response::builder(), value.to_string().into_bytes()),
+        FunctionResult::Failed => {
             let error =
-                json!({"errorType": "Boom", "errorMessage": "as the test says"}).to_string().into_bytes();
-            answer(Response::builder().header("X-Amz-Function-Error", "Unhandled"), error)
+                json!({"errorType": "Boom", "errorMessage": "scripted by the test"}).to_string().into_bytes();
+            respond(Response::builder().header("X-Amz-Function-Error", "Unhandled"), error)
         }
-        Reply::Status(status) => {
-            answer(Response::builder().status(status), br#"{"Message":"as the test says"}"#.to_vec())
+        FunctionResult::Status(status) => {
+            respond(Response::builder().status(status), br#"{"Message":"scripted by the test"}"#.to_vec())
         }
     }
 }
 
-async fn pass_on(request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn forward(request: Request<Incoming>) -> Response<Full<Bytes>> {
     let endpoint = std::env::var("AWS_ENDPOINT_URL").expect("AWS_ENDPOINT_URL names a LocalStack");
     let (parts, body) = request.into_parts();
     let url = format!("{}{}", endpoint.trim_end_matches('/'), parts.uri);
     let body = body.collect().await.unwrap().to_bytes();
     let client = reqwest::Client::new();
-    let answer = client.request(parts.method, url).headers(parts.headers).body(body).send().await.unwrap();
-    let response = Response::builder().status(answer.status());
-    response.body(Full::from(answer.bytes().await.unwrap())).unwrap()
+    let forwarded = client.request(parts.method, url).headers(parts.headers).body(body).send().await.unwrap();
+    let response = Response::builder().status(forwarded.status());
+    response.body(Full::from(forwarded.bytes().await.unwrap())).unwrap()
 }

@@ -1,6 +1,6 @@
 //! The poller as a process, on a real Kafka named by KAFKA_BOOTSTRAP_SERVERS and, for queues, buckets and secrets, a
-//! LocalStack named by AWS_ENDPOINT_URL. The Lambda API is played by a server of the test's own, since a real one can't
-//! be made to throttle, fail or vanish at a given moment.
+//! LocalStack named by AWS_ENDPOINT_URL. A server of the test stands in for the Lambda API, since a real one can't be
+//! made to throttle, fail or disappear at a given moment.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -1,4 +1,4 @@
-//! Mappings that come, change and go while the poller runs.
+//! Mappings that are created, changed, disabled and deleted while the poller runs.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::process::Poller;
 use crate::wait;
 
 #[test]
-fn mappings_are_followed_as_they_come_change_and_go() {
+fn mappings_are_followed_when_they_are_created_changed_and_deleted() {
     let topic = Topic::new("order.events", 1);
     let api = LambdaApi::start();
     let poller = Poller::start(&api);
@@ -22,7 +22,7 @@ fn mappings_are_followed_as_they_come_change_and_go() {
     api.update(&uuid, json!({"BatchSize": 5}));
     topic.produce_numbers(0, 20..40);
     wait::until("a changed mapping is served", || api.n_delivered() == 40);
-    // The change is seen at the next look, perhaps after some records were served the old way.
+    // The change is noticed at the next refresh, perhaps after some records were delivered with the old batch size.
     wait::until("the change is followed", || {
         let (n_invocations, n_delivered) = (api.invocations().len(), api.n_delivered());
         topic.produce_numbers(0, 40..60);
@@ -31,21 +31,21 @@ fn mappings_are_followed_as_they_come_change_and_go() {
     });
 
     api.update(&uuid, json!({"State": "Disabled"}));
-    wait::until("a disabled mapping is let go", || n_stopped() == 2);
+    wait::until("a disabled mapping is stopped", || n_stopped() == 2);
     let n_before = api.n_delivered();
     topic.produce_numbers(0, 0..10);
     let idle = Duration::from_secs(2);
     wait::throughout(idle, "a disabled mapping is not served", || api.n_delivered() == n_before);
 
     api.update(&uuid, json!({"State": "Enabled"}));
-    wait::until("an enabled mapping goes on where it was", || api.n_delivered() == n_before + 10);
+    wait::until("an enabled mapping continues where it was", || api.n_delivered() == n_before + 10);
 
     api.delete(&uuid);
-    wait::until("a deleted mapping is let go", || n_stopped() == 3);
+    wait::until("a deleted mapping is stopped", || n_stopped() == 3);
     topic.produce_numbers(0, 0..10);
     wait::throughout(idle, "a deleted mapping is not served", || api.n_delivered() == n_before + 10);
     let all: Vec<i64> = (0..).take(n_before + 10).collect();
-    assert_eq!(api.delivered()[&0], all, "nothing twice, nothing left out");
+    assert_eq!(api.delivered()[&0], all, "nothing twice, nothing missing");
 }
 
 #[test]
@@ -64,18 +64,18 @@ fn a_mapping_that_cannot_be_served_hides_no_other() {
     api.map(&topic, json!({}));
     let poller = Poller::start(&api);
     wait::until("the good mapping is served", || api.n_delivered() == 5);
-    for complaint in [
+    for problem in [
         "names 2 topics",
         "filter pattern is not JSON",
         "is the topic that the mapping reads",
-        "gave an answer that is not understood",
+        "returned a response that can't be parsed",
     ] {
-        wait::until(complaint, || poller.log().contains(complaint));
+        wait::until(problem, || poller.log().contains(problem));
     }
 }
 
 #[test]
-fn a_topic_that_is_made_later_is_served_then() {
+fn a_topic_that_is_created_later_is_served_then() {
     let later = Topic::not_made("order.events");
     let api = LambdaApi::start();
     api.map(&later, json!({}));

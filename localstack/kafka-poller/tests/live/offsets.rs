@@ -1,4 +1,4 @@
-//! Where a consumer group begins, and that it goes on from there whatever happens to the poller or the topic.
+//! Where a consumer group starts, and that it continues from there whatever happens to the poller or the topic.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::process::Poller;
 use crate::wait;
 
 #[test]
-fn latest_begins_with_what_is_written_from_then_on_also_after_a_restart() {
+fn latest_starts_with_records_written_from_then_on_also_after_a_restart() {
     let topic = Topic::new("order.events", 1);
     topic.produce(0, ["before"]);
     let api = LambdaApi::start();
@@ -26,7 +26,7 @@ fn latest_begins_with_what_is_written_from_then_on_also_after_a_restart() {
 }
 
 #[test]
-fn at_timestamp_begins_with_the_first_record_of_that_time() {
+fn at_timestamp_starts_with_the_first_record_of_that_time() {
     let topic = Topic::new("order.events", 2);
     for (partition, timestamp_ms) in [(0, 1_000), (0, 2_000), (0, 3_000), (1, 1_500), (1, 1_999)] {
         topic.produce_at(partition, 1_764_000_000_000 + timestamp_ms, &format!("{partition} {timestamp_ms}"));
@@ -42,7 +42,7 @@ fn at_timestamp_begins_with_the_first_record_of_that_time() {
 }
 
 #[test]
-fn the_offsets_of_an_existing_group_come_before_the_starting_position() {
+fn the_offsets_of_an_existing_group_override_the_starting_position() {
     let topic = Topic::new("order.events", 1);
     topic.produce_numbers(0, 0..10);
     let group_id = format!("group-{}", topic.name);
@@ -69,7 +69,7 @@ fn a_partition_that_is_added_is_read_from_its_beginning() {
 }
 
 #[test]
-fn a_topic_that_is_made_again_is_read_from_its_beginning() {
+fn a_recreated_topic_is_read_from_its_beginning() {
     let mut topic = Topic::new("order.events", 1);
     topic.produce_numbers(0, 0..20);
     let api = LambdaApi::start();
@@ -77,35 +77,35 @@ fn a_topic_that_is_made_again_is_read_from_its_beginning() {
     topic.commit(&uuid, 0, 0);
     let _poller = Poller::start(&api);
     wait::until("the first are delivered", || api.n_delivered() == 20);
-    topic.make_again(1);
+    topic.recreate(1);
     topic.produce(0, (0..5).map(|number| format!("new {number}")));
     wait::until("the new ones are delivered", || api.n_delivered() >= 25);
     let expected: Vec<String> = (0..5).map(|number| format!("new {number}")).collect();
     let (old, new): (Vec<String>, Vec<String>) =
         api.values().into_iter().partition(|value| !value.starts_with("new"));
-    // The new topic is begun anew when its id is known, whatever was read of it by then.
+    // The new topic is read from its beginning when its id is known, whatever was read of it until then.
     assert_eq!((old.len(), new.iter().collect::<BTreeSet<_>>()), (20, expected.iter().collect()));
     wait::until("the new offsets are committed", || topic.committed(&uuid, 0) == Some(5));
 }
 
 #[test]
-fn an_offset_of_a_topic_that_was_deleted_since_does_not_count() {
+fn an_offset_of_a_deleted_topic_is_not_followed() {
     let topic = Topic::new("order.events", 1);
     topic.produce_numbers(0, 0..10);
     let group_id = format!("group-{}", topic.name);
-    topic.commit_noting(&group_id, 0, 7, "initial-partitions=1 topic-id=another");
+    topic.commit_with_metadata(&group_id, 0, 7, "initial-partitions=1 topic-id=another");
     let api = LambdaApi::start();
     let group = json!({"ConsumerGroupId": group_id});
     api.map(&topic, json!({"StartingPosition": "LATEST", "SelfManagedKafkaEventSourceConfig": group}));
     let _poller = Poller::start(&api);
-    // The client knows the topic's id only after it has begun to read: the last three may come twice.
+    // The client learns the topic's id only after it started to read: the last three may come twice.
     let all: BTreeSet<String> = (0..10).map(|number| number.to_string()).collect();
     wait::until("all are delivered", || api.values().into_iter().collect::<BTreeSet<_>>() == all);
     wait::until("they are committed", || topic.committed(&group_id, 0) == Some(10));
 }
 
 #[test]
-fn a_graceful_stop_lets_the_invocation_end_and_commits_it() {
+fn a_graceful_stop_waits_for_the_invocation_and_commits_it() {
     let topic = Topic::new("order.events", 1);
     topic.produce_numbers(0, 0..30);
     let api = LambdaApi::start();
@@ -114,7 +114,7 @@ fn a_graceful_stop_lets_the_invocation_end_and_commits_it() {
     let poller = Poller::start(&api);
     wait::until("an invocation runs", || !api.invocations().is_empty());
     assert!(poller.stop().success());
-    assert_eq!(api.n_delivered(), 10, "the running invocation ends, and no other is begun");
+    assert_eq!(api.n_delivered(), 10, "the running invocation ends, and no other is started");
     assert_eq!(topic.committed(&uuid, 0), Some(10));
     api.function(|_| (Duration::ZERO, OK));
     let _poller = Poller::start(&api);
@@ -144,7 +144,7 @@ fn nothing_is_lost_or_out_of_order_when_the_poller_is_killed_again_and_again() {
         api.delivered().values().map(|it| distinct(it)).sum::<usize>() == 2_400
     });
     for (partition, offsets) in api.delivered() {
-        // A kill may send the poller back to where it had committed, never forward over a record.
+        // After a kill the poller may go back to the committed offset, but never forward past a record.
         let mut reached = 0;
         for pair in offsets.windows(2) {
             assert!(pair[1] <= pair[0] + 1, "partition {partition} jumps from {} to {}", pair[0], pair[1]);

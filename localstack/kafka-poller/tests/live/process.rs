@@ -33,19 +33,19 @@ impl Poller {
         std::fs::read_to_string(self.log.path()).unwrap()
     }
 
-    /// Ends it at once, as SIGKILL does.
+    /// Ends it with SIGKILL.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    /// Asks it to end.
+    /// Sends SIGTERM.
     pub(crate) fn terminate(&self) {
         let asked = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
         assert!(asked.success());
     }
 
-    /// Asks it to end and waits until it has.
+    /// Sends SIGTERM and waits for the end.
     pub(crate) fn stop(mut self) -> ExitStatus {
         self.terminate();
         wait::until("the poller has ended", || self.child.try_wait().unwrap().is_some());

@@ -23,7 +23,7 @@ fn assert_apart(invocations: &[Invocation]) {
 }
 
 #[test]
-fn pollers_share_the_partitions_and_hand_them_over_without_loss_or_repetition() {
+fn pollers_share_the_partitions_and_hand_them_over_without_loss_or_duplicates() {
     let topic = Topic::new("order.events", 4);
     let api = LambdaApi::start();
     api.function(|_| (Duration::from_millis(60), OK));

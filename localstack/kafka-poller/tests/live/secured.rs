@@ -1,4 +1,4 @@
-//! Brokers that want TLS and a login or a certificate, with the secrets in Secrets Manager.
+//! Brokers that require TLS and a login or a certificate, with the secrets in Secrets Manager.
 
 use http::Method;
 use serde_json::{Value, json};
@@ -32,9 +32,9 @@ fn make_secret(services: &Services, value: &Value) -> String {
         [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", "secretsmanager.CreateSecret")];
     let token = format!("{:032x}", rand::random::<u128>());
     let body = json!({"Name": name, "SecretString": value.to_string(), "ClientRequestToken": token});
-    let answer = services.call("secretsmanager", Method::POST, "/", &headers, body.to_string());
-    let answer: Value = serde_json::from_slice(&answer.body).unwrap();
-    answer["ARN"].as_str().unwrap().to_owned()
+    let response = services.call("secretsmanager", Method::POST, "/", &headers, body.to_string());
+    let response: Value = serde_json::from_slice(&response.body).unwrap();
+    response["ARN"].as_str().unwrap().to_owned()
 }
 
 /// Serves a mapping of a topic with ten numbers by a real poller.
@@ -66,10 +66,10 @@ fn is_read(servers: &str, access: &[Access]) {
 }
 
 #[track_caller]
-fn is_refused(servers: &str, access: &[Access], complaint: &str) {
+fn is_refused(servers: &str, access: &[Access], problem: &str) {
     let (api, poller) = serve(servers, access);
-    wait::until("the failure is said", || {
-        poller.log().lines().any(|line| line.contains("WARN") && line.contains(complaint))
+    wait::until("the failure is logged", || {
+        poller.log().lines().any(|line| line.contains("WARN") && line.contains(problem))
     });
     assert_eq!(api.n_delivered(), 0);
 }
@@ -89,7 +89,7 @@ fn a_cluster_is_read_with_a_clients_certificate() {
 }
 
 #[test]
-fn a_wrong_password_is_said_and_nothing_is_delivered() {
+fn a_wrong_password_is_logged_and_nothing_is_delivered() {
     let kafka = SecuredKafka::get();
     for kind in ["BASIC_AUTH", "SASL_SCRAM_256_AUTH", "SASL_SCRAM_512_AUTH"] {
         is_refused(&kafka.login, &[login(kind, "wrong"), trust(&kafka.authority)], "SASL");
@@ -97,7 +97,7 @@ fn a_wrong_password_is_said_and_nothing_is_delivered() {
 }
 
 #[test]
-fn an_unknown_authority_of_the_broker_is_said_and_nothing_is_delivered() {
+fn an_unknown_authority_of_the_broker_is_logged_and_nothing_is_delivered() {
     let kafka = SecuredKafka::get();
     is_refused(&kafka.login, &[login("SASL_SCRAM_512_AUTH", PASSWORD)], "SSL");
     is_refused(&kafka.certificate, &[certificate(&kafka.authority), trust(&Authority::new())], "SSL");

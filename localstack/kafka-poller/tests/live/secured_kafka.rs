@@ -1,4 +1,4 @@
-//! A real Kafka that wants TLS, and a login or a client's certificate; one for all tests, with certificates of their own.
+//! A real Kafka that requires TLS, and a login or a client's certificate. All tests share it, with certificates of their own.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -18,13 +18,13 @@ const START: Duration = Duration::from_secs(120);
 pub(crate) const USERNAME: &str = "alice";
 pub(crate) const PASSWORD: &str = "alice-secret";
 
-/// A running broker. It ends with the process that holds its standard input, however that ends.
+/// A running broker. It ends when the process that holds its standard input ends, in whatever way.
 pub(crate) struct SecuredKafka {
-    /// HOST:PORT that wants a login over TLS.
+    /// HOST:PORT that requires a login over TLS.
     pub(crate) login: String,
-    /// HOST:PORT that wants a client's certificate.
+    /// HOST:PORT that requires a client's certificate.
     pub(crate) certificate: String,
-    /// Who has signed the broker's certificate, and may sign those of clients.
+    /// The authority that signed the broker's certificate and may sign those of clients.
     pub(crate) authority: Authority,
     _folder: tempfile::TempDir,
     _broker: Child,
@@ -63,7 +63,7 @@ impl Authority {
 }
 
 impl SecuredKafka {
-    /// The broker, started by the first test that asks for it.
+    /// The broker. The first test that needs it starts it.
     pub(crate) fn get() -> &'static Self {
         static RUNNING: OnceLock<SecuredKafka> = OnceLock::new();
         RUNNING.get_or_init(Self::start)
@@ -92,7 +92,7 @@ impl SecuredKafka {
         let deadline = Instant::now() + START;
         while let Err(error) = consumer.fetch_metadata(None, Duration::from_secs(2)) {
             let log = || std::fs::read_to_string(&log).unwrap_or_default();
-            assert!(Instant::now() < deadline, "the broker does not answer: {error}\n{}", log());
+            assert!(Instant::now() < deadline, "the broker does not respond: {error}\n{}", log());
         }
         started
     }
@@ -109,7 +109,7 @@ impl SecuredKafka {
         config
     }
 
-    /// Makes a topic with ten numbers in it; gives its name.
+    /// Creates a topic with ten numbers in it. Returns its name.
     pub(crate) fn ten_numbers(&self) -> String {
         let name = format!("secured.events-{:08x}", rand::random::<u32>());
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -130,7 +130,7 @@ impl SecuredKafka {
 }
 
 fn free_ports() -> [u16; 3] {
-    // Held together, so that they differ.
+    // All are held at once, so that they differ.
     let held = [(); 3].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     held.map(|listener| listener.local_addr().unwrap().port())
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http::Method;
-use kafka_poller::aws::{Answer, Aws, Call, use_ring};
+use kafka_poller::aws::{Aws, Call, Response, use_ring};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -29,7 +29,7 @@ impl Services {
         path: &str,
         headers: &[(&str, &str)],
         body: String,
-    ) -> Answer {
+    ) -> Response {
         let call = Call { service, region: None, method, path, headers, body: Bytes::from(body) };
         self.runtime.block_on(self.aws.call(call)).unwrap()
     }
@@ -40,7 +40,7 @@ impl Services {
         serde_json::from_slice(&self.call("sqs", Method::POST, "/", &headers, body.to_string()).body).unwrap()
     }
 
-    /// Makes a queue; gives its URL.
+    /// Creates a queue. Returns its URL.
     pub(crate) fn make_queue(&self, name: &str) -> String {
         self.sqs("CreateQueue", &json!({"QueueName": name}))["QueueUrl"].as_str().unwrap().to_owned()
     }
@@ -56,7 +56,7 @@ impl Services {
         serde_json::from_str(&body.unwrap()).unwrap()
     }
 
-    /// Calls SNS and gives its XML.
+    /// Calls SNS. Returns its XML.
     pub(crate) fn sns(&self, form: String) -> String {
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         String::from_utf8(self.call("sns", Method::POST, "/", &headers, form).body.to_vec()).unwrap()

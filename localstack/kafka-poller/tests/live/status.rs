@@ -1,4 +1,4 @@
-//! What a poller tells of itself over HTTP.
+//! A poller's health, status and metrics over HTTP.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -7,7 +7,7 @@ use kafka_poller::aws::use_ring;
 use serde_json::{Value, json};
 
 use crate::kafka::Topic;
-use crate::lambda_api::{LambdaApi, Reply};
+use crate::lambda_api::{FunctionResult, LambdaApi};
 use crate::process::Poller;
 use crate::wait;
 
@@ -16,20 +16,20 @@ fn get(url: &str) -> (u16, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         match reqwest::get(url).await {
-            Ok(answer) => (answer.status().as_u16(), answer.text().await.unwrap()),
+            Ok(response) => (response.status().as_u16(), response.text().await.unwrap()),
             Err(_) => (0, String::new()),
         }
     })
 }
 
 #[test]
-fn health_status_and_metrics_tell_what_is_done() {
+fn health_status_and_metrics_report_what_the_poller_does() {
     let topic = Topic::new("order.events", 1);
     topic.produce_numbers(0, 0..30);
     let mut api = LambdaApi::start();
     api.function(|invocation| {
         let fails = invocation.values().contains(&"20".to_owned());
-        (std::time::Duration::ZERO, if fails { Reply::FunctionError } else { crate::lambda_api::OK })
+        (std::time::Duration::ZERO, if fails { FunctionResult::Failed } else { crate::lambda_api::OK })
     });
     let uuid = api.map(&topic, json!({"BatchSize": 10}));
     // A port that is free now.
@@ -74,7 +74,7 @@ fn health_status_and_metrics_tell_what_is_done() {
     api.listen();
     wait::until("the poller is healthy again", || get(&format!("{url}/health")).0 == 200);
     api.map(&topic, json!({"FilterCriteria": {"Filters": [{"Pattern": "not json"}]}}));
-    wait::until("a mapping that is not served is told", || {
+    wait::until("a mapping that is not served is reported", || {
         let (code, body) = get(&format!("{url}/health"));
         code == 503 && body.contains("filter pattern is not JSON")
     });
