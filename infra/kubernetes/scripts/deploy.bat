@@ -1,5 +1,5 @@
 @echo off
-rem Puts the stack into a Kubernetes cluster, part by part, and waits until each part is ready. deploy.sh does the same.
+rem Deploys the stack to a Kubernetes cluster, part by part, and waits until each part is ready. deploy.sh does the same.
 setlocal enabledelayedexpansion
 
 for %%I in ("%~dp0..") do set "KUBERNETES=%%~fI"
@@ -37,7 +37,7 @@ exit /b 2
 :chosen
 if "%INFRASTRUCTURE%%ELK%%FUNCTIONS%"=="nonono" (set "INFRASTRUCTURE=yes" & set "ELK=yes" & set "FUNCTIONS=yes")
 if not exist "%KUBERNETES%\overlays\%OVERLAY%\kustomization.yaml" (
-    echo deploy.bat: no overlay %OVERLAY%: it is dev or production 1>&2
+    echo deploy.bat: unknown overlay %OVERLAY%: use dev or production 1>&2
     exit /b 2
 )
 set "SOURCE=%KUBERNETES%\overlays\%OVERLAY%"
@@ -81,7 +81,7 @@ call :run kubectl --namespace "%NAMESPACE%" delete job -l kafka-to-search/step=e
 call :run kubectl apply -k "%SOURCE%" -l kafka-to-search/step=elk || goto failed
 call :step "Elasticsearch"
 call :run kubectl --namespace "%NAMESPACE%" rollout status statefulset/elasticsearch --timeout=600s || goto failed
-call :step "Elasticsearch set-up"
+call :step "Elasticsearch setup"
 call :run_job elasticsearch-setup 600s || goto failed
 call :step "Logstash"
 call :run kubectl --namespace "%NAMESPACE%" rollout status statefulset/logstash --timeout=180s || goto failed
@@ -89,14 +89,14 @@ call :step "Kibana"
 call :run kubectl --namespace "%NAMESPACE%" rollout status deployment/kibana --timeout=300s || goto failed
 call :step "Cluster provisioning"
 call :run_job provision-cluster 600s || goto failed
-call :step "Kibana set-up"
+call :step "Kibana setup"
 call :run_job kibana-setup 600s || goto failed
 
 :functions
 if "%FUNCTIONS%"=="no" goto end
 if "%OVERLAY%"=="production" (
     call :step "Functions"
-    echo The functions of production run on AWS: deploy them with sam deploy ^(infra/template.yaml^). Nothing is done here.
+    echo The functions of production run on AWS: deploy them with sam deploy ^(infra/template.yaml^). Skipping this part.
     goto end
 )
 call :step "Functions: build"
@@ -106,7 +106,7 @@ call :step "Functions: deploy to LocalStack"
 set "AWS_ENDPOINT_URL=http://127.0.0.1:%PORT%"
 set "AWS_ACCESS_KEY_ID=test"
 set "AWS_SECRET_ACCESS_KEY=test"
-rem The key to Elasticsearch goes from its Kubernetes Secret into LocalStack's Secrets Manager; only its ARN comes here.
+rem The pod copies the Elasticsearch key from its Kubernetes Secret into LocalStack's Secrets Manager. Only the ARN comes here.
 set "SECRET_ARN=ARN-OF-THE-SECRET"
 if "%DRY_RUN%"=="yes" (
     echo would run: kubectl --namespace %NAMESPACE% exec deployment/localstack -- python3 -B /jobs/search_secret.py
@@ -155,7 +155,7 @@ call %*
 exit /b %ERRORLEVEL%
 
 :run_job
-rem A Job's own log says more than that it did not complete in time.
+rem If a Job does not complete, its log shows why.
 call :run kubectl --namespace "%NAMESPACE%" wait --for=condition=complete "job/%~1" "--timeout=%~2" && exit /b 0
 kubectl --namespace "%NAMESPACE%" logs "job/%~1" --all-containers --tail=20 1>&2
 exit /b 1
@@ -167,17 +167,18 @@ exit /b 0
 :usage
 echo Usage: deploy.bat [PART ...] [OPTION ...]
 echo.
-echo Parts (--all if none is given):
-echo   --infrastructure    Kafka and its topics, Redis; in dev LocalStack too
+echo Parts (default --all):
+echo   --infrastructure    Kafka and its topics, Redis; in dev also LocalStack
 echo   --elk               Elasticsearch, Logstash, Kibana
 echo   --functions         the Lambda functions in LocalStack, and the poller that calls them (dev; needs sam and curl)
-echo   --all               all of them
+echo   --all               all parts
 echo.
 echo Options:
 echo   --overlay NAME      dev (default) or production
-echo   --namespace NAME    another namespace than demo-micro
-echo   --dry-run           say what would be done; nothing is changed
-echo   --help              this text
+echo   --namespace NAME    the namespace (default demo-micro)
+echo   --dry-run           print the commands without running them
+echo   --help              print this text
 echo.
-echo The cluster is that of kubectl's current context. LOCALSTACK_PORT (4566) is the local port of the way to LocalStack.
+echo Deploys to the cluster of kubectl's current context. The variable LOCALSTACK_PORT (default 4566) sets the local port that is
+echo forwarded to LocalStack.
 exit /b 0

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Puts the stack into a Kubernetes cluster, part by part, and waits until each part is ready. deploy.bat does the same.
+# Deploys the stack to a Kubernetes cluster, part by part, and waits until each part is ready. deploy.bat does the same.
 set -euo pipefail
 
 kubernetes=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -9,19 +9,20 @@ usage() {
     cat <<'END'
 Usage: deploy.sh [PART ...] [OPTION ...]
 
-Parts (--all if none is given):
-  --infrastructure    Kafka and its topics, Redis; in dev LocalStack too
+Parts (default --all):
+  --infrastructure    Kafka and its topics, Redis; in dev also LocalStack
   --elk               Elasticsearch, Logstash, Kibana
   --functions         the Lambda functions in LocalStack, and the poller that calls them (dev; needs sam and curl)
-  --all               all of them
+  --all               all parts
 
 Options:
   --overlay NAME      dev (default) or production
-  --namespace NAME    another namespace than demo-micro
-  --dry-run           say what would be done; nothing is changed
-  --help              this text
+  --namespace NAME    the namespace (default demo-micro)
+  --dry-run           print the commands without running them
+  --help              print this text
 
-The cluster is that of kubectl's current context. LOCALSTACK_PORT (4566) is the local port of the way to LocalStack.
+Deploys to the cluster of kubectl's current context. The variable LOCALSTACK_PORT (default 4566) sets the local port that is
+forwarded to LocalStack.
 END
 }
 
@@ -49,7 +50,7 @@ if [ "$infrastructure$elk$functions" = nonono ]; then
     infrastructure=yes elk=yes functions=yes
 fi
 if [ ! -f "$kubernetes/overlays/$overlay/kustomization.yaml" ]; then
-    echo "deploy.sh: no overlay $overlay: it is dev or production" >&2 && exit 2
+    echo "deploy.sh: unknown overlay $overlay: use dev or production" >&2 && exit 2
 fi
 
 part="start"
@@ -77,7 +78,7 @@ run() {
     fi
 }
 
-# A Job's own log says more than that it did not complete in time.
+# If a Job does not complete, its log shows why.
 run_job() { # name, timeout
     run kubectl --namespace "$namespace" wait --for=condition=complete "job/$1" "--timeout=$2" || {
         kubectl --namespace "$namespace" logs "job/$1" --all-containers --tail=20 >&2 || true
@@ -124,7 +125,7 @@ if [ "$elk" = yes ]; then
     run kubectl apply -k "$source" -l kafka-to-search/step=elk
     step "Elasticsearch"
     run kubectl --namespace "$namespace" rollout status statefulset/elasticsearch --timeout=600s
-    step "Elasticsearch set-up"
+    step "Elasticsearch setup"
     run_job elasticsearch-setup 600s
     step "Logstash"
     run kubectl --namespace "$namespace" rollout status statefulset/logstash --timeout=180s
@@ -132,20 +133,20 @@ if [ "$elk" = yes ]; then
     run kubectl --namespace "$namespace" rollout status deployment/kibana --timeout=300s
     step "Cluster provisioning"
     run_job provision-cluster 600s
-    step "Kibana set-up"
+    step "Kibana setup"
     run_job kibana-setup 600s
 fi
 
 if [ "$functions" = yes ] && [ "$overlay" = production ]; then
     step "Functions"
-    echo "The functions of production run on AWS: deploy them with sam deploy (infra/template.yaml). Nothing is done here."
+    echo "The functions of production run on AWS: deploy them with sam deploy (infra/template.yaml). Skipping this part."
 elif [ "$functions" = yes ]; then
     step "Functions: build"
     cd "$repository"
     run sam build --template-file infra/template.yaml --build-dir .aws-sam/build
     step "Functions: deploy to LocalStack"
     export AWS_ENDPOINT_URL="http://127.0.0.1:$port" AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
-    # The key to Elasticsearch goes from its Kubernetes Secret into LocalStack's Secrets Manager; only its ARN comes here.
+    # The pod copies the Elasticsearch key from its Kubernetes Secret into LocalStack's Secrets Manager. Only the ARN comes here.
     secret_arn="ARN-OF-THE-SECRET"
     if [ "$dry_run" = yes ]; then
         echo "would run: kubectl --namespace $namespace exec deployment/localstack -- python3 -B /jobs/search_secret.py"

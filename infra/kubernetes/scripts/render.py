@@ -1,7 +1,7 @@
-"""Writes the ConfigMaps that hold files of other folders: render.py [--check]
+"""Writes the ConfigMaps that embed files of infra/elk: render.py [--check]
 
-kustomize reads no file outside the folder it builds, so what infra/elk holds is copied here. `--check`
-changes nothing and fails if a copy differs from its source.
+kustomize cannot read files outside the folder it builds, so the files of infra/elk are copied. `--check` changes
+nothing and fails if a copy differs from its source.
 """
 
 import re
@@ -16,7 +16,7 @@ PIPELINES = ("logstash.conf", "dead-letters.conf")
 
 
 def main() -> int:
-    """Writes, or compares."""
+    """Writes the files, or compares them with `--check`."""
     if sys.argv[1:] not in ([], ["--check"]):
         print(__doc__, file=sys.stderr)
         return 2
@@ -35,7 +35,7 @@ def main() -> int:
 
 
 def rendered() -> dict[Path, str]:
-    """Every file that this script owns, with the text it should have."""
+    """Every file that this script generates, with its text."""
     pipelines = {name: (LOGSTASH / "pipeline" / name).read_text() for name in PIPELINES}
     settings = {path.name: path.read_text() for path in sorted((LOGSTASH / "config").glob("*.yml"))}
     return {
@@ -49,18 +49,18 @@ def rendered() -> dict[Path, str]:
 
 
 def for_production(text: str) -> str:
-    """The pipeline with its lines for dev left out and those for production put in."""
+    """The pipeline without the lines for dev and with the lines for production."""
     lines = [line for line in text.splitlines() if not line.endswith("#[dev]")]
     return "\n".join(re.sub(r"^(\s*)#\[production\] ", r"\1", line) for line in lines) + "\n"
 
 
 def heading(source: str) -> str:
-    """Says where a file comes from."""
-    return f"# Made from {source} by scripts/render.py: change it there, and run the script.\n"
+    """The comment that names the source of a generated file."""
+    return f"# Generated from {source} by scripts/render.py: change the source and run the script.\n"
 
 
 def config_map(name: str, step: str, files: dict[str, str]) -> str:
-    """A ConfigMap of whole files."""
+    """A ConfigMap that holds whole files."""
     data = "".join(f"  {file}: |\n{textwrap.indent(text, '    ')}" for file, text in files.items())
     return (
         f"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\n  labels:\n    kafka-to-search/step: {step}\n"

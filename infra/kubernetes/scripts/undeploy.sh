@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Takes the stack out of the cluster. Volumes and secrets stay, unless --delete-data is given.
+# Removes the stack from the cluster. Keeps volumes and secrets unless --delete-data is given.
 set -euo pipefail
 
 kubernetes=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -8,11 +8,11 @@ usage() {
     cat <<'END'
 Usage: undeploy.sh [OPTION ...]
 
-  --overlay NAME      dev (default) or production: what was deployed
-  --namespace NAME    another namespace than demo-micro
-  --delete-data       also the volumes, the secrets and the namespace: every event and password is gone
-  --dry-run           say what would be done; nothing is changed
-  --help              this text
+  --overlay NAME      the deployed overlay: dev (default) or production
+  --namespace NAME    the namespace (default demo-micro)
+  --delete-data       also delete the volumes, the secrets and the namespace, with every event and password
+  --dry-run           print the commands without running them
+  --help              print this text
 END
 }
 
@@ -32,7 +32,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 if [ ! -f "$kubernetes/overlays/$overlay/kustomization.yaml" ]; then
-    echo "undeploy.sh: no overlay $overlay: it is dev or production" >&2 && exit 2
+    echo "undeploy.sh: unknown overlay $overlay: use dev or production" >&2 && exit 2
 fi
 
 run() {
@@ -50,7 +50,7 @@ if [ "$namespace" != demo-micro ]; then
     printf 'resources: [../%s]\nnamespace: %s\n' "$overlay" "$namespace" >"$source/kustomization.yaml"
 fi
 
-# Readers before what they read from, so that Logstash can write its queue to Elasticsearch.
+# Consumers first, so that Logstash can still write its queue to Elasticsearch.
 run kubectl delete -k "$source" -l kafka-to-search/step=functions --ignore-not-found
 run kubectl --namespace "$namespace" delete horizontalpodautoscaler logstash --ignore-not-found
 run kubectl --namespace "$namespace" delete statefulset logstash --ignore-not-found --timeout=360s

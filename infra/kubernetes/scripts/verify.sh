@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks a deployed stack: each line passes or fails, and any failure makes the exit status 1.
+# Checks a deployed stack. Prints PASS or FAIL for each check, and exits with 1 if any check fails.
 set -uo pipefail
 
 kubernetes=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -8,10 +8,10 @@ usage() {
     cat <<'END'
 Usage: verify.sh [OPTION ...]
 
-  --overlay NAME      dev (default) or production: what was deployed
-  --namespace NAME    another namespace than demo-micro
-  --send-event        publish one event to order.events, and wait until it can be searched
-  --help              this text
+  --overlay NAME      the deployed overlay: dev (default) or production
+  --namespace NAME    the namespace (default demo-micro)
+  --send-event        publish an event to order.events and wait until a search finds it
+  --help              print this text
 END
 }
 
@@ -29,7 +29,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 if [ ! -f "$kubernetes/overlays/$overlay/kustomization.yaml" ]; then
-    echo "verify.sh: no overlay $overlay: it is dev or production" >&2 && exit 2
+    echo "verify.sh: unknown overlay $overlay: use dev or production" >&2 && exit 2
 fi
 source="$kubernetes/overlays/$overlay"
 if [ "$namespace" != demo-micro ]; then
@@ -59,7 +59,7 @@ on() { # pod, command ...
 }
 
 elasticsearch() { # path, JSON body
-    # The password is in the pod's own environment and never comes here.
+    # The password stays in the environment of the pod.
     # shellcheck disable=SC2016
     on elasticsearch-0 sh -c '
         url=http://localhost:9200
@@ -116,7 +116,7 @@ replicas_in_sync() {
     [ -z "$(echo "$behind" | tr -d '[:space:]')" ]
 }
 
-# The counters of Logstash's outputs: what Elasticsearch took, or had already.
+# Logstash's output counters: documents that Elasticsearch indexed or already had.
 written_to_elasticsearch() {
     local documents
     documents=$(logstash /_node/stats/pipelines/main | grep -o '"documents":{[^}]*}') || return 1
@@ -146,16 +146,16 @@ indices_exist() {
 }
 
 documents_have_metadata() {
-    local answer
-    answer=$(elasticsearch '/microservices-*/_search?size=1&filter_path=hits.hits' \
+    local documents
+    documents=$(elasticsearch '/microservices-*/_search?size=1&filter_path=hits.hits' \
         '{"query":{"bool":{"filter":[{"exists":{"field":"kafka_offset"}},{"exists":{"field":"kafka_partition"}},{"exists":{"field":"service_name"}},{"term":{"platform":"demo-micro"}}]}}}') || return 1
-    echo "$answer"
-    echo "$answer" | grep -q '"_id"'
+    echo "$documents"
+    echo "$documents" | grep -q '"_id"'
 }
 
 event_arrives() {
     local id="verify-$$-$RANDOM" deadline=$((SECONDS + 120))
-    # The tool reads the event from its standard input.
+    # The producer reads the event from standard input.
     printf '{"orderId":"%s","source":"verify.sh"}\n' "$id" |
         kubectl --namespace "$namespace" exec --stdin kafka-0 -- /opt/kafka/bin/kafka-console-producer.sh \
             --bootstrap-server kafka:29092 --command-config /run/kafka/client.properties --topic order.events || return 1
@@ -166,12 +166,12 @@ event_arrives() {
         fi
         sleep 2
     done
-    echo "event $id was published and could not be found within 120 s"
+    echo "event $id was published but not found within 120 s"
     return 1
 }
 
 logs="kubectl --namespace $namespace logs"
-check "Logstash's ConfigMap is the one of this folder" "deploy.sh --elk applies it" config_map_is_the_file
+check "Logstash's ConfigMap matches this folder" "run deploy.sh --elk to apply it" config_map_is_the_file
 check "Kafka's pods are ready" "$logs kafka-0" ready kafka
 check "Kafka's replicas are in sync" "$logs kafka-0" replicas_in_sync
 check "Elasticsearch's pods are ready" "$logs elasticsearch-0" ready elasticsearch
@@ -183,11 +183,11 @@ check "Logstash runs its pipeline" "$logs logstash-0" logstash /_node/pipelines/
 check "Kibana's pods are ready" "$logs deployment/kibana" ready kibana
 check "Logstash's consumer group is active" "$logs logstash-0" group_is_active
 if [ "$send_event" = yes ]; then
-    check "An event that was published can be searched" "$logs logstash-0" event_arrives
+    check "A published event can be found" "$logs logstash-0" event_arrives
 fi
-check "Logstash has written to Elasticsearch" "nothing was published yet? verify.sh --send-event publishes one" written_to_elasticsearch
-check "Daily indices exist" "nothing was published yet? verify.sh --send-event publishes one" indices_exist
-check "Documents have Kafka's metadata" "nothing was published yet? verify.sh --send-event publishes one" documents_have_metadata
+check "Logstash has written to Elasticsearch" "nothing published yet? run verify.sh --send-event to publish an event" written_to_elasticsearch
+check "Daily indices exist" "nothing published yet? run verify.sh --send-event to publish an event" indices_exist
+check "Documents have Kafka's metadata" "nothing published yet? run verify.sh --send-event to publish an event" documents_have_metadata
 
 echo
 if [ $failed -gt 0 ]; then

@@ -1,4 +1,4 @@
-"""What the tests share: the files under test, the builds of the overlays, JRuby."""
+"""Shared by the tests: the files under test, the builds of the overlays, JRuby."""
 
 import json
 import subprocess
@@ -13,7 +13,7 @@ KUBERNETES = TESTS.parent
 REPOSITORY = KUBERNETES.parent.parent
 ELK = REPOSITORY / "infra" / "elk"
 OVERLAYS = ("dev", "production")
-# What Logstash 9.5 brings: its Ruby, and the JSON parser on its class path.
+# Shipped with Logstash 9.5: its Ruby and the JSON parser on its class path.
 JRUBY = ("org.jruby:jruby-complete:10.0.6.0", "com.fasterxml.jackson.core:jackson-core:2.21.4")
 
 sys.path.insert(0, str(TESTS))
@@ -21,17 +21,23 @@ sys.path.insert(0, str(REPOSITORY / "localstack" / "servers"))
 
 
 def kubectl() -> str:
-    """The kubectl of the Python environment that runs the tests."""
+    """The kubectl in the Python environment of the tests."""
     program = Path(sys.executable).with_name("kubectl")
     assert program.exists(), f"{program} is missing: run the tests with `make test-kubernetes`"
     return str(program)
 
 
 def build(folder: Path) -> list[dict]:
-    """The objects that `kubectl kustomize` makes of a folder."""
+    """The objects that `kubectl kustomize` builds from a folder."""
     done = subprocess.run([kubectl(), "kustomize", str(folder)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"kubectl kustomize {folder}: {done.stderr}"
     return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+
+def named(objects: list[dict], kind: str, name: str) -> dict:
+    """The one object of this kind and name."""
+    (found,) = (item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name)
+    return found
 
 
 def folder_of(build_name: str) -> Path:
@@ -47,11 +53,8 @@ def builds() -> dict[str, list[dict]]:
 
 @pytest.fixture(scope="session")
 def ruby():
-    """Runs ruby filters in one JRuby: `ruby(options, fields, metadata)` gives the fields and metadata after them."""
-    import java
-    import layout
-    import maven
-    import paths
+    """Runs ruby filters in one JRuby. `ruby(options, fields, metadata)` returns the new fields and metadata."""
+    from local_stack import java, layout, maven, paths
 
     def fetch(into: Path) -> None:
         for artifact in JRUBY:
@@ -62,7 +65,7 @@ def ruby():
     command = [
         str(java.home() / "bin" / "java"),
         "-XX:TieredStopAtLevel=1",
-        # Silences the JDK about what JRuby does to it.
+        # Suppress the JDK's warnings about JRuby.
         "--enable-native-access=ALL-UNNAMED",
         "--add-opens=java.base/java.io=ALL-UNNAMED",
         "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
@@ -76,9 +79,9 @@ def ruby():
         def run(options: dict, fields: dict, metadata: dict) -> tuple[dict, dict]:
             process.stdin.write(json.dumps({**options, "fields": fields, "metadata": metadata}) + "\n")
             process.stdin.flush()
-            answer = json.loads(process.stdout.readline())
-            assert "error" not in answer, f"the ruby filter failed: {answer}"
-            return answer["fields"], answer["metadata"]
+            result = json.loads(process.stdout.readline())
+            assert "error" not in result, f"the ruby filter failed: {result}"
+            return result["fields"], result["metadata"]
 
         yield run
         process.stdin.close()

@@ -1,4 +1,4 @@
-"""The commands and queries of the guides, as a reader would copy them."""
+"""Extracts the commands and queries from the guides, as a reader would copy them."""
 
 import re
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ PROGRAMS = (
 
 @dataclass(frozen=True)
 class Command:
-    """One command of a guide: its words, and the text that is piped into it."""
+    """A command in a guide: its words and the text piped into it."""
 
     guide: str
     words: tuple[str, ...]
@@ -42,7 +42,7 @@ class Command:
 
 
 def commands() -> list[Command]:
-    """Every command in a bash block, and those in running text that begin with a known program."""
+    """Every command in a bash block, and every inline command that starts with a known program."""
     found = []
     for path in GUIDES:
         for language, text in blocks(path):
@@ -56,7 +56,7 @@ def commands() -> list[Command]:
 
 
 def parsed(path: Path, line: str) -> list[Command]:
-    """The commands of one line; what `echo` writes into a pipe goes to the next one's standard input."""
+    """The commands in a line. Text that `echo` pipes into a command becomes its standard input."""
     found, stdin = [], ""
     (tree,) = bashlex.parse(line)
     parts = tree.parts if tree.kind == "pipeline" else [tree]
@@ -71,12 +71,12 @@ def parsed(path: Path, line: str) -> list[Command]:
 
 
 def blocks(path: Path) -> list[tuple[str, str]]:
-    """Language and text of each fenced block."""
+    """The language and text of each fenced block."""
     return [(token.info, token.content) for token in MarkdownIt().parse(path.read_text()) if token.type == "fence"]
 
 
 def inline(path: Path) -> list[str]:
-    """Every piece of code in running text and tables."""
+    """Every inline code span in text and tables."""
     return [
         child.content
         for token in MarkdownIt().enable("table").parse(path.read_text())
@@ -87,7 +87,7 @@ def inline(path: Path) -> list[str]:
 
 
 def queries() -> list[tuple[str, str, str]]:
-    """Method, path and body of each console block."""
+    """The method, path and body of each console block."""
     found = []
     for path in GUIDES:
         for language, text in blocks(path):
@@ -99,14 +99,14 @@ def queries() -> list[tuple[str, str, str]]:
 
 
 def headings(path: Path) -> set[str]:
-    """The anchors of a guide's headings."""
+    """The anchors of the headings in a guide."""
     tokens = MarkdownIt().parse(path.read_text())
     titles = [tokens[number + 1].content for number, token in enumerate(tokens) if token.type == "heading_open"]
     return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
 def links() -> list[tuple[Path, str]]:
-    """Each guide's links to files of the project."""
+    """The links to project files in each guide."""
     return [
         (path, target)
         for path in GUIDES
@@ -116,5 +116,5 @@ def links() -> list[tuple[Path, str]]:
 
 
 def exists(path: str) -> bool:
-    """Whether a path from the repository's root is there."""
+    """Whether a path relative to the root of the repository exists."""
     return (REPOSITORY / path).exists()

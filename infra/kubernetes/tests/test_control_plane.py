@@ -1,8 +1,9 @@
-"""deploy.sh and undeploy.sh with the real kubectl against a real control plane: etcd, kube-apiserver and
-kube-controller-manager, built from Go modules by `make test-kubernetes-control-plane`, which takes some ten minutes once.
+"""deploy.sh and undeploy.sh, run with the real kubectl against a real control plane.
 
-So objects are admitted or refused by Kubernetes itself: Pod Security Standards, quota, limits, RBAC. There are no nodes: a
-stand-in kubelet binds each pod and reports it as ready, or a Job's as done. No container runs.
+`make test-kubernetes-control-plane` builds etcd, kube-apiserver and kube-controller-manager from Go modules, which takes
+about ten minutes the first time. Kubernetes itself admits or rejects the objects: Pod Security Standards, quota, limits,
+RBAC. There are no nodes. A stand-in kubelet binds each pod and reports it as ready, or as completed if it belongs to a Job.
+No container runs.
 """
 
 import contextlib
@@ -31,7 +32,7 @@ START_S = 120
 
 
 class ControlPlane:
-    """The processes, and the API."""
+    """The processes of the control plane, and its API."""
 
     def __init__(self, program: str, folder: Path):
         self.folder = folder
@@ -88,7 +89,7 @@ class ControlPlane:
                 process.wait()
 
     def call(self, method: str, path: str, body: dict | None = None, kind: str = "application/json") -> dict | None:
-        """One request; None where the server is away or refuses it."""
+        """Sends a request. Returns None if the server is down or rejects it."""
         certificate = self.folder / "certs" / "apiserver.crt"
         if not certificate.exists():
             return None
@@ -99,11 +100,11 @@ class ControlPlane:
             headers={"Authorization": f"Bearer {self.token}", "Content-Type": kind},
         )
         context = ssl.create_default_context(cafile=certificate)
-        # It signs its certificate by itself.
+        # The certificate is self-signed.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         try:
-            with urllib.request.urlopen(request, timeout=20, context=context) as answer:
-                data = answer.read()
+            with urllib.request.urlopen(request, timeout=20, context=context) as response:
+                data = response.read()
                 return json.loads(data) if data[:1] == b"{" else {}
         except (urllib.error.URLError, OSError):
             return None
@@ -129,12 +130,12 @@ class ControlPlane:
         return done.stdout + done.stderr
 
     def items(self, path: str) -> list[dict]:
-        answer = self.call("GET", path)
-        return answer["items"] if answer else []
+        result = self.call("GET", path)
+        return result["items"] if result else []
 
 
 def kubelet(plane: ControlPlane, stop: threading.Event) -> None:
-    """Stands in for a node: takes every pod, reports it as running and ready, or as done if a Job made it."""
+    """Stands in for a node: binds every pod and reports it as ready, or as completed if it belongs to a Job."""
     plane.call("POST", "/api/v1/nodes", {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node"}})
     while not stop.wait(0.3):
         for pod in plane.items("/api/v1/pods"):
@@ -186,7 +187,7 @@ def free_ports(number: int) -> list[int]:
 @pytest.fixture(scope="module")
 def plane(tmp_path_factory):
     program = os.environ.get("CONTROL_PLANE")
-    assert program and Path(program).exists(), "CONTROL_PLANE names no program: run `make test-kubernetes-control-plane`"
+    assert program and Path(program).exists(), "CONTROL_PLANE is not set to a program: run `make test-kubernetes-control-plane`"
     plane = ControlPlane(program, tmp_path_factory.mktemp("control-plane"))
     stop = threading.Event()
     node = threading.Thread(target=kubelet, args=(plane, stop))
@@ -201,14 +202,14 @@ def plane(tmp_path_factory):
 
 @pytest.fixture(scope="module", params=["dev", "production"])
 def deployed(request, plane):
-    """An overlay in a namespace of its own, by deploy.sh; removed in the end, data and all."""
+    """Deploys an overlay to its own namespace with deploy.sh, and finally removes it with all data."""
     overlay, namespace = request.param, f"of-{request.param}"
     where = ["--overlay", overlay, "--namespace", namespace]
     try:
-        said = plane.run("bash", str(SCRIPTS / "deploy.sh"), "--infrastructure", "--elk", *where)
-        assert "Kafka integration enabled" in said
-        # What the namespace would refuse, or warn of.
-        assert "PodSecurity" not in said and "Warning" not in said, said
+        output = plane.run("bash", str(SCRIPTS / "deploy.sh"), "--infrastructure", "--elk", *where)
+        assert "Kafka integration enabled" in output
+        # The namespace neither rejects nor warns about anything.
+        assert "PodSecurity" not in output and "Warning" not in output, output
         yield overlay, namespace, where
     finally:
         plane.run("bash", str(SCRIPTS / "undeploy.sh"), *where, "--delete-data")
@@ -217,7 +218,7 @@ def deployed(request, plane):
         folder.rmdir()
 
 
-def test_the_account_of_the_jobs_can_write_its_secrets_and_see_no_others(plane, deployed, tmp_path):
+def test_the_account_of_the_jobs_can_write_its_secrets_and_read_no_others(plane, deployed, tmp_path):
     overlay, namespace, _ = deployed
     (tmp_path / "namespace").write_text(namespace)
     (tmp_path / "token").write_text(plane.run("kubectl", "--namespace", namespace, "create", "token", "secrets-writer"))
@@ -232,11 +233,11 @@ def test_the_account_of_the_jobs_can_write_its_secrets_and_see_no_others(plane, 
         assert all(f": {word}" in line for line in job.stdout.splitlines()), job.stdout
     account = f"system:serviceaccount:{namespace}:secrets-writer"
     for what in (["list", "secrets"], ["get", "secret/other"], ["delete", "secret/kafka-users"], ["get", "pods"]):
-        answer = plane.run("kubectl", "--namespace", namespace, "auth", "can-i", *what, "--as", account, check=False)
-        assert answer.splitlines()[-1] == "no", f"{overlay}: {what}"
+        output = plane.run("kubectl", "--namespace", namespace, "auth", "can-i", *what, "--as", account, check=False)
+        assert output.splitlines()[-1] == "no", f"{overlay}: {what}"
 
 
-def test_the_namespace_refuses_what_is_not_restricted(plane, deployed):
+def test_the_namespace_rejects_pods_that_are_not_restricted(plane, deployed):
     _, namespace, _ = deployed
     refused = plane.run(
         "kubectl", "--namespace", namespace, "run", "intruder", "--image=redis:8.10.2", "--dry-run=server", check=False
@@ -244,7 +245,7 @@ def test_the_namespace_refuses_what_is_not_restricted(plane, deployed):
     assert "violates PodSecurity" in refused and "restricted" in refused
 
 
-def test_kubernetes_takes_the_overlay_whole(plane, deployed):
+def test_kubernetes_accepts_the_whole_overlay(plane, deployed):
     overlay, namespace, where = deployed
     pods = {pod["metadata"]["name"]: pod for pod in plane.items(f"/api/v1/namespaces/{namespace}/pods")}
     replicas = 3 if overlay == "production" else 1
@@ -258,7 +259,7 @@ def test_kubernetes_takes_the_overlay_whole(plane, deployed):
     assert refused == []
     for quota in plane.items(f"/api/v1/namespaces/{namespace}/resourcequotas"):
         assert overlay == "production" and quota["status"]["used"]["pods"] != "0"
-    # Once more, as an operator would after a change.
+    # Deploy again, as an operator would after a change.
     assert "Kafka integration enabled" in plane.run("bash", str(SCRIPTS / "deploy.sh"), "--infrastructure", "--elk", *where)
 
     plane.run("bash", str(SCRIPTS / "undeploy.sh"), *where)

@@ -1,6 +1,7 @@
-"""The guides: every command names files, options and objects that exist, every query runs, every link leads somewhere.
+"""The guides: commands use existing files, options and objects, queries run, and links have a target.
 
-Kafka's commands run in test_kafka.py, against the real brokers."""
+test_kafka.py runs Kafka's commands against real brokers.
+"""
 
 import json
 import os
@@ -13,10 +14,9 @@ from functools import cache
 
 import pytest
 import yaml
-from conftest import ELK, KUBERNETES, REPOSITORY, kubectl
+from conftest import ELK, KUBERNETES, REPOSITORY, kubectl, named
 from guides import GUIDES, commands, exists, headings, links, queries
 from logstash.config import parse
-from test_manifests import named
 
 COMMANDS = commands()
 STACK = [sys.executable, "-B", str(REPOSITORY / "localstack" / "servers" / "stack.py")]
@@ -26,9 +26,9 @@ def of(program: str) -> list:
     return [pytest.param(command, id=str(command)[:100]) for command in COMMANDS if command.words[0].endswith(program)]
 
 
-def test_every_command_is_of_a_kind_that_is_checked():
+def test_every_command_is_covered_by_a_test():
     known = ("kubectl", "make", "docker", "deploy.sh", "verify.sh", "undeploy.sh", "kafka-poller", "event-producer")
-    shortened = {"kafka-consumer-groups.sh", "kafka-topics.sh", "kafka-storage.sh"}  # named in passing, without a cluster
+    shortened = {"kafka-consumer-groups.sh", "kafka-topics.sh", "kafka-storage.sh"}  # mentioned without a cluster
     for command in COMMANDS:
         program = command.words[0].rpartition("/")[2]
         assert program in known or program in shortened, command
@@ -36,7 +36,7 @@ def test_every_command_is_of_a_kind_that_is_checked():
 
 
 @pytest.mark.parametrize("command", of("deploy.sh") + of("verify.sh"))
-def test_scripts_have_the_options(command):
+def test_scripts_have_the_options_of_the_guides(command):
     script, *options = command.words
     usage = subprocess.run(["bash", str(REPOSITORY / script), "--help"], capture_output=True, text=True, check=True).stdout
     known = set(re.findall(r"^  (--[a-z-]+)", usage, re.MULTILINE))
@@ -45,14 +45,14 @@ def test_scripts_have_the_options(command):
 
 
 @pytest.mark.parametrize("command", of("make"))
-def test_make_has_the_target(command):
+def test_make_has_the_targets_of_the_guides(command):
     text = (KUBERNETES / "kubernetes.mk").read_text() + (REPOSITORY / "Makefile").read_text()
     for target in command.words[1:]:
         assert re.search(rf"^{target}:", text, re.MULTILINE), command
 
 
 @pytest.mark.parametrize("command", of("docker"))
-def test_docker_builds_what_the_stack_uses(command):
+def test_docker_builds_the_images_of_the_stack(command):
     words = command.words
     if "build" not in words:
         return
@@ -66,26 +66,26 @@ def test_docker_builds_what_the_stack_uses(command):
 
 @cache
 def flags(subcommand: tuple[str, ...]) -> str:
-    """What the real kubectl says of a subcommand's options, and of those that all have."""
-    told = subprocess.run([kubectl(), *subcommand, "--help"], capture_output=True, text=True, check=True).stdout
-    return told + subprocess.run([kubectl(), "options"], capture_output=True, text=True, check=True).stdout
+    """The help of the real kubectl for the options of a subcommand and the global options."""
+    help_text = subprocess.run([kubectl(), *subcommand, "--help"], capture_output=True, text=True, check=True).stdout
+    return help_text + subprocess.run([kubectl(), "options"], capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize("command", of("kubectl"))
-def test_kubectl_has_the_options_and_the_cluster_the_objects(command, builds):
+def test_kubectl_commands_use_existing_options_and_objects(command, builds):
     words = list(command.words[1 : command.words.index("--")] if "--" in command.words else command.words[1:])
     objects = builds["dev"]
     if words[0] == "--namespace":
         assert named(objects, "Namespace", words[1])
         words = words[2:]
     subcommand = tuple(words[:2]) if words[0] in ("rollout",) else tuple(words[:1])
-    told = flags(subcommand)
+    known = flags(subcommand)
     rest = words[len(subcommand) :]
     for word in rest:
         if word.startswith("--"):
-            assert re.search(rf"(?<![\w-]){re.escape(word.partition('=')[0])}\b", told), f"{command}: no option {word}"
+            assert re.search(rf"(?<![\w-]){re.escape(word.partition('=')[0])}\b", known), f"{command}: no option {word}"
         elif re.fullmatch(r"-[a-z]", word):
-            assert f"{word}," in told, f"{command}: no option {word}"
+            assert f"{word}," in known, f"{command}: no option {word}"
     kinds = {"service": "Service", "deployment": "Deployment", "statefulset": "StatefulSet", "job": "Job", "secret": "Secret"}
     plain = [word for word in rest if not word.startswith("-")]
     for number, word in enumerate(plain):
@@ -120,7 +120,7 @@ def check_secret(name: str, text: str) -> None:
 @pytest.mark.parametrize(
     "command", [item for item in of("kubectl") if item.values[0].inside and "curl" in " ".join(item.values[0].inside)]
 )
-def test_addresses_inside_the_pods_are_served_there(command, builds):
+def test_commands_inside_pods_use_existing_ports_and_variables(command, builds):
     pod = next(word for word in command.words if re.fullmatch(r"[a-z]+-\d", word))
     (container,) = named(builds["dev"], "StatefulSet", pod.rpartition("-")[0])["spec"]["template"]["spec"]["containers"]
     for port in re.findall(r"http://localhost:(\d+)", " ".join(command.inside)):
@@ -131,34 +131,33 @@ def test_addresses_inside_the_pods_are_served_there(command, builds):
 
 @pytest.fixture(scope="module")
 def opensearch(tmp_path_factory):
-    """A real OpenSearch, with the project's template and the documents that the parity fixtures expect."""
+    """A real OpenSearch with the project's template and the expected documents of the parity fixtures."""
     folder = tmp_path_factory.mktemp("opensearch")
     environment = {**os.environ, "KAFKA_TO_SEARCH_STATE": str(folder)}
-    stack = [*STACK]
     try:
         subprocess.run(
-            [*stack, "start", "opensearch", "--instance", "guides", "--free-ports"], env=environment, check=True, timeout=400
+            [*STACK, "start", "opensearch", "--instance", "guides", "--free-ports"], env=environment, check=True, timeout=400
         )
-        told = subprocess.run(
-            [*stack, "info", "--instance", "guides"], env=environment, check=True, capture_output=True, text=True
+        info = subprocess.run(
+            [*STACK, "info", "--instance", "guides"], env=environment, check=True, capture_output=True, text=True
         )
-        url = json.loads(told.stdout)["opensearch"]["endpoint"]
+        url = json.loads(info.stdout)["opensearch"]["endpoint"]
         template = (REPOSITORY / "infra" / "search" / "index-template.json").read_text()
         call(url, "PUT", "/_index_template/microservices", template)
         lines = []
         for path in sorted((REPOSITORY / "tests" / "fixtures" / "parity").glob("*.json")):
             expected = json.loads(path.read_text())["expected"]
-            # Events of far-off days, and two forms of one field in one index, are no query's affair.
+            # Skip documents of other days, and fixtures whose fields have conflicting types in one index.
             if expected["index"].startswith("microservices-2026.03.") and not path.stem.startswith(
                 ("own-trace-dotted", "clash-trace", "odd-names", "clash")
             ):
                 lines += [{"create": {"_index": expected["index"], "_id": path.stem}}, expected["document"]]
         body = "".join(json.dumps(line) + "\n" for line in lines)
-        answer = call(url, "POST", "/_bulk?refresh=true", body, "application/x-ndjson")
-        assert not answer["errors"], [item for item in answer["items"] if item["create"]["status"] >= 300]
+        result = call(url, "POST", "/_bulk?refresh=true", body, "application/x-ndjson")
+        assert not result["errors"], [item for item in result["items"] if item["create"]["status"] >= 300]
         yield url
     finally:
-        subprocess.run([*stack, "stop", "--instance", "guides"], env=environment, check=True, timeout=120)
+        subprocess.run([*STACK, "stop", "--instance", "guides"], env=environment, check=True, timeout=120)
 
 
 def call(url: str, method: str, path: str, body: str = "", kind: str = "application/json") -> dict:
@@ -166,22 +165,22 @@ def call(url: str, method: str, path: str, body: str = "", kind: str = "applicat
         url + path, method=method, data=body.encode() or None, headers={"Content-Type": kind}
     )  # fmt: skip
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(request, timeout=60) as response:
+            return json.load(response)
     except urllib.error.HTTPError as error:
         raise AssertionError(f"{method} {path}: {error.code} {error.read().decode()[:2000]}") from error
 
 
 @pytest.mark.live
-def test_example_queries_find_what_they_promise(opensearch):
-    answers = []
+def test_example_queries_find_the_expected_documents(opensearch):
+    results = []
     for _, path, body in queries():
-        # The fixtures are not of the last hours.
+        # The fixtures are older than the time range of the queries.
         body = re.sub(r"now-\d+h", "2026-01-01T00:00:00Z", body)
-        answer = call(opensearch, "POST", path, body)
-        assert answer["_shards"]["failed"] == 0
-        answers.append(answer)
-    orders, services, trace, partitions, tags = answers
+        result = call(opensearch, "POST", path, body)
+        assert result["_shards"]["failed"] == 0
+        results.append(result)
+    orders, services, trace, partitions, tags = results
     assert orders["hits"]["total"]["value"] > 30
     assert {bucket["key"] for bucket in services["aggregations"]["services"]["buckets"]} == {
         "order",
@@ -209,7 +208,7 @@ def test_queries_of_verify_find_documents(opensearch):
 
 
 @pytest.mark.parametrize("path", GUIDES, ids=lambda path: path.name)
-def test_links_lead_somewhere(path):
+def test_links_have_a_target(path):
     for source, target in links():
         if source == path:
             file, _, anchor = target.partition("#")
@@ -234,20 +233,20 @@ def test_versions_in_the_guides_are_the_pinned_ones():
             assert pins[name.lower()].startswith(version), f"{path.name}: {name} {version}"
 
 
-def test_the_table_of_the_pipeline_tells_the_truth():
+def test_the_table_of_pipeline_settings_matches_the_pipeline():
     text = (KUBERNETES / "docs" / "KAFKA-ELK-INTEGRATION.md").read_text()
     kafka = parse((ELK / "logstash" / "pipeline" / "logstash.conf").read_text()).plugins("input")[0].options
     main = yaml.safe_load((ELK / "logstash" / "config" / "pipelines.yml").read_text())[0]
     rows = re.findall(r"^\| `([\w.]+)` \| (.+?) \|", text, re.MULTILINE)
     checked = 0
-    for name, told in rows:
+    for name, documented in rows:
         actual = kafka.get(name, main.get(name))
         if actual is None:
             continue
         values = [str(value).lower() for value in (actual if isinstance(actual, list) else [actual])]
         for value in values:
-            # The variable's default is what the table tells.
+            # The table shows the default of a variable.
             value = re.sub(r"^\$\{\w+:(.*)\}$", r"\1", value)
-            assert re.search(rf"(?<![\w.]){re.escape(value)}(?![\w.])", told), f"{name}: {told}"
+            assert re.search(rf"(?<![\w.]){re.escape(value)}(?![\w.])", documented), f"{name}: {documented}"
         checked += 1
     assert checked >= 8

@@ -1,5 +1,8 @@
-"""The Jobs' scripts, run as the pods run them. The Kubernetes API and, for what no registry serves, Elasticsearch's security
-and lifecycle APIs and Kibana are stood in for: the requests are compared with what Elastic documents."""
+"""The scripts of the Jobs, run as the pods run them.
+
+Stand-ins replace the Kubernetes API and, because no package registry provides them, Elasticsearch's security and lifecycle
+APIs and Kibana. The requests are compared with what Elastic documents.
+"""
 
 import base64
 import json
@@ -10,19 +13,19 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from fnmatch import fnmatch
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 
 import pytest
-from conftest import KUBERNETES
+from conftest import ELK, KUBERNETES
+from http_server import JsonHandler, serving
 from kubernetes_api import secrets_api
+from logstash.config import parse
 
 JOBS = KUBERNETES / "base" / "jobs"
 SEARCH = KUBERNETES.parent / "search"
 
 
 def run(script: str, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess:
-    """Runs a Job's script with this environment and no other."""
+    """Runs the script of a Job with only this environment."""
     return subprocess.run(
         [sys.executable, "-B", str(JOBS / script), *arguments],
         env={"PATH": os.environ["PATH"], **environment},
@@ -34,36 +37,22 @@ def run(script: str, environment: dict[str, str], *arguments: str) -> subprocess
 
 
 @contextmanager
-def stand_in(answers):
-    """An HTTP server that records requests; `answers(method, path, headers)` gives status and body."""
+def stand_in(response_to):
+    """An HTTP server that records requests. `response_to(method, path, headers)` returns status and body."""
     requests = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(JsonHandler):
         def _serve(self):
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            requests.append((self.command, self.path, json.loads(body) if body else None, dict(self.headers)))
-            status, answer = answers(self.command, self.path, self.headers)
-            data = json.dumps(answer).encode()
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            requests.append((self.command, self.path, self.body(), dict(self.headers)))
+            self.respond(*response_to(self.command, self.path, self.headers))
 
         do_GET = do_PUT = do_POST = _serve
 
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}", requests
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as url:
+        yield url, requests
 
 
-def test_secrets_are_made_once_and_kept(tmp_path):
+def test_secrets_are_created_once_and_kept(tmp_path):
     with secrets_api(tmp_path) as (environment, secrets):
         secrets["redis-auth"] = {"metadata": {"name": "redis-auth"}, "data": {"password": base64.b64encode(b"mine").decode()}}
         first = run("stack_secrets.py", environment)
@@ -79,12 +68,12 @@ def test_secrets_are_made_once_and_kept(tmp_path):
     ]
     assert len(set(passwords)) == len(passwords)
     for value in passwords:
-        # No character that a shell, a JAAS file or a properties file would read otherwise; Kibana asks for 32.
+        # No character with a special meaning in a shell, JAAS or properties file. Kibana needs at least 32.
         assert re.fullmatch(rb"[0-9a-f]{32,}", base64.b64decode(value))
-    assert not any(base64.b64decode(value).decode() in first.stdout for value in passwords), "the log shows a password"
+    assert not any(base64.b64decode(value).decode() in first.stdout for value in passwords), "the log contains a password"
 
 
-def test_certificates_hold_for_their_names_and_are_renewed_before_they_end(tmp_path):
+def test_certificates_are_valid_for_their_hosts_and_renewed_before_they_expire(tmp_path):
     with secrets_api(tmp_path / "account") as (environment, secrets):
         assert run("stack_secrets.py", environment).returncode == 0
         data = {key: base64.b64decode(value) for key, value in secrets["certificates-kafka"]["data"].items()}
@@ -94,10 +83,10 @@ def test_certificates_hold_for_their_names_and_are_renewed_before_they_end(tmp_p
             command = ["openssl", "verify", "-x509_strict", "-CAfile", tmp_path / "ca.crt", "-verify_hostname", host]
             done = subprocess.run([*command, tmp_path / "tls.crt"], capture_output=True, check=False)
             assert (done.returncode != 0) == (status != 0), f"{host}: {done.stderr}"
-        assert b"BEGIN PRIVATE KEY" in data["tls.key"], "Kafka and Logstash read PKCS #8"
+        assert b"BEGIN PRIVATE KEY" in data["tls.key"], "Kafka and Logstash need PKCS #8"
         assert data["keystore.pem"] == data["tls.key"] + data["tls.crt"] + data["ca.crt"]
 
-        # One that ends tomorrow.
+        # A certificate that expires tomorrow.
         soon = subprocess.run(
             ["openssl", "req", "-x509", "-key", tmp_path / "tls.key", "-days", "1", "-subj", "/CN=kafka"],
             capture_output=True,
@@ -112,7 +101,7 @@ def test_certificates_hold_for_their_names_and_are_renewed_before_they_end(tmp_p
 
 
 def elasticsearch_setup(url: str, environment: dict[str, str]) -> subprocess.CompletedProcess:
-    """Runs elasticsearch_setup.py against a server."""
+    """Runs elasticsearch_setup.py against this server."""
     settings = {
         "ELASTICSEARCH_URL": url, "ELASTIC_PASSWORD": "elastic-password", "KIBANA_PASSWORD": "kibana-password",
         "RETENTION_DAYS": "30",
@@ -120,26 +109,26 @@ def elasticsearch_setup(url: str, environment: dict[str, str]) -> subprocess.Com
     return run("elasticsearch_setup.py", {**environment, **settings})
 
 
-def test_elasticsearch_is_set_up(tmp_path):
+def test_elasticsearch_setup_applies_everything_and_replaces_only_invalid_keys(tmp_path):
     numbers = iter(range(100))
 
-    def answers(method, path, headers):
+    def response_to(method, path, headers):
         if path == "/_security/_authenticate":
-            return (200, {}) if headers["Authorization"] == good[0] else (401, {})
+            return (200, {}) if headers["Authorization"] == valid[0] else (401, {})
         if path == "/_security/api_key":
             return 200, {"id": f"id{next(numbers)}", "api_key": "key"}
         return 200, {}
 
-    good = [""]
-    with secrets_api(tmp_path / "account") as (environment, secrets), stand_in(answers) as (url, requests):
+    valid = [""]
+    with secrets_api(tmp_path / "account") as (environment, secrets), stand_in(response_to) as (url, requests):
         done = elasticsearch_setup(url, environment)
         assert done.returncode == 0, done.stderr
         first = list(requests)
         keys = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
         assert keys["functions-encoded"] == base64.b64encode(keys["functions"].encode()).decode()
 
-        # Logstash's key is still good, the functions' is not: only that one is made anew.
-        good[0] = f"ApiKey {base64.b64encode(keys['logstash'].encode()).decode()}"
+        # Logstash's key is still valid, the functions' key is not: only that one is replaced.
+        valid[0] = f"ApiKey {base64.b64encode(keys['logstash'].encode()).decode()}"
         again = elasticsearch_setup(url, environment)
         assert "made functions, kept logstash" in again.stdout, again.stdout + again.stderr
         renewed = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
@@ -155,7 +144,7 @@ def test_elasticsearch_is_set_up(tmp_path):
     template = calls["PUT", "/_index_template/platform-logs"]
     settings = template["template"]["settings"]
     assert settings["index.lifecycle.name"] == "platform-logs" and settings["auto_expand_replicas"] == "0-1"
-    # The events' are the Job provision-cluster's: nothing is made by both.
+    # The Job provision-cluster applies the templates of the events. No index has a template from both.
     events = ["microservices-2026.03.01", "dead-letters-microservices-2026.03.01"]
     assert not any(fnmatch(index, pattern) for index in events for pattern in template["index_patterns"])
     assert {path for method, path in calls if method == "PUT"} == {
@@ -167,20 +156,17 @@ def test_elasticsearch_is_set_up(tmp_path):
         (SEARCH / "roles" / "elasticsearch-writer.json").read_text()
         .replace("${INDEX_PREFIX}", "microservices").replace("${DEAD_LETTER_PREFIX}", "dead-letters-microservices")
     )  # fmt: skip
-    assert created[1]["role_descriptors"]["functions"] == writer, "the functions may do what provisioning gives them"
+    assert created[1]["role_descriptors"]["functions"] == writer, "the functions' key differs from the provisioned role"
     (indices,) = created[0]["role_descriptors"]["logstash"]["indices"]
-    assert set(indices["privileges"]) == {"create_doc", "auto_configure"}, "no reading, no changing"
-    # Each index that the pipelines write is one that Logstash's key may write.
-    from conftest import ELK
-    from logstash.config import parse
-
+    assert set(indices["privileges"]) == {"create_doc", "auto_configure"}, "the key can read or change documents"
+    # Logstash's key may write to every index of the pipelines.
     may_write = created[0]["role_descriptors"]["logstash"]["indices"][0]["names"]
     for file in ("logstash.conf", "dead-letters.conf"):
         for plugin in parse((ELK / "logstash" / "pipeline" / file).read_text()).plugins("output"):
             assert plugin.options["index"].replace("%{+YYYY.MM.dd}", "*") in may_write
 
 
-def test_a_refusal_of_elasticsearch_ends_the_job_in_its_words(tmp_path):
+def test_an_error_of_elasticsearch_fails_the_job_and_is_shown(tmp_path):
     with (
         secrets_api(tmp_path / "account") as (environment, secrets),
         stand_in(lambda *_: (403, {"error": "not for you"})) as (url, _),
@@ -191,42 +177,42 @@ def test_a_refusal_of_elasticsearch_ends_the_job_in_its_words(tmp_path):
         assert not secrets
 
 
-def test_kibana_is_set_up():
+def test_kibana_setup_applies_the_data_view_and_the_role():
     with stand_in(lambda *_: (200, {})) as (url, requests):
         done = run("kibana_setup.py", {"KIBANA_URL": url, "ELASTIC_PASSWORD": "p"})
     assert done.returncode == 0, done.stderr
     assert all(headers["Kbn-Xsrf"] for *_, headers in requests)
     views = [body["data_view"]["title"] for _, path, body, _ in requests if path == "/api/data_views/data_view"]
-    assert views == ["platform-logs-*"], "the events' data views are the Job provision-cluster's"
+    assert views == ["platform-logs-*"], "the Job provision-cluster applies the data views of the events"
     roles = {path.rsplit("/", 1)[1]: body for _, path, body, _ in requests if path.startswith("/api/security/role/")}
     analyst = roles["microservices_analyst"]
     (indices,) = analyst["elasticsearch"]["indices"]
     assert indices["privileges"] == ["read", "view_index_metadata"] and not analyst["elasticsearch"]["cluster"]
 
 
-@pytest.mark.parametrize(("answer", "status"), [(200, 0), (401, 0), (503, 1)])
-def test_wait_for_takes_any_answer_of_a_server_that_is_up(answer, status):
-    with stand_in(lambda *_: (answer, {})) as (url, _):
-        done = run("wait_for.py", {"TIMEOUT_S": "0" if status else "30"}, url)
-    assert done.returncode == status, done.stderr
+@pytest.mark.parametrize(("status", "exit_code"), [(200, 0), (401, 0), (503, 1)])
+def test_wait_for_accepts_any_response_of_a_server_that_is_up(status, exit_code):
+    with stand_in(lambda *_: (status, {})) as (url, _):
+        done = run("wait_for.py", {"TIMEOUT_S": "0" if exit_code else "30"}, url)
+    assert done.returncode == exit_code, done.stderr
 
 
-def test_wait_for_gives_up_in_words():
+def test_wait_for_reports_a_timeout():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     done = run("wait_for.py", {"TIMEOUT_S": "0"}, f"kafka://127.0.0.1:{port}")
-    assert done.returncode == 1 and "did not answer within 0 s" in done.stderr
+    assert done.returncode == 1 and "did not respond within 0 s" in done.stderr
 
 
-def test_wait_for_wants_a_broker_not_just_an_open_port():
+def test_wait_for_needs_a_broker_and_not_just_an_open_port():
     with stand_in(lambda *_: (200, {})) as (url, _):
         done = run("wait_for.py", {"TIMEOUT_S": "0"}, url.replace("http", "kafka"))
     assert done.returncode == 1
 
 
-def test_the_functions_key_reaches_localstack_as_the_function_reads_it(tmp_path):
-    """search_secret.py with a boto3 that only records: LocalStack's own is tested where LocalStack runs."""
+def test_the_functions_key_is_stored_in_localstack_in_the_form_that_the_function_reads(tmp_path):
+    """Uses a boto3 that only records calls. LocalStack itself is tested elsewhere."""
     (tmp_path / "boto3.py").write_text(
         "import json, sys\n"
         "class Exists(Exception): pass\n"

@@ -1,7 +1,7 @@
-"""Production's Kafka, for real: three nodes started by start-kafka.sh, with the certificates that stack_secrets.py makes.
+"""Production's Kafka on real servers: start-kafka.sh starts three nodes with the certificates of stack_secrets.py.
 
-The servers are the released jars; only the shell wrappers of Kafka's own distribution, which no package registry serves,
-are written here. Each node has a loopback address of its own in place of a pod's.
+The servers run from the released jars. Only the shell wrappers of Kafka's distribution are written here, because no package
+registry provides them. Each node has its own loopback address in place of the address of a pod.
 """
 
 import base64
@@ -39,11 +39,11 @@ START_S = 300
 
 
 class Cluster:
-    """The nodes, their files, and the tools that talk to them."""
+    """The nodes, their files, and Kafka's command-line tools."""
 
     def __init__(self, overlay: str, folder: Path, certificates: dict[str, bytes], passwords: dict[str, str]):
-        import java
-        import kafka as kafka_server
+        from local_stack import java
+        from local_stack.servers.kafka import KAFKA
 
         self.folder = folder
         self.objects = build(folder_of(overlay))
@@ -63,12 +63,12 @@ class Cluster:
             (binaries / script).write_text(
                 "#!/bin/bash\n"
                 f'exec "{java.home()}/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx256m $KAFKA_LOG4J_OPTS '
-                f'-Djdk.net.hosts.file={folder}/hosts -cp "{kafka_server.fetch()}/*" {main_class} "$@"\n'
+                f'-Djdk.net.hosts.file={folder}/hosts -cp "{KAFKA.fetch()}/*" {main_class} "$@"\n'
             )
             (binaries / script).chmod(0o755)
 
     def configuration(self, node: int) -> Path:
-        """The ConfigMap as the pod sees it, its places and the node's address put in."""
+        """The ConfigMap as the pod sees it, with local paths and the address of the node."""
         (config_map,) = (
             item for item in self.objects
             if item["kind"] == "ConfigMap" and item["metadata"]["name"].startswith("kafka-configuration")
@@ -82,7 +82,7 @@ class Cluster:
         return folder
 
     def environment(self, workload: str, node: int = 0) -> dict[str, str]:
-        """The container's environment: the manifest's own, Secrets and fields put in."""
+        """The environment of the container in the manifest, with the values of Secrets and fields."""
         (found,) = (
             item for item in self.objects
             if item["metadata"]["name"] == workload and item["kind"] in ("StatefulSet", "Job")
@@ -110,20 +110,29 @@ class Cluster:
         }
 
     def start(self, nodes: int) -> None:
-        """Starts the nodes; returns when every one answers a client."""
-        for node in range(nodes):
-            environment = self.environment("kafka", node)
-            log = (self.folder / f"kafka-{node}.log").open("wb")
-            script = Path(environment["KAFKA_CONFIGURATION"]) / "start-kafka.sh"
-            self.processes.append(
-                subprocess.Popen(["bash", str(script)], env=environment, stdout=log, stderr=log, start_new_session=True)
-            )
+        """Starts the nodes. Returns when every node accepts connections."""
+        self.processes = [self.launch(node) for node in range(nodes)]
         deadline = time.monotonic() + START_S
         for node in range(nodes):
             while not self.listens(node):
                 assert self.processes[node].poll() is None, self.log(node)
                 assert time.monotonic() < deadline, f"kafka-{node} did not listen in {START_S} s: {self.log(node)}"
                 time.sleep(0.5)
+
+    def launch(self, node: int) -> subprocess.Popen:
+        """Runs start-kafka.sh as the pod of the node does."""
+        environment = self.environment("kafka", node)
+        script = Path(environment["KAFKA_CONFIGURATION"]) / "start-kafka.sh"
+        with (self.folder / f"kafka-{node}.log").open("ab") as log:
+            return subprocess.Popen(["bash", str(script)], env=environment, stdout=log, stderr=log, start_new_session=True)
+
+    def create_topics(self) -> str:
+        """Runs create-topics.sh as the Job does."""
+        environment = self.environment("kafka-topics")
+        script = Path(environment["KAFKA_CONFIGURATION"]) / "create-topics.sh"
+        done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stdout + done.stderr + self.log(0)
+        return done.stdout
 
     def listens(self, node: int) -> bool:
         try:
@@ -147,7 +156,7 @@ class Cluster:
                 process.wait()
 
     def tool(self, script: str, *arguments: str, user: str = "admin", stdin: str = "") -> subprocess.CompletedProcess:
-        """Runs one of Kafka's tools as a user, with client.properties as the pods have it."""
+        """Runs one of Kafka's tools as a user, with the client.properties of the pods."""
         environment = self.environment("kafka")
         properties = Path(environment["KAFKA_CONFIGURATION"]) / "client.properties"
         mine = self.folder / f"client-{user}.properties"
@@ -164,7 +173,7 @@ class Cluster:
 
 
 def made_secrets(folder: Path) -> dict[str, dict[str, bytes]]:
-    """What stack_secrets.py makes in an empty namespace."""
+    """The Secrets that stack_secrets.py creates in an empty namespace."""
     with secrets_api(folder / "account") as (environment, secrets):
         subprocess.run(
             [sys.executable, "-B", str(JOBS / "stack_secrets.py")], env={"PATH": os.environ["PATH"], **environment}, check=True
@@ -176,20 +185,16 @@ def made_secrets(folder: Path) -> dict[str, dict[str, bytes]]:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    """Production's three nodes, with its topics, users and rights."""
+    """Production's three nodes, with topics, users and ACLs."""
     folder = tmp_path_factory.mktemp("kafka")
     secrets = made_secrets(folder)
     passwords = {user: password.decode() for user, password in secrets["kafka-users"].items()}
     cluster = Cluster("production", folder, secrets["certificates-kafka"], passwords)
     try:
         cluster.start(3)
-        environment = cluster.environment("kafka-topics")
-        script = Path(environment["KAFKA_CONFIGURATION"]) / "create-topics.sh"
-        done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr + cluster.log(0)
-        # As Kubernetes runs the Job again after a failure.
-        again = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=False, timeout=300)
-        assert again.returncode == 0, again.stdout + again.stderr
+        cluster.create_topics()
+        # Kubernetes runs the Job again after a failure.
+        cluster.create_topics()
         yield cluster
     finally:
         cluster.stop()
@@ -205,7 +210,7 @@ def test_topics_have_three_replicas_on_three_nodes(cluster):
     assert "min.insync.replicas=2" in done.stdout
 
 
-def test_services_may_write_and_logstash_may_read_and_no_more(cluster):
+def test_services_can_only_write_and_logstash_can_only_read(cluster):
     sent = cluster.tool(
         "kafka-console-producer.sh", "--topic", "order.events", "--command-property", "acks=all",
         user="services", stdin='{"orderId":"1"}\n',
@@ -224,14 +229,14 @@ def test_services_may_write_and_logstash_may_read_and_no_more(cluster):
     assert "GroupAuthorizationException" in other_group.stdout + other_group.stderr
 
 
-def test_a_wrong_password_is_refused(cluster):
+def test_a_wrong_password_is_rejected(cluster):
     cluster.passwords["nobody"] = "wrong"
     refused = cluster.tool("kafka-topics.sh", "--list", user="nobody")
     assert refused.returncode != 0
     assert "SaslAuthenticationException" in refused.stdout + refused.stderr
 
 
-def test_wait_for_speaks_to_a_broker_over_tls(cluster):
+def test_wait_for_connects_to_a_broker_over_tls(cluster):
     script = (
         "import socket, sys; find = socket.getaddrinfo\n"
         f"socket.getaddrinfo = lambda host, *rest, **more: find({cluster.addresses[0]!r}, *rest, **more)\n"
@@ -267,12 +272,12 @@ def test_kafka_commands_of_the_guides_run(cluster):
             assert '{"sku":"A-1","quantity":5}' in done.stdout
 
 
-def test_a_node_may_fail_and_come_back(cluster):
+def test_a_node_can_fail_and_come_back(cluster):
     os.killpg(cluster.processes[2].pid, signal.SIGKILL)
     cluster.processes[2].wait()
     deadline = time.monotonic() + START_S
     while True:
-        # Until the others have noticed, a partition that the dead node led takes nothing.
+        # Until a new leader is elected, the partitions that the dead node led accept no writes.
         sent = cluster.tool(
             "kafka-console-producer.sh", "--topic", "inventory.events", "--command-property", "acks=all",
             user="services", stdin="during\n",
@@ -280,12 +285,7 @@ def test_a_node_may_fail_and_come_back(cluster):
         if sent.returncode == 0 and "ERROR" not in sent.stdout + sent.stderr:
             break
         assert time.monotonic() < deadline, sent.stdout + sent.stderr
-    environment = cluster.environment("kafka", 2)
-    log = (cluster.folder / "kafka-2.log").open("ab")
-    script = Path(environment["KAFKA_CONFIGURATION"]) / "start-kafka.sh"
-    cluster.processes[2] = subprocess.Popen(
-        ["bash", str(script)], env=environment, stdout=log, stderr=log, start_new_session=True
-    )
+    cluster.processes[2] = cluster.launch(2)
     deadline = time.monotonic() + START_S
     while True:
         behind = cluster.tool("kafka-topics.sh", "--describe", "--under-replicated-partitions")
@@ -299,7 +299,7 @@ def test_dev_runs_one_node_without_encryption(tmp_path):
     cluster = Cluster("dev", tmp_path, {}, {})
     config = yaml.safe_load((KUBERNETES / "infrastructure" / "kustomization.yaml").read_text())
     assert "kafka/start-kafka.sh" in config["configMapGenerator"][0]["files"]
-    # The listener for `kubectl port-forward` takes a port that other tests may have.
+    # Other tests may use the port of the listener for `kubectl port-forward`.
     original = cluster.configuration
 
     def without_local(node: int) -> Path:
@@ -313,10 +313,6 @@ def test_dev_runs_one_node_without_encryption(tmp_path):
     cluster.configuration = without_local
     try:
         cluster.start(1)
-        environment = cluster.environment("kafka-topics")
-        script = Path(environment["KAFKA_CONFIGURATION"]) / "create-topics.sh"
-        done = subprocess.run(["bash", str(script)], env=environment, capture_output=True, text=True, check=False, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr + cluster.log(0)
-        assert len(re.findall(r"Topic: order.events\tPartition: ", done.stdout)) == 3
+        assert len(re.findall(r"Topic: order.events\tPartition: ", cluster.create_topics())) == 3
     finally:
         cluster.stop()

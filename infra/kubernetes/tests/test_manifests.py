@@ -1,4 +1,4 @@
-"""The manifests: valid against the Kubernetes schemas, and by the project's own rules."""
+"""The manifests are valid by the Kubernetes schemas and follow the project's policies."""
 
 import json
 import re
@@ -7,49 +7,43 @@ import tomllib
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import ELK, KUBERNETES, OVERLAYS, REPOSITORY
+from conftest import ELK, KUBERNETES, OVERLAYS, REPOSITORY, named
 from logstash.config import parse
 
 BUILDS = ("base", *OVERLAYS)
 WORKLOADS = ("StatefulSet", "Deployment", "Job")
 PARTITIONS = {"base": 3, "dev": 3, "production": 12}
-# Each with its reason: the policies below have no other exceptions.
+# The only exceptions from the policies below, with their reasons.
 WITHOUT_LIVENESS = {
-    "kafka-poller": "it ends when it cannot go on, and Kubernetes starts it again; a LocalStack that is away is no reason to",
+    "kafka-poller": "it exits if it cannot continue, and Kubernetes restarts it; it must not restart when LocalStack is down",
 }
 POSSIBLE_SECRET = re.compile(r"password|secret|token|private.?key|api.?key|credential", re.IGNORECASE)
 
 
-def named(objects: list[dict], kind: str, name: str) -> dict:
-    """The one object of that kind and name."""
-    (found,) = (item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name)
-    return found
-
-
 def workloads(objects: list[dict]) -> list[dict]:
-    """What makes pods."""
+    """The objects that create pods."""
     return [item for item in objects if item["kind"] in WORKLOADS]
 
 
 def containers(workload: dict) -> list[dict]:
-    """A workload's containers, those that run before it too."""
+    """The containers of a workload, including init containers."""
     spec = workload["spec"]["template"]["spec"]
     return [*spec.get("initContainers", []), *spec["containers"]]
 
 
 def labels(workload: dict) -> dict[str, str]:
-    """The labels of a workload's pods."""
+    """The labels of the pods of a workload."""
     return workload["spec"]["template"]["metadata"]["labels"]
 
 
 def selects(selector: dict, pod_labels: dict[str, str]) -> bool:
-    """Whether a label selector takes these labels."""
-    assert selector.keys() <= {"matchLabels"}, "only matchLabels is used here"
+    """Whether a label selector matches these labels."""
+    assert selector.keys() <= {"matchLabels"}, "only matchLabels is supported here"
     return selector.get("matchLabels", {}).items() <= pod_labels.items()
 
 
 def options(objects: list[dict], kind: str = "StatefulSet", name: str = "logstash") -> dict[str, str]:
-    """The plain environment variables of a workload's main container."""
+    """The plain environment variables of the main container of a workload."""
     (container,) = named(objects, kind, name)["spec"]["template"]["spec"]["containers"]
     return {entry["name"]: entry.get("value") for entry in container["env"]}
 
@@ -70,18 +64,18 @@ def test_every_object_belongs_to_the_stack_and_to_a_step_of_the_deployment(objec
     applied = set(re.findall(r"apply -k \"\$source\" -l kafka-to-search/step=([a-z-]+)", script))
     for item in objects:
         step = item["metadata"].get("labels", {}).get("kafka-to-search/step")
-        assert step in applied, f"{item['kind']} {item['metadata']['name']} has the step {step}: deploy.sh would not apply it"
+        assert step in applied, f"{item['kind']} {item['metadata']['name']} has the step {step}, which deploy.sh does not apply"
         assert item["metadata"]["labels"]["app.kubernetes.io/part-of"] == "kafka-to-search"
 
 
 def test_every_step_of_the_deployment_has_objects(builds):
-    """`kubectl apply` with a selector that takes nothing is an error."""
+    """`kubectl apply` fails if its selector matches nothing."""
     script = (KUBERNETES / "scripts" / "deploy.sh").read_text()
     for step in re.findall(r"apply -k \"\$source\" -l kafka-to-search/step=([a-z-]+)", script):
         for name in OVERLAYS:
-            if (step, name) != ("functions", "production"):  # the script does not get that far there
+            if (step, name) != ("functions", "production"):  # production skips this step
                 steps = {item["metadata"]["labels"]["kafka-to-search/step"] for item in builds[name]}
-                assert step in steps, f"{name} has nothing for {step}"
+                assert step in steps, f"{name} has no objects for {step}"
 
 
 def test_images_are_pinned_in_one_place(objects):
@@ -94,7 +88,7 @@ def test_images_are_pinned_in_one_place(objects):
         for container in containers(workload):
             name, _, tag = container["image"].rpartition(":")
             assert pins[name] == tag
-            assert re.search(r"\d+\.\d+", tag), f"{container['image']} is no version"
+            assert re.search(r"\d+\.\d+", tag), f"{container['image']} has no version"
             used.add(name)
     unused = {"kafka-to-search/localstack", "kafka-to-search/kafka-poller"} - used
     assert used | unused == pins.keys()
@@ -205,7 +199,7 @@ def test_the_role_allows_the_secrets_that_the_jobs_write(objects):
                 assert item["key"] in made[volume["secret"]["secretName"]]
 
 
-def test_every_replica_has_a_name_in_its_certificate(builds):
+def test_the_host_name_of_every_replica_is_in_its_certificate(builds):
     import sys
 
     sys.path.insert(0, str(KUBERNETES / "base" / "jobs"))
@@ -224,7 +218,7 @@ def test_no_secret_is_in_git(objects):
         for container in containers(workload):
             for entry in container.get("env", []):
                 if POSSIBLE_SECRET.search(entry["name"]) and "value" in entry:
-                    # LocalStack takes any credentials; `test` is its own example.
+                    # LocalStack accepts any credentials. `test` is the example in its documentation.
                     assert entry["name"].startswith("AWS_") and entry["value"] == "test", (
                         f"{container['name']}: {entry['name']}"
                     )
@@ -237,7 +231,7 @@ def test_no_secret_is_in_git(objects):
                     assert "BEGIN PRIVATE KEY" not in line and "BEGIN EC PRIVATE KEY" not in line
 
 
-def test_services_lead_to_ports_of_pods(objects):
+def test_services_target_ports_of_pods(objects):
     for service in (item for item in objects if item["kind"] == "Service"):
         (workload,) = (
             item for item in workloads(objects) if service["spec"]["selector"].items() <= labels(item).items()
@@ -258,7 +252,7 @@ def test_stateful_sets_name_a_service_that_selects_them(objects):
             assert item["spec"]["selector"]["matchLabels"].items() <= labels(item).items()
 
 
-def test_network_policies_start_from_nothing(objects):
+def test_network_policies_deny_everything_by_default(objects):
     policies = [item for item in objects if item["kind"] == "NetworkPolicy"]
     deny = named(policies, "NetworkPolicy", "default-deny")["spec"]
     assert deny == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -270,7 +264,7 @@ def test_network_policies_start_from_nothing(objects):
 
 
 def test_network_policies_open_the_ports_that_are_used(objects):
-    """Every address that a container is given can be reached: egress of its pod, ingress of the other's, a Service's port."""
+    """Each configured address is reachable: egress of the pod, ingress of the target, and a port of the Service."""
     for workload in workloads(objects):
         for container in containers(workload):
             for host, port in addresses(container):
@@ -285,7 +279,7 @@ def test_network_policies_open_the_ports_that_are_used(objects):
                     )
 
 
-def test_network_policies_refuse_what_is_not_used(objects):
+def test_network_policies_deny_what_is_not_used(objects):
     of = {item["metadata"]["name"]: labels(item) for item in workloads(objects)}
     refused = [
         ("redis", "kafka", 29092), ("kibana", "kafka", 29092), ("redis", "elasticsearch", 9200),
@@ -302,7 +296,7 @@ def test_nodes_reach_each_other(objects):
         assert allowed(objects, "ingress", mine, mine, port) and allowed(objects, "egress", mine, mine, port)
 
 
-def test_logstash_is_set_up_as_documented(objects):
+def test_logstash_is_configured_as_documented(objects):
     logstash = named(objects, "StatefulSet", "logstash")["spec"]["template"]["spec"]
     assert [container["name"] for container in logstash["initContainers"]] == ["wait-for-kafka", "wait-for-elasticsearch"]
     (container,) = logstash["containers"]
@@ -318,11 +312,11 @@ def test_logstash_is_set_up_as_documented(objects):
     assert main["queue.type"] == "persisted" and main["dead_letter_queue.enable"] is True
     assert dead_letters["pipeline.id"] == "dead-letters"
     assert yaml.safe_load(settings["logstash.yml"])["config.reload.automatic"] is True
-    # Both are on the volume, which holds what they may grow to.
+    # Both queues are on the volume, which is large enough for their maximum sizes.
     (claim,) = named(objects, "StatefulSet", "logstash")["spec"]["volumeClaimTemplates"]
     needed = quantity(main["queue.max_bytes"].upper().replace("GB", "Gi")) + quantity("512Mi")
     assert quantity(claim["spec"]["resources"]["requests"]["storage"]) > needed
-    # The probes leave less time than deploy.sh waits.
+    # The startup probe allows at least the 180 s that deploy.sh waits.
     startup = container["startupProbe"]
     assert startup["initialDelaySeconds"] + startup["periodSeconds"] * startup["failureThreshold"] >= 180
 
@@ -330,11 +324,11 @@ def test_logstash_is_set_up_as_documented(objects):
 def test_a_changed_pipeline_reaches_a_running_pod(objects):
     (container,) = named(objects, "StatefulSet", "logstash")["spec"]["template"]["spec"]["containers"]
     (mount,) = (mount for mount in container["volumeMounts"] if mount["name"] == "pipeline")
-    assert "subPath" not in mount, "Kubernetes never renews a subPath"
+    assert "subPath" not in mount, "Kubernetes never updates a subPath mount"
     assert mount["mountPath"] == "/usr/share/logstash/pipeline"
 
 
-def test_volumes_that_are_mounted_exist(objects):
+def test_mounted_volumes_exist(objects):
     maps = {item["metadata"]["name"]: item["data"] for item in objects if item["kind"] == "ConfigMap"}
     for workload in workloads(objects):
         spec = workload["spec"]["template"]["spec"]
@@ -353,7 +347,7 @@ def test_volumes_that_are_mounted_exist(objects):
                 assert volume["configMap"]["name"] in maps
 
 
-def test_the_cluster_is_provisioned_for_the_indices_that_are_written(builds):
+def test_the_provisioned_templates_match_the_written_indices(builds):
     source = (REPOSITORY / "functions" / "provision-cluster" / "src" / "settings.rs").read_text()
     properties = re.findall(r'^    "(\w+)",$', re.search(r"PROPERTIES: .*? = \[(.*?)\];", source, re.DOTALL)[1], re.MULTILINE)
     known = {re.sub(r"(?<!^)([A-Z])", r"_\1", name).upper() for name in properties} | {"SEARCH_ENGINE"}
@@ -366,7 +360,7 @@ def test_the_cluster_is_provisioned_for_the_indices_that_are_written(builds):
         assert settings.keys() <= known, f"{name}: {settings.keys() - known}: not a setting of provision-cluster"
         assert settings["SEARCH_ENGINE"] == "elasticsearch"
         assert int(settings["FORCE_MERGE_AFTER_DAYS"]) < int(settings["RETENTION_DAYS"])
-        # What Logstash and the functions write is what the templates are for.
+        # The templates match the indices that Logstash and the functions write.
         outputs = [plugin.options["index"] for file in ("logstash.conf", "dead-letters.conf")
                    for plugin in parse((ELK / "logstash" / "pipeline" / file).read_text()).plugins("output")]  # fmt: skip
         for prefix in ("INDEX_PREFIX", "DEAD_LETTER_PREFIX"):
@@ -375,11 +369,11 @@ def test_the_cluster_is_provisioned_for_the_indices_that_are_written(builds):
         (late,) = job["containers"]
         assert early["args"] == late["args"] == ["apply"] and early["envFrom"] == late["envFrom"]
         (reference,) = late["envFrom"]
-        assert reference["configMapRef"]["name"].startswith("provision-cluster-"), "a changed setting makes a new name"
+        assert reference["configMapRef"]["name"].startswith("provision-cluster-"), "a changed setting must change the name"
         variables = {each["name"]: each.get("value") for each in late["env"]}
         scheme = "https" if name == "production" else "http"
         assert variables.pop("DASHBOARDS_ENDPOINT") == f"{scheme}://kibana:5601"
-        assert variables == {each["name"]: each.get("value") for each in early["env"]}, "only Kibana is added"
+        assert variables == {each["name"]: each.get("value") for each in early["env"]}, "the steps differ in more than Kibana"
         assert variables["SEARCH_ENDPOINT"] == f"{scheme}://elasticsearch:9200"
 
 
@@ -393,10 +387,10 @@ def test_topics_feed_every_consumer_thread(builds):
             if item["kind"] == "HorizontalPodAutoscaler":
                 assert item["spec"]["scaleTargetRef"]["name"] == "logstash"
                 most = item["spec"]["maxReplicas"]
-        assert most * 3 <= int(job["PARTITIONS"]), "some of Logstash's threads would stand idle"
+        assert most * 3 <= int(job["PARTITIONS"]), "some of Logstash's threads would be idle"
 
 
-def test_production_is_made_to_last(builds):
+def test_production_is_highly_available(builds):
     objects = builds["production"]
     budgets = {item["metadata"]["name"]: item["spec"] for item in objects if item["kind"] == "PodDisruptionBudget"}
     for name in ("kafka", "elasticsearch", "logstash", "kibana"):
@@ -412,7 +406,7 @@ def test_production_is_made_to_last(builds):
         assert selects(rule["labelSelector"], labels(item)) and rule["topologyKey"] == "kubernetes.io/hostname"
     job = options(objects, "Job", "kafka-topics")
     assert (job["REPLICATION_FACTOR"], job["MIN_INSYNC_REPLICAS"]) == ("3", "2")
-    assert "replicas" not in named(objects, "StatefulSet", "logstash")["spec"], "the autoscaler decides"
+    assert "replicas" not in named(objects, "StatefulSet", "logstash")["spec"], "the autoscaler sets the replicas"
 
 
 def test_production_has_no_localstack(builds):
@@ -420,7 +414,7 @@ def test_production_has_no_localstack(builds):
     assert not names & {"localstack", "kafka-poller", "localstack-client"}
 
 
-def test_production_speaks_tls_everywhere(builds):
+def test_production_uses_tls_everywhere(builds):
     for workload in workloads(builds["production"]):
         for container in containers(workload):
             text = json.dumps(container)
@@ -435,12 +429,12 @@ def test_production_speaks_tls_everywhere(builds):
     assert len(settings["discovery.seed_hosts"]) == len(settings["cluster.initial_master_nodes"]) == 3
 
 
-def test_production_gives_logstash_no_password_of_elasticsearch(builds):
+def test_production_gives_logstash_no_elasticsearch_password(builds):
     environment = options(builds["production"])
     assert "ELASTIC_PASSWORD" not in environment and "ELASTICSEARCH_API_KEY" in environment
 
 
-def test_the_quota_holds_all_that_production_can_grow_to(builds):
+def test_the_quota_fits_the_largest_size_of_production(builds):
     objects = builds["production"]
     needed = dict.fromkeys(("requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "requests.storage", "pods"), 0.0)
     claims = 0
@@ -505,7 +499,7 @@ def test_localstack_image_has_the_version_of_the_local_stack():
 
 
 def addresses(container: dict) -> set[tuple[str, int]]:
-    """Host and port of every server that a container's arguments and variables name."""
+    """Host and port of every server in the arguments and variables of a container."""
     texts = [*container.get("command", []), *container.get("args", [])]
     for probe in ("readinessProbe", "livenessProbe"):
         texts += container.get(probe, {}).get("exec", {}).get("command", [])
@@ -519,7 +513,7 @@ def addresses(container: dict) -> set[tuple[str, int]]:
 
 
 def allowed(objects: list[dict], direction: str, mine: dict, other: dict, port: int) -> bool:
-    """Whether some policy of my pod lets the other in (or me out to it) on the port."""
+    """Whether a policy of my pod allows traffic on the port from the other pod (or to it)."""
     side = "from" if direction == "ingress" else "to"
     for policy in (item["spec"] for item in objects if item["kind"] == "NetworkPolicy"):
         if not selects(policy["podSelector"], mine):
@@ -527,7 +521,7 @@ def allowed(objects: list[dict], direction: str, mine: dict, other: dict, port: 
         for rule in policy.get(direction, []):
             peers = rule.get(side)
             if peers is None and "kafka-to-search/kubernetes-client" not in mine:
-                raise AssertionError("only the Kubernetes API may be named by its port alone")
+                raise AssertionError("only rules for the Kubernetes API may omit the peer")
             here = [peer for peer in peers or [] if peer.keys() == {"podSelector"}]
             if any(selects(peer["podSelector"], other) for peer in here) and port in [item["port"] for item in rule["ports"]]:
                 return True
@@ -535,12 +529,12 @@ def allowed(objects: list[dict], direction: str, mine: dict, other: dict, port: 
 
 
 def quantity(text: str) -> float:
-    """A Kubernetes quantity as a number."""
+    """Converts a Kubernetes quantity to a number."""
     number, unit = re.fullmatch(r"([\d.]+)([A-Za-z]*)", str(text)).groups()
     return float(number) * {"": 1, "m": 1e-3, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}[unit]
 
 
-def test_config_map_is_the_pipeline_of_infra_elk(builds):
+def test_the_config_map_holds_the_files_of_infra_elk(builds):
     for name in ("base", "dev"):
         data = named(builds[name], "ConfigMap", "logstash-pipeline")["data"]
         for file, text in data.items():

@@ -1,8 +1,8 @@
-"""The document that logstash.conf makes of a record is the one that the function writes.
+"""logstash.conf builds the same document from a record as the function.
 
-Each file in tests/fixtures/parity holds a Kafka record and the document that both paths owe; the function's own tests read
-the same files. Here the pipeline file is parsed and evaluated (logstash/); its Ruby code runs in JRuby. Logstash itself
-does not run: no package registry serves it.
+Each file in tests/fixtures/parity has a Kafka record and the document that both paths must write. The tests of the function
+read the same files. Here the pipeline file is parsed and evaluated (logstash/), and its Ruby code runs in JRuby. Logstash
+itself does not run, because no package registry provides it.
 """
 
 import base64
@@ -24,24 +24,24 @@ def evaluator(ruby):
 
 
 def received(record: dict, group: str) -> Event:
-    """The event that the kafka input makes of a record, with the options of logstash.conf (see test_kafka_input…)."""
+    """The event that the kafka input creates from a record, with the options of logstash.conf (see test_kafka_input…)."""
     value = record_bytes(record, "value")
     key = record_bytes(record, "key")
     headers = {}
     for header in record.get("headers", []):
         content = record_bytes(header, "value")
         try:
-            # The input passes over headers without a value or whose value is not UTF-8; the last of a name stays.
+            # The input skips headers whose value is missing or not UTF-8. The last header of a name wins.
             if content:
                 headers[header["name"]] = content.decode()
         except UnicodeDecodeError:
             continue
     kafka = {name: record[name] for name in ("topic", "partition", "offset", "timestamp")}
     kafka |= {"consumer_group": group, "headers": headers}
-    # Kafka's StringDeserializer puts U+FFFD for what is not UTF-8.
+    # Kafka's StringDeserializer replaces bytes that are not UTF-8 with U+FFFD.
     kafka["key"] = None if key is None else key.decode(errors="replace")
     fields = {
-        # A null value and an empty one are the same to the input.
+        # The input does not distinguish a null value from an empty one.
         "message": (value or b"").decode("iso-8859-1"),
         "@timestamp": "2001-01-01T00:00:00.000Z",
         "@version": "1",
@@ -50,7 +50,7 @@ def received(record: dict, group: str) -> Event:
 
 
 def record_bytes(holder: dict, name: str) -> bytes | None:
-    """A fixture's bytes: `name` is text, or `name`_base64 is base64, or null."""
+    """The bytes in a fixture: `name` is text or null, `name`_base64 is base64."""
     if f"{name}_base64" in holder:
         return base64.b64decode(holder[f"{name}_base64"], validate=True)
     return None if holder[name] is None else holder[name].encode()
@@ -61,20 +61,20 @@ def test_there_are_fixtures():
 
 
 @pytest.mark.parametrize("path", FIXTURES, ids=lambda path: path.stem)
-def test_logstash_writes_the_document_of_the_function(path, evaluator):
+def test_logstash_writes_the_same_document_as_the_function(path, evaluator):
     fixture = json.loads(path.read_text())
     expected = {"action": "create", **fixture["expected"]}
     if "logstash" in fixture:
         assert fixture["logstash"]["why"].strip(), "a difference needs its reason"
         expected["document"] = fixture["logstash"]["document"]
-        assert expected["document"] != fixture["expected"]["document"], "a difference that is none"
+        assert expected["document"] != fixture["expected"]["document"], "the documents do not differ"
     (output, written), *others = evaluator.written(received(fixture["record"], "logstash-consumer-group"))
     assert others == []
     assert output.options["id"] == "microservices"
     assert written == expected
 
 
-def test_a_record_delivered_twice_is_the_same_document(evaluator):
+def test_a_record_delivered_twice_gives_the_same_document(evaluator):
     record = json.loads(FIXTURES[0].read_text())["record"]
     first, second = (evaluator.written(received(record, "g"))[0][1] for _ in range(2))
     assert first == second
@@ -89,7 +89,7 @@ def test_a_platform_log_goes_to_its_own_index(evaluator):
     assert written["document"] == {**fields, "environment": "kubernetes", "platform": "demo-micro"}
 
 
-def test_a_refused_document_goes_to_the_dead_letter_index_under_its_id(evaluator, ruby):
+def test_a_rejected_document_goes_to_the_dead_letter_index_under_its_id(evaluator, ruby):
     record = json.loads((FIXTURES[0].parent / "headers.json").read_text())["record"]
     event = received(record, "g")
     ((_, written),) = evaluator.written(event)
@@ -103,11 +103,11 @@ def test_a_refused_document_goes_to_the_dead_letter_index_under_its_id(evaluator
         "value": record["value"],
         "dead_letter_queue": {"reason": reason, "plugin_id": "microservices", "entry_time": "2026-03-02T00:00:00.000Z"},
     }
-    letters = Evaluator(parse((ELK / "logstash" / "pipeline" / "dead-letters.conf").read_text()), ENVIRONMENT, ruby)
-    ((output, letter),) = letters.written(Event(written["document"], metadata))
+    pipeline = Evaluator(parse((ELK / "logstash" / "pipeline" / "dead-letters.conf").read_text()), ENVIRONMENT, ruby)
+    ((output, dead_letter),) = pipeline.written(Event(written["document"], metadata))
     assert output.options["id"] == "dead-letters"
     identity = ("service", "service_name", "environment", "platform", "kafka_topic", "kafka_partition", "kafka_offset")
-    assert letter == {
+    assert dead_letter == {
         "action": "create",
         "index": "dead-letters-microservices-2026.03.01",
         "id": written["id"],
@@ -121,17 +121,17 @@ def test_a_refused_document_goes_to_the_dead_letter_index_under_its_id(evaluator
     }
 
 
-def test_a_refused_platform_log_keeps_its_whole_event(ruby):
-    letters = Evaluator(parse((ELK / "logstash" / "pipeline" / "dead-letters.conf").read_text()), ENVIRONMENT, ruby)
+def test_a_rejected_platform_log_keeps_its_whole_event(ruby):
+    pipeline = Evaluator(parse((ELK / "logstash" / "pipeline" / "dead-letters.conf").read_text()), ENVIRONMENT, ruby)
     fields = {"@timestamp": "2026-03-01T10:20:30.000Z", "message": "started"}
-    ((output, letter),) = letters.written(Event(fields, {"dead_letter_queue": {"reason": "status: 404"}}))
+    ((output, dead_letter),) = pipeline.written(Event(fields, {"dead_letter_queue": {"reason": "status: 404"}}))
     assert output.options["id"] == "dead-platform-logs"
-    assert letter["id"] is None
-    assert json.loads(letter["document"]["payload"]) == fields
-    assert letter["document"]["error"] == {"type": "unknown", "reason": "status: 404", "status": 404}
+    assert dead_letter["id"] is None
+    assert json.loads(dead_letter["document"]["payload"]) == fields
+    assert dead_letter["document"]["error"] == {"type": "unknown", "reason": "status: 404", "status": 404}
 
 
-def test_kafka_input_gives_the_events_that_these_tests_start_from():
+def test_kafka_input_has_the_options_that_these_tests_assume():
     pipeline = parse((ELK / "logstash" / "pipeline" / "logstash.conf").read_text())
     kafka = next(plugin.options for plugin in pipeline.input if plugin.name == "kafka")
     assert kafka["topics"] == ["order.events", "inventory.events", "notification.events"]
@@ -142,6 +142,6 @@ def test_kafka_input_gives_the_events_that_these_tests_start_from():
     assert kafka["decorate_events"] == "extended"
     assert kafka["enable_auto_commit"] is False
     assert kafka["value_deserializer_class"].endswith(".ByteArrayDeserializer")
-    assert "key_deserializer_class" not in kafka, "the input can't put a key of bytes on an event"
+    assert "key_deserializer_class" not in kafka, "the input can't add a key of bytes to an event"
     codec = kafka["codec"]
     assert (codec.name, codec.options) == ("plain", {"charset": "ISO-8859-1", "ecs_compatibility": "disabled"})

@@ -1,4 +1,4 @@
-"""Production's pipelines are dev's but for TLS and logins; both read nothing that the pods do not have."""
+"""The pipelines of dev and production differ only in TLS and logins, and use only what the pods have."""
 
 import re
 import shutil
@@ -10,7 +10,7 @@ from conftest import ELK, KUBERNETES
 from logstash.config import Branch, Plugin, parse, substitute
 
 PIPELINES = ("logstash.conf", "dead-letters.conf")
-# What production adds to, or takes from, each plugin.
+# Options that differ between dev and production.
 TLS = {
     "ssl_enabled", "ssl_certificate", "ssl_key", "ssl_certificate_authorities", "ssl_client_authentication",
     "security_protocol", "sasl_mechanism", "sasl_jaas_config", "ssl_truststore_type", "ssl_truststore_location",
@@ -19,7 +19,7 @@ LOGIN = {"user", "password", "api_key"}
 
 
 def pipelines(builds, name: str) -> dict[str, str]:
-    """The pipeline files of a build's ConfigMap."""
+    """The pipeline files in the ConfigMap of a build."""
     (data,) = (
         item["data"] for item in builds[name] if item["kind"] == "ConfigMap" and item["metadata"]["name"] == "logstash-pipeline"
     )
@@ -28,7 +28,7 @@ def pipelines(builds, name: str) -> dict[str, str]:
 
 
 def without(items: list, names: set[str]) -> list:
-    """The same plugins and branches without some options."""
+    """The same plugins and branches without these options."""
     return [
         Branch([(condition, without(body, names)) for condition, body in item.arms])
         if isinstance(item, Branch)
@@ -38,7 +38,7 @@ def without(items: list, names: set[str]) -> list:
 
 
 @pytest.mark.parametrize("file", PIPELINES)
-def test_production_differs_in_tls_and_logins_alone(builds, file):
+def test_production_differs_only_in_tls_and_logins(builds, file):
     dev, production = (parse(pipelines(builds, name)[file]) for name in ("dev", "production"))
     assert dev.filter == production.filter
     for section in ("input", "output"):
@@ -57,7 +57,7 @@ def test_production_logs_in_with_a_key_over_tls(builds, file):
     for plugin in pipeline.plugins("input"):
         if plugin.name == "kafka":
             assert (plugin.options["security_protocol"], plugin.options["sasl_mechanism"]) == ("SASL_SSL", "SCRAM-SHA-512")
-            # Logstash puts the variable in; Kafka's own login module reads the rest.
+            # Logstash substitutes the variable. Kafka's login module parses the rest.
             jaas = substitute(plugin.options["sasl_jaas_config"], {"KAFKA_PASSWORD": "p"})
             assert re.fullmatch(r'[\w.]+\.ScramLoginModule required username="logstash" password="p";', jaas)
         elif plugin.name != "dead_letter_queue":
@@ -71,7 +71,7 @@ def test_dev_logs_in_with_the_password_of_the_secret(builds):
             assert "api_key" not in plugin.options
 
 
-def test_every_output_keeps_its_promises(builds):
+def test_outputs_write_once_to_daily_indices_and_manage_no_templates(builds):
     for name in ("dev", "production"):
         for file in PIPELINES:
             for plugin in parse(pipelines(builds, name)[file]).plugins("output"):
@@ -84,13 +84,13 @@ def test_every_output_keeps_its_promises(builds):
     assert "version_conflict_engine_exception" in main.options["silence_errors_in_log"]
 
 
-def test_inputs_listen_where_the_service_leads(builds):
+def test_inputs_listen_on_the_ports_of_the_service(builds):
     inputs = {plugin.name: plugin.options for plugin in parse(pipelines(builds, "dev")["logstash.conf"]).input}
     assert (inputs["beats"]["port"], inputs["tcp"]["port"]) == (5044, 50000)
 
 
 @pytest.mark.parametrize("name", ["dev", "production"])
-def test_the_pod_has_what_the_pipelines_read(builds, name):
+def test_the_pod_has_the_variables_and_files_of_the_pipelines(builds, name):
     (logstash,) = (
         item for item in builds[name] if item["kind"] == "StatefulSet" and item["metadata"]["name"] == "logstash"
     )  # fmt: skip
@@ -113,7 +113,7 @@ def test_every_plugin_has_an_id():
         assert len(ids) == len(set(ids)), "metrics and logs name plugins by their id"
 
 
-def test_the_parser_refuses_what_logstash_would_refuse():
+def test_the_parser_rejects_invalid_pipelines():
     for text in (
         "input { kafka { topics => [ } }",
         "filter { mutate { add_field => } }",
@@ -125,7 +125,7 @@ def test_the_parser_refuses_what_logstash_would_refuse():
             parse(text)
 
 
-def test_render_tells_a_copy_that_differs(tmp_path):
+def test_render_reports_a_copy_that_differs(tmp_path):
     for folder in ("elk", "search", "kubernetes/elk", "kubernetes/scripts", "kubernetes/overlays"):
         shutil.copytree(KUBERNETES.parent / folder, tmp_path / folder)
     check = [sys.executable, "-B", str(tmp_path / "kubernetes" / "scripts" / "render.py"), "--check"]

@@ -1,5 +1,7 @@
-"""deploy.sh, undeploy.sh and verify.sh against a stand-in kubectl that records its calls and answers as it is told; and
-deploy.bat read against deploy.sh. No cluster is involved."""
+"""deploy.sh, undeploy.sh and verify.sh, run with a stand-in kubectl that records calls and returns prepared results.
+
+deploy.bat is compared with deploy.sh. There is no cluster.
+"""
 
 import json
 import os
@@ -13,13 +15,13 @@ from conftest import KUBERNETES, REPOSITORY, build
 
 SCRIPTS = KUBERNETES / "scripts"
 STAND_IN = f"""#!{sys.executable}
-# Stands in for kubectl, sam and curl: records the call, answers by the first pattern of ANSWERS that matches.
+# Stands in for kubectl, sam and curl: records the call and returns the first of RESULTS whose pattern matches.
 import json, os, re, sys
 from pathlib import Path
 call = [Path(sys.argv[0]).name, *sys.argv[1:]]
 with open(os.environ["CALLS"], "a") as calls:
     calls.write(json.dumps(call) + "\\n")
-for pattern, status, output in json.loads(os.environ["ANSWERS"]):
+for pattern, status, output in json.loads(os.environ["RESULTS"]):
     if re.search(pattern, " ".join(call)):
         print(output, end="")
         sys.exit(status)
@@ -30,7 +32,7 @@ if "port-forward" in call:
 
 
 class Stand:
-    """A folder of stand-ins, and what was called."""
+    """A folder of stand-ins, and their recorded calls."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -41,11 +43,11 @@ class Stand:
             program.write_text(STAND_IN)
             program.chmod(0o755)
 
-    def run(self, script: str, *arguments: str, answers=()) -> subprocess.CompletedProcess:
+    def run(self, script: str, *arguments: str, results=()) -> subprocess.CompletedProcess:
         environment = {
             "PATH": f"{self.folder}:{os.environ['PATH']}",
             "CALLS": str(self.calls_file),
-            "ANSWERS": json.dumps([list(answer) for answer in answers]),
+            "RESULTS": json.dumps([list(result) for result in results]),
         }
         return subprocess.run(
             ["bash", str(SCRIPTS / script), *arguments],
@@ -61,7 +63,7 @@ class Stand:
         return [json.loads(line) for line in self.calls_file.read_text().splitlines()]
 
     def lines(self) -> list[str]:
-        """The calls, paths and what all of them have left out."""
+        """The calls, without common paths and options."""
         return [" ".join(call).replace(f"{KUBERNETES}/", "").replace("--namespace demo-micro ", "") for call in self.calls]
 
 
@@ -114,7 +116,7 @@ FUNCTIONS = [
 
 
 def without_forward(lines: list[str]) -> list[str]:
-    """The port-forward runs beside the script: where it comes among the others is chance."""
+    """The port-forward runs in parallel, so its position among the calls is random."""
     return [line for line in lines if "port-forward" not in line]
 
 
@@ -129,8 +131,8 @@ def without_forward(lines: list[str]) -> list[str]:
         (("--elk", "--infrastructure"), FOUNDATION + INFRASTRUCTURE + ELK),
     ],
 )
-def test_deploy_does_its_parts_in_order(stand, arguments, expected):
-    done = stand.run("deploy.sh", *arguments, answers=[ARN])
+def test_deploy_runs_its_parts_in_order(stand, arguments, expected):
+    done = stand.run("deploy.sh", *arguments, results=[ARN])
     assert done.returncode == 0, done.stdout + done.stderr
     assert without_forward(stand.lines()) == without_forward(expected)
     assert sorted(stand.lines()) == sorted(expected)
@@ -140,9 +142,9 @@ def test_deploy_does_its_parts_in_order(stand, arguments, expected):
         assert "Kafka integration enabled" not in done.stdout
 
 
-def test_deploy_takes_the_namespace_everywhere(stand):
+def test_deploy_uses_the_namespace_everywhere(stand):
     try:
-        done = stand.run("deploy.sh", "--namespace", "team-a", answers=[ARN])
+        done = stand.run("deploy.sh", "--namespace", "team-a", results=[ARN])
         assert done.returncode == 0, done.stderr
         for call in stand.calls:
             if call[0] == "kubectl":
@@ -166,7 +168,7 @@ def remove_team_a() -> None:
         folder_of_team_a().rmdir()
 
 
-def test_production_has_no_functions_in_the_cluster(stand):
+def test_production_deploys_no_functions_to_the_cluster(stand):
     done = stand.run("deploy.sh", "--all", "--overlay", "production")
     assert done.returncode == 0, done.stderr
     assert "The functions of production run on AWS" in done.stdout
@@ -174,13 +176,13 @@ def test_production_has_no_functions_in_the_cluster(stand):
     assert stand.lines() == expected
 
 
-def test_dry_run_changes_nothing_and_tells_all(stand):
+def test_dry_run_changes_nothing_and_prints_every_command(stand):
     done = stand.run("deploy.sh", "--all", "--dry-run")
     assert done.returncode == 0, done.stderr
     assert stand.calls == []
-    told = [line.removeprefix("would run: ") for line in done.stdout.splitlines() if line.startswith("would run: ")]
-    told = [line.replace(f"{KUBERNETES}/", "").replace("--namespace demo-micro ", "") for line in told]
-    assert told == [
+    printed = [line.removeprefix("would run: ") for line in done.stdout.splitlines() if line.startswith("would run: ")]
+    printed = [line.replace(f"{KUBERNETES}/", "").replace("--namespace demo-micro ", "") for line in printed]
+    assert printed == [
         line.replace(ARN[2].strip(), "ARN-OF-THE-SECRET") for line in FOUNDATION + INFRASTRUCTURE + ELK + FUNCTIONS
     ]  # fmt: skip
 
@@ -196,11 +198,11 @@ def test_dry_run_changes_nothing_and_tells_all(stand):
         ("deployment/localstack --timeout", "LocalStack"),
         ("step=logstash-config", "Logstash ConfigMap"),
         ("statefulset/elasticsearch", "Elasticsearch"),
-        ("job/elasticsearch-setup", "Elasticsearch set-up"),
+        ("job/elasticsearch-setup", "Elasticsearch setup"),
         ("statefulset/logstash", "Logstash"),
         ("deployment/kibana", "Kibana"),
         ("job/provision-cluster", "Cluster provisioning"),
-        ("job/kibana-setup", "Kibana set-up"),
+        ("job/kibana-setup", "Kibana setup"),
         ("sam build", "Functions: build"),
         ("exec deployment/localstack", "Functions: deploy to LocalStack"),
         ("^curl", "Functions: deploy to LocalStack"),
@@ -208,13 +210,13 @@ def test_dry_run_changes_nothing_and_tells_all(stand):
         ("deployment/kafka-poller", "Functions: poller"),
     ],
 )
-def test_a_part_that_fails_ends_the_deployment_by_its_name(stand, fails, part):
-    done = stand.run("deploy.sh", answers=[(fails, 7, ""), ARN])
+def test_a_failing_part_stops_the_deployment_and_is_named(stand, fails, part):
+    done = stand.run("deploy.sh", results=[(fails, 7, ""), ARN])
     assert done.returncode != 0
     assert f"deploy.sh: failed at: {part}\n" in done.stderr
     assert "Kafka integration enabled" not in done.stdout
     failed = next(number for number, call in enumerate(stand.lines()) if re.search(fails, call))
-    # A Job's log is all that may come after; a port-forward may just have been started.
+    # Only the log of a Job, or a port-forward that has just started, may follow.
     assert all(" logs job/" in line or "port-forward" in line for line in stand.lines()[failed + 1 :])
     if "job/" in fails:
         assert any("logs job/" in line for line in stand.lines()[failed + 1 :])
@@ -223,14 +225,14 @@ def test_a_part_that_fails_ends_the_deployment_by_its_name(stand, fails, part):
 @pytest.mark.parametrize(
     "arguments", [("--nonsense",), ("--overlay", "staging"), ("--overlay",), ("--namespace",)], ids=" ".join
 )
-def test_wrong_arguments_change_nothing(stand, arguments):
+def test_invalid_arguments_change_nothing(stand, arguments):
     done = stand.run("deploy.sh", *arguments)
     assert done.returncode != 0 and done.stderr
     assert stand.calls == []
 
 
-def test_the_way_to_localstack_is_closed_again(stand):
-    assert stand.run("deploy.sh", "--functions", answers=[ARN]).returncode == 0
+def test_the_port_forward_to_localstack_is_stopped(stand):
+    assert stand.run("deploy.sh", "--functions", results=[ARN]).returncode == 0
     alive = [
         entry for entry in Path("/proc").glob("[0-9]*/environ")
         if f"CALLS={stand.calls_file}".encode() in readable(entry) and entry.parent.name != str(os.getpid())
@@ -245,7 +247,7 @@ def readable(path: Path) -> bytes:
         return b""
 
 
-def test_parameters_of_the_functions_are_those_of_the_template():
+def test_the_template_has_the_parameters_of_the_deployment():
     template = (REPOSITORY / "infra" / "template.yaml").read_text()
     parameters = re.search(r"^Parameters:\n(.*?)^\S", template, re.MULTILINE | re.DOTALL)[1]
     known = set(re.findall(r"^  (\w+):$", parameters, re.MULTILINE))
@@ -257,13 +259,13 @@ def bat_lines() -> list[str]:
     return (SCRIPTS / "deploy.bat").read_bytes().decode().replace("\r\n", "\n").splitlines()
 
 
-def test_bat_has_the_line_ends_of_its_system():
+def test_bat_has_crlf_line_endings():
     content = (SCRIPTS / "deploy.bat").read_bytes()
     assert content.count(b"\n") == content.count(b"\r\n")
     assert "*.bat text eol=crlf" in (KUBERNETES / ".gitattributes").read_text()
 
 
-def test_bat_does_the_same_steps_in_the_same_order():
+def test_bat_runs_the_same_steps_in_the_same_order():
     names = {"source": "SOURCE", "namespace": "NAMESPACE", "port": "PORT", "secret_arn": "SECRET_ARN"}
 
     def of_shell(line: str) -> str | None:
@@ -291,11 +293,11 @@ def test_bat_stops_at_the_first_failure():
             assert line.endswith("|| goto failed"), line
 
 
-def test_bat_has_the_same_words_and_options():
+def test_bat_has_the_same_messages_and_options():
     shell, bat = (SCRIPTS / "deploy.sh").read_text(), "\n".join(bat_lines())
     usage = re.search(r"<<'END'\n(.*?)^END$", shell, re.MULTILINE | re.DOTALL)[1].replace("deploy.sh", "deploy.bat")
-    told = re.search(r"^:usage\n(.*?)^exit /b 0", bat, re.MULTILINE | re.DOTALL)[1]
-    assert "\n".join(line.removeprefix("echo ").removeprefix("echo.") for line in told.splitlines()) == usage.rstrip("\n")
+    echoed = re.search(r"^:usage\n(.*?)^exit /b 0", bat, re.MULTILINE | re.DOTALL)[1]
+    assert "\n".join(line.removeprefix("echo ").removeprefix("echo.") for line in echoed.splitlines()) == usage.rstrip("\n")
     options = set(re.findall(r"^    (--[a-z-]+)\)", shell, re.MULTILINE))
     assert options == set(re.findall(r'^if "%~1"=="(--[a-z-]+)"', bat, re.MULTILINE))
     for words in ("Kafka integration enabled", "The functions of production run on AWS", "failed at: "):
@@ -319,8 +321,8 @@ HEALTHY = [
 ]
 
 
-def test_verify_passes_where_all_is_well(stand):
-    done = stand.run("verify.sh", "--send-event", answers=HEALTHY)
+def test_verify_passes_on_a_healthy_stack(stand):
+    done = stand.run("verify.sh", "--send-event", results=HEALTHY)
     assert done.returncode == 0, done.stdout
     assert done.stdout.count("PASS") == 15 and "FAIL" not in done.stdout
     assert done.stdout.endswith("all checks passed\n")
@@ -329,7 +331,7 @@ def test_verify_passes_where_all_is_well(stand):
 @pytest.mark.parametrize(
     ("pattern", "status", "output", "what"),
     [
-        (r"diff -k", 1, "-  old", "Logstash's ConfigMap is the one of this folder"),
+        (r"diff -k", 1, "-  old", "Logstash's ConfigMap matches this folder"),
         (r"name=kafka ", 1, "timed out", "Kafka's pods are ready"),
         (r"under-replicated", 0, "Topic: order.events", "Kafka's replicas are in sync"),
         (r"name=elasticsearch ", 1, "timed out", "Elasticsearch's pods are ready"),
@@ -345,15 +347,15 @@ def test_verify_passes_where_all_is_well(stand):
         (r"_search", 0, "{}", "Documents have Kafka's metadata"),
     ],
 )
-def test_verify_fails_where_something_is_wrong(stand, pattern, status, output, what):
-    done = stand.run("verify.sh", answers=[(pattern, status, output), *HEALTHY])
+def test_verify_names_the_failing_check(stand, pattern, status, output, what):
+    done = stand.run("verify.sh", results=[(pattern, status, output), *HEALTHY])
     assert done.returncode == 1
     assert f"FAIL  {what}\n" in done.stdout
     assert done.stdout.count("FAIL") == 1
     assert done.stdout.endswith("1 checks failed\n")
 
 
-def test_undeploy_keeps_data_unless_told(stand):
+def test_undeploy_keeps_data_by_default(stand):
     assert stand.run("undeploy.sh").returncode == 0
     assert not [line for line in stand.lines() if "delete namespace" in line or "foundation" in line or "pvc" in line]
     assert stand.run("undeploy.sh", "--delete-data").returncode == 0

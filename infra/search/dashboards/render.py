@@ -1,6 +1,6 @@
-"""Makes opensearch.ndjson and kibana.ndjson, the saved objects, of one description: `python render.py`.
+"""Generates the saved objects in opensearch.ndjson and kibana.ndjson from one description: `python render.py`.
 
-The two products forked at 7.10 and still read that form, with few differences: those that `Dialect` names.
+The two products forked at 7.10 and still read that format. `Dialect` lists the few differences.
 """
 
 import json
@@ -13,7 +13,7 @@ DEAD_LETTERS = "${INDEX_PREFIX}-dead-letters"
 STORY = "${INDEX_PREFIX}-order-story"
 FAILURES = "${INDEX_PREFIX}-failures"
 REFUSED = "${INDEX_PREFIX}-dead-letters-list"
-# The same as in the error-ratio monitors.
+# Same as in the error-ratio monitors.
 IS_FAILURE = (
     "eventType:/.*([Ff]ail|FAIL|[Ee]rror|ERROR|[Rr]eject|REJECT|[Dd]eclin|DECLIN|[Bb]ounce|BOUNCE).*/"
     " OR tags:(_jsonparsefailure OR _timestampoutofrange)"
@@ -24,12 +24,12 @@ SEARCH_SOURCE = "kibanaSavedObjectMeta.searchSourceJSON.index"
 
 @dataclass(frozen=True)
 class Dialect:
-    """What a product wants to have otherwise than the other."""
+    """The differences between the two products."""
 
     file: str
     normalized_interval: str
-    # The newest form that every supported version of the product reads; its migrations do the rest.
-    envelope: dict
+    # The newest version that every supported release of the product reads. Its migrations do the rest.
+    version: dict
     data_view_names: bool
 
 
@@ -41,12 +41,12 @@ VERSIONS = {"index-pattern": "7.6.0", "search": "7.9.3", "visualization": "7.10.
 
 
 def text(value: object) -> str:
-    """JSON inside of JSON, as saved objects have it."""
+    """JSON as a string, as saved objects embed it."""
     return json.dumps(value, separators=(",", ":"))
 
 
 class Objects:
-    """The saved objects of a product, in an order in which each comes behind those that it refers to."""
+    """The saved objects of a product. Each comes after the objects that it references."""
 
     def __init__(self, dialect: Dialect):
         self.dialect = dialect
@@ -60,7 +60,7 @@ class Objects:
                 "attributes": attributes,
                 "references": references,
                 "migrationVersion": {kind: VERSIONS[kind]},
-                **self.dialect.envelope,
+                **self.dialect.version,
             }
         )
 
@@ -86,7 +86,7 @@ class Objects:
     def visualization(
         self, name: str, title: str, state: dict, view: str | None = None, search: str | None = None
     ) -> str:
-        """A visualization of a data view, of a saved search, or of neither."""
+        """Adds a visualization of a data view, of a saved search, or of neither. Returns its id."""
         title = f"${{INDEX_PREFIX}}: {title}"
         source: dict = {"query": EVERYTHING, "filter": []}
         references = []
@@ -111,7 +111,7 @@ class Objects:
     def dashboard(
         self, name: str, title: str, description: str, rows: list[tuple[int, list[tuple[int, str, str]]]]
     ) -> None:
-        """A dashboard of rows of panels: (height, [(width, type, id)]); a row is 48 wide."""
+        """Adds a dashboard with rows of panels: (height, [(width, type, id)]). A row is 48 units wide."""
         panels, references, top = [], [], 0
         for height, row in rows:
             left = 0
@@ -181,7 +181,7 @@ def terms(number: str, schema: str, field: str, label: str, size: int, by: str =
 
 
 def bars(aggs: list[dict], label: str, kind: str = "histogram") -> dict:
-    """Bars over time, stacked, or lines."""
+    """Stacked bars over time, or lines."""
     series = {
         "show": True,
         "type": kind,
@@ -277,16 +277,16 @@ def figures(aggs: list[dict]) -> dict:
     }
 
 
-def markdown(words: str) -> dict:
-    return {"type": "markdown", "params": {"fontSize": 12, "openLinksInNewTab": False, "markdown": words}, "aggs": []}
+def markdown(source: str) -> dict:
+    return {"type": "markdown", "params": {"fontSize": 12, "openLinksInNewTab": False, "markdown": source}, "aggs": []}
 
 
-HELP = """**An order's whole story:** add the filter `correlation_id: <value>` (or `orderId`, `trace.id`), or click \
-one in *Largest stories*; *Story* below then shows all its events of all services in their order.
+HELP = """**All events of an order:** add the filter `correlation_id: <value>` (or `orderId`, `trace.id`), or click \
+a value in *Largest stories*. *Story* below then shows all its events from all services in order.
 
-**Ingestion delay:** an event carries the time at which it was published to Kafka, not when it was indexed. \
-*Newest indexed records* shows how far each partition has come; in *Records by the time they were published* a delay \
-is a drop at the right edge. The age at indexing itself is a metric of the functions."""
+**Ingestion delay:** an event has the time at which it was published to Kafka, not the time at which it was indexed. \
+*Newest indexed records* shows the progress of each partition. In *Records by the time they were published*, a delay \
+shows as a drop at the right edge. The functions report the age at indexing as a metric."""
 
 
 def describe(objects: Objects) -> None:
@@ -299,7 +299,7 @@ def describe(objects: Objects) -> None:
         STORY,
         EVENTS,
         "an order's story",
-        "All events of one correlation id in their order: search for correlation_id:<value>, orderId:<value> or trace.id:<value>",
+        "All events of one correlation id in order: search for correlation_id:<value>, orderId:<value> or trace.id:<value>",
         story,
         "asc",
         {"query": "correlation_id:*", "language": "kuery"},
@@ -308,7 +308,7 @@ def describe(objects: Objects) -> None:
         FAILURES,
         EVENTS,
         "failures",
-        "Events whose type tells of a failure, and records that could not be read as they should",
+        "Events with a failure type, and records that could not be parsed correctly",
         ["service_name", "eventType", "reason", "tags", "orderId", "correlation_id"],
         "desc",
         {"query": IS_FAILURE, "language": "lucene"},
@@ -317,7 +317,7 @@ def describe(objects: Objects) -> None:
         REFUSED,
         DEAD_LETTERS,
         "dead letters",
-        "Records whose document was refused, with the reason; the record itself is in payload",
+        "Records whose document was rejected, with the reason; the field payload has the record",
         [
             "service_name",
             "error.type",
@@ -439,7 +439,7 @@ def describe(objects: Objects) -> None:
 
 
 def render(dialect: Dialect) -> str:
-    """A product's file."""
+    """The text of the file for a product."""
     objects = Objects(dialect)
     describe(objects)
     return "".join(json.dumps(line, separators=(",", ":"), sort_keys=True) + "\n" for line in objects.lines)

@@ -1,7 +1,7 @@
 """The files that provisioning applies, with their placeholders filled in.
 
-No server here has the plugins (index management, alerting, Dashboards, Kibana): these tests hold each file against the
-schema that its product documents and its parser enforces. They are no run of the plugin.
+No test server has the plugins (index management, alerting, Dashboards, Kibana). These tests check each file against the
+schema that its product documents and its parser enforces. They do not run the plugin.
 """
 
 import json
@@ -22,18 +22,18 @@ VALUES = {
 NUMBERS = VALUES.keys() - {"INDEX_PREFIX", "DEAD_LETTER_PREFIX"}
 WHOLE_NUMBER = re.compile(r'"\$\{(' + "|".join(NUMBERS) + r')\}"')
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
-# What counts as a failure, by the event's type: in the monitors and in the dashboard.
+# Event types that count as failures, in the monitors and in the dashboard.
 FAILURE = re.compile(".*([Ff]ail|FAIL|[Ee]rror|ERROR|[Rr]eject|REJECT|[Dd]eclin|DECLIN|[Bb]ounce|BOUNCE).*")
 EVENTS, DEAD_LETTERS = "shop.events-*", "refused-shop-*"
 
 
 def filled(path: str, values: dict[str, str] = VALUES) -> str:
-    """A file's text as it is sent."""
+    """The text of a file as it is sent."""
     return PLACEHOLDER.sub(lambda found: values[found[1]], (FOLDER / path).read_text())
 
 
 def loaded(path: str, values: dict[str, str] = VALUES) -> dict:
-    """A JSON file as it is sent. A string that is wholly one numeric placeholder becomes a number."""
+    """A JSON file as it is sent. A string that consists of one numeric placeholder becomes a number."""
     text = WHOLE_NUMBER.sub(lambda found: values[found[1]], (FOLDER / path).read_text())
     return json.loads(PLACEHOLDER.sub(lambda found: values[found[1]], text))
 
@@ -44,7 +44,7 @@ def saved_objects(file: str, values: dict[str, str] = VALUES) -> list[dict]:
 
 
 def index_of(item: dict, objects: list[dict]) -> str | None:
-    """The index pattern behind a saved object, through a saved search too."""
+    """The index pattern of a saved object, directly or through a saved search."""
     by_id = {(each["type"], each["id"]): each for each in objects}
     for reference in item["references"]:
         target = by_id[reference["type"], reference["id"]]
@@ -56,7 +56,7 @@ def index_of(item: dict, objects: list[dict]) -> str | None:
 
 
 def fields(template: str) -> dict[str, str]:
-    """The fields of an index template, subfields too, with their types."""
+    """The fields of an index template and their types, including subfields."""
 
     def walk(properties: dict, prefix: str):
         for name, mapping in properties.items():
@@ -70,5 +70,5 @@ def fields(template: str) -> dict[str, str]:
 
 
 def fields_of(index: str) -> dict[str, str]:
-    """The fields of the indices that a pattern of ours names."""
+    """The fields of the indices that match one of our patterns."""
     return fields({EVENTS: "index-template.json", DEAD_LETTERS: "dead-letter-template.json"}[index])

@@ -1,18 +1,18 @@
-"""Holds a value against a schema: every key is known, every required key is there, every value has its form.
+"""Checks a value against a schema: every key is known, every required key is present, every value has the right form.
 
-A schema is a type, a compiled pattern for a whole string, a set of allowed values, a list of one schema for every element,
-a dict of keys (`"name?"` is optional, `str` stands for any key), a tuple of alternatives, or a function that judges.
+A schema is a type, a compiled pattern for a whole string, a set of allowed values, a list with one schema for every
+element, a dict of keys (`"name?"` is optional, `str` is any key), a tuple of alternatives, or a function that checks.
 """
 
 import re
 
 
 class Mismatch(AssertionError):
-    """The value is not of the schema's form."""
+    """The value does not match the schema."""
 
 
 def check(value, schema, where: str = "$") -> None:
-    """Raises Mismatch at the first place that does not fit."""
+    """Raises Mismatch at the first place that does not match."""
     if isinstance(schema, tuple):
         reasons = []
         for each in schema:
@@ -50,6 +50,6 @@ def check(value, schema, where: str = "$") -> None:
 
 
 def need(holds: object, message: str) -> None:
-    """Raises Mismatch unless it holds."""
+    """Raises Mismatch if the condition is false."""
     if not holds:
         raise Mismatch(message)

@@ -2,7 +2,7 @@
 
     stack.py with --servers elasticsearch-6 -- pytest infra/search/tests/test_elasticsearch_6.py
 
-Its privileges are the older ones, which provisioning uses before 7.9.
+It has the older privileges, which provisioning uses before 7.9.
 """
 
 import base64
@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from applied import MONITORS, VALUES, loaded
-from server import Server, own_values, password, running
+from server import Events, Server, own_prefixes, own_values, password, running
 
-# What `create_doc` and `auto_configure` were before they came (7.5 and 7.9).
+# The privileges before `create_doc` (7.5) and `auto_configure` (7.9).
 OLDER = {"create_doc": "create", "auto_configure": "create_index"}
 REFUSED = (403, "security_exception")
 FIELDS = {
@@ -37,7 +37,7 @@ def values(admin):
 
 
 def older(role: dict) -> dict:
-    """A role in the words of 6.8."""
+    """A role with the privileges of 6.8."""
     for each in role["indices"]:
         each["privileges"] = [OLDER.get(privilege, privilege) for privilege in each["privileges"]]
     return role
@@ -45,7 +45,7 @@ def older(role: dict) -> dict:
 
 @pytest.fixture
 def users(admin, values):
-    """A user of each role."""
+    """A user for each role."""
     made = {}
     for role in ("writer", "replayer", "reader"):
         name, secret = f"{values['INDEX_PREFIX']}-{role}", password()
@@ -81,15 +81,15 @@ def check_writer(writer: Server, values: dict) -> None:
             ("DELETE", f"/{index}", None),
             ("GET", "/_security/user", None),
         ):
-            assert writer.ask(method, path, body).status == 403, f"{method} {path}"
+            assert writer.send(method, path, body).status == 403, f"{method} {path}"
     assert writer.bulk(create(f"other-{uuid.uuid4().hex[:6]}")).items == [REFUSED]
 
 
-def test_the_writer_writes_and_nothing_else(users, values):
+def test_the_writer_can_only_write(users, values):
     check_writer(users["writer"], values)
 
 
-def test_the_writers_role_is_an_api_keys_too(admin, values):
+def test_the_writers_role_works_for_an_api_key(admin, values):
     role = older(loaded("roles/elasticsearch-writer.json", values))
     key = admin.must(
         "POST", "/_security/api_key", {"name": values["INDEX_PREFIX"], "role_descriptors": {"writer": role}}
@@ -101,7 +101,7 @@ def test_the_writers_role_is_an_api_keys_too(admin, values):
         admin.must("DELETE", "/_security/api_key", {"id": key["id"]})
 
 
-def test_the_replayer_finds_reads_and_deletes_dead_letters_only(admin, users, values):
+def test_the_replayer_finds_reads_and_deletes_only_dead_letters(admin, users, values):
     replayer, refused = users["replayer"], f"{values['DEAD_LETTER_PREFIX']}-2026.11.24"
     events = f"{values['INDEX_PREFIX']}-2026.11.24"
     for index in (refused, events):
@@ -116,7 +116,7 @@ def test_the_replayer_finds_reads_and_deletes_dead_letters_only(admin, users, va
     seen = {"if_seq_no": stored["_seq_no"], "if_primary_term": stored["_primary_term"]}
     assert replayer.bulk(({"delete": places[0] | seen}, None)).items == [(200, "")]
     assert replayer.bulk(({"delete": places[1]}, None)).items == [REFUSED]
-    assert replayer.ask("DELETE", f"/{refused}").status == 403
+    assert replayer.send("DELETE", f"/{refused}").status == 403
 
 
 def test_the_reader_searches_and_changes_nothing(admin, users, values):
@@ -132,16 +132,16 @@ def test_the_reader_searches_and_changes_nothing(admin, users, values):
         ("DELETE", f"/{index}", None),
         ("GET", "/_security/user", None),
     ):
-        assert reader.ask(method, path, body).status == 403, f"{method} {path}"
+        assert reader.send(method, path, body).status == 403, f"{method} {path}"
 
 
 @pytest.mark.parametrize("name", ["daily", "dead-letters"])
-def test_lifecycle_policies_are_taken(admin, name):
+def test_lifecycle_policies_are_accepted(admin, name):
     policy, path = loaded(f"lifecycle/elasticsearch-{name}.json"), f"/_ilm/policy/test-{uuid.uuid4().hex[:8]}"
     admin.must("PUT", path, policy)
     try:
         (kept,) = admin.must("GET", path).values()
-        # As it was sent, with what each phase and action is by default.
+        # As sent, plus the defaults of each phase and action.
         for phase, body in policy["policy"]["phases"].items():
             assert kept["policy"]["phases"][phase]["min_age"] == body["min_age"]
             for action, options in body["actions"].items():
@@ -150,8 +150,8 @@ def test_lifecycle_policies_are_taken(admin, name):
         admin.must("DELETE", path)
 
 
-def test_this_old_forcemerge_leaves_the_index_closed_to_late_events(admin, values):
-    """Why provisioning leaves the action out before 8.9. When this fails, it need not."""
+def test_forcemerge_of_old_versions_blocks_late_events(admin, values):
+    """The reason why provisioning leaves the action out before 8.9. If this fails, it no longer has to."""
     path, index = f"/_ilm/policy/{values['INDEX_PREFIX']}", f"{values['INDEX_PREFIX']}-2026.11.24"
     policy = loaded("lifecycle/elasticsearch-daily.json", values)
     policy["policy"]["phases"]["warm"]["min_age"] = "0ms"
@@ -173,32 +173,14 @@ def test_this_old_forcemerge_leaves_the_index_closed_to_late_events(admin, value
         admin.must("DELETE", path)
 
 
-class Events:
-    """Events of a test, written where the watches look."""
-
-    def __init__(self, admin: Server, values: dict) -> None:
-        self._admin, self._values = admin, values
-        for prefix in ("INDEX_PREFIX", "DEAD_LETTER_PREFIX"):
-            admin.must("PUT", f"/{values[prefix]}-2026.11.24", {"mappings": {"_doc": {"properties": FIELDS}}})
-
-    def add(self, number: int = 1, prefix: str = "INDEX_PREFIX", minutes_ago: float = 0, **more) -> None:
-        when = datetime.now(UTC) - timedelta(minutes=minutes_ago)
-        document = {
-            "@timestamp": when.isoformat(timespec="milliseconds"), "kafka_timestamp": int(when.timestamp() * 1000),
-            "service_name": "order", "eventType": "OrderCreated", **more,
-        }  # fmt: skip
-        place = {"_index": f"{self._values[prefix]}-2026.11.24", "_type": "_doc"}
-        operations = [({"index": place}, document)] * number
-        assert not self._admin.bulk(*operations, path="/_bulk?refresh=true").body["errors"]
-
-
 @pytest.fixture
 def events(admin, values) -> Events:
-    return Events(admin, values)
+    body = {"mappings": {"_doc": {"properties": FIELDS}}}
+    return Events(admin, values, {"INDEX_PREFIX": body, "DEAD_LETTER_PREFIX": body}, _type="_doc")
 
 
 def run_watch(admin: Server, name: str, values: dict) -> tuple[bool, str]:
-    """Puts the watch, runs it at once; whether its condition is met, and what it would log."""
+    """Creates the watch and runs it. Returns whether its condition is met, and what it would log."""
     path = f"/_watcher/watch/{values['INDEX_PREFIX']}-{name}"
     admin.must("PUT", path, loaded(f"monitors/elasticsearch/{name}.json", values))
     try:
@@ -212,12 +194,8 @@ def run_watch(admin: Server, name: str, values: dict) -> tuple[bool, str]:
 
 
 @pytest.mark.parametrize("name", MONITORS)
-def test_no_watch_speaks_before_there_are_indices(admin, name):
-    values = VALUES | {
-        "INDEX_PREFIX": f"test-{uuid.uuid4().hex[:8]}",
-        "DEAD_LETTER_PREFIX": f"test-{uuid.uuid4().hex[:8]}",
-    }
-    assert run_watch(admin, name, values) == (False, "")
+def test_no_watch_triggers_before_indices_exist(admin, name):
+    assert run_watch(admin, name, VALUES | own_prefixes()) == (False, "")
 
 
 def test_a_service_that_falls_silent_is_named(admin, events, values):
@@ -231,9 +209,9 @@ def test_a_service_that_falls_silent_is_named(admin, events, values):
     assert run_watch(admin, "silent-service", values) == (False, "")
 
 
-def test_failures_are_reported_above_their_share_and_number(admin, events, values):
+def test_failures_are_reported_above_the_minimum_share_and_number(admin, events, values):
     events.add(3, eventType="PaymentFailed")
-    assert run_watch(admin, "error-ratio", values)[0] is False, "three events are too few to tell"
+    assert run_watch(admin, "error-ratio", values)[0] is False, "three events are too few"
     events.add(30)
     events.add(100, minutes_ago=60, eventType="PaymentFailed")
     met, text = run_watch(admin, "error-ratio", values)
@@ -255,16 +233,16 @@ def test_dead_letters_are_reported(admin, events, values):
     assert met and "2 dead letters" in text and "mapper_parsing_exception (2)" in text
 
 
-def test_a_late_event_that_is_refused_now_is_reported_too(admin, events, values):
+def test_a_late_event_that_is_rejected_now_is_reported_too(admin, events, values):
     old = (datetime.now(UTC) - timedelta(days=3)).isoformat(timespec="milliseconds")
     events.add(1, prefix="DEAD_LETTER_PREFIX", **{"@timestamp": old})
     assert run_watch(admin, "dead-letters", values)[0] is True
 
 
-def test_a_pipeline_that_stands_still_is_reported(admin, events, values):
+def test_a_stalled_pipeline_is_reported(admin, events, values):
     assert run_watch(admin, "ingestion-delay", values)[0] is False
     events.add(5, minutes_ago=20)
     met, text = run_watch(admin, "ingestion-delay", values)
-    assert met and "newest indexed record is of" in text
+    assert met and "newest indexed record is from" in text
     events.add(1, minutes_ago=2)
     assert run_watch(admin, "ingestion-delay", values)[0] is False

@@ -1,20 +1,19 @@
-"""What the monitors ask and when they trigger, on a real OpenSearch: their searches and their Painless conditions.
+"""The searches and Painless conditions of the monitors on a real OpenSearch.
 
     stack.py with --servers opensearch -- pytest infra/search/tests/test_monitors_opensearch.py
 
-The alerting plugin is not published on its own, so it does not run here: the search is sent as the monitor would send it,
-and the condition is run by the script API over its answer, or, in a bucket-level monitor, as the bucket selector that the
-plugin makes of it.
+The alerting plugin is not published on its own, so it does not run here. The tests send the search as the monitor would.
+The script API then runs the condition on the response. For a bucket-level monitor, the condition runs as the bucket selector
+that the plugin would create.
 """
 
 import json
-import uuid
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from applied import MONITORS, VALUES, index_of, loaded, saved_objects
-from server import Server, own_values, running
+from server import Events, Server, own_prefixes, own_values, running
 
 
 @pytest.fixture(scope="module")
@@ -27,61 +26,45 @@ def values(server):
     yield from own_values(server)
 
 
-class Events:
-    """Events of a test, in indices of the real templates' mappings."""
-
-    def __init__(self, server: Server, values: dict) -> None:
-        self._server, self._values = server, values
+@pytest.fixture
+def events(server, values) -> Events:
+    """Events in indices with the mappings of the real templates."""
+    bodies = {
+        prefix: {"mappings": loaded(file)["template"]["mappings"], "settings": {"mapping.total_fields.limit": 5000}}
         for prefix, file in (
             ("INDEX_PREFIX", "index-template.json"),
             ("DEAD_LETTER_PREFIX", "dead-letter-template.json"),
-        ):
-            template = loaded(file)["template"]
-            body = {"mappings": template["mappings"], "settings": {"mapping.total_fields.limit": 5000}}
-            server.must("PUT", f"/{values[prefix]}-2026.11.24", body)
-
-    def add(self, number: int = 1, prefix: str = "INDEX_PREFIX", minutes_ago: float = 0, **more) -> None:
-        when = datetime.now(UTC) - timedelta(minutes=minutes_ago)
-        document = {
-            "@timestamp": when.isoformat(timespec="milliseconds"), "kafka_timestamp": int(when.timestamp() * 1000),
-            "service_name": "order", "eventType": "OrderCreated", **more,
-        }  # fmt: skip
-        operations = [({"index": {"_index": f"{self._values[prefix]}-2026.11.24"}}, document)] * number
-        assert not self._server.bulk(*operations, path="/_bulk?refresh=true").body["errors"]
-
-
-@pytest.fixture
-def events(server, values) -> Events:
-    return Events(server, values)
+        )
+    }
+    return Events(server, values, bodies)
 
 
 def triggers(server: Server, name: str, values: dict) -> bool:
     """Whether the query-level monitor would raise an alert."""
     monitor = loaded(f"monitors/opensearch/{name}.json", values)
     search, (trigger,) = monitor["inputs"][0]["search"], monitor["triggers"]
-    answer = server.must("POST", f"/{','.join(search['indices'])}/_search", search["query"])
+    result = server.must("POST", f"/{','.join(search['indices'])}/_search", search["query"])
     source = trigger["query_level_trigger"]["condition"]["script"]["source"]
-    script = {"lang": "painless", "source": f"def ctx = params.ctx; {source}", "params": {"ctx": {"results": [answer]}}}
+    script = {"lang": "painless", "source": f"def ctx = params.ctx; {source}", "params": {"ctx": {"results": [result]}}}
     return {"true": True, "false": False}[
         server.must("POST", "/_scripts/painless/_execute", {"script": script})["result"]
     ]
 
 
 def silent(server: Server, values: dict) -> list[str]:
-    """The services that the bucket-level monitor would raise an alert for."""
+    """The services for which the bucket-level monitor would raise an alert."""
     monitor = loaded("monitors/opensearch/silent-service.json", values)
     search, (trigger,) = monitor["inputs"][0]["search"], monitor["triggers"]
     condition = dict(trigger["bucket_level_trigger"]["condition"])
     parent = condition.pop("parent_bucket_path")
     search["query"]["aggregations"][parent]["aggregations"]["trigger"] = {"bucket_selector": condition}
-    answer = server.must("POST", f"/{','.join(search['indices'])}/_search", search["query"])
-    return [bucket["key"]["service_name"] for bucket in answer["aggregations"][parent]["buckets"]]
+    result = server.must("POST", f"/{','.join(search['indices'])}/_search", search["query"])
+    return [bucket["key"]["service_name"] for bucket in result["aggregations"][parent]["buckets"]]
 
 
 @pytest.mark.parametrize("name", [name for name in MONITORS if name != "silent-service"])
-def test_no_monitor_speaks_before_there_are_indices(server, name):
-    nowhere = f"test-{uuid.uuid4().hex[:8]}"
-    assert triggers(server, name, VALUES | {"INDEX_PREFIX": nowhere, "DEAD_LETTER_PREFIX": nowhere}) is False
+def test_no_monitor_triggers_before_indices_exist(server, name):
+    assert triggers(server, name, VALUES | own_prefixes()) is False
 
 
 def test_a_service_that_falls_silent_is_named(server, events, values):
@@ -93,9 +76,9 @@ def test_a_service_that_falls_silent_is_named(server, events, values):
     assert silent(server, values) == []
 
 
-def test_failures_are_reported_above_their_share_and_number(server, events, values):
+def test_failures_are_reported_above_the_minimum_share_and_number(server, events, values):
     events.add(3, eventType="PaymentFailed")
-    assert triggers(server, "error-ratio", values) is False, "three events are too few to tell"
+    assert triggers(server, "error-ratio", values) is False, "three events are too few"
     events.add(30)
     events.add(100, minutes_ago=60, eventType="PaymentFailed")
     assert triggers(server, "error-ratio", values) is True
@@ -113,10 +96,10 @@ def test_dead_letters_are_reported(server, events, values):
     assert triggers(server, "dead-letters", values) is False
     old = (datetime.now(UTC) - timedelta(days=3)).isoformat(timespec="milliseconds")
     events.add(1, prefix="DEAD_LETTER_PREFIX", **{"@timestamp": old})
-    assert triggers(server, "dead-letters", values) is True, "a late event that is refused now"
+    assert triggers(server, "dead-letters", values) is True, "a late event that is rejected now"
 
 
-def test_a_pipeline_that_stands_still_is_reported(server, events, values):
+def test_a_stalled_pipeline_is_reported(server, events, values):
     assert triggers(server, "ingestion-delay", values) is False
     events.add(5, minutes_ago=20)
     assert triggers(server, "ingestion-delay", values) is True
@@ -124,8 +107,8 @@ def test_a_pipeline_that_stands_still_is_reported(server, events, values):
     assert triggers(server, "ingestion-delay", values) is False
 
 
-def test_the_dashboards_failures_are_those_that_the_monitor_counts(server, events, values):
-    """The saved search's Lucene query, as Dashboards sends it."""
+def test_the_dashboard_shows_the_failures_that_the_monitor_counts(server, events, values):
+    """Runs the Lucene query of the saved search as Dashboards sends it."""
     events.add(2, eventType="PaymentFailed")
     events.add(1, tags=["_timestampoutofrange"])
     events.add(4)
@@ -139,7 +122,7 @@ def test_the_dashboards_failures_are_those_that_the_monitor_counts(server, event
 
 
 def aggregations_of(state: dict) -> dict:
-    """The search that a visualization makes: its buckets one in another, its metrics in the innermost."""
+    """The search of a visualization: nested buckets, with the metrics in the innermost."""
     buckets = [agg for agg in state["aggs"] if agg["schema"] != "metric"]
     metrics = {agg["id"]: agg for agg in state["aggs"] if agg["schema"] == "metric" and agg["type"] != "count"}
     inner = {number: {agg["type"]: {"field": agg["params"]["field"]}} for number, agg in metrics.items()}
@@ -155,7 +138,7 @@ def aggregations_of(state: dict) -> dict:
     return inner
 
 
-def test_every_visualization_has_something_to_show(server, events, values):
+def test_no_visualization_is_empty(server, events, values):
     story = {"correlation_id": "c-1", "kafka_topic": "order.events", "kafka_partition": 0, "kafka_offset": 7}
     events.add(3, eventType="PaymentFailed", **story)
     events.add(2, prefix="DEAD_LETTER_PREFIX", error={"type": "mapper_parsing_exception"})
@@ -163,8 +146,7 @@ def test_every_visualization_has_something_to_show(server, events, values):
     for item in objects:
         if item["type"] != "visualization" or not (aggs := aggregations_of(json.loads(item["attributes"]["visState"]))):
             continue
-        answer = server.must("POST", f"/{index_of(item, objects)}/_search", {"size": 0, "aggs": aggs})
-        found = answer["aggregations"]
+        found = server.must("POST", f"/{index_of(item, objects)}/_search", {"size": 0, "aggs": aggs})["aggregations"]
         while "buckets" in (first := next(inner for inner in found.values() if isinstance(inner, dict))):
             assert first["buckets"], f"{item['id']} is empty"
             found = {key: inner for key, inner in first["buckets"][0].items() if isinstance(inner, dict)} or {"end": {}}

@@ -1,4 +1,4 @@
-"""The roles on a real OpenSearch with its security plugin: what each user may do, and what is refused.
+"""The roles on a real OpenSearch with its security plugin: what each user can do, and what is denied.
 
 stack.py with --servers opensearch-secured -- pytest infra/search/tests/test_roles_opensearch.py
 """
@@ -26,9 +26,9 @@ def prefixes() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def users(admin, prefixes):
-    """A user of each role, mapped as provisioning maps its own."""
+    """A user for each role, mapped as provisioning maps its users."""
     security, made = "/_plugins/_security/api", {}
-    # It gives every user bulk requests and more; installations do without it. Here the roles alone are to count.
+    # This mapping lets every user send bulk requests and more. Without it, only the roles apply.
     everybody = admin.must("GET", f"{security}/rolesmapping/own_index")["own_index"]
     admin.must("DELETE", f"{security}/rolesmapping/own_index")
     for role in ("writer", "replayer", "reader"):
@@ -49,7 +49,7 @@ def users(admin, prefixes):
 
 @pytest.fixture(params=["INDEX_PREFIX", "DEAD_LETTER_PREFIX"])
 def index(request, prefixes, admin) -> str:
-    """A day's index that is not there yet."""
+    """A daily index that does not exist yet."""
     return f"{prefixes[request.param]}-2026.{uuid.uuid4().hex[:6]}"
 
 
@@ -66,14 +66,14 @@ def create(index: str, number: str = "1", **more) -> tuple[dict, dict]:
 
 
 @pytest.mark.parametrize("role", ["writer", "replayer"])
-def test_a_batch_makes_its_index_and_new_fields(users, admin, index, role):
+def test_a_batch_creates_its_index_and_new_fields(users, admin, index, role):
     assert users[role].bulk(create(index)).items == [(201, "")]
     assert users[role].bulk(create(index, "2", brandNew={"inside": 1})).items == [(201, "")]
     fields = admin.must("GET", f"/{index}/_mapping")[index]["mappings"]["properties"]
     assert "brandNew" in fields
-    # What the function asks for when the day's mapping has no room left.
+    # The function sends this when the index has reached its field limit.
     users[role].must("PUT", f"/{index}/_mapping", {"dynamic": False})
-    # The duplicate that at-least-once delivery brings.
+    # A duplicate from at-least-once delivery.
     assert users[role].bulk(create(index)).items == [(409, "version_conflict_engine_exception")]
 
 
@@ -100,20 +100,20 @@ def test_the_writer_neither_reads_nor_deletes_nor_updates(users, index):
         ("PUT", "/_index_template/x", {"index_patterns": ["x"]}),
         ("GET", "/_plugins/_security/api/internalusers", None),
     ):
-        assert writer.ask(method, path, body).status == 403, f"{method} {path}"
+        assert writer.send(method, path, body).status == 403, f"{method} {path}"
 
 
 @pytest.mark.parametrize("role", ["writer", "replayer"])
-def test_no_other_index_is_written(users, admin, prefixes, role):
+def test_no_other_index_can_be_written(users, admin, prefixes, role):
     other = f"other-{uuid.uuid4().hex[:8]}"
     assert users[role].bulk(create(other)).items == [REFUSED]
-    # One that only begins alike.
+    # An index that only starts with the same prefix.
     assert users[role].bulk(create(prefixes["INDEX_PREFIX"])).items == [REFUSED]
-    assert admin.ask("GET", f"/{other}").status == 404
+    assert admin.send("GET", f"/{other}").status == 404
 
 
 def test_the_replayer_finds_reads_and_deletes_dead_letters(users, admin, prefixes, dead_letter):
-    """The requests of functions/replay-dead-letters, as it sends them."""
+    """Sends the same requests as functions/replay-dead-letters."""
     name, number = dead_letter
     replayer = users["replayer"]
     path = (
@@ -136,7 +136,7 @@ def test_the_replayer_finds_reads_and_deletes_dead_letters(users, admin, prefixe
     assert stored["_source"]["service_name"] == "order"
     place = {"_index": name, "_id": number, "if_seq_no": stored["_seq_no"], "if_primary_term": stored["_primary_term"]}
     assert replayer.bulk(({"delete": place}, None)).items == [(200, "")]
-    assert admin.ask("GET", f"/{name}/_doc/{number}").status == 404
+    assert admin.send("GET", f"/{name}/_doc/{number}").status == 404
 
 
 def test_the_replayer_neither_reads_nor_deletes_events(users, admin, prefixes, dead_letter):
@@ -144,14 +144,14 @@ def test_the_replayer_neither_reads_nor_deletes_events(users, admin, prefixes, d
     admin.must("PUT", f"/{name}/_doc/1?refresh=true", DOCUMENT)
     replayer = users["replayer"]
     assert replayer.bulk(({"delete": {"_index": name, "_id": "1"}}, None)).items == [REFUSED]
-    assert replayer.ask("POST", f"/{name}/_search", {}).status == 403
+    assert replayer.send("POST", f"/{name}/_search", {}).status == 403
     (document,) = replayer.must("POST", "/_mget", {"docs": [{"_index": name, "_id": "1"}]})["docs"]
     assert document["error"]["type"] == "security_exception" and "_source" not in document
     for method, path, body in (
         ("DELETE", f"/{dead_letter[0]}", None),
         ("POST", f"/{dead_letter[0]}/_update/{dead_letter[1]}", {"doc": {"a": 1}}),
     ):
-        assert replayer.ask(method, path, body).status == 403, f"{method} {path}"
+        assert replayer.send(method, path, body).status == 403, f"{method} {path}"
 
 
 def test_the_reader_searches_and_changes_nothing(users, admin, prefixes, dead_letter):
@@ -160,7 +160,7 @@ def test_the_reader_searches_and_changes_nothing(users, admin, prefixes, dead_le
     reader = users["reader"]
     for each in (name, dead_letter[0]):
         assert reader.must("POST", f"/{each}/_search", {})["hits"]["total"]["value"] >= 1
-    # What Dashboards asks of an index pattern and of Discover.
+    # The requests of Dashboards for an index pattern and for Discover.
     pattern = f"{prefixes['INDEX_PREFIX']}-*"
     assert "service_name" in reader.must("GET", f"/{pattern}/_field_caps?fields=*&ignore_unavailable=true")["fields"]
     assert reader.must("GET", f"/_resolve/index/{pattern}")["indices"]
@@ -176,5 +176,5 @@ def test_the_reader_searches_and_changes_nothing(users, admin, prefixes, dead_le
         ("PUT", f"/{name}/_settings", {"index.refresh_interval": "1s"}),
         ("POST", "/.opendistro_security/_search", {}),
     ):
-        assert reader.ask(method, path, body).status == 403, f"{method} {path}"
+        assert reader.send(method, path, body).status == 403, f"{method} {path}"
     assert reader.bulk(create(name, "3")).status == 403

@@ -1,7 +1,7 @@
-"""Sets Elasticsearch up for what is of this stack alone: Kibana's password, platform logs, the operators' role, API keys.
+"""Sets up what only this stack needs in Elasticsearch: Kibana's password, platform logs, the operators' role, API keys.
 
-The events' templates, lifecycle and roles are the Job provision-cluster's. It can run again at any time. Keys that still
-work are kept.
+The Job provision-cluster applies the templates, lifecycle and roles of the events. This script can run again at any time
+and keeps API keys that still work.
 """
 
 import base64
@@ -14,10 +14,10 @@ import urllib.request
 from kubernetes_secrets import Secrets
 
 KEYS = "elasticsearch-api-keys"
-# What a writer may do: add documents under an id of its own to the daily indices, never change or read one.
+# A writer may add documents with its own ids to the daily indices. It can't change or read a document.
 WRITE = ["create_doc", "auto_configure"]
 WRITERS = {
-    # It asks for the cluster's version and licence before it writes.
+    # Logstash reads the version and licence of the cluster before it writes.
     "logstash": {
         "cluster": ["monitor"],
         "indices": [
@@ -32,7 +32,7 @@ WRITERS = {
             }
         ],
     },
-    # The same as infra/search/roles/elasticsearch-writer.json.
+    # Same as infra/search/roles/elasticsearch-writer.json.
     "functions": {
         "cluster": [],
         "indices": [{"names": ["microservices-*", "dead-letters-microservices-*"], "privileges": WRITE}],
@@ -48,7 +48,7 @@ OPERATOR = {
     ],
 }
 
-# Logs of Beats and TCP clients: Elasticsearch's own mappings do.
+# Logs of Beats and TCP clients. Elasticsearch's dynamic mapping is good enough for them.
 PLATFORM_LOGS = "platform-logs"
 PLATFORM_LOGS_TEMPLATE = {
     "index_patterns": ["platform-logs-*", "dead-letters-platform-logs-*"],
@@ -73,7 +73,7 @@ class Elasticsearch:
         self._context = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else None
 
     def call(self, method: str, path: str, body: dict | None = None) -> dict:
-        """One request; an answer other than success is an error with Elasticsearch's own words."""
+        """Sends a request. Any other status than success ends the script with Elasticsearch's error message."""
         request = urllib.request.Request(
             self._url + path,
             method=method,
@@ -81,13 +81,13 @@ class Elasticsearch:
             headers={"Authorization": self._authorization, "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=60, context=self._context) as answer:
-                return json.load(answer)
+            with urllib.request.urlopen(request, timeout=60, context=self._context) as response:
+                return json.load(response)
         except urllib.error.HTTPError as error:
             raise SystemExit(f"{method} {path}: {error.code} {error.read().decode(errors='replace')}") from error
 
     def accepts(self, authorization: str) -> bool:
-        """Whether these credentials are good."""
+        """Whether Elasticsearch accepts these credentials."""
         request = urllib.request.Request(f"{self._url}/_security/_authenticate", headers={"Authorization": authorization})
         try:
             with urllib.request.urlopen(request, timeout=60, context=self._context):
@@ -99,7 +99,7 @@ class Elasticsearch:
 
 
 def main() -> None:
-    """Does all of it, in an order in which each step needs only earlier ones."""
+    """Runs all steps. Each step depends only on earlier ones."""
     environment = os.environ
     url, ca_file = environment["ELASTICSEARCH_URL"], environment.get("CA_FILE")
     login = base64.b64encode(f"elastic:{environment['ELASTIC_PASSWORD']}".encode()).decode()
@@ -120,14 +120,14 @@ def main() -> None:
     known = store.read(KEYS) or {}
     made = {name: make_key(cluster, name) for name in WRITERS if not works(cluster, known, name)}
     if made:
-        # Both forms that clients ask for: `id:key` (Logstash), and base64 of it (the Authorization header).
+        # Both forms that clients need: `id:key` (Logstash) and its base64 (the Authorization header).
         both = made | {f"{name}-encoded": base64.b64encode(value) for name, value in made.items()}
         store.write(KEYS, known | both)
     print(f"API keys: made {', '.join(made) or 'none'}, kept {', '.join(WRITERS.keys() - made.keys()) or 'none'}", flush=True)
 
 
 def policy(retention_days: int) -> dict:
-    """Daily indices: less memory after a day, gone after the retention. No rollover: the names are the days."""
+    """Daily indices: lower priority after two days, deleted after the retention. No rollover: each index has one day."""
     return {
         "policy": {
             "phases": {
@@ -140,16 +140,16 @@ def policy(retention_days: int) -> dict:
 
 
 def works(cluster: Elasticsearch, known: dict[str, bytes], name: str) -> bool:
-    """Whether the key that the Secret holds is still good."""
+    """Whether the key in the Secret is still valid."""
     if name not in known:
         return False
     return cluster.accepts(f"ApiKey {base64.b64encode(known[name]).decode()}")
 
 
 def make_key(cluster: Elasticsearch, name: str) -> bytes:
-    """Makes a key that can do what its owner needs and no more."""
-    answer = cluster.call("POST", "/_security/api_key", {"name": name, "role_descriptors": {name: WRITERS[name]}})
-    return f"{answer['id']}:{answer['api_key']}".encode()
+    """Creates an API key with only the privileges that its owner needs."""
+    key = cluster.call("POST", "/_security/api_key", {"name": name, "role_descriptors": {name: WRITERS[name]}})
+    return f"{key['id']}:{key['api_key']}".encode()
 
 
 if __name__ == "__main__":

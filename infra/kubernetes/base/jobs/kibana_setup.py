@@ -1,6 +1,6 @@
-"""Sets Kibana up for what is of this stack alone: the data view of platform logs, and the role with which people build.
+"""Sets up what only this stack needs in Kibana: the data view of platform logs, and the role of dashboard authors.
 
-The events' data views, dashboards and the readers' role are the Job provision-cluster's.
+The Job provision-cluster applies the data views, the dashboards and the readers' role of the events.
 """
 
 import base64
@@ -12,7 +12,7 @@ import urllib.request
 
 DATA_VIEWS = {"platform-logs": "platform-logs-*"}
 READ = ["read", "view_index_metadata"]
-# The Kibana side of a role: what of its applications a person sees.
+# The Kibana part of a role lists the applications that a user sees.
 ROLES = {
     "microservices_analyst": {
         "elasticsearch": {
@@ -25,7 +25,7 @@ ROLES = {
 
 
 def main() -> None:
-    """Makes or replaces each."""
+    """Creates or replaces each data view and role."""
     environment = os.environ
     login = base64.b64encode(f"elastic:{environment['ELASTIC_PASSWORD']}".encode()).decode()
     url = environment["KIBANA_URL"].rstrip("/")

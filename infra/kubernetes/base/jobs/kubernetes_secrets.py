@@ -1,4 +1,4 @@
-"""Reads and writes Secrets over the Kubernetes API, with the token of the pod's service account."""
+"""Reads and writes Secrets through the Kubernetes API, with the token of the pod's service account."""
 
 import base64
 import json
@@ -21,14 +21,14 @@ class Secrets:
 
     @classmethod
     def of_pod(cls) -> "Secrets":
-        """Finds the API as Kubernetes tells every pod; KUBERNETES_API and SERVICE_ACCOUNT name other places."""
+        """Uses the API address and service account of the pod, or those in KUBERNETES_API and SERVICE_ACCOUNT."""
         account = Path(os.environ.get("SERVICE_ACCOUNT", ACCOUNT))
         api = os.environ.get("KUBERNETES_API", "https://kubernetes.default.svc")
         context = ssl.create_default_context(cafile=account / "ca.crt") if api.startswith("https:") else None
         return cls(api, (account / "token").read_text().strip(), (account / "namespace").read_text().strip(), context)
 
     def read(self, name: str) -> dict[str, bytes] | None:
-        """The values of a Secret; None if there is no such Secret."""
+        """The values of a Secret, or None if it does not exist."""
         try:
             secret = self._call("GET", f"/{name}")
         except urllib.error.HTTPError as error:
@@ -38,7 +38,7 @@ class Secrets:
         return {key: base64.b64decode(value) for key, value in secret.get("data", {}).items()}
 
     def write(self, name: str, values: dict[str, bytes]) -> None:
-        """Makes a Secret, or gives it new values."""
+        """Creates a Secret, or replaces its values."""
         secret = {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -58,5 +58,5 @@ class Secrets:
             data=json.dumps(body).encode() if body else None,
             headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30, context=self._context) as answer:
-            return json.load(answer)
+        with urllib.request.urlopen(request, timeout=30, context=self._context) as response:
+            return json.load(response)

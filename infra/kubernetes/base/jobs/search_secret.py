@@ -1,4 +1,4 @@
-"""Runs in LocalStack's pod: puts the functions' Elasticsearch key into LocalStack's Secrets Manager, prints its ARN."""
+"""Stores the functions' Elasticsearch key in LocalStack's Secrets Manager and prints its ARN. Runs in LocalStack's pod."""
 
 import json
 import os
@@ -13,7 +13,7 @@ WAIT_S = 180
 
 
 def main() -> int:
-    """Waits for the key, since Kubernetes brings a new Secret to a running pod within a minute or two."""
+    """Waits for the key: Kubernetes mounts a new Secret in a running pod within a minute or two."""
     file = Path(os.environ.get("SEARCH_KEY_FILE", "/etc/search/api-key"))
     deadline = time.monotonic() + WAIT_S
     while not file.exists():
@@ -26,16 +26,16 @@ def main() -> int:
         "secretsmanager",
         endpoint_url=endpoint,
         region_name="us-east-1",
-        # LocalStack takes any.
+        # LocalStack accepts any credentials.
         aws_access_key_id="test",
         aws_secret_access_key="test",
     )
     value = json.dumps({"api_key": file.read_text().strip()})
     try:
-        answer = client.create_secret(Name=NAME, SecretString=value)
+        secret = client.create_secret(Name=NAME, SecretString=value)
     except client.exceptions.ResourceExistsException:
-        answer = client.put_secret_value(SecretId=NAME, SecretString=value)
-    print(answer["ARN"])
+        secret = client.put_secret_value(SecretId=NAME, SecretString=value)
+    print(secret["ARN"])
     return 0
 
 

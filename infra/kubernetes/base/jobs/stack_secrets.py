@@ -1,6 +1,6 @@
-"""Makes the stack's passwords, keys and certificates: those that are missing, and certificates that end soon.
+"""Creates the missing passwords, keys and certificates of the stack, and renews certificates that expire soon.
 
-What is there is kept, whoever made it.
+Everything else is kept, no matter who created it.
 """
 
 import secrets
@@ -18,7 +18,7 @@ PASSWORDS = {
 }
 KAFKA_NODES = 3
 ELASTICSEARCH_NODES = 3
-# The names that clients call each server by.
+# The host names by which clients reach each server.
 CERTIFICATES = {
     "kafka": ["kafka", *(f"kafka-{node}.kafka-headless" for node in range(KAFKA_NODES))],
     "elasticsearch": [
@@ -31,12 +31,12 @@ CERTIFICATES = {
 }
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 398
-# A certificate that ends sooner is made anew by the next run.
+# A certificate with fewer days left is renewed by the next run.
 RENEW_DAYS = 60
 
 
 def main() -> None:
-    """Makes what is missing."""
+    """Creates what is missing."""
     store = Secrets.of_pod()
     for name, keys in PASSWORDS.items():
         ensure_passwords(store, name, keys)
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def ensure_passwords(store: Secrets, name: str, keys: list[str]) -> None:
-    """Adds the keys that a Secret lacks, each with a password of its own."""
+    """Adds the missing keys of a Secret, each with its own password."""
     known = store.read(name) or {}
     missing = [key for key in keys if not known.get(key)]
     if missing:
@@ -55,7 +55,7 @@ def ensure_passwords(store: Secrets, name: str, keys: list[str]) -> None:
 
 
 def ensure_authority(store: Secrets) -> dict[str, bytes]:
-    """The certificate authority of the stack. Only this Job reads its key; pods get its certificate alone."""
+    """The certificate authority of the stack. Only this Job reads its key. Pods get only its certificate."""
     known = store.read("certificate-authority")
     if known:
         print("certificate-authority: kept", flush=True)
@@ -75,13 +75,13 @@ def ensure_authority(store: Secrets) -> dict[str, bytes]:
 
 
 def ensure_certificate(store: Secrets, name: str, hosts: list[str], authority: dict[str, bytes]) -> None:
-    """A server's key (PKCS #8) and certificate, which also serves as its client certificate."""
+    """The key (PKCS #8) and certificate of a server. The certificate is also valid for clients."""
     known = store.read(f"certificates-{name}")
     if known and lasts(known["tls.crt"], RENEW_DAYS) and known.get("ca.crt") == authority["ca.crt"]:
         print(f"certificates-{name}: kept", flush=True)
         return
     if known and "ca.key" not in authority:
-        print(f"certificates-{name}: kept, since the authority's key is not here", flush=True)
+        print(f"certificates-{name}: kept, because the key of the authority is not available", flush=True)
         return
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
@@ -101,14 +101,14 @@ def ensure_certificate(store: Secrets, name: str, hosts: list[str], authority: d
         )  # fmt: skip
         key, certificate = (place / "tls.key").read_bytes(), (place / "tls.crt").read_bytes()
     values = {"tls.key": key, "tls.crt": certificate, "ca.crt": authority["ca.crt"]}
-    # Kafka reads key and chain from one file.
+    # Kafka reads the key and the certificate chain from one file.
     values["keystore.pem"] = key + certificate + authority["ca.crt"]
     store.write(f"certificates-{name}", values)
     print(f"certificates-{name}: made", flush=True)
 
 
 def lasts(certificate: bytes, days: int) -> bool:
-    """Whether a certificate is still valid in so many days."""
+    """Whether a certificate is still valid after the given number of days."""
     done = subprocess.run(
         ["openssl", "x509", "-noout", "-checkend", str(days * 86_400)], input=certificate, capture_output=True, check=False
     )
@@ -116,7 +116,7 @@ def lasts(certificate: bytes, days: int) -> bool:
 
 
 def openssl(*arguments: str) -> None:
-    """Runs openssl; its own words tell what went wrong."""
+    """Runs openssl. On failure, ends the script with openssl's error message."""
     done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise SystemExit(f"openssl {arguments[0]} failed: {done.stderr}")

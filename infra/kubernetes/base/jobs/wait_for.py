@@ -1,6 +1,6 @@
-"""Waits until a server answers: wait_for.py kafka://HOST:PORT | kafkas://HOST:PORT | http(s)://HOST:PORT/PATH
+"""Waits until a server responds: wait_for.py kafka://HOST:PORT | kafkas://HOST:PORT | http(s)://HOST:PORT/PATH
 
-The variable CA_FILE names the certificate authority for kafkas and https, TIMEOUT_S the longest wait.
+CA_FILE is the certificate authority for kafkas and https. TIMEOUT_S is the longest wait in seconds (default 600).
 """
 
 import os
@@ -18,7 +18,7 @@ API_VERSIONS = 18
 
 
 def main() -> int:
-    """Tries until the server answers or the time is over."""
+    """Tries until the server responds or the time is up."""
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
         return 2
@@ -26,20 +26,20 @@ def main() -> int:
     deadline = time.monotonic() + timeout_s
     while True:
         try:
-            answers(url)
-            print(f"{url} answers", flush=True)
+            check(url)
+            print(f"{url} is ready", flush=True)
             return 0
         except (OSError, ValueError) as error:
             reason = error
         if time.monotonic() > deadline:
-            print(f"{url} did not answer within {timeout_s:g} s: {reason}", file=sys.stderr)
+            print(f"{url} did not respond within {timeout_s:g} s: {reason}", file=sys.stderr)
             return 1
         print(f"waiting for {url}: {reason}", flush=True)
         time.sleep(PAUSE_S)
 
 
-def answers(url: str) -> None:
-    """Returns if the server speaks its protocol; raises what is in the way."""
+def check(url: str) -> None:
+    """Returns if the server responds in its protocol, else raises the reason."""
     place = urllib.parse.urlsplit(url)
     context = ssl.create_default_context(cafile=os.environ.get("CA_FILE"))
     if place.scheme in ("http", "https"):
@@ -47,7 +47,7 @@ def answers(url: str) -> None:
             with urllib.request.urlopen(url, timeout=5, context=context if place.scheme == "https" else None):
                 return
         except urllib.error.HTTPError as error:
-            # It asks for a password: it is there.
+            # A server that asks for a password is up.
             if error.code not in (401, 403):
                 raise
             return
@@ -56,24 +56,24 @@ def answers(url: str) -> None:
     with socket.create_connection((place.hostname, place.port), timeout=5) as plain:
         if place.scheme == "kafkas":
             with context.wrap_socket(plain, server_hostname=place.hostname) as encrypted:
-                ask_api_versions(encrypted)
+                request_api_versions(encrypted)
         else:
-            ask_api_versions(plain)
+            request_api_versions(plain)
 
 
-def ask_api_versions(connection: socket.socket) -> None:
-    """Asks a broker which requests it knows, which it answers before any login."""
+def request_api_versions(connection: socket.socket) -> None:
+    """Sends ApiVersions, the request that a broker serves before any login."""
     client = b"wait-for"
     request = struct.pack(">hhih", API_VERSIONS, 0, 1, len(client)) + client
     connection.sendall(struct.pack(">i", len(request)) + request)
     header = receive(connection, 10)
     _, correlation, error = struct.unpack(">iih", header)
     if correlation != 1 or error != 0:
-        raise ValueError(f"not a Kafka broker's answer: {header!r}")
+        raise ValueError(f"not the response of a Kafka broker: {header!r}")
 
 
 def receive(connection: socket.socket, size: int) -> bytes:
-    """Reads exactly so many bytes."""
+    """Reads exactly `size` bytes."""
     data = b""
     while len(data) < size:
         part = connection.recv(size - len(data))

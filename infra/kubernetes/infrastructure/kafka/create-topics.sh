@@ -1,5 +1,6 @@
 #!/bin/bash
-# Makes the topics that are not there yet; with users, makes Logstash's and the functions' and grants them what they need.
+# Creates the missing topics. If passwords are set, also creates the users of Logstash, the functions and the services,
+# and grants them the permissions they need.
 set -euo pipefail
 
 : "${KAFKA_HOME:=/opt/kafka}" "${KAFKA_CONFIGURATION:=/etc/kafka/stack}" "${KAFKA_RUN:=/run/kafka}"

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Starts this pod's broker and controller: completes the configuration, formats an empty volume, becomes Kafka.
+# Starts the broker and controller of this pod: completes the configuration, formats an empty volume, then runs Kafka.
 set -euo pipefail
 
 : "${KAFKA_HOME:=/opt/kafka}" "${KAFKA_CONFIGURATION:=/etc/kafka/stack}" "${KAFKA_RUN:=/run/kafka}"
 : "${KAFKA_DATA:=/var/lib/kafka/data}" "${KAFKA_CLUSTER_ID:?}" "${POD_NAME:?}"
 
-# kafka-0 is node 0. Replica and quorum settings name the nodes by it.
+# kafka-0 is node 0. Quorum and replica settings use these ids.
 node=${POD_NAME##*-}
 umask 077
 configuration=$KAFKA_RUN/server.properties
@@ -17,7 +17,7 @@ configuration=$KAFKA_RUN/server.properties
 sed "s/@POD@/$POD_NAME/g" "$KAFKA_CONFIGURATION/client.properties" >"$KAFKA_RUN/client.properties"
 
 format=(--cluster-id "$KAFKA_CLUSTER_ID" --config "$configuration" --ignore-formatted)
-# The users that the cluster needs before anybody could make one: the brokers' own, and the administrator.
+# The users that must exist before any client can create users: the brokers' user and the administrator.
 if [ -n "${KAFKA_BROKER_PASSWORD:-}" ]; then
     format+=(--add-scram "SCRAM-SHA-512=[name=broker,password=$KAFKA_BROKER_PASSWORD]")
     format+=(--add-scram "SCRAM-SHA-512=[name=admin,password=$KAFKA_ADMIN_PASSWORD]")

@@ -1,6 +1,6 @@
 // Runs one part of a Kubernetes control plane: control-plane etcd|kube-apiserver|kube-controller-manager [flags]
 //
-// The parts are Kubernetes' own; this only puts them into one program, so that they can be built from Go modules.
+// The parts are unmodified Kubernetes. One program links them, so that they can be built from Go modules.
 package main
 
 import (

@@ -11,7 +11,7 @@ PARSER = Lark(Path(__file__).with_name("grammar.lark").read_text(), parser="lalr
 
 @dataclass
 class Plugin:
-    """One plugin and its options, environment variables not yet put in."""
+    """A plugin and its options, before environment variables are substituted."""
 
     name: str
     options: dict = field(default_factory=dict)
@@ -19,26 +19,26 @@ class Plugin:
 
 @dataclass
 class Branch:
-    """if, else if and else: conditions with their bodies; the condition of else is None."""
+    """An if with its else-if and else arms: conditions and bodies. The condition of else is None."""
 
     arms: list[tuple[object, list]]
 
 
 @dataclass
 class Pipeline:
-    """The three sections; each a list of plugins and branches."""
+    """The three sections, each a list of plugins and branches."""
 
     input: list
     filter: list
     output: list
 
     def plugins(self, section: str) -> list[Plugin]:
-        """All plugins of a section, those inside branches too."""
+        """All plugins of a section, including those inside branches."""
         return list(_flat(getattr(self, section)))
 
 
 def parse(text: str) -> Pipeline:
-    """Reads a pipeline; raises lark's error, with line and column, on what Logstash would refuse."""
+    """Parses a pipeline. Raises lark's error, with line and column, if Logstash would reject it."""
     sections = {"input": [], "filter": [], "output": []}
     for kind, body in _Build().transform(PARSER.parse(text)):
         sections[kind].extend(body)

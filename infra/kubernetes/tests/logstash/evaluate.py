@@ -1,8 +1,8 @@
-"""Evaluates a parsed pipeline for one Kafka record: what its filters and its output make of it.
+"""Evaluates the filters and outputs of a parsed pipeline for one Kafka record.
 
-The plugins are the ones the pipelines use: kafka (input), mutate and ruby (filters), elasticsearch (output). An option or
-a plugin that is not known here is an error, so that nothing in a pipeline is passed over. The ruby filters' code is run by
-a real JRuby, the one that Logstash brings (ruby_filter.rb).
+It supports the plugins that the pipelines use: kafka (input), mutate and ruby (filters), elasticsearch (output). An
+unsupported option or plugin is an error, so that no part of a pipeline is skipped. The code of ruby filters runs in a real
+JRuby, the one that ships with Logstash (ruby_filter.rb).
 """
 
 import re
@@ -15,7 +15,7 @@ IGNORED_FILTER_OPTIONS = {"id"}
 
 
 class Event:
-    """An event of Logstash: fields, and metadata that is never written."""
+    """A Logstash event: fields, and metadata that is never written."""
 
     def __init__(self, fields: dict, metadata: dict):
         self.fields = fields
@@ -47,7 +47,7 @@ class Event:
             time = datetime.fromisoformat(self.fields["@timestamp"]).astimezone(UTC)
             pattern = reference[1:].replace("YYYY", "%Y").replace("MM", "%m").replace("dd", "%d")
             if re.search(r"[A-Za-z]", re.sub("%[Ymd]", "", pattern)):
-                raise ValueError(f"date pattern {reference} is not known here")
+                raise ValueError(f"date pattern {reference} is not supported")
             return time.strftime(pattern).rjust(len(reference) - 1, "0")
         value = self.get(reference)
         return "%{" + reference + "}" if value is None else str(value)
@@ -62,7 +62,7 @@ class Evaluator:
         self.ruby = ruby
 
     def written(self, event: Event) -> list[tuple[Plugin, dict]]:
-        """Filters the event; returns each elasticsearch output that takes it, with action, index, id and document."""
+        """Filters the event. Returns each elasticsearch output that receives it, with action, index, id and document."""
         event = Event(deepcopy(event.fields), deepcopy(event.metadata))
         self._run(self.pipeline.filter, event, self._filter)
         written = []
@@ -87,12 +87,12 @@ class Evaluator:
     def _ruby(self, options: dict, event: Event) -> None:
         unknown = options.keys() - {"init", "code"}
         if unknown:
-            raise ValueError(f"options of the ruby filter that are not known here: {unknown}")
+            raise ValueError(f"unsupported options of the ruby filter: {unknown}")
         event.fields, event.metadata = self.ruby(options, event.fields, event.metadata)
 
     def _output(self, plugin: Plugin, event: Event) -> tuple[Plugin, dict]:
         if plugin.name != "elasticsearch":
-            raise ValueError(f"output {plugin.name} is not known here")
+            raise ValueError(f"output {plugin.name} is not supported")
         options = substitute(plugin.options, self.environment)
         document_id = options.get("document_id")
         return plugin, {
@@ -104,15 +104,15 @@ class Evaluator:
 
 
 def _mutate(options: dict, event: Event) -> None:
-    # The order that the plugin documents, whatever order they are written in.
+    # The plugin applies options in its documented order, not in the order of the file.
     unknown = options.keys() - {"gsub", "copy", "add_field"}
     if unknown:
-        raise ValueError(f"options of the mutate filter that are not known here: {unknown}")
+        raise ValueError(f"unsupported options of the mutate filter: {unknown}")
     gsub = options.get("gsub", [])
     for reference, pattern, replacement in zip(gsub[::3], gsub[1::3], gsub[2::3], strict=True):
         value = event.get(reference)
         if isinstance(value, str):
-            # Ruby's $ is the end of a line; Python's too, with MULTILINE.
+            # Ruby's $ matches at the end of a line, as Python's does with MULTILINE.
             event.set(reference, re.sub(pattern, replacement, value, flags=re.MULTILINE))
     for source, target in options.get("copy", {}).items():
         value = event.get(source)
@@ -153,7 +153,7 @@ def _holds(condition, event: Event) -> bool:
     if kind == "match":
         found = re.search(_resolve(parts[2], event), str(_resolve(parts[0], event) or "")) is not None
         return found == (parts[1] == "=~")
-    raise ValueError(f"condition {kind} is not known here")
+    raise ValueError(f"condition {kind} is not supported")
 
 
 def _resolve(value, event: Event):

@@ -1,7 +1,7 @@
-# Runs the code of ruby filters for the evaluator, in the JRuby that Logstash brings: a request in JSON on each line of
-# standard input, an answer on each line of standard output.
+# Runs the code of ruby filters for the evaluator, in the JRuby that ships with Logstash. Reads a JSON request from each
+# line of standard input and writes a JSON response to a line of standard output.
 #
-# LogStash::Event stands in for Logstash's own: the methods that the filters use, as Logstash documents them.
+# LogStash::Event is a stand-in for the real class, with the methods that the filters use, as Logstash documents them.
 
 require "json"
 require "time"
@@ -83,7 +83,7 @@ module LogStash
   end
 end
 
-# As the plugin does: `init` once, `code` as a method with `event`.
+# Works like the plugin: runs `init` once and `code` as a method with the parameter `event`.
 class RubyFilter
   def initialize(init, code)
     eval(init, binding, "(ruby filter init)") if init

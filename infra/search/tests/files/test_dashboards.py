@@ -1,4 +1,4 @@
-"""Saved objects, by the form that OpenSearch Dashboards and Kibana export and import. Neither runs here.
+"""Saved objects have the format that OpenSearch Dashboards and Kibana export and import. Neither runs here.
 
 https://docs.opensearch.org/latest/dashboards/management/saved-objects/ and
 https://www.elastic.co/docs/api/doc/kibana/operation/operation-post-saved-objects-import
@@ -14,7 +14,7 @@ from applied import DEAD_LETTERS, EVENTS, FAILURE, FOLDER, fields_of, filled, in
 from shape import check
 
 FILES = ("opensearch.ndjson", "kibana.ndjson")
-# The newest migration of each type in OpenSearch Dashboards, which refuses newer objects; Kibana migrates from there on.
+# The newest migration of each type in OpenSearch Dashboards, which rejects newer objects. Kibana migrates older ones.
 VERSIONS = {"index-pattern": "7.6.0", "search": "7.9.3", "visualization": "7.10.0", "dashboard": "7.9.3"}
 QUERY = {"query": str, "language": {"kuery", "lucene"}}
 SEARCH_SOURCE = {
@@ -27,7 +27,7 @@ SEARCH_SOURCE = {
 
 
 def json_text(schema):
-    """JSON inside of a string."""
+    """A string that contains JSON."""
 
     def judge(value, where):
         check(value, str, where)
@@ -106,14 +106,14 @@ def of_type(objects: list[dict], kind: str) -> list[dict]:
     return found
 
 
-def test_every_line_is_an_object_and_none_a_summary(file, objects):
+def test_every_line_is_an_object_and_not_an_export_summary(file, objects):
     text = filled(f"dashboards/{file}")
     assert text.endswith("\n") and "\n\n" not in text
     assert all("exportedCount" not in item for item in objects)
 
 
-def test_objects_fit_the_schema(file, objects):
-    envelope = {"coreMigrationVersion": {"8.0.0"}} if file == "kibana.ndjson" else {}
+def test_objects_match_the_schema(file, objects):
+    core_version = {"coreMigrationVersion": {"8.0.0"}} if file == "kibana.ndjson" else {}
     for item in objects:
         kind = item["type"]
         schema = {
@@ -122,25 +122,25 @@ def test_objects_fit_the_schema(file, objects):
             "attributes": ATTRIBUTES[kind],
             "references": [{"id": str, "name": str, "type": set(ATTRIBUTES)}],
             "migrationVersion": {kind: {VERSIONS[kind]}},
-            **envelope,
+            **core_version,
         }
         check(item, schema, item["id"])
         names = "name" in item["attributes"]
         assert names == (file == "kibana.ndjson" and kind == "index-pattern"), "only Kibana's data views have a name"
 
 
-def test_ids_are_of_this_installation_and_unique(objects):
+def test_ids_have_the_prefix_and_are_unique(objects):
     keys = [(item["type"], item["id"]) for item in objects]
     assert len(set(keys)) == len(keys)
     assert all(name.startswith("shop.events-") for _, name in keys)
 
 
-def test_references_resolve_and_each_is_used(objects):
+def test_every_reference_resolves_and_is_used(objects):
     known = set()
     for item in objects:
         for reference in item["references"]:
             assert (reference["type"], reference["id"]) in known, (
-                f"{item['id']} refers to {reference}, which no line before has"
+                f"{item['id']} refers to {reference}, which is not on an earlier line"
             )
         known.add((item["type"], item["id"]))
         attributes = item["attributes"]
@@ -154,12 +154,12 @@ def test_references_resolve_and_each_is_used(objects):
         assert sorted(filter(None, used)) == sorted(reference["name"] for reference in item["references"]), item["id"]
 
 
-def test_data_views_are_those_of_the_indices(objects):
+def test_data_views_match_the_indices(objects):
     titles = [item["attributes"]["title"] for item in of_type(objects, "index-pattern")]
     assert titles == [EVENTS, DEAD_LETTERS]
 
 
-def test_visualizations_count_by_fields_that_are_there(file, objects):
+def test_visualizations_use_existing_fields(file, objects):
     for item in of_type(objects, "visualization"):
         state = json.loads(item["attributes"]["visState"])
         assert state["title"] == item["attributes"]["title"]
@@ -179,7 +179,7 @@ def test_visualizations_count_by_fields_that_are_there(file, objects):
                 mine, other = "useNormalizedOpenSearchInterval", "useNormalizedEsInterval"
                 mine, other = (mine, other) if file == "opensearch.ndjson" else (other, mine)
                 assert params[mine] is True and other not in params
-                # Without a time range of its own field, `auto` has nothing to divide.
+                # `auto` needs the time range, which is only on @timestamp.
                 assert params["field"] == "@timestamp" or params["interval"] != "auto"
             if agg["type"] == "terms":
                 metric = next(each for each in state["aggs"] if each["id"] == params["orderBy"])
@@ -192,7 +192,7 @@ def test_visualizations_count_by_fields_that_are_there(file, objects):
             assert series["valueAxis"] in [axis["id"] for axis in state["params"]["valueAxes"]]
 
 
-def test_saved_searches_show_fields_that_are_there(objects):
+def test_saved_searches_show_existing_fields(objects):
     for item in of_type(objects, "search"):
         known = fields_of(index_of(item, objects))
         assert item["attributes"]["columns"] and not set(item["attributes"]["columns"]) - known.keys()
@@ -203,13 +203,13 @@ def test_saved_searches_show_fields_that_are_there(objects):
             assert name in known
 
 
-def test_a_story_is_told_from_its_beginning(objects):
+def test_a_story_starts_with_its_first_event(objects):
     (story,) = (item for item in of_type(objects, "search") if item["id"] == "shop.events-order-story")
     assert story["attributes"]["sort"] == [["@timestamp", "asc"]]
     assert {"service_name", "eventType", "correlation_id", "orderId"} <= set(story["attributes"]["columns"])
 
 
-def test_failures_are_those_of_the_monitor(objects):
+def test_failures_match_those_of_the_monitor(objects):
     (failures,) = (item for item in of_type(objects, "search") if item["id"] == "shop.events-failures")
     query = json.loads(failures["attributes"]["kibanaSavedObjectMeta"]["searchSourceJSON"])["query"]
     assert query == {
@@ -218,7 +218,7 @@ def test_failures_are_those_of_the_monitor(objects):
     }
 
 
-def test_the_dashboard_shows_all_and_nothing_overlaps(objects):
+def test_the_dashboard_shows_everything_without_overlaps(objects):
     (dashboard,) = of_type(objects, "dashboard")
     panels = json.loads(dashboard["attributes"]["panelsJSON"])
     taken = set()
@@ -232,7 +232,7 @@ def test_the_dashboard_shows_all_and_nothing_overlaps(objects):
         taken |= cells
     shown = {reference["id"] for reference in dashboard["references"]}
     assert {item["id"] for item in of_type(objects, "visualization")} <= shown, (
-        "a visualization that no dashboard shows"
+        "a visualization is not on the dashboard"
     )
     subjects = " ".join(shown)
     for subject in (
@@ -252,10 +252,12 @@ def test_both_products_get_the_same_objects():
     assert [(item["type"], item["id"]) for item in first] == [(item["type"], item["id"]) for item in second]
 
 
-def test_the_files_are_what_the_description_makes():
+def test_the_files_are_generated_from_the_description():
     spec = importlib.util.spec_from_file_location("render", FOLDER / "dashboards" / "render.py")
     render = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(render)
     for dialect in render.DIALECTS:
         text = (FOLDER / "dashboards" / dialect.file).read_text()
-        assert text == render.render(dialect), f"{dialect.file} is old: python infra/search/dashboards/render.py"
+        assert text == render.render(dialect), (
+            f"{dialect.file} is outdated: run python infra/search/dashboards/render.py"
+        )

@@ -1,4 +1,4 @@
-"""Lifecycle policies, by the schema of index management (ISM) and of Elasticsearch's ILM. No plugin runs here.
+"""Lifecycle policies match the schemas of index management (ISM) and of Elasticsearch's ILM. No plugin runs here.
 
 https://docs.opensearch.org/latest/im-plugin/ism/policies/ and
 https://www.elastic.co/guide/en/elasticsearch/reference/8.19/ilm-actions.html
@@ -20,7 +20,7 @@ ACTIONS = (
     {**AROUND, "read_write": {}},
     {**AROUND, "delete": {}},
 )
-# One condition at most.
+# At most one condition.
 CONDITIONS = ({"min_index_age": TIME}, {"min_state_age": TIME}, {"min_doc_count": int}, {"min_size": str})
 ISM = {
     "policy": {
@@ -58,11 +58,11 @@ def action_names(state: dict) -> list[str]:
 
 
 def check_ism(body: dict) -> None:
-    """The schema, and the rules that the plugin's parser adds to it."""
+    """Checks the schema and the additional rules of the plugin's parser."""
     check(body, ISM)
     policy = body["policy"]
     known = states(policy)
-    assert len(known) == len(policy["states"]), "two states have one name"
+    assert len(known) == len(policy["states"]), "two states have the same name"
     assert policy["default_state"] in known
     reached, ahead = set(), [policy["default_state"]]
     while ahead:
@@ -74,7 +74,9 @@ def check_ism(body: dict) -> None:
     assert reached == known.keys(), f"no transition leads to {known.keys() - reached}"
     for state in policy["states"]:
         if "delete" in action_names(state):
-            assert action_names(state)[-1] == "delete" and not state["transitions"], "nothing comes after a deletion"
+            assert action_names(state)[-1] == "delete" and not state["transitions"], (
+                "a deletion must be the last action"
+            )
     for template in policy.get("ism_template", []):
         assert template["index_patterns"] and template.get("priority", 0) >= 0
         for pattern in template["index_patterns"]:
@@ -84,7 +86,7 @@ def check_ism(body: dict) -> None:
 DAILY, REFUSED = loaded("lifecycle/opensearch-daily.json"), loaded("lifecycle/opensearch-dead-letters.json")
 
 
-def test_ism_policies_fit_the_schema():
+def test_ism_policies_match_the_schema():
     check_ism(DAILY)
     check_ism(REFUSED)
 
@@ -94,15 +96,15 @@ def test_daily_indices_are_merged_then_deleted():
     assert list(known) == ["hot", "warm", "delete"] and DAILY["policy"]["default_state"] == "hot"
     assert known["hot"]["actions"] == []
     after = [(each["state_name"], each["conditions"]) for each in known["hot"]["transitions"]]
-    # The first that holds wins: an index that is to be deleted is not merged before.
+    # The first condition that holds wins, so an index due for deletion is not merged first.
     assert after == [("delete", {"min_index_age": "40d"}), ("warm", {"min_index_age": "3d"})]
     assert known["warm"]["transitions"] == [{"state_name": "delete", "conditions": {"min_index_age": "40d"}}]
     assert known["warm"]["actions"][0]["force_merge"] == {"max_num_segments": 1}
     assert action_names(known["delete"]) == ["delete"]
 
 
-def test_late_events_are_written_after_the_merge():
-    """The action force_merge blocks writing and leaves it so; read_write opens the index again."""
+def test_late_events_can_be_written_after_the_merge():
+    """force_merge blocks writes permanently. read_write unblocks them."""
     for policy in (DAILY, REFUSED):
         for state in policy["policy"]["states"]:
             names = action_names(state)
@@ -111,7 +113,7 @@ def test_late_events_are_written_after_the_merge():
                 assert names.index("read_write") == names.index("force_merge") + 1
 
 
-def test_dead_letters_are_kept_as_long_as_set():
+def test_dead_letters_are_kept_for_their_retention():
     known = states(REFUSED["policy"])
     assert known["hot"]["transitions"] == [{"state_name": "delete", "conditions": {"min_index_age": "20d"}}]
 
@@ -119,7 +121,7 @@ def test_dead_letters_are_kept_as_long_as_set():
 def test_new_indices_get_their_policy():
     (daily,), (refused,) = DAILY["policy"]["ism_template"], REFUSED["policy"]["ism_template"]
     assert daily["index_patterns"] == [EVENTS] and refused["index_patterns"] == [DEAD_LETTERS]
-    # A prefix such as `microservices-refused` for dead letters is matched by both; equal priorities would be refused.
+    # Both patterns match a dead-letter prefix such as `microservices-refused`, and equal priorities would be rejected.
     assert refused["priority"] > daily["priority"]
 
 
@@ -137,7 +139,7 @@ def test_new_indices_get_their_policy():
         lambda policy: policy.update(policy_name="x"),
     ],
 )
-def test_a_broken_policy_is_noticed(break_it):
+def test_an_invalid_policy_is_detected(break_it):
     broken = copy.deepcopy(DAILY)
     break_it(broken["policy"])
     with pytest.raises((Mismatch, AssertionError)):
@@ -145,20 +147,20 @@ def test_a_broken_policy_is_noticed(break_it):
 
 
 @pytest.mark.parametrize(("name", "retention"), [("daily", "40d"), ("dead-letters", "20d")])
-def test_ilm_policies_fit_the_schema(name, retention):
+def test_ilm_policies_match_the_schema(name, retention):
     policy = loaded(f"lifecycle/elasticsearch-{name}.json")
     check(policy, ILM)
     phases = policy["policy"]["phases"]
     assert phases["delete"] == {"min_age": retention, "actions": {"delete": {}}}
     assert not any("readonly" in phase["actions"] for phase in phases.values()), "late events could not be written"
-    # Dated names are never rolled over; without a rollover, age counts from the creation.
+    # Daily indices are never rolled over. Without a rollover, age counts from creation.
     assert "rollover" not in phases["hot"]["actions"]
     if name == "daily":
         assert phases["warm"]["min_age"] == "3d"
         assert phases["warm"]["actions"]["forcemerge"] == {"max_num_segments": 1}
 
 
-def test_both_engines_keep_indices_equally_long():
+def test_both_engines_keep_indices_for_the_same_time():
     for name in ("daily", "dead-letters"):
         ism, ilm = loaded(f"lifecycle/opensearch-{name}.json"), loaded(f"lifecycle/elasticsearch-{name}.json")
         to_delete = {

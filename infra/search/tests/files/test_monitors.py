@@ -1,4 +1,4 @@
-"""Monitors, by the schema of the alerting plugin and of Watcher. Neither runs here; Watcher's are run beside this folder.
+"""Monitors match the schemas of the alerting plugin and of Watcher. Neither runs here. ../test_elasticsearch_6.py runs watches.
 
 https://docs.opensearch.org/latest/observing-your-data/alerting/api/ and
 https://www.elastic.co/guide/en/elasticsearch/reference/8.19/watcher-api-put-watch.html
@@ -15,7 +15,7 @@ from shape import Mismatch, check
 KEYWORD, DATE = {"keyword"}, {"date"}
 NOW = re.compile(r"now(-\d+(m|h|d))?")
 FILTERS = (
-    # As alerting gives it back, so that a monitor that is there can be told from one that differs.
+    # The form that alerting returns, so that an existing monitor can be compared.
     {"range": {str: {"from": NOW, "to": (NOW, None), "include_lower": {True}, "include_upper": {True}}}},
     {"range": {str: {"gte?": NOW, "lte?": NOW}}},
     {"regexp": {str: {"value": str}}},
@@ -75,7 +75,7 @@ def aggregations(body: dict) -> dict:
 
 
 def search_of(engine: str, name: str) -> tuple[list[str], dict]:
-    """The indices and the body that a monitor searches with."""
+    """The indices and the body of the search of a monitor."""
     body = loaded(f"monitors/{engine}/{name}.json")
     if engine == "opensearch":
         (each,) = body["inputs"]
@@ -93,7 +93,7 @@ def conditions(engine: str, name: str) -> list[str]:
 
 
 def uses(value, kinds: dict | None = None):
-    """Every field that a search body names, with the types that it may have there."""
+    """Every field in a search body, with its allowed types."""
     kinds = {"range": DATE, "regexp": KEYWORD, "terms": KEYWORD, "max": DATE} if kinds is None else kinds
     if isinstance(value, list):
         for each in value:
@@ -109,29 +109,29 @@ def uses(value, kinds: dict | None = None):
 
 
 def paths(aggs: dict, prefix: str = ""):
-    """The path of every aggregation in an answer."""
+    """The path of every aggregation in a response."""
     for name, inner in aggs.items():
         yield prefix + name
         yield from paths(aggregations(inner), f"{prefix}{name}.")
 
 
 @pytest.mark.parametrize("name", MONITORS)
-def test_monitors_fit_the_schema(name):
+def test_monitors_match_the_schema(name):
     monitor = loaded(f"monitors/opensearch/{name}.json")
     check(monitor, MONITOR)
-    # Provisioning finds a monitor of its own by this name.
+    # Provisioning finds its monitors by this name.
     assert monitor["name"].startswith("shop.events: ")
     assert len(monitor["inputs"]) == 1 and monitor["triggers"]
     kind = monitor["monitor_type"].removesuffix("_monitor")
     assert all(trigger.keys() == {f"{kind}_trigger"} for trigger in monitor["triggers"])
     ids = [inner["id"] for trigger in monitor["triggers"] for inner in trigger.values()]
     assert len(set(ids)) == len(ids)
-    # The plugin uses the id as an aggregation's name.
+    # The plugin uses the id as the name of an aggregation.
     assert not any(re.search(r"[\[\]>]", each) for each in ids)
 
 
 @pytest.mark.parametrize("name", MONITORS)
-def test_watches_fit_the_schema(name):
+def test_watches_match_the_schema(name):
     watch = loaded(f"monitors/elasticsearch/{name}.json")
     check(watch, WATCH)
     assert watch["metadata"]["name"] == loaded(f"monitors/opensearch/{name}.json")["name"]
@@ -139,7 +139,7 @@ def test_watches_fit_the_schema(name):
 
 @pytest.mark.parametrize("engine", ["opensearch", "elasticsearch"])
 @pytest.mark.parametrize("name", MONITORS)
-def test_every_field_is_in_the_index_template_with_a_fitting_type(engine, name):
+def test_every_field_is_in_the_index_template_with_an_allowed_type(engine, name):
     indices, body = search_of(engine, name)
     assert indices == [INDEX.get(name, EVENTS)]
     known, used = fields_of(indices[0]), list(uses(body))
@@ -148,7 +148,7 @@ def test_every_field_is_in_the_index_template_with_a_fitting_type(engine, name):
         assert known.get(field) in kinds, f"{field} is {known.get(field)}, must be one of {kinds}"
 
 
-def test_the_field_finder_finds():
+def test_uses_finds_all_fields():
     body = {"query": {"bool": {"filter": [{"range": {"a": {"gte": "now"}}}, {"terms": {"b": ["x"]}}]}},
             "aggs": {"x": {"composite": {"sources": [{"c": {"terms": {"field": "c"}}}]}, "aggs": {"y": {"max": {"field": "d"}}}}}}  # fmt: skip
     assert sorted(field for field, _ in uses(body)) == ["a", "b", "c", "d"]
@@ -156,7 +156,7 @@ def test_the_field_finder_finds():
 
 @pytest.mark.parametrize("engine", ["opensearch", "elasticsearch"])
 @pytest.mark.parametrize("name", MONITORS)
-def test_conditions_and_texts_read_what_the_search_answers(engine, name):
+def test_conditions_and_texts_use_aggregations_of_the_search(engine, name):
     _, body = search_of(engine, name)
     known = set(paths(aggregations(body)))
     for text in conditions(engine, name):
@@ -178,14 +178,14 @@ def test_conditions_and_texts_read_what_the_search_answers(engine, name):
 
 @pytest.mark.parametrize("engine", ["opensearch", "elasticsearch"])
 @pytest.mark.parametrize("name", MONITORS)
-def test_a_cluster_without_indices_yet_is_no_alert(engine, name):
-    """A search over no index answers without aggregations."""
+def test_a_cluster_without_indices_raises_no_alert(engine, name):
+    """The response of a search over no index has no aggregations."""
     for text in conditions(engine, name):
         if "parent_bucket_path" not in text and '"compare"' not in text:
             assert re.search(r"found == null|found != null", text), text
 
 
-def test_bucket_triggers_read_metrics_of_their_buckets():
+def test_bucket_triggers_use_metrics_of_their_buckets():
     _, body = search_of("opensearch", "silent-service")
     (trigger,) = loaded("monitors/opensearch/silent-service.json")["triggers"]
     condition = trigger["bucket_level_trigger"]["condition"]
@@ -196,7 +196,7 @@ def test_bucket_triggers_read_metrics_of_their_buckets():
         assert path.removesuffix(">_count") in parent["aggregations"]
 
 
-def test_both_engines_ask_the_same():
+def test_both_engines_run_the_same_search():
     def normal(value):
         if isinstance(value, dict) and "include_lower" in value:
             return {"gte": value["from"]} | ({"lte": value["to"]} if value["to"] else {})
@@ -217,19 +217,19 @@ def test_both_engines_ask_the_same():
     assert inner == opensearch["aggs"]["services"]["aggs"]
 
 
-def test_monitors_are_in_the_form_that_alerting_gives_back():
-    """It keeps a search as OpenSearch writes it: bounds by name, numbers of clauses as texts, `aggs` in full."""
+def test_monitors_have_the_form_that_alerting_returns():
+    """Alerting stores a search in OpenSearch's form: named bounds, clause counts as strings, `aggregations` in full."""
     for name in MONITORS:
         text = json.dumps(search_of("opensearch", name)[1])
         assert not re.search(r'"(gte?|lte?|aggs)":|"minimum_should_match": \d', text)
 
 
-def test_silence_is_as_long_as_set():
+def test_the_silence_has_the_configured_length():
     for engine in ("opensearch", "elasticsearch"):
         assert '"now-25m"' in json.dumps(search_of(engine, "silent-service")[1])
 
 
-def test_no_monitor_sends_anything_by_default():
+def test_no_monitor_sends_notifications_by_default():
     for name in MONITORS:
         for trigger in loaded(f"monitors/opensearch/{name}.json")["triggers"]:
             assert all(inner["actions"] == [] for inner in trigger.values())
@@ -237,7 +237,7 @@ def test_no_monitor_sends_anything_by_default():
             assert action.keys() == {"logging"}
 
 
-def test_what_counts_as_a_failure():
+def test_only_failure_types_and_tags_count_as_failures():
     _, body = search_of("opensearch", "error-ratio")
     by_type, by_tag = body["aggregations"]["recent"]["aggregations"]["failures"]["filter"]["bool"]["should"]
     assert by_type["regexp"]["eventType"]["value"] == FAILURE.pattern
@@ -252,7 +252,7 @@ def test_what_counts_as_a_failure():
         assert FAILURE.fullmatch(kind), kind
     for kind in ("OrderCreated", "StockReserved", "OrderCancelled", "EmailSent"):
         assert not FAILURE.fullmatch(kind), kind
-    # A tombstone is no failure.
+    # A tombstone is not a failure.
     assert by_tag == {"terms": {"tags": ["_jsonparsefailure", "_timestampoutofrange"]}}
 
 
@@ -268,7 +268,7 @@ def test_what_counts_as_a_failure():
         lambda monitor: monitor["triggers"][0]["query_level_trigger"].pop("name"),
     ],
 )
-def test_a_broken_monitor_is_noticed(break_it):
+def test_an_invalid_monitor_is_detected(break_it):
     broken = loaded("monitors/opensearch/error-ratio.json")
     break_it(broken)
     with pytest.raises(Mismatch):

@@ -1,4 +1,4 @@
-"""Every file is there, and holds only placeholders that provisioning knows, where their values make valid JSON."""
+"""Every file exists and contains only placeholders that provisioning knows, and their values give valid JSON."""
 
 import json
 import re
@@ -15,7 +15,7 @@ FILES = sorted(
 )
 
 
-def test_the_files_are_those_that_provisioning_applies():
+def test_the_folder_has_exactly_the_provisioned_files():
     expected = {f"lifecycle/{engine}-{name}.json" for engine in ENGINES for name in ("daily", "dead-letters")}
     expected |= {f"roles/{engine}-{name}.json" for engine in ENGINES for name in ("writer", "replayer", "reader")}
     expected |= {f"monitors/{engine}/{name}.json" for engine in ENGINES for name in MONITORS}
@@ -24,10 +24,10 @@ def test_the_files_are_those_that_provisioning_applies():
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_placeholders_are_known_and_their_values_make_valid_json(path):
+def test_placeholders_are_known_and_their_values_give_valid_json(path):
     text = (FOLDER / path).read_text()
     assert set(PLACEHOLDER.findall(text)) <= VALUES.keys()
-    assert "$" not in PLACEHOLDER.sub("", text), "a dollar sign that begins no placeholder"
+    assert "$" not in PLACEHOLDER.sub("", text), "a dollar sign outside a placeholder"
     if path.endswith(".ndjson"):
         assert all(json.loads(line) for line in filled(path).splitlines())
     else:
@@ -35,11 +35,11 @@ def test_placeholders_are_known_and_their_values_make_valid_json(path):
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_no_name_of_one_installation_is_written_out(path):
-    """Two pipelines with different prefixes share a cluster."""
+def test_no_prefix_is_hard_coded(path):
+    """Pipelines with different prefixes can share a cluster."""
     rest = PLACEHOLDER.sub("", (FOLDER / path).read_text())
     assert "microservices" not in rest
-    assert PLACEHOLDER.findall((FOLDER / path).read_text()), "nothing in it depends on the settings"
+    assert PLACEHOLDER.findall((FOLDER / path).read_text()), "the file has no placeholders"
 
 
 def test_the_templates_have_no_placeholders():
@@ -47,8 +47,8 @@ def test_the_templates_have_no_placeholders():
         assert not PLACEHOLDER.findall((FOLDER / name).read_text())
 
 
-def test_numbers_stand_with_a_unit_or_alone():
-    """`"${RETENTION_DAYS}d"`, or wholly `"${RETENTION_DAYS}"`, which becomes a number: never a bare digit string by mistake."""
+def test_numbers_have_a_unit_or_are_the_whole_value():
+    """`"${RETENTION_DAYS}d"` or `"${RETENTION_DAYS}"`, which becomes a number: never a string of digits by mistake."""
     for path in FILES:
         for name in NUMBERS:
             for found in re.finditer(re.escape("${" + name + "}") + "(.)", (FOLDER / path).read_text()):

@@ -1,9 +1,9 @@
-"""Roles, by the schema of both security APIs, and what each allows and refuses.
+"""Roles match the schemas of both security APIs, and allow and deny the right actions.
 
 https://docs.opensearch.org/latest/security/access-control/api/#create-role,
 https://docs.opensearch.org/latest/security/access-control/permissions/ and
 https://www.elastic.co/guide/en/elasticsearch/reference/8.19/security-privileges.html
-What the roles do on real servers is tested beside this folder.
+../test_roles_opensearch.py and ../test_elasticsearch_6.py test the roles on real servers.
 """
 
 import re
@@ -15,7 +15,7 @@ from applied import DEAD_LETTERS, EVENTS, loaded
 from shape import check
 
 ACTION = re.compile(r"(indices|cluster):(admin|data|monitor)/[a-z_/]+\*?")
-# Built in: the action groups that our roles use, as the security plugin defines them.
+# The built-in action groups that our roles use, as the security plugin defines them.
 GROUPS = {
     "cluster_composite_ops_ro": [
         "indices:data/read/mget",
@@ -78,7 +78,7 @@ WRITING = [
 
 
 def allows(role: dict, action: str, index: str | None = None) -> bool:
-    """Whether the role allows an action on an index; without one, on the cluster."""
+    """Whether the role allows an action on an index, or on the cluster if there is no index."""
     if index is None:
         patterns = role["cluster_permissions"]
     else:
@@ -97,20 +97,20 @@ EVENT_INDEX, DEAD_INDEX = EVENTS.replace("*", "2026.11.24"), DEAD_LETTERS.replac
 
 
 @pytest.mark.parametrize("name", ["writer", "replayer", "reader"])
-def test_roles_fit_the_schema(name):
+def test_roles_match_the_schema(name):
     check(loaded(f"roles/opensearch-{name}.json"), OPENSEARCH)
     check(loaded(f"roles/elasticsearch-{name}.json"), ELASTICSEARCH)
 
 
 @pytest.mark.parametrize("name", ["writer", "replayer", "reader"])
-def test_roles_reach_no_other_index(name):
+def test_roles_allow_no_other_index(name):
     opensearch, elasticsearch = loaded(f"roles/opensearch-{name}.json"), loaded(f"roles/elasticsearch-{name}.json")
     patterns = [pattern for each in opensearch["index_permissions"] for pattern in each["index_patterns"]]
     names = [pattern for each in elasticsearch["indices"] for pattern in each["names"]]
     assert set(patterns) == set(names) == {EVENTS, DEAD_LETTERS}
 
 
-def test_the_writer_writes_and_nothing_else():
+def test_the_writer_can_only_write():
     role = loaded("roles/opensearch-writer.json")
     assert role["cluster_permissions"] == ["indices:data/write/bulk"]
     for index in (EVENT_INDEX, DEAD_INDEX):
@@ -121,10 +121,12 @@ def test_the_writer_writes_and_nothing_else():
     assert loaded("roles/elasticsearch-writer.json")["cluster"] == []
 
 
-def test_the_replayer_reads_and_deletes_dead_letters_only():
+def test_the_replayer_reads_and_deletes_only_dead_letters():
     role = loaded("roles/opensearch-replayer.json")
     writer = loaded("roles/opensearch-writer.json")
-    assert role["index_permissions"][0] == writer["index_permissions"][0], "it writes events as the writer does"
+    assert role["index_permissions"][0] == writer["index_permissions"][0], (
+        "it must have the same privileges for events as the writer"
+    )
     may = ["indices:data/read/search", "indices:data/read/mget[shard]", "indices:data/write/delete"]
     assert allows(role, "indices:data/read/mget") and allows(role, "indices:data/write/bulk")
     assert all(allows(role, action, DEAD_INDEX) for action in may)

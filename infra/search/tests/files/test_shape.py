@@ -1,4 +1,4 @@
-"""The schema checker itself: what it must refuse."""
+"""The schema checker itself."""
 
 import re
 
@@ -16,7 +16,7 @@ SCHEMA = {
 }
 
 
-def test_what_fits_passes():
+def test_a_matching_value_passes():
     check({"name": "n", "size": 1, "kind": "a", "ages": ["1d"], "any": {"x": True}, "one": None}, SCHEMA)
     check({"name": "n", "kind": "b", "one": 3}, SCHEMA)
 
@@ -34,11 +34,11 @@ def test_what_fits_passes():
         ({"one": "1"}, "none of the alternatives"),
     ],
 )
-def test_what_does_not_fit_is_refused(changes, reason):
+def test_a_value_that_does_not_match_is_rejected(changes, reason):
     with pytest.raises(Mismatch, match=reason):
         check({"name": "n", "kind": "a", **changes}, SCHEMA)
 
 
-def test_a_missing_key_is_refused():
+def test_a_missing_key_is_rejected():
     with pytest.raises(Mismatch, match=r"\$\.kind is missing"):
         check({"name": "n"}, SCHEMA)
