@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use event_pipeline::outcome::Counts;
 use reqwest::Method;
 use search_client::auth::Auth;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::servers::{
     DAY, ELASTICSEARCH, ELASTICSEARCH_6, OPENSEARCH, Server, api_key, basic, batch, configuration, id,
