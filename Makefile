@@ -1,4 +1,4 @@
-# Kafka to Search. `make` lists what can be done; localstack/servers/README.md tells how the local stack works.
+# Kafka to Search. `make` lists the targets; localstack/servers/README.md explains the local stack.
 
 PYTHON := localstack/servers/python.sh
 STACK := $(PYTHON) localstack/servers/stack.py
@@ -7,7 +7,7 @@ CHECKS := $(STACK) run checks --
 # Rust code that waits for servers is compiled only for the tests that have them.
 LIVE := --package integration-tests --package event-producer --package kafka-poller \
     --features integration-tests/live,event-producer/live,kafka-poller/live,kafka-poller/tls
-# Those of TLS, credentials and provisioning have other servers than the rest.
+# The tests of TLS, credentials and provisioning need other servers than the rest.
 LIVE_TESTS := --lib --bins --test live
 SECURED := --servers opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
 
@@ -21,13 +21,13 @@ help: ## List the targets
 
 ## The local stack
 
-demo: ## Start Kafka, OpenSearch and LocalStack, deploy, publish events, show them indexed
+demo: ## Start Kafka, OpenSearch and LocalStack, deploy, publish events, show the indexed documents
 	@$(DEMO) up
 
-demo-down: ## Stop all that `make demo` started; the data stays
+demo-down: ## Stop everything that `make demo` started; the data stays
 	@$(DEMO) down
 
-demo-clean: ## Stop it and remove its data
+demo-clean: ## Stop everything and remove the data
 	@$(DEMO) clean
 
 N ?= 3000
@@ -38,16 +38,16 @@ Q ?= *
 search: ## Search the indexed events: Q='service_name:order'
 	@$(DEMO) search '$(Q)'
 
-status: ## Show what runs, on which ports, with which logs
+status: ## Show the running servers, their ports and their logs
 	@$(STACK) status
 
-replay: ## Replay dead letters: ARGS='--service order --dry-run' shows what would be done; ARGS=--help
+replay: ## Replay dead letters: ARGS='--service order --dry-run' only shows what would be replayed; ARGS=--help
 	@$(PYTHON) localstack/servers/replay.py $(ARGS)
 
-provision: ## Apply or show what the demo's cluster holds: ARGS='apply --dry-run'; ARGS=--help
+provision: ## Apply or show the provisioned settings of the demo's cluster: ARGS='apply --dry-run'; ARGS=--help
 	@$(PYTHON) localstack/servers/provision.py $(ARGS)
 
-deploy-local: ## Build the functions and deploy them to the running demo again, after a change
+deploy-local: ## Rebuild the functions and deploy them to the running demo after a change
 	@$(STACK) deploy
 
 ## Building and testing
@@ -62,7 +62,7 @@ test-fast: ## Run unit, property and scenario tests
 	$(CHECKS) pytest -q localstack/servers/tests
 	$(CHECKS) pytest -q infra/search/tests/files
 
-test-live: ## Run the integration tests on a stack of their own, on free ports, stopped in the end
+test-live: ## Run the integration tests on a separate stack on free ports, which is stopped at the end
 	@$(STACK) prerequisites --tests >/dev/null
 	cargo test --locked $(LIVE) --no-run
 	$(STACK) run localstack -- pytest -q localstack/extension/tests
@@ -70,20 +70,20 @@ test-live: ## Run the integration tests on a stack of their own, on free ports, 
 	@$(MAKE) --no-print-directory test-secured
 	@$(MAKE) --no-print-directory test-search
 
-test-secured: ## Run the tests of TLS, credentials and provisioning on secured servers of their own
+test-secured: ## Run the tests of TLS, credentials and provisioning on separate, secured servers
 	cargo test --locked $(LIVE) --test secured --no-run
 	$(STACK) with $(SECURED) -- cargo test --locked $(LIVE) --test secured
 
-test-search: ## Run the tests of infra/search's templates, roles, policies and monitors on servers of their own
+test-search: ## Run the tests of infra/search's templates, roles, policies and monitors on separate servers
 	$(STACK) with --servers opensearch,opensearch-secured,elasticsearch-6 --instance search -- \
 	    $(CHECKS) pytest -q infra/search/tests --ignore=infra/search/tests/files
 
 MINUTES ?= 10
-soak: ## Strike a stack of its own with random faults, and account for every event: MINUTES=10 SEED=20
+soak: ## Inject random faults into a separate stack, and account for every event: MINUTES=10 SEED=20
 	$(STACK) with --instance soak -- cargo run --locked --profile local --package integration-tests --features live \
 	    --bin soak -- --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-mutate-faults: ## Take each protection out of a copy of the tree, and see its tests fail (an hour): ONLY=kafka_faults
+mutate-faults: ## Remove each protection from a copy of the tree, and check that its tests fail (an hour): ONLY=kafka_faults
 	$(STACK) with --instance faults -- cargo run --locked --package integration-tests --bin mutate-faults -- \
 	    $(if $(ONLY),--only '$(ONLY)')
 
@@ -115,27 +115,27 @@ format: ## Format Rust and Python code
 
 ## Measuring
 
-bench: ## Measure the pipeline beside the obvious implementation (criterion)
+bench: ## Compare the pipeline with the obvious implementation (criterion)
 	cargo bench --package event-pipeline
 
-bench-function: ## Measure the whole function: CPU per million events, memory, size, start
+bench-function: ## Measure the whole function: CPU per million events, memory, size, start time
 	cargo build --release --locked --package index-events
 	cargo run --release --package integration-tests --bin bench-function
 
-bench-e2e: ## Measure indexing through the function beside prebuilt bulk bodies, on real servers
+bench-e2e: ## Compare indexing through the function with prebuilt bulk bodies, on real servers
 	STACK_OPENSEARCH_C2=1 STACK_FUNCTIONS_LTO=1 $(STACK) with --instance bench -- \
 	    cargo run --profile local --package integration-tests --features live --bin bench-e2e
 
-bench-index: ## Measure the index template beside dynamic mapping: rate, bytes per event, questions
+bench-index: ## Compare the index template with dynamic mapping: rate, bytes per event, queries
 	STACK_OPENSEARCH_C2=1 $(STACK) with --instance bench --servers opensearch -- \
 	    cargo run --profile local --package integration-tests --features live --bin bench-index
 
 ## Elsewhere
 
-deploy-aws: ## Tell how to deploy to AWS
-	@echo 'cd infra && sam build && sam deploy --guided    (README.md, "Deploying to AWS", goes through it step by step)'
+deploy-aws: ## Show how to deploy to AWS
+	@echo 'cd infra && sam build && sam deploy --guided    (docs/DEPLOYING.md describes each step)'
 
-clean: ## Remove what was built; the cache of downloads and the demo's data stay
+clean: ## Remove the build results; the cache of downloads and the demo's data stay
 	cargo clean
 	rm -rf .aws-sam
 

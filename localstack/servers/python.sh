@@ -1,7 +1,7 @@
 #!/bin/sh
-# Runs the newest Python that is new enough for the local stack: python.sh SCRIPT [ARGUMENT ...]
-# Without arguments it prints that interpreter's path. It looks where interpreters usually are and tries each one,
-# because a name on PATH may be an older version, or a version manager's stand-in that does not run.
+# Runs a script with the newest Python that is new enough for the local stack: python.sh SCRIPT [ARGUMENT ...]
+# Without arguments it prints the interpreter's path. It tries the interpreters in the usual places one by one, because a
+# name on PATH may be an older version, or a version manager's shim that does not run.
 set -eu
 
 minimum=12 # Python 3.12: tomllib, and what LocalStack needs
@@ -35,13 +35,13 @@ No Python 3.$minimum or newer with the venv module was found (on PATH, in ~/.pye
   Debian/Ubuntu: sudo apt-get install python3 python3-venv   (Debian 12 and older: install 3.$minimum with pyenv or uv)
   Fedora:        sudo dnf install python3
   macOS:         brew install python
-An interpreter elsewhere is named by the variable PYTHON.
+To use an interpreter elsewhere, set the variable PYTHON.
 END
     others=
     for program in cargo mvn cc make cmake git; do
         command -v "$program" >/dev/null || others="$others $program"
     done
-    [ -z "$others" ] || echo "Needed too, and not on PATH:$others (with a Python, how to get them is told)" >&2
+    [ -z "$others" ] || echo "Also missing on PATH:$others (with a Python installed, \`stack.py prerequisites\` shows how to get them)" >&2
     exit 1
 fi
 

@@ -1,13 +1,13 @@
-//! The account: every record that is in Kafka stands in the index, among the dead letters or in an on-failure
-//! destination, once, and nothing else does. Each record that does not is named.
+//! The account: every record in Kafka is in the index, among the dead letters or at an on-failure destination, exactly once,
+//! and nothing else is. It names each record that is not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-/// How many records a report names of each kind.
+/// Most records that an account names of each kind.
 const MAX_NAMED: usize = 20;
 
-/// A record as Kafka has it.
+/// A record in Kafka.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RecordId {
     /// Its topic.
@@ -29,49 +29,49 @@ impl RecordId {
     }
 }
 
-/// What a record was found in.
+/// Where a record was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// A daily index.
     Index,
     /// A daily index of dead letters.
     DeadLetters,
-    /// An on-failure destination of the mapping.
+    /// The mapping's on-failure destination.
     Destination,
 }
 
-/// A document that the cluster has, or a record that a destination was told of.
+/// A document in the cluster, or a record at a destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
-    /// Its `_id`, or the one that it would have.
+    /// Its `_id`, or the one it would have.
     pub id: String,
     /// Its index, or the destination.
     pub index: String,
-    /// What that is.
+    /// The type of place.
     pub place: Place,
 }
 
-/// What became of the records.
+/// What became of all records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// Records in Kafka.
     pub records: usize,
-    /// Documents in daily indices that stand for one of them.
+    /// Documents of these records in daily indices.
     pub indexed: usize,
-    /// Dead letters that stand for one of them.
+    /// Dead letters of these records.
     pub dead_lettered: usize,
-    /// Records that the mapping gave up and a destination has.
+    /// Records that the mapping abandoned and sent to a destination.
     pub to_destinations: usize,
-    /// Ids of records that are nowhere.
+    /// Ids of records that were not found.
     pub lost: Vec<String>,
-    /// Ids of records that are in more than one place, with the places.
+    /// Ids of records found in more than one place, with the places.
     pub doubled: Vec<String>,
-    /// Ids of documents that stand for no record, with their place.
+    /// Ids of documents without a record, with their place.
     pub extra: Vec<String>,
 }
 
 impl Account {
-    /// Holds what the cluster and the destinations have against what Kafka has.
+    /// Compares what the cluster and the destinations have with what Kafka has.
     #[must_use]
     pub fn of(records: &[RecordId], found: &[Found]) -> Self {
         let expected: BTreeSet<String> = records.iter().map(RecordId::document_id).collect();
@@ -101,9 +101,9 @@ impl Account {
         account
     }
 
-    /// Whether every record is in one place, and nothing else is.
+    /// Whether every record is in exactly one place, and nothing else is.
     #[must_use]
-    pub fn is_whole(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.lost.is_empty() && self.doubled.is_empty() && self.extra.is_empty()
     }
 }
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn records_in_the_index_the_dead_letters_or_a_destination_are_accounted_for() {
+    fn records_in_the_index_the_dead_letters_or_at_a_destination_are_accounted_for() {
         let account = Account::of(
             &[record(0), record(1), record(2)],
             &[
@@ -158,7 +158,7 @@ mod tests {
                 found("a.events-1-2-5", "queue-failed"),
             ],
         );
-        assert!(account.is_whole());
+        assert!(account.is_complete());
         assert_eq!(
             account.to_string(),
             "3 records in, 1 indexed, 1 dead-lettered, 1 to destinations, 0 lost, 0 twice, 0 extra"
@@ -166,10 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn a_record_that_is_nowhere_is_named() {
+    fn a_lost_record_is_named() {
         let account = Account::of(&[record(0), record(1)], &[found("a.events-1-0-5", "m-2026.11.24")]);
         assert_eq!(account.lost, ["a.events-1-1-5"]);
-        assert!(!account.is_whole());
+        assert!(!account.is_complete());
         assert!(account.to_string().ends_with("\n  lost: a.events-1-1-5"), "{account}");
     }
 
@@ -179,23 +179,23 @@ mod tests {
             let twice = [found("a.events-1-0-5", "m-2026.11.24"), found("a.events-1-0-5", other)];
             let account = Account::of(&[record(0)], &twice);
             assert_eq!(account.doubled, [format!("a.events-1-0-5 in m-2026.11.24 and {other}")]);
-            assert!(!account.is_whole());
+            assert!(!account.is_complete());
         }
     }
 
     #[test]
-    fn a_document_that_stands_for_no_record_is_named() {
-        // The same offset with another timestamp is another record: that of a topic which was deleted.
+    fn a_document_without_a_record_is_named() {
+        // The same offset with another timestamp is another record, from a topic that was deleted.
         let account = Account::of(
             &[record(0)],
             &[found("a.events-1-0-5", "m-2026.11.24"), found("a.events-1-0-6", "m-2026.11.24")],
         );
         assert_eq!(account.extra, ["a.events-1-0-6 in m-2026.11.24"]);
-        assert_eq!((account.indexed, account.is_whole()), (1, false));
+        assert_eq!((account.indexed, account.is_complete()), (1, false));
     }
 
     #[test]
-    fn a_long_list_is_cut() {
+    fn a_long_list_is_shortened() {
         let records: Vec<_> = (0..30).map(record).collect();
         assert!(Account::of(&records, &[]).to_string().ends_with("lost: and 10 more"));
     }

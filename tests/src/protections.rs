@@ -1,9 +1,14 @@
-//! The table of protections: what keeps events from each fault, how to take it out, and which tests have to fail then.
+//! The table of protections: what keeps events from each fault, how to remove it, and which tests have to fail then.
 
+mod places;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail};
 use serde::Deserialize;
+
+use self::places::find;
 
 /// Something in the code that keeps events safe.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
@@ -11,25 +16,28 @@ use serde::Deserialize;
 pub struct Protection {
     /// What it does.
     pub protection: String,
-    /// The changes that take it out.
+    /// The changes that remove it.
     pub without: Vec<Edit>,
     /// The live tests that fail without it, as `module::name`.
     pub tests: Vec<String>,
 }
 
-/// A change of one place in a file.
+/// A change of one place in a crate.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Edit {
-    /// The file, from the repository's root.
-    pub file: PathBuf,
-    /// Text that stands in it exactly once.
+    /// The crate's folder, from the repository's root.
+    #[serde(rename = "crate")]
+    pub in_crate: PathBuf,
+    /// The function that the place is in, in whichever file.
+    pub function: String,
+    /// Code that the crate's functions of this name have exactly once. White space does not count.
     pub old: String,
-    /// What stands there instead.
+    /// The code that replaces it.
     pub new: String,
 }
 
-/// A file as it was before a protection was taken out.
+/// A file as it was before a protection was removed.
 #[derive(Debug)]
 pub struct Original {
     path: PathBuf,
@@ -39,7 +47,7 @@ pub struct Original {
 /// Reads the table of a tree.
 ///
 /// # Errors
-/// When it is not there or is not in form.
+/// When it is missing or malformed.
 pub fn read(tree: &Path) -> Result<Vec<Protection>> {
     let path = tree.join("tests/protections.yaml");
     let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -47,44 +55,60 @@ pub fn read(tree: &Path) -> Result<Vec<Protection>> {
 }
 
 impl Protection {
-    /// Takes the protection out of a tree; returns what has to be put back.
+    /// The files of a tree that the protection is in, with their texts without it.
     ///
     /// # Errors
-    /// When a place is not found exactly once; the tree is unchanged then.
-    pub fn take_out(&self, tree: &Path) -> Result<Vec<Original>> {
-        let mut changed: Vec<(PathBuf, String)> = Vec::new();
-        let mut originals = Vec::new();
+    /// When places are not found exactly once, or what is left is not Rust; names every such place.
+    pub fn removed(&self, tree: &Path) -> Result<BTreeMap<PathBuf, String>> {
+        let mut problems = Vec::new();
+        let mut places = BTreeMap::new();
         for edit in &self.without {
-            let path = tree.join(&edit.file);
-            let position = changed.iter().position(|(known, _)| *known == path);
-            let (path, text) = match position {
-                Some(position) => changed.swap_remove(position),
-                None => {
-                    let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-                    originals.push(Original { path: path.clone(), text: text.clone() });
-                    (path, text)
+            match find(&tree.join(&edit.in_crate), &edit.function, &edit.old) {
+                Ok(place) => {
+                    let edits: &mut Vec<_> = places.entry(place.file).or_default();
+                    edits.push((place.range, edit.new.as_str()));
                 }
-            };
-            let n_found = text.matches(&edit.old).count();
-            ensure!(
-                n_found == 1,
-                "`{}`: `{}` is {n_found} times in {}",
-                self.protection,
-                edit.old,
-                path.display()
-            );
-            changed.push((path, text.replacen(&edit.old, &edit.new, 1)));
+                Err(error) => problems.push(format!("{error:#}")),
+            }
         }
-        for (path, text) in changed {
+        let mut texts = BTreeMap::new();
+        for (file, mut edits) in places {
+            let mut text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+            // From the end, so that the ranges before an edit stay right.
+            edits.sort_by_key(|(range, _)| std::cmp::Reverse(range.start));
+            for (range, new) in edits {
+                text.replace_range(range, new);
+            }
+            if let Err(error) = syn::parse_file(&text) {
+                problems.push(format!("{} is no Rust without it: {error}", file.display()));
+            }
+            texts.insert(file, text);
+        }
+        if problems.is_empty() {
+            return Ok(texts);
+        }
+        let problems = problems.join("; ").replace(&format!("{}/", tree.display()), "");
+        bail!("`{}`: {problems}", self.protection)
+    }
+
+    /// Removes the protection from a tree; returns what has to be put back.
+    ///
+    /// # Errors
+    /// As [`Protection::removed`], and when a file can't be written.
+    pub fn remove_from(&self, tree: &Path) -> Result<Vec<Original>> {
+        let mut originals = Vec::new();
+        for (path, text) in self.removed(tree)? {
+            let original = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
             std::fs::write(&path, text).with_context(|| path.display().to_string())?;
+            originals.push(Original { path, text: original });
         }
         Ok(originals)
     }
 
-    /// Whether something in `folder` is changed.
+    /// Whether a crate in `folder` is changed.
     #[must_use]
     pub fn touches(&self, folder: &str) -> bool {
-        self.without.iter().any(|edit| edit.file.starts_with(folder))
+        self.without.iter().any(|edit| edit.in_crate.starts_with(folder))
     }
 }
 

@@ -1,19 +1,12 @@
-//! The table of protections fits the sources, the tests and README's table of faults, so that none of them can rot.
+//! The table of protections fits the sources, the tests and the table of faults, so that none of them can rot.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use integration_tests::protections::{self, Protection};
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("..")
-        .canonicalize()
-        .expect("the repository is above the tests")
-}
+use integration_tests::workspace::repository;
 
 fn table() -> Vec<Protection> {
-    protections::read(&repository()).expect("the table is in form")
+    protections::read(&repository().expect("the repository exists")).expect("the table is well-formed")
 }
 
 /// All tests that the table names; each once.
@@ -25,35 +18,49 @@ fn tests(table: &[Protection]) -> BTreeSet<&str> {
 }
 
 #[test]
-fn every_place_that_is_changed_is_found_once() {
+fn every_place_of_a_protection_is_found_once() {
+    let repository = repository().unwrap();
+    let mut problems = Vec::new();
     for protection in table() {
-        assert!(!protection.without.is_empty(), "`{}` can be taken out", protection.protection);
-        let tree = tempfile::tempdir().unwrap();
-        for edit in &protection.without {
-            let copy = tree.path().join(&edit.file);
-            std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
-            std::fs::copy(repository().join(&edit.file), &copy).unwrap();
-        }
-        let originals = protection.take_out(tree.path()).unwrap();
-        for edit in &protection.without {
-            let text = std::fs::read_to_string(tree.path().join(&edit.file)).unwrap();
-            assert!(text.contains(&edit.new) && edit.old != edit.new, "`{}` is changed", edit.old);
-        }
-        for original in originals {
-            original.put_back().unwrap();
-        }
-        for edit in &protection.without {
-            let read = |root: &Path| std::fs::read_to_string(root.join(&edit.file)).unwrap();
-            assert_eq!(read(tree.path()), read(&repository()), "what was changed is put back");
+        assert!(!protection.without.is_empty(), "`{}` can be removed", protection.protection);
+        match protection.removed(&repository) {
+            Ok(texts) => {
+                for (file, text) in texts {
+                    let original = std::fs::read_to_string(&file).unwrap();
+                    assert_ne!(text, original, "`{}` changes its file", protection.protection);
+                }
+            }
+            Err(error) => problems.push(format!("{error:#}")),
         }
     }
+    assert!(problems.is_empty(), "{} protections have moved:\n{}", problems.len(), problems.join("\n"));
+}
+
+#[test]
+fn a_removed_protection_can_be_put_back() {
+    let tree = tempfile::tempdir().unwrap();
+    let file = tree.path().join("part/src/lib.rs");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::write(&file, "fn a() { one(); two() }").unwrap();
+    std::fs::create_dir(tree.path().join("tests")).unwrap();
+    let table = "- protection: both\n  tests: [m::t]\n  without:\n    \
+        - {crate: part, function: a, old: one(), new: first()}\n    - {crate: part, function: a, old: two(), new: second()}\n";
+    std::fs::write(tree.path().join("tests/protections.yaml"), table).unwrap();
+    let [protection] = protections::read(tree.path()).unwrap().try_into().unwrap();
+    let originals = protection.remove_from(tree.path()).unwrap();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "fn a() { first(); second() }");
+    assert!(protection.touches("part") && !protection.touches("other"));
+    for original in originals {
+        original.put_back().unwrap();
+    }
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "fn a() { one(); two() }");
 }
 
 #[test]
 fn every_test_that_has_to_fail_exists() {
     for test in tests(&table()) {
         let (module, name) = test.split_once("::").expect("a test is named by module and name");
-        let file = repository().join(format!("tests/tests/live/{module}.rs"));
+        let file = repository().unwrap().join(format!("tests/tests/live/{module}.rs"));
         let source =
             std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let lines: Vec<&str> = source.lines().collect();
@@ -65,8 +72,8 @@ fn every_test_that_has_to_fail_exists() {
 
 #[test]
 fn the_table_of_faults_has_these_tests_and_no_others() {
-    let page = std::fs::read_to_string(repository().join("docs/FAULTS.md")).unwrap();
-    let (_, section) = page.split_once("## Table\n").expect("docs/FAULTS.md has a section with the table");
+    let faults = std::fs::read_to_string(repository().unwrap().join("docs/FAULTS.md")).unwrap();
+    let (_, section) = faults.split_once("## Table\n").expect("FAULTS.md has a table");
     let section = section.split("\n## ").next().unwrap_or_default();
     let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
     let named: Vec<&str> = rows.map(test_of_row).collect();

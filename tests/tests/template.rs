@@ -1,14 +1,16 @@
-//! The template and the functions agree: on how failed records come back, on the names of variables, properties and
-//! metrics, and on who gets which credential.
+//! The template and the functions agree on how failed records are reported, on the names of variables, properties and metrics,
+//! and on which function gets which credential.
 #![expect(clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use indexing::config::{BatchFailures, Config};
-use provision_cluster::settings::{self, PROPERTIES};
+use index_events::config::{BatchFailures, Config};
+use provision_cluster::config;
+use provision_cluster::settings::PROPERTIES;
 use serde_yaml_ng::Value;
+use testing::environment::lookup;
 
 /// The template, with values for its parameters.
 struct Template {
@@ -37,7 +39,7 @@ impl Template {
         values.expect("its values are listed").iter().map(text).collect()
     }
 
-    /// A value with the functions of CloudFormation carried out; null where it is `AWS::NoValue`.
+    /// A value with CloudFormation's functions evaluated; null for `AWS::NoValue`.
     fn evaluate(&self, value: &Value) -> Value {
         match value {
             Value::Tagged(tagged) => {
@@ -67,7 +69,7 @@ impl Template {
                         let list = self.evaluate(list);
                         list[position.as_u64().expect("a position is a number") as usize].clone()
                     }
-                    // Attributes and other assembled texts are not what is compared.
+                    // Attributes and other functions are not compared.
                     _ => Value::String(format!("{value:?}")),
                 }
             }
@@ -117,12 +119,12 @@ impl Template {
         &resource["Properties"]
     }
 
-    /// The variables that a function is given.
+    /// The variables of a function.
     fn variables(&self, function: &str) -> BTreeMap<String, String> {
         self.evaluated(self.settings_of_variables(function))
     }
 
-    /// The properties that the custom resource is given.
+    /// The properties of the custom resource.
     fn properties(&self) -> BTreeMap<String, String> {
         let properties = self.resource("SearchCluster").as_mapping().into_iter().flatten();
         self.evaluated(properties.map(|(name, value)| (text(name), value)))
@@ -136,7 +138,7 @@ impl Template {
         pairs.filter(|(_, value)| !value.is_null()).map(|(name, value)| (name, text(&value))).collect()
     }
 
-    /// What sets a function's variables: what all functions share, and its own.
+    /// The settings of a function's variables: those of all functions, and its own.
     fn settings_of_variables(&self, function: &str) -> Vec<(String, &Value)> {
         let shared = self.document["Globals"]["Function"]["Environment"]["Variables"].as_mapping();
         let own = self.resource(function)["Environment"]["Variables"].as_mapping();
@@ -144,7 +146,7 @@ impl Template {
         variables.map(|(name, value)| (text(name), value)).collect()
     }
 
-    /// Every resource that a role may touch, by the policies that hold, as texts.
+    /// Every resource in a role's active policies, as text.
     fn reach(&self, role: &str) -> Vec<String> {
         let policies = self.evaluate(&self.resource(role)["Policies"]);
         let policies = policies.as_sequence().expect("a role has policies").iter();
@@ -182,13 +184,13 @@ fn repository(path: &str) -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
 
-/// Every variable that the function asks for, whatever the others are set to.
+/// Every variable that the function reads, for any value of the others.
 fn known_variables() -> BTreeSet<String> {
-    let asked = RefCell::new(BTreeSet::new());
+    let read = RefCell::new(BTreeSet::new());
     for auth in ["none", "basic", "api_key", "sigv4"] {
         for cluster in ["SEARCH_ENDPOINT", "SEARCH_DOMAIN"] {
             let _ = Config::parse(&|name| {
-                asked.borrow_mut().insert(name.to_owned());
+                read.borrow_mut().insert(name.to_owned());
                 match name {
                     "SEARCH_AUTH" => Some(auth.to_owned()),
                     _ if name == cluster => Some("https://search.example.com".to_owned()),
@@ -198,11 +200,11 @@ fn known_variables() -> BTreeSet<String> {
         }
     }
     // Lambda sets these for every function.
-    asked.into_inner().into_iter().filter(|name| !name.starts_with("AWS_")).collect()
+    read.into_inner().into_iter().filter(|name| !name.starts_with("AWS_")).collect()
 }
 
 #[test]
-fn the_mappings_ask_for_a_report_exactly_when_the_function_gives_one() {
+fn the_mappings_expect_a_report_exactly_when_the_function_returns_one() {
     let allowed = Template::read().allowed("BatchFailures");
     assert_eq!(allowed, ["error", "report"]);
     for value in allowed {
@@ -211,15 +213,14 @@ fn the_mappings_ask_for_a_report_exactly_when_the_function_gives_one() {
             .with("KafkaBootstrapServers", "kafka:9092")
             .with("SearchEndpoint", "http://search:9200");
         let variables = template.variables("IndexEvents");
-        let lookup = |name: &str| variables.get(name).cloned();
-        let config = Config::parse(&lookup).expect("the template's own variables are valid");
+        let config = Config::parse(&lookup(variables)).expect("the template's own variables are valid");
         let expected = match config.batch_failures {
             BatchFailures::Report => vec!["ReportBatchItemFailures".to_owned()],
             BatchFailures::Error => Vec::new(),
         };
         assert_eq!(value == "report", config.batch_failures == BatchFailures::Report, "{value}");
         let mappings = template.mappings();
-        assert_eq!(mappings.len(), 3, "a mapping a topic");
+        assert_eq!(mappings.len(), 3, "one mapping per topic");
         for (name, mapping) in mappings {
             let types = template.evaluate(&mapping["FunctionResponseTypes"]);
             let types: Vec<String> = types.as_sequence().expect("a list").iter().map(text).collect();
@@ -230,19 +231,19 @@ fn the_mappings_ask_for_a_report_exactly_when_the_function_gives_one() {
 }
 
 #[test]
-fn every_variable_of_the_template_is_one_that_the_function_reads() {
+fn the_function_reads_every_variable_of_the_template() {
     let known = known_variables();
     let template = Template::read();
     for function in ["IndexEvents", "ReplayDeadLetters"] {
         let variables = template.settings_of_variables(function);
-        assert!(variables.len() >= 15, "the template sets what {function} can be told");
+        assert!(variables.len() >= 15, "the template sets the variables of {function}");
         for (name, _) in variables {
             assert!(known.contains(&name), "the template sets {name}, which {function} does not read");
         }
     }
 }
 
-/// Parameter values of the ways to log in: with which credential whose secret is made.
+/// Parameter values for each way to authenticate.
 const LOGINS: [&[(&str, &str)]; 6] = [
     &[],
     &[("SearchAuth", "basic"), ("SearchSecretArn", "own-secret")],
@@ -284,7 +285,7 @@ fn the_custom_resource_sets_every_setting_and_each_has_a_valid_value() {
         let properties = properties
             .into_iter()
             .map(|(name, text)| {
-                // An attribute, which only CloudFormation knows.
+                // Only CloudFormation knows attributes.
                 let is_role = name.ends_with("RoleArn");
                 let text = if is_role { "arn:aws:iam::123456789012:role/r".to_owned() } else { text };
                 (name, serde_json::Value::from(text))
@@ -296,8 +297,7 @@ fn the_custom_resource_sets_every_setting_and_each_has_a_valid_value() {
         {
             environment.insert(name.to_owned(), value.to_owned());
         }
-        let config =
-            settings::Config::of_custom_resource(&properties, &|name| environment.get(name).cloned());
+        let config = config::Config::of_custom_resource(&properties, &lookup(environment));
         let settings = config.unwrap_or_else(|error| panic!("{login:?}: {error}")).settings;
         let gives = |name: &str| login.iter().any(|(given, _)| *given == name);
         let makes_credentials = gives("AdminSecretArn") && !gives("SearchSecretArn");
@@ -350,7 +350,7 @@ fn only_provision_cluster_reads_the_administrators_secret() {
 fn the_mappings_wait_until_the_cluster_is_provisioned() {
     for (name, mapping) in Template::read().mappings() {
         let function = format!("{:?}", mapping["FunctionName"]);
-        assert!(function.contains("SearchCluster"), "{name} begins without the index templates");
+        assert!(function.contains("SearchCluster"), "{name} starts before the index templates exist");
     }
 }
 
@@ -402,9 +402,8 @@ fn the_dashboard_shows_metrics_that_the_functions_record() {
 
 #[test]
 fn every_variable_that_the_function_reads_is_documented() {
-    let page =
-        std::fs::read_to_string(repository("docs/CONFIGURATION.md")).expect("docs/CONFIGURATION.md is there");
-    let rows: Vec<&str> = page.lines().filter(|line| line.starts_with('|')).collect();
+    let text = std::fs::read_to_string(repository("docs/CONFIGURATION.md")).expect("the page exists");
+    let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
     for name in known_variables() {
         let quoted = format!("`{name}`");
         assert!(

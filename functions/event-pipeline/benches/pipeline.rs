@@ -18,7 +18,7 @@ use base64_simd::STANDARD;
 use chrono::DateTime;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::read_batch;
 use event_pipeline::settings::Settings;
 use event_producer::payload::{RecordHeaders, payload};
@@ -38,8 +38,7 @@ fn pipeline(encoder: &mut Encoder, request: &mut BulkRequest, payload: &[u8]) ->
     request.clear();
     for (i, entry) in read_batch(payload).unwrap().iter().enumerate() {
         let record = entry.record.as_ref().unwrap();
-        while request.push(i, limits, |body| encoder.append(record, body).map(drop)).unwrap() == Pushed::Full
-        {
+        while request.push(i, limits, |body| encoder.append(record, body)).unwrap() == Pushed::Full {
             bytes += black_box(request.body()).len();
             request.clear();
         }

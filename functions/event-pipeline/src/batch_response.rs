@@ -1,4 +1,4 @@
-//! The function's answer to an event source mapping with `ReportBatchItemFailures`.
+//! The function's response to an event source mapping with `ReportBatchItemFailures`.
 
 use serde::Serialize;
 
@@ -10,7 +10,7 @@ use crate::event::BatchItem;
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchResponse {
-    /// The records to be delivered again, with all that follow them in their partitions.
+    /// The records that the mapping delivers again, with all that follow them in their partitions.
     pub batch_item_failures: Vec<BatchItemFailure>,
 }
 
@@ -18,30 +18,30 @@ pub struct BatchResponse {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BatchItemFailure {
-    /// The record.
+    /// Where the record is in Kafka.
     pub item_identifier: ItemIdentifier,
 }
 
-/// Where a record stands in Kafka.
+/// Where a record is in Kafka.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ItemIdentifier {
-    /// `topic-partition`, the record's key in the event.
+    /// `topic-partition`: the key of the record's list in the event.
     pub partition: String,
-    /// Its offset.
+    /// The record's offset.
     pub offset: i64,
 }
 
 impl BatchResponse {
-    /// Reports `failed`; `None` when one of them has no offset or partition to be reported by, so that only an error for the
-    /// whole batch is safe.
+    /// Reports `failed`; `None` when one of them has no offset or partition to report. Only an error for the whole batch is
+    /// safe then.
     pub fn of<'e>(failed: impl IntoIterator<Item = &'e BatchItem<'e>>) -> Option<Self> {
         let mut batch_item_failures = Vec::new();
-        for entry in failed {
-            let offset = entry.raw.offset()?;
-            if entry.raw.partition_key.is_empty() {
+        for item in failed {
+            let offset = item.offset?;
+            if item.partition_key.is_empty() {
                 return None;
             }
-            let item_identifier = ItemIdentifier { partition: entry.raw.partition_key.to_owned(), offset };
+            let item_identifier = ItemIdentifier { partition: item.partition_key.to_owned(), offset };
             batch_item_failures.push(BatchItemFailure { item_identifier });
         }
         Some(Self { batch_item_failures })
@@ -54,7 +54,7 @@ mod tests {
     use crate::event::read_batch;
 
     #[test]
-    fn every_failed_record_is_named() {
+    fn every_failed_record_is_reported() {
         let payload = br#"{"records":{"order.events-0":[{"offset":42},{"offset":43}],"b-1":[{}]}}"#;
         let batch = read_batch(payload).unwrap();
         let response = BatchResponse::of(&batch[..2]).unwrap();

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use serde::Deserialize;
+use crate::address::{ActionLine, Address};
 
 /// Bounds of one bulk request, before compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,26 +19,15 @@ impl Default for BulkLimits {
     }
 }
 
-/// One `create` operation of a bulk request.
+/// One operation of a bulk request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
     /// Place of the record in the batch.
     pub record: usize,
-    /// Its two lines in the body.
+    /// Its lines in the body.
     lines: Range<usize>,
-}
-
-/// `{"create":{"_index":"microservices-2026.11.24","_id":"…"}}`
-#[derive(Deserialize)]
-struct Action<'a> {
-    #[serde(borrow)]
-    create: Target<'a>,
-}
-
-#[derive(Deserialize)]
-struct Target<'a> {
-    #[serde(rename = "_index")]
-    index: &'a str,
+    /// The first of them.
+    action: ActionLine,
 }
 
 /// Body of a bulk request, with its operations in order.
@@ -69,11 +58,10 @@ impl BulkRequest {
         &self.operations
     }
 
-    /// The index that the operation at `position` names, if its action line is there to be read.
-    pub fn index(&self, position: usize) -> Option<&str> {
-        let lines = self.body.get(self.operations.get(position)?.lines.clone())?;
-        let action = lines.split(|byte| *byte == b'\n').next()?;
-        serde_json::from_slice::<Action<'_>>(action).ok().map(|action| action.create.index)
+    /// The address of the document that the operation at `position` is for; `None` while the body is taken out.
+    pub fn address(&self, position: usize) -> Option<Address<'_>> {
+        let operation = self.operations.get(position)?;
+        operation.action.address(self.body.get(operation.lines.clone())?)
     }
 
     /// Number of operations.
@@ -98,7 +86,7 @@ impl BulkRequest {
         &mut self,
         record: usize,
         limits: BulkLimits,
-        write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+        write: impl FnOnce(&mut Vec<u8>) -> Result<ActionLine, E>,
     ) -> Result<Pushed, E> {
         if self.operations.len() >= limits.max_operations {
             return Ok(Pushed::Full);
@@ -106,12 +94,16 @@ impl BulkRequest {
         let start = self.body.len();
         let written = write(&mut self.body);
         let fits = self.body.len() <= limits.max_bytes || self.operations.is_empty();
-        if written.is_err() || !fits {
-            self.body.truncate(start);
-            return written.map(|()| Pushed::Full);
+        match written {
+            Ok(action) if fits => {
+                self.operations.push(Operation { record, lines: start..self.body.len(), action });
+                Ok(Pushed::Added)
+            }
+            not_added => {
+                self.body.truncate(start);
+                not_added.map(|_| Pushed::Full)
+            }
         }
-        self.operations.push(Operation { record, lines: start..self.body.len() });
-        Ok(Pushed::Added)
     }
 
     /// Keeps only the operations for which `keep` is true, given their position.
@@ -162,13 +154,14 @@ mod tests {
     use std::convert::Infallible;
 
     use super::*;
+    use crate::address::append_create;
 
     const LIMITS: BulkLimits = BulkLimits { max_bytes: 10, max_operations: 3 };
 
     fn push(request: &mut BulkRequest, record: usize, text: &str) -> Pushed {
         let written: Result<_, Infallible> = request.push(record, LIMITS, |body| {
             body.extend_from_slice(text.as_bytes());
-            Ok(())
+            Ok(append_create(&mut Vec::new(), &Address { index: "any".into(), id: None }))
         });
         written.unwrap()
     }
@@ -224,5 +217,30 @@ mod tests {
         assert_eq!((first.body(), second.body()), (&b"a\n"[..], &b"bb\nccc\n"[..]));
         assert_eq!(second.operations()[1].lines, 3..7);
         assert_eq!(first.split_half(), None);
+    }
+
+    #[test]
+    fn an_operation_keeps_its_address_wherever_it_is_moved() {
+        let mut request = BulkRequest::default();
+        let limits = BulkLimits::default();
+        for record in 0..4 {
+            let address =
+                Address { index: format!("i{record}").into(), id: Some(format!("{record}").into()) };
+            let written: Result<_, Infallible> = request.push(record, limits, |body| {
+                let line = append_create(body, &address);
+                body.extend_from_slice(b"{}\n");
+                Ok(line)
+            });
+            assert_eq!(written, Ok(Pushed::Added));
+        }
+        request.retain(|i| i != 0);
+        let second = request.split_half().unwrap();
+        for request in [request, second] {
+            for (position, operation) in request.operations().iter().enumerate() {
+                let record = operation.record.to_string();
+                let address = request.address(position).unwrap();
+                assert_eq!((address.index, address.id), (format!("i{record}").into(), Some(record.into())));
+            }
+        }
     }
 }

@@ -4,13 +4,14 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, de};
 use thiserror::Error;
 
-use crate::outcome::{Verdict, shortened};
+use crate::item_result::{ItemAction, ItemResult};
+use crate::write_error::shortened;
 
-/// Query of a bulk request: asks for no more of the response than is needed, positions kept.
+/// Query of a bulk request. It asks for only the parts of the response that are needed, with their positions kept.
 pub const FILTER_PATH: &str = "filter_path=errors,items.*.status,items.*.error.type,items.*.error.reason,\
                                items.*.error.caused_by.type,items.*.error.caused_by.reason";
 
-/// Says why a response can't be trusted: nothing of the request counts as written.
+/// Why a response can't be trusted. Nothing of the request counts as written then.
 #[derive(Debug, Error)]
 pub enum BulkResponseError {
     /// The response is not JSON of the documented shape.
@@ -26,11 +27,11 @@ pub enum BulkResponseError {
     },
 }
 
-/// Reads `body`, the response to a request of `n_operations`, and judges each item.
+/// Reads `body`, the response to a request of `n_operations`, into the result of each operation.
 ///
 /// # Errors
 /// [`BulkResponseError`] when the response is not JSON, or not one item an operation.
-pub fn read_bulk_response(body: &[u8], n_operations: usize) -> Result<Vec<Verdict>, BulkResponseError> {
+pub fn read_bulk_response(body: &[u8], n_operations: usize) -> Result<Vec<ItemResult>, BulkResponseError> {
     let response: Response = serde_json::from_slice(body)?;
     if response.items.len() != n_operations {
         return Err(BulkResponseError::Count { items: response.items.len(), operations: n_operations });
@@ -44,12 +45,12 @@ struct Response {
 }
 
 /// `{"create": {"status": 201}}`
-struct Item(Verdict);
+struct Item(ItemResult);
 
 impl<'de> Deserialize<'de> for Item {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Operation;
-        impl<'de> Visitor<'de> for Operation {
+        struct ItemVisitor;
+        impl<'de> Visitor<'de> for ItemVisitor {
             type Value = Item;
 
             fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -57,21 +58,21 @@ impl<'de> Deserialize<'de> for Item {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
-                let Some((IgnoredAny, answer)) = map.next_entry::<IgnoredAny, Answer>()? else {
+                let Some((action, status)) = map.next_entry::<ItemAction, ItemStatus>()? else {
                     return Err(de::Error::custom("an item names no operation"));
                 };
                 if map.next_key::<IgnoredAny>()?.is_some() {
                     return Err(de::Error::custom("an item names two operations"));
                 }
-                Ok(Item(answer.verdict()))
+                Ok(Item(status.result(action)))
             }
         }
-        deserializer.deserialize_map(Operation)
+        deserializer.deserialize_map(ItemVisitor)
     }
 }
 
 #[derive(Deserialize)]
-struct Answer {
+struct ItemStatus {
     status: u16,
     error: Option<Error>,
 }
@@ -85,38 +86,51 @@ struct Error {
     caused_by: Option<Box<Error>>,
 }
 
-impl Answer {
-    fn verdict(self) -> Verdict {
-        let Some(error) = self.error else { return Verdict::of(self.status, "", "") };
+impl ItemStatus {
+    fn result(self, action: ItemAction) -> ItemResult {
+        let Some(error) = self.error else { return ItemResult::of(action, self.status, "", "") };
         let mut reason = error.reason.unwrap_or_default();
-        // The outer reason often says only "failed to parse": the cause names the field's trouble.
+        // The outer reason often says only "failed to parse". The cause names the field and what is wrong with it.
         if let Some(cause) = error.caused_by
             && let Some(cause_reason) = cause.reason
         {
             reason = format!("{reason}: {}: {cause_reason}", cause.kind);
         }
-        Verdict::of(self.status, &error.kind, shortened(&reason))
+        ItemResult::of(action, self.status, &error.kind, shortened(&reason))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::Fault;
+    use crate::write_error::{ErrorKind, WriteError};
 
     #[test]
-    fn items_are_judged_in_order() {
+    fn item_results_keep_the_order_of_the_operations() {
         let body =
             br#"{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":409,"error":{"type":
             "version_conflict_engine_exception","reason":"exists"}}},{"create":{"status":400,"error":{"type":
             "mapper_parsing_exception","reason":"failed to parse field [a]","caused_by":{"type":
             "number_format_exception","reason":"For input string: \"x\""}}}}]}"#;
-        let rejected = Verdict::Rejected(Fault {
-            kind: "mapper_parsing_exception".into(),
+        let rejected = ItemResult::Rejected(WriteError {
+            kind: ErrorKind::cluster("mapper_parsing_exception"),
+            status: Some(400),
             reason: "failed to parse field [a]: number_format_exception: For input string: \"x\"".into(),
-            status: 400,
         });
-        assert_eq!(read_bulk_response(body, 3).unwrap(), [Verdict::Indexed, Verdict::Duplicate, rejected]);
+        assert_eq!(
+            read_bulk_response(body, 3).unwrap(),
+            [ItemResult::Indexed, ItemResult::Duplicate, rejected]
+        );
+    }
+
+    #[test]
+    fn a_deleted_document_is_not_an_indexed_one() {
+        let body =
+            br#"{"items":[{"delete":{"status":200}},{"create":{"status":201}},{"index":{"status":201}}]}"#;
+        assert_eq!(
+            read_bulk_response(body, 3).unwrap(),
+            [ItemResult::Deleted, ItemResult::Indexed, ItemResult::Indexed]
+        );
     }
 
     #[test]

@@ -3,128 +3,84 @@
 //! A dead letter holds the whole record (payload, key, headers, timestamp), so that it can be put through the
 //! pipeline again and gives the same document, id and index.
 
-use crate::document::{Encoder, append_identity, append_record_time_and_key};
-use crate::event::{BatchItem, KafkaRecord};
-use crate::object::{NameTable, ObjectScanner};
-use crate::outcome::Fault;
-use crate::settings::{DocumentId, Settings};
-use crate::text::{append_decoded, append_json_string, append_number};
+use crate::address::{ActionLine, Address, append_create, document_index};
+use crate::append::{Value, append_decoded, append_json_string, append_member, append_name};
+use crate::event::{BatchItem, KafkaRecord, parse_partition_key};
+use crate::name_table::NameTable;
+use crate::object::ObjectScanner;
+use crate::origin::{append_identity, append_record_time_and_key};
+use crate::settings::Settings;
 use crate::timestamp::Timestamp;
+use crate::write_error::WriteError;
 
-impl Encoder {
-    /// Appends the action line and the dead letter of `entry` to `body`.
-    pub fn append_dead_letter(&mut self, entry: &BatchItem<'_>, fault: &Fault, body: &mut Vec<u8>) {
-        match &entry.record {
-            Ok(record) => {
-                let mut document = Vec::new();
-                match self.append(record, &mut document) {
-                    Ok(time) => append_record(body, self.settings(), record, time, fault),
-                    Err(_) => {
-                        let time =
-                            record.timestamp_ms.and_then(Timestamp::from_kafka).unwrap_or(Timestamp::EPOCH);
-                        append_record(body, self.settings(), record, time, fault);
-                    }
-                }
-            }
-            Err(_) => append_unreadable(body, self.settings(), entry, fault),
-        }
-    }
-}
-
-fn append_record(
+/// Appends the action line and the dead letter of `item` to `body`; `time` is its document's.
+pub(crate) fn append(
     body: &mut Vec<u8>,
     settings: &Settings,
-    record: &KafkaRecord<'_>,
+    item: &BatchItem<'_>,
     time: Timestamp,
-    fault: &Fault,
-) {
-    let timestamp = record.timestamp_ms.unwrap_or(-1);
-    let id = format!("{}-{}-{}-{timestamp}", record.topic, record.partition, record.offset);
-    append_opening(body, settings, &id, time, fault);
-    body.push(b',');
-    append_identity(body, settings, record.topic);
-    for (name, number) in [("kafka_partition", record.partition), ("kafka_offset", record.offset)] {
-        append_name(body, name);
-        append_number(body, number);
+    fault: &WriteError,
+) -> ActionLine {
+    let line = append_create(body, &Address::of_dead_letter(settings, item, time));
+    append_opening(body, settings, time, fault);
+    match &item.record {
+        Ok(record) => append_record(body, settings, record),
+        Err(_) => append_unreadable(body, settings, item),
     }
+    body.extend_from_slice(b"}\n");
+    line
+}
+
+fn append_record(body: &mut Vec<u8>, settings: &Settings, record: &KafkaRecord<'_>) {
+    append_identity(body, settings, record.topic);
+    append_member(body, "kafka_partition", Value::Number(record.partition));
+    append_member(body, "kafka_offset", Value::Number(record.offset));
     let mut bytes = Vec::new();
     append_record_time_and_key(body, record, &mut bytes);
     if let Some(headers) = record.headers {
-        append_name(body, "kafka_headers_raw");
         if is_sound(headers) {
+            append_name(body, "kafka_headers_raw");
             append_on_one_line(body, headers);
         } else {
-            append_json_string(body, &String::from_utf8_lossy(headers));
+            append_member(body, "kafka_headers_raw", Value::Text(&String::from_utf8_lossy(headers)));
         }
     }
     if let Some(value) = record.value {
         bytes.clear();
         let decoded = append_decoded(&mut bytes, value);
         let base64 = value.unescape();
-        match (decoded, std::str::from_utf8(&bytes)) {
-            (Ok(()), Ok(text)) => {
-                append_name(body, "payload");
-                append_json_string(body, text);
-            }
-            (Ok(()), Err(_)) => {
-                append_name(body, "payload_base64");
-                append_json_string(body, &String::from_utf8_lossy(&base64));
-            }
-            // What should be base64 and is not is kept as it stands.
-            (Err(_), _) => {
-                append_name(body, "payload");
-                append_json_string(body, &String::from_utf8_lossy(&base64));
-            }
-        }
+        let base64 = String::from_utf8_lossy(&base64);
+        let (name, text) = match (decoded, std::str::from_utf8(&bytes)) {
+            (Ok(()), Ok(text)) => ("payload", text),
+            (Ok(()), Err(_)) => ("payload_base64", base64.as_ref()),
+            // What should be base64 and is not is kept as it is.
+            (Err(_), _) => ("payload", base64.as_ref()),
+        };
+        append_member(body, name, Value::Text(text));
     }
-    body.extend_from_slice(b"}\n");
 }
 
-/// Writes what can't be read as a Kafka record under an id made of its place and content, so that the same text
-/// delivered again is the same dead letter.
-fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, entry: &BatchItem<'_>, fault: &Fault) {
-    let raw = entry.raw;
-    let id = format!("{}-unreadable-{:016x}", raw.partition_key, fnv1a(raw.json));
-    append_opening(body, settings, &id, Timestamp::EPOCH, fault);
-    if let Some((topic, partition)) = raw.topic_and_partition() {
-        body.push(b',');
+/// Appends what is known of an item that can't be read as a Kafka record.
+fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, item: &BatchItem<'_>) {
+    if let Some((topic, partition)) = parse_partition_key(item.partition_key) {
         append_identity(body, settings, topic);
-        append_name(body, "kafka_partition");
-        append_number(body, partition);
+        append_member(body, "kafka_partition", Value::Number(partition));
     }
-    if let Some(offset) = raw.offset() {
-        append_name(body, "kafka_offset");
-        append_number(body, offset);
+    if let Some(offset) = item.offset {
+        append_member(body, "kafka_offset", Value::Number(offset));
     }
-    append_name(body, "payload");
-    append_json_string(body, &String::from_utf8_lossy(raw.json));
-    body.extend_from_slice(b"}\n");
+    append_member(body, "payload", Value::Text(&String::from_utf8_lossy(item.json)));
 }
 
-fn append_opening(body: &mut Vec<u8>, settings: &Settings, id: &str, time: Timestamp, fault: &Fault) {
-    body.extend_from_slice(br#"{"create":{"_index":"#);
-    append_json_string(body, &settings.dead_letter_prefix.daily(time));
-    if settings.document_id == DocumentId::Deterministic {
-        append_name(body, "_id");
-        append_json_string(body, id);
-    }
-    body.extend_from_slice(b"}}\n{\"@timestamp\":\"");
+fn append_opening(body: &mut Vec<u8>, settings: &Settings, time: Timestamp, fault: &WriteError) {
+    body.extend_from_slice(br#"{"@timestamp":""#);
     body.extend_from_slice(&time.to_text());
     body.extend_from_slice(br#"","error":{"type":"#);
-    append_json_string(body, &fault.kind);
-    append_name(body, "reason");
-    append_json_string(body, &fault.reason);
-    append_name(body, "status");
-    append_number(body, fault.status.into());
+    append_json_string(body, fault.kind.as_str());
+    append_member(body, "reason", Value::Text(&fault.reason));
+    append_member(body, "status", Value::Number(fault.status_number().into()));
     body.push(b'}');
-    append_name(body, "target_index");
-    append_json_string(body, &settings.index_prefix.daily(time));
-}
-
-fn append_name(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(b",\"");
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b"\":");
+    append_member(body, "target_index", Value::Text(&document_index(settings, time)));
 }
 
 /// Appends JSON text without its line ends, which are white space there.
@@ -136,11 +92,4 @@ fn append_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
 fn is_sound(json: &[u8]) -> bool {
     let object = [br#"{"headers":"#, json, b"}"].concat();
     std::str::from_utf8(json).is_ok() && ObjectScanner::default().scan(&object, &NameTable::default()).is_ok()
-}
-
-/// FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>: the same on every build, as ids have to be.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

@@ -1,73 +1,54 @@
-//! Writes a record's action and document into a bulk body, the payload's own bytes spliced with our fields.
+//! Writes a record's action line and document into a bulk body: the payload's own bytes, with our fields behind them.
 //!
-//! The payload is decoded straight into the body and scanned where it stands. The fields are those of the table
-//! "The document" in ARCHITECTURE.md.
+//! The fields are those of the table "The document" in ARCHITECTURE.md. What writing them costs:
+//!
+//! - No tree. The payload is decoded from base64 straight into the body and read where it stands: once to see that it is
+//!   UTF-8, once to validate it and to find the few members that matter.
+//! - No copy of a payload that is a JSON object. Two kinds are moved within the body: one with a member that clashes with
+//!   ours or holds tags that ours join (the bytes behind it close the gap, and the member is written again at the end),
+//!   and one with white space before its brace. A payload that is text is copied once and written again with escapes; one
+//!   that is binary is written as the base64 that it came as. The key is decoded aside and copied.
+//! - No allocation per event, once the buffers have grown to the size of the events. Exceptions, each some allocations for
+//!   the event that has it: an object key, a header name, a key or a value with a JSON escape (strings inside the payload
+//!   may have them at no cost); an object of more than 48 keys; a header that is not read; a kept header that is not UTF-8;
+//!   a change of partition, which an event has once for each of its lists.
 
+use crate::address::{ActionLine, PartitionActions};
+use crate::append::{Value, append_decoded, append_json_string, append_member, append_name, append_number};
 use crate::event::{KafkaRecord, RecordError};
-use crate::extra::{Extra, Members, name_table};
+use crate::extra::Extra;
 use crate::headers::Headers;
-use crate::object::{NameTable, ObjectScanner, ObjectShape};
-use crate::settings::{DocumentId, Settings};
-use crate::text::{append_decoded, append_json_string, append_number};
+use crate::origin::{append_identity, append_record_time_and_key};
+use crate::payload::{Payload, PayloadReader};
+use crate::settings::Settings;
 use crate::timestamp::Timestamp;
-
-const DAY_PLACEHOLDER: &[u8; 10] = b"0000.00.00";
 
 /// Writes documents, keeping its buffers from one to the next.
 #[derive(Debug)]
-pub struct Encoder {
+pub(crate) struct DocumentWriter {
     settings: Settings,
-    names: NameTable,
-    timestamp_names: Vec<usize>,
-    scanner: ObjectScanner,
+    payloads: PayloadReader,
     headers: Headers,
     partition: PartitionText,
     extra: Extra,
     scratch: Vec<u8>,
 }
 
-/// What is the same for all records of a partition, written once.
+/// What all records of a partition have in common, written once.
 #[derive(Debug, Default)]
 struct PartitionText {
     topic: String,
     partition: i64,
-    /// The action line up to the day.
-    action: Vec<u8>,
-    /// The action line from behind the day to the offset.
-    id: Vec<u8>,
+    actions: PartitionActions,
     /// The document's fixed fields, up to the offset.
     fields: Vec<u8>,
 }
 
-/// What a payload turned out to be.
-enum Payload {
-    Object(ObjectShape),
-    Text,
-    Binary,
-    Tombstone,
-}
-
-impl Payload {
-    fn tag(&self) -> Option<&'static str> {
-        match self {
-            Self::Object(_) => None,
-            Self::Text | Self::Binary => Some("_jsonparsefailure"),
-            Self::Tombstone => Some("_tombstone"),
-        }
-    }
-}
-
-impl Encoder {
-    /// Makes an encoder for `settings`.
-    pub fn new(settings: Settings) -> Self {
-        let names = name_table(settings.timestamp_fields.iter().map(String::as_str));
-        let timestamp_names =
-            settings.timestamp_fields.iter().filter_map(|name| names.find(name.as_bytes())).collect();
+impl DocumentWriter {
+    pub(crate) fn new(settings: Settings) -> Self {
         Self {
+            payloads: PayloadReader::new(&settings),
             settings,
-            names,
-            timestamp_names,
-            scanner: ObjectScanner::default(),
             headers: Headers::default(),
             partition: PartitionText::default(),
             extra: Extra::default(),
@@ -75,22 +56,23 @@ impl Encoder {
         }
     }
 
-    /// The settings that this encoder works by.
-    pub fn settings(&self) -> &Settings {
+    /// The settings that documents are made by.
+    pub(crate) fn settings(&self) -> &Settings {
         &self.settings
     }
 
-    /// Appends the action line and the document line of `record` to `body`, and returns the document's time.
+    /// Appends the action line and the document line of `record` to `body`.
     ///
     /// # Errors
     /// [`RecordError::Value`] when the value is not base64; nothing is appended then.
-    pub fn append(&mut self, record: &KafkaRecord<'_>, body: &mut Vec<u8>) -> Result<Timestamp, RecordError> {
+    pub(crate) fn append(
+        &mut self,
+        record: &KafkaRecord<'_>,
+        body: &mut Vec<u8>,
+    ) -> Result<ActionLine, RecordError> {
         let start = body.len();
         self.set_partition(record);
-        body.extend_from_slice(&self.partition.action);
-        let day = body.len();
-        body.extend_from_slice(DAY_PLACEHOLDER);
-        self.append_action_end(record, body);
+        let action = self.partition.actions.append(body, record);
         let document = body.len();
         if let Some(value) = record.value
             && append_decoded(body, value).is_err()
@@ -98,98 +80,57 @@ impl Encoder {
             body.truncate(start);
             return Err(RecordError::Value);
         }
-        let payload = self.inspect(record, body.get(document..).unwrap_or_default());
         let text = body.get_mut(document..).unwrap_or_default();
+        let payload = match record.value {
+            Some(_) => self.payloads.read(text),
+            None => self.payloads.read_null(),
+        };
         if let Payload::Object(shape) = payload
             && shape.newlines
         {
-            // Line ends between tokens are white space; a bulk body can hold none inside a document.
+            // Line ends between tokens are white space, and a line of a bulk body can't hold any.
             text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         }
-        let members = Members { scanner: &self.scanner, text };
-        let (time, time_tag) = self.time(record, &members);
-        let tags = [payload.tag(), time_tag];
+        self.headers.read(record.headers, &self.settings.header_fields);
+        let members = self.payloads.members(text);
+        let chosen = self.payloads.time(&members, record.timestamp_ms);
+        let tags = [payload.tag(), chosen.tag];
         self.extra.collect(&members, &self.headers, &self.settings.header_fields, tags);
         self.open_document(&payload, record, body, document);
-        self.append_fields(record, time, body);
-        if let Some(slot) = body.get_mut(day..day + DAY_PLACEHOLDER.len()) {
-            slot.copy_from_slice(&time.day());
+        self.append_fields(record, chosen.time, body);
+        Ok(action.fill_in(body, chosen.time))
+    }
+
+    /// Returns the time that the document of `record` has, without writing it.
+    ///
+    /// # Errors
+    /// [`RecordError::Value`] when the value is not base64.
+    pub(crate) fn time(&mut self, record: &KafkaRecord<'_>) -> Result<Timestamp, RecordError> {
+        self.scratch.clear();
+        match record.value {
+            Some(value) => {
+                append_decoded(&mut self.scratch, value).map_err(|_| RecordError::Value)?;
+                self.payloads.read(&self.scratch);
+            }
+            None => {
+                self.payloads.read_null();
+            }
         }
-        Ok(time)
+        Ok(self.payloads.time(&self.payloads.members(&self.scratch), record.timestamp_ms).time)
     }
 
     fn set_partition(&mut self, record: &KafkaRecord<'_>) {
         let text = &mut self.partition;
-        if !text.action.is_empty() && text.topic == record.topic && text.partition == record.partition {
+        if !text.fields.is_empty() && text.topic == record.topic && text.partition == record.partition {
             return;
         }
         record.topic.clone_into(&mut text.topic);
         text.partition = record.partition;
-        text.action.clear();
-        text.action.extend_from_slice(br#"{"create":{"_index":""#);
-        text.action.extend_from_slice(self.settings.index_prefix.as_str().as_bytes());
-        text.action.push(b'-');
-        text.id.clear();
-        text.id.extend_from_slice(br#"","_id":"#);
-        append_json_string(&mut text.id, &format!("{}-{}-", record.topic, record.partition));
-        text.id.pop();
+        text.actions.prepare(&self.settings, record);
         text.fields.clear();
         append_identity(&mut text.fields, &self.settings, record.topic);
-        text.fields.extend_from_slice(br#","kafka_partition":"#);
-        append_number(&mut text.fields, record.partition);
-        text.fields.extend_from_slice(br#","kafka_offset":"#);
-    }
-
-    fn append_action_end(&self, record: &KafkaRecord<'_>, body: &mut Vec<u8>) {
-        match self.settings.document_id {
-            DocumentId::Deterministic => {
-                body.extend_from_slice(&self.partition.id);
-                append_number(body, record.offset);
-                body.push(b'-');
-                append_number(body, record.timestamp_ms.unwrap_or(-1));
-                body.extend_from_slice(b"\"}}\n");
-            }
-            DocumentId::Auto => body.extend_from_slice(b"\"}}\n"),
-        }
-    }
-
-    /// Scans the payload; its members and the record's headers are at hand after this.
-    fn inspect(&mut self, record: &KafkaRecord<'_>, text: &[u8]) -> Payload {
-        self.headers.read(record.headers, &self.settings.header_fields);
-        self.scanner.clear();
-        if record.value.is_none() {
-            return Payload::Tombstone;
-        }
-        // Whether text is ASCII is told faster than whether it is UTF-8, and most is.
-        if !text.is_ascii() && std::str::from_utf8(text).is_err() {
-            return Payload::Binary;
-        }
-        match self.scanner.scan(text, &self.names) {
-            Ok(shape) => Payload::Object(shape),
-            Err(_) => {
-                self.scanner.clear();
-                Payload::Text
-            }
-        }
-    }
-
-    /// The document's time, and a tag that says why it is not the event's own.
-    fn time(&self, record: &KafkaRecord<'_>, members: &Members<'_>) -> (Timestamp, Option<&'static str>) {
-        let own = self.timestamp_names.iter().find_map(|name| Timestamp::from_json(members.get(*name)?));
-        let kafka = record.timestamp_ms.and_then(Timestamp::from_kafka);
-        match (own, kafka) {
-            (Some(own), Some(kafka)) => {
-                let later_ms = own.millis() - kafka.millis();
-                if later_ms <= self.settings.max_future_ms && -later_ms <= self.settings.max_past_ms {
-                    (own, None)
-                } else {
-                    (kafka, Some("_timestampoutofrange"))
-                }
-            }
-            (Some(own), None) => (own, None),
-            (None, Some(kafka)) => (kafka, None),
-            (None, None) => (Timestamp::EPOCH, Some("_timestampmissing")),
-        }
+        append_member(&mut text.fields, "kafka_partition", Value::Number(record.partition));
+        append_name(&mut text.fields, "kafka_offset");
     }
 
     /// Writes the document up to where our fields go, a brace or a comma last.
@@ -237,59 +178,12 @@ impl Encoder {
     fn append_fields(&mut self, record: &KafkaRecord<'_>, time: Timestamp, body: &mut Vec<u8>) {
         body.extend_from_slice(br#""@timestamp":""#);
         body.extend_from_slice(&time.to_text());
-        body.extend_from_slice(b"\",");
+        body.push(b'"');
         body.extend_from_slice(&self.partition.fields);
         append_number(body, record.offset);
         append_record_time_and_key(body, record, &mut self.scratch);
         body.extend_from_slice(&self.extra.fields);
         body.extend_from_slice(b"}\n");
-    }
-}
-
-/// Appends the fields that say where an event came from, without braces.
-pub(crate) fn append_identity(out: &mut Vec<u8>, settings: &Settings, topic: &str) {
-    let service_name = topic.strip_suffix(settings.topic_suffix.as_str()).unwrap_or(topic);
-    for (i, (name, value)) in [
-        ("service", topic),
-        ("service_name", service_name),
-        ("environment", &settings.environment),
-        ("platform", &settings.platform),
-        ("kafka_topic", topic),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        out.extend_from_slice(if i == 0 { b"\"" } else { b",\"" });
-        out.extend_from_slice(name.as_bytes());
-        out.extend_from_slice(b"\":");
-        append_json_string(out, value);
-    }
-}
-
-/// Appends the record's timestamp and key, each where it has one.
-pub(crate) fn append_record_time_and_key(out: &mut Vec<u8>, record: &KafkaRecord<'_>, scratch: &mut Vec<u8>) {
-    if let Some(time) = record.timestamp_ms.and_then(Timestamp::from_kafka) {
-        out.extend_from_slice(br#","kafka_timestamp":"#);
-        append_number(out, time.millis());
-    }
-    let Some(key) = record.key else { return };
-    scratch.clear();
-    let decoded = append_decoded(scratch, key);
-    match (decoded, std::str::from_utf8(scratch)) {
-        (Ok(()), Ok(text)) => {
-            out.extend_from_slice(br#","kafka_key":"#);
-            append_json_string(out, text);
-        }
-        (Err(_), _) => {
-            // Not base64 after all: kept as the event has it.
-            out.extend_from_slice(br#","kafka_key":"#);
-            append_json_string(out, &String::from_utf8_lossy(&key.unescape()));
-        }
-        (Ok(()), Err(_)) => {
-            out.extend_from_slice(br#","kafka_key_base64":""#);
-            out.extend_from_slice(&key.unescape());
-            out.push(b'"');
-        }
     }
 }
 

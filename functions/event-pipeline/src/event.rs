@@ -6,7 +6,8 @@
 
 use thiserror::Error;
 
-use crate::json::{JsonError, RawString, Scanner};
+use crate::json::{JsonError, Scanner};
+use crate::json_string::RawString;
 
 /// Says why a payload can't be read at all, so that none of its records can be told apart.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -39,15 +40,6 @@ pub enum RecordError {
     Value,
 }
 
-/// A record's JSON text and where the event lists it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RawRecord<'a> {
-    /// Key of the record's list in `records`: `topic-partition`.
-    pub partition_key: &'a str,
-    /// The record's own JSON text.
-    pub json: &'a [u8],
-}
-
 /// A Kafka record as the event source mapping passes it on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaRecord<'a> {
@@ -67,11 +59,15 @@ pub struct KafkaRecord<'a> {
     pub headers: Option<&'a [u8]>,
 }
 
-/// One record of a batch: its text, and the record or why it can't be read.
+/// One record of a batch: where it stands in the event, and the record or why it can't be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchItem<'a> {
-    /// The record as it stands in the event.
-    pub raw: RawRecord<'a>,
+    /// Key of the record's list in `records`: `topic-partition`.
+    pub partition_key: &'a str,
+    /// The record's own JSON text.
+    pub json: &'a [u8],
+    /// The record's offset, if that much can be read of it.
+    pub offset: Option<i64>,
     /// The record, if it can be read as one.
     pub record: Result<KafkaRecord<'a>, RecordError>,
 }
@@ -110,33 +106,26 @@ pub fn read_batch(payload: &[u8]) -> Result<Vec<BatchItem<'_>>, EventError> {
     if has_records { Ok(batch) } else { Err(EventError::NoRecords) }
 }
 
+/// Reads the topic and the partition in the key of a list of `records`.
+pub fn parse_partition_key(partition_key: &str) -> Option<(&str, i64)> {
+    let (topic, partition) = partition_key.rsplit_once('-')?;
+    Some((topic, partition.parse().ok()?))
+}
+
 fn read_record<'a>(scanner: &mut Scanner<'a>, partition_key: &'a str) -> Result<BatchItem<'a>, JsonError> {
     scanner.peek()?;
     let start = scanner.position();
-    let record = match Fields::read(scanner) {
-        Ok(fields) => fields.into_record(partition_key),
+    let (offset, record) = match Fields::read(scanner) {
+        Ok(fields) => (fields.offset, fields.into_record(partition_key)),
         Err(_) => {
             // An odd record is read again as any JSON value, to find its end; if it is not JSON, nothing is.
             scanner.seek(start);
             scanner.value()?;
-            Err(RecordError::NotAnObject)
+            (None, Err(RecordError::NotAnObject))
         }
     };
     let json = scanner.slice(start..scanner.position());
-    Ok(BatchItem { raw: RawRecord { partition_key, json }, record })
-}
-
-impl<'a> RawRecord<'a> {
-    /// The record's offset, if that much can be read of it.
-    pub fn offset(&self) -> Option<i64> {
-        Fields::read(&mut Scanner::new(self.json)).ok()?.offset
-    }
-
-    /// The topic and partition in the partition key.
-    pub fn topic_and_partition(&self) -> Option<(&'a str, i64)> {
-        let (topic, partition) = self.partition_key.rsplit_once('-')?;
-        Some((topic, partition.parse().ok()?))
-    }
+    Ok(BatchItem { partition_key, json, offset, record })
 }
 
 /// A record's members, each `None` where it is missing, null or not of its type.
@@ -200,9 +189,9 @@ impl<'a> Fields<'a> {
         let (topic, partition) = match (self.topic, self.partition) {
             (Some(topic), Some(partition)) => (topic, partition),
             (topic, partition) => {
-                let place = RawRecord { partition_key, json: b"" }.topic_and_partition();
-                let (place_topic, place_partition) = place.ok_or(RecordError::NoPartition)?;
-                (topic.unwrap_or(place_topic), partition.unwrap_or(place_partition))
+                let (key_topic, key_partition) =
+                    parse_partition_key(partition_key).ok_or(RecordError::NoPartition)?;
+                (topic.unwrap_or(key_topic), partition.unwrap_or(key_partition))
             }
         };
         let value = match self.value {
@@ -258,10 +247,9 @@ mod tests {
         }));
         let theirs: KafkaEvent = serde_json::from_slice(&payload).unwrap();
         let mut n_records = 0;
-        for BatchItem { raw, record } in read_batch(&payload).unwrap() {
+        for BatchItem { partition_key, record, .. } in read_batch(&payload).unwrap() {
             let record = record.unwrap();
-            let theirs =
-                theirs.records[raw.partition_key].iter().find(|r| r.offset == record.offset).unwrap();
+            let theirs = theirs.records[partition_key].iter().find(|r| r.offset == record.offset).unwrap();
             assert_eq!(Some(record.topic), theirs.topic.as_deref());
             assert_eq!(record.partition, theirs.partition);
             assert_eq!((text(record.key), text(record.value)), (theirs.key.clone(), theirs.value.clone()));
@@ -283,8 +271,8 @@ mod tests {
         let records = read_batch(&payload).unwrap();
         let summary: Vec<_> = records
             .iter()
-            .map(|BatchItem { raw, record }| {
-                (raw.offset(), record.as_ref().map(|r| (r.topic, r.partition, r.timestamp_ms)))
+            .map(|BatchItem { offset, record, .. }| {
+                (*offset, record.as_ref().map(|r| (r.topic, r.partition, r.timestamp_ms)))
             })
             .collect();
         assert_eq!(

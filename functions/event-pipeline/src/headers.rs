@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::header_bytes::read_byte_array;
 use crate::json::{JsonError, Scanner};
 
 /// Header names that carry a correlation id, compared without case.
@@ -69,7 +70,7 @@ impl Headers {
                     return scanner.value().map(drop);
                 }
                 let start = self.bytes.len();
-                if !scanner.byte_array(&mut self.bytes)? {
+                if !read_byte_array(scanner, &mut self.bytes)? {
                     self.bytes.truncate(start);
                     return Ok(());
                 }

@@ -4,10 +4,11 @@
 //! together: RFC 8259 validation, the byte positions of a few top-level members, and the duplicate keys at every
 //! depth that OpenSearch and Elasticsearch refuse (`object.rs`). `benches/pipeline.rs` shows what that saves.
 
-use std::borrow::Cow;
 use std::ops::Range;
 
 use thiserror::Error;
+
+use crate::json_string::{RawString, next_string_stop};
 
 /// Says why a text is not JSON that the cluster would take. Positions are bytes from the start of the text.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
@@ -29,37 +30,6 @@ pub enum JsonError {
     NotAnObject,
 }
 
-/// A JSON string as it stands in the text, without its quotes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RawString<'a> {
-    pub(crate) bytes: &'a [u8],
-    escaped: bool,
-}
-
-impl<'a> RawString<'a> {
-    /// The string's bytes as they stand; `None` when it has escapes, so that they are not what it means.
-    #[inline]
-    pub fn plain(&self) -> Option<&'a [u8]> {
-        (!self.escaped).then_some(self.bytes)
-    }
-
-    /// Returns the string's bytes with its escapes resolved; borrowed when it has none.
-    pub fn unescape(&self) -> Cow<'a, [u8]> {
-        if let Some(bytes) = self.plain() {
-            return Cow::Borrowed(bytes);
-        }
-        let mut quoted = Vec::with_capacity(self.bytes.len() + 2);
-        quoted.push(b'"');
-        quoted.extend_from_slice(self.bytes);
-        quoted.push(b'"');
-        match serde_json::from_slice::<String>(&quoted) {
-            Ok(text) => Cow::Owned(text.into_bytes()),
-            // An unpaired surrogate escape is grammatical but stands for no text: it is compared as written.
-            Err(_) => Cow::Borrowed(self.bytes),
-        }
-    }
-}
-
 /// Reads JSON text from left to right. Every method leaves the position after what it read.
 #[derive(Debug, Clone)]
 pub struct Scanner<'a> {
@@ -67,21 +37,6 @@ pub struct Scanner<'a> {
     pub(crate) pos: usize,
     /// Whether white space with line ends was read.
     pub(crate) newlines: bool,
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-/// Marks, in the high bit of each byte of `word`, the first byte that ends or interrupts a string: a quote, a
-/// backslash or a control character. Bits above the lowest set one can be wrong, as a subtraction borrows upward.
-#[inline(always)]
-fn string_stops(word: u64) -> u64 {
-    let quote = word ^ (ONES * b'"' as u64);
-    let backslash = word ^ (ONES * b'\\' as u64);
-    let is_quote = quote.wrapping_sub(ONES) & !quote;
-    let is_backslash = backslash.wrapping_sub(ONES) & !backslash;
-    let is_control = word.wrapping_sub(ONES * 0x20) & !word;
-    (is_quote | is_backslash | is_control) & HIGHS
 }
 
 impl<'a> Scanner<'a> {
@@ -164,7 +119,7 @@ impl<'a> Scanner<'a> {
                 Some(b'"') => {
                     let bytes = self.slice(start..self.pos);
                     self.pos += 1;
-                    return Ok(RawString { bytes, escaped });
+                    return Ok(RawString::new(bytes, escaped));
                 }
                 Some(b'\\') => {
                     escaped = true;
@@ -185,7 +140,7 @@ impl<'a> Scanner<'a> {
             Some(len) if rest.get(len) == Some(&b'"') => {
                 let bytes = self.slice(self.pos..self.pos + len);
                 self.pos += len + 1;
-                Ok(RawString { bytes, escaped: false })
+                Ok(RawString::new(bytes, false))
             }
             Some(_) => self.string_after_quote(),
             None => Err(JsonError::End(self.text.len())),
@@ -215,69 +170,6 @@ impl<'a> Scanner<'a> {
             self.pos += 1;
         }
         Ok(start..self.pos)
-    }
-
-    /// Reads an array of bytes, written 0 to 255 or -128 to 127, and appends them to `out`; `false` if the value
-    /// that comes next is something else, which is read all the same.
-    pub fn byte_array(&mut self, out: &mut Vec<u8>) -> Result<bool, JsonError> {
-        let is_array = self.peek()? == b'[';
-        let (start, len) = (self.pos, out.len());
-        if is_array && self.compact_byte_array(out).is_some() {
-            return Ok(true);
-        }
-        self.pos = start;
-        out.truncate(len);
-        if !is_array {
-            return self.value().map(|_| false);
-        }
-        let mut all_bytes = true;
-        self.array(|scanner| {
-            let range = scanner.value()?;
-            let number =
-                std::str::from_utf8(scanner.slice(range)).ok().and_then(|text| text.parse::<i16>().ok());
-            match number {
-                Some(number @ -128..=255) => out.push(number as u8),
-                _ => all_bytes = false,
-            }
-            Ok::<_, JsonError>(())
-        })?;
-        Ok(all_bytes)
-    }
-
-    /// [`Scanner::byte_array`] for the form that every encoder writes: no white space, one to three digits. Reads
-    /// four characters at a time, as branches on the number of digits are hard to foresee.
-    fn compact_byte_array(&mut self, out: &mut Vec<u8>) -> Option<()> {
-        let four = |pos: usize| Some(u32::from_le_bytes(*self.text.get(pos..)?.first_chunk::<4>()?));
-        let mut pos = self.pos + 1;
-        loop {
-            let mut word = four(pos)?;
-            let negative = word as u8 == b'-';
-            if negative {
-                pos += 1;
-                word = four(pos)?;
-            }
-            let digits = word ^ 0x3030_3030;
-            // The high bit of each byte that is no digit; the lowest such byte is right, whatever carries upward.
-            let others = (digits.wrapping_add(0x7676_7676) | digits) & 0x8080_8080;
-            let len = others.trailing_zeros() / 8;
-            if !(1..=3).contains(&len) {
-                return None;
-            }
-            let [_, hundreds, tens, ones] = (digits << (32 - 8 * len)).to_le_bytes();
-            let number = i16::from(hundreds) * 100 + i16::from(tens) * 10 + i16::from(ones);
-            if number > if negative { 128 } else { 255 } {
-                return None;
-            }
-            out.push(if negative { -number } else { number } as u8);
-            pos += len as usize + 1;
-            match self.text.get(pos - 1) {
-                Some(b',') => {}
-                Some(b']') => break,
-                _ => return None,
-            }
-        }
-        self.pos = pos;
-        Some(())
     }
 
     #[inline(always)]
@@ -465,137 +357,14 @@ fn escape_end(text: &[u8], pos: usize) -> Result<usize, JsonError> {
     }
 }
 
-/// Position, from `pos` on, of the first byte that ends or interrupts a string: a quote, a backslash or a control
-/// character; the text's length if there is none.
-#[inline(always)]
-pub(crate) fn next_string_stop(text: &[u8], mut pos: usize) -> usize {
-    let (words, _) = text.get(pos..).unwrap_or_default().as_chunks::<8>();
-    for word in words {
-        let stops = string_stops(u64::from_le_bytes(*word));
-        if stops != 0 {
-            return pos + stops.trailing_zeros() as usize / 8;
-        }
-        pos += 8;
-    }
-    while text.get(pos).is_some_and(|byte| *byte >= 0x20 && *byte != b'"' && *byte != b'\\') {
-        pos += 1;
-    }
-    pos
-}
-
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
-    use serde_json::Value;
-
     use super::*;
-    use crate::object::{NameTable, ObjectScanner};
-
-    #[test]
-    fn byte_arrays_are_read_in_every_form() {
-        for (text, expected) in [
-            ("[0,255,-1,-128]", Some(&[0, 255, 255, 128][..])),
-            ("[]", Some(&[])),
-            ("[ 1 ,\n2]", Some(&[1, 2])),
-            ("[256]", None),
-            ("[-129]", None),
-            ("[1.0]", None),
-            ("null", None),
-            ("[\"a\"]", None),
-        ] {
-            let (mut out, mut scanner) = (Vec::new(), Scanner::new(text.as_bytes()));
-            assert_eq!(scanner.byte_array(&mut out).unwrap().then_some(&out[..]), expected, "{text}");
-            assert!(scanner.end().is_ok(), "{text} is read whole");
-        }
-        assert!(Scanner::new(b"[1,,2]").byte_array(&mut Vec::new()).is_err());
-        assert!(
-            Scanner::new(b"[1000000000000]").byte_array(&mut Vec::new()).is_ok_and(|all_bytes| !all_bytes)
-        );
-        assert!(Scanner::new(b"[1").byte_array(&mut Vec::new()).is_err());
-    }
 
     #[test]
     fn an_array_is_bounded_by_its_brackets_outside_strings() {
         let text = br#"[{"a]":[1,2]},{"b\"[":[]}] ,7"#;
         assert_eq!(Scanner::new(text).array_unread(), Ok(0..text.len() - 3));
         assert_eq!(Scanner::new(br#"[{"a":"]"#).array_unread(), Err(JsonError::End(8)));
-    }
-
-    fn json_like() -> impl Strategy<Value = String> {
-        let tokens = prop::sample::select(vec![
-            "{",
-            "}",
-            "[",
-            "]",
-            ",",
-            ":",
-            "\"a\"",
-            "\"b\"",
-            "\"\\u0061\"",
-            "\"\\ud800\"",
-            "\"\\x\"",
-            "\"\t\"",
-            "1",
-            "-0",
-            "01",
-            "1.5e+3",
-            "1.",
-            "-",
-            "true",
-            "nul",
-            "null",
-            " ",
-            "\n",
-            "\"é\"",
-            "\"long text with spaces\"",
-        ]);
-        prop::collection::vec(tokens, 0..14).prop_map(|tokens| tokens.concat())
-    }
-
-    fn json_value() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            ".*".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(4, 40, 6, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
-                prop::collection::btree_map(".*", inner, 0..6)
-                    .prop_map(|map| Value::Object(map.into_iter().collect())),
-            ]
-        })
-    }
-
-    fn accepts(text: &[u8]) -> bool {
-        let mut scanner = Scanner::new(text);
-        scanner.value().and_then(|_| scanner.end()).is_ok()
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig::with_cases(2000))]
-
-        #[test]
-        fn what_serde_json_reads_is_read_and_nothing_else(text in json_like()) {
-            let raw: Result<&serde_json::value::RawValue, _> = serde_json::from_str(&text);
-            prop_assert_eq!(accepts(text.as_bytes()), raw.is_ok(), "{}", text);
-        }
-
-        #[test]
-        fn every_value_is_read(value in json_value()) {
-            for text in [serde_json::to_string(&value).unwrap(), serde_json::to_string_pretty(&value).unwrap()] {
-                prop_assert!(accepts(text.as_bytes()));
-                let object = ObjectScanner::default().scan(text.as_bytes(), &NameTable::default());
-                prop_assert_eq!(object.is_ok(), value.is_object(), "{}", text);
-            }
-        }
-
-        #[test]
-        fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..64)) {
-            let _ = accepts(&text);
-            let _ = ObjectScanner::default().scan(&text, &NameTable::new(["a"]));
-        }
     }
 }

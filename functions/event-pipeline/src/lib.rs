@@ -3,18 +3,28 @@
 //! Pure: no IO, no clock, no environment. Everything comes as an argument, so that the same record gives the same
 //! document, id and index whenever and however it is delivered.
 
+pub mod address;
+mod append;
 pub mod batch_response;
 pub mod bulk;
 pub mod bulk_response;
 mod dead_letter;
-pub mod document;
+mod document;
+pub mod encoder;
 pub mod event;
 mod extra;
+mod header_bytes;
 mod headers;
 pub mod index;
+pub mod item_result;
 pub mod json;
+pub mod json_string;
+mod members;
+pub mod name_table;
 pub mod object;
+mod origin;
 pub mod outcome;
+mod payload;
 pub mod settings;
-mod text;
 pub mod timestamp;
+pub mod write_error;

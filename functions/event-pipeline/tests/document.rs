@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test or benchmark fails by panicking")]
 
 use base64_simd::STANDARD;
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::read_batch;
-use event_pipeline::outcome::Fault;
 use event_pipeline::settings::{DocumentId, Settings};
+use event_pipeline::write_error::{ErrorKind, WriteError};
 use serde_json::{Value, json};
 
 /// 2026-03-01T10:20:30.123Z
@@ -58,8 +58,11 @@ impl Case {
         let payload = self.payload();
         let batch = read_batch(&payload).unwrap();
         let mut body = Vec::new();
-        let fault =
-            Fault { kind: "mapper_parsing_exception".into(), reason: "field [a] \"x\"".into(), status: 400 };
+        let fault = WriteError {
+            kind: ErrorKind::cluster("mapper_parsing_exception"),
+            status: Some(400),
+            reason: "field [a] \"x\"".into(),
+        };
         Encoder::new(self.settings.clone()).append_dead_letter(&batch[0], &fault, &mut body);
         String::from_utf8(body).unwrap()
     }
@@ -299,7 +302,7 @@ fn a_dead_letter_takes_no_header_list_that_the_cluster_would_refuse() {
     let payload = br#"{"records":{"t-0":[{"offset":1,"value":"e30=","headers":[{"a":[1],"a":[2]}]}]}}"#;
     let batch = read_batch(payload).unwrap();
     let mut body = Vec::new();
-    let fault = Fault { kind: "k".into(), reason: "r".into(), status: 400 };
+    let fault = WriteError { kind: ErrorKind::cluster("k"), status: Some(400), reason: "r".into() };
     Encoder::new(Settings::default()).append_dead_letter(&batch[0], &fault, &mut body);
     let text = String::from_utf8(body).unwrap();
     assert!(text.contains(r#""kafka_headers_raw":"[{\"a\":[1],\"a\":[2]}]""#), "{text}");

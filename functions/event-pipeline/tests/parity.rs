@@ -10,7 +10,7 @@ use std::fs;
 use std::path::Path;
 
 use base64_simd::STANDARD;
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::read_batch;
 use event_pipeline::settings::Settings;
 use serde_json::{Value, json};

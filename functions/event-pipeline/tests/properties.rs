@@ -6,11 +6,12 @@ use std::collections::HashSet;
 
 use base64_simd::STANDARD;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::{BatchItem, read_batch};
-use event_pipeline::object::{NameTable, ObjectScanner};
-use event_pipeline::outcome::Fault;
+use event_pipeline::name_table::NameTable;
+use event_pipeline::object::ObjectScanner;
 use event_pipeline::settings::Settings;
+use event_pipeline::write_error::{ErrorKind, WriteError};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -113,7 +114,7 @@ fn lines(encoder: &mut Encoder, entry: &BatchItem<'_>) -> String {
     let written = entry.record.as_ref().is_ok_and(|record| encoder.append(record, &mut body).is_ok());
     if !written {
         assert_eq!(body, b"", "nothing is left of a document that can't be written");
-        let fault = Fault { kind: "unreadable_record".into(), reason: String::new(), status: 0 };
+        let fault = WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: String::new() };
         encoder.append_dead_letter(entry, &fault, &mut body);
     }
     String::from_utf8(body).unwrap()
@@ -167,7 +168,7 @@ proptest! {
         for (i, entry) in batch.iter().enumerate() {
             let Ok(record) = &entry.record else { unwritten.push(i); continue };
             loop {
-                match request.push(i, limits, |body| encoder.append(record, body).map(drop)) {
+                match request.push(i, limits, |body| encoder.append(record, body)) {
                     Ok(Pushed::Added) => break,
                     Ok(Pushed::Full) => requests.push(std::mem::take(&mut request)),
                     Err(_) => { unwritten.push(i); break }

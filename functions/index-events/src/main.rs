@@ -1,13 +1,15 @@
-//! The function's `bootstrap`: reads its configuration, makes its clients once, and serves invocations.
+//! The function's `bootstrap`: reads the configuration, creates the clients once, and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use index_events::config::Config;
 use index_events::handler::Handler;
-use indexing::config::Config;
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
+use lambda_support::aws::secrets_manager;
 use lambda_support::payload::{Payload, PayloadLayer};
-use lambda_support::start::{start, variable};
+use lambda_support::start::start;
+use lambda_support::variables::variable;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
@@ -16,7 +18,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), lambda_runtime::Error> {
     let config = Config::parse(&variable)?;
-    let client = config.search.connect().await?;
+    let client = config.indexing.search.connect(&secrets_manager()).await?;
     let handler =
         Arc::new(Handler::new(client, config, variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default()));
     let service = service_fn(move |event: LambdaEvent<Payload>| {

@@ -7,16 +7,16 @@ use lambda_support::metrics::{Unit, embedded_metrics};
 /// CloudWatch namespace of the metrics.
 const NAMESPACE: &str = "KafkaToSearch";
 
-/// What one invocation is measured by.
+/// Measures of one invocation.
 pub(crate) struct Measures {
     pub(crate) counts: Counts,
     pub(crate) stats: BulkStats,
-    /// From the oldest record's timestamp to now; `None` where no record has one.
+    /// Time from the oldest record's timestamp to now; `None` where no record has a timestamp.
     pub(crate) oldest_age_ms: Option<u64>,
 }
 
 impl Measures {
-    /// The line that records the measures.
+    /// The line of embedded metrics.
     pub(crate) fn line(&self, timestamp_ms: u64, function_name: &str) -> String {
         let Self { counts, stats, oldest_age_ms } = self;
         let mut metrics = vec![

@@ -1,9 +1,9 @@
-//! Scenarios: an event and a cluster's answers in, bulk requests and the function's answer out, whole texts compared.
+//! Runs scenarios: an event and the cluster's responses go in, bulk requests and the function's response come out.
 //!
-//! Each folder of `tests/scenarios` is one: `event.json`, `responses.json` (a status and what it answers with, in
-//! order), optionally `environment.json`, and what is expected in `requests.txt` and `answer.json`. The cluster is a
-//! script: most of these answers can't be had from a real one on demand. `UPDATE_SCENARIOS=1` writes what is
-//! expected anew: read the difference before you commit it.
+//! Each folder of `tests/scenarios` is one. It has `event.json`, `responses.json` (a status and what comes with it, in
+//! order) and optionally `environment.json`, and the expected texts in `requests.txt` and `function-response.json`. The
+//! cluster is a script, because a real one can't be made to give most of these responses. `UPDATE_SCENARIOS=1` writes the
+//! expected texts again: read the difference before you commit it.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test or benchmark fails by panicking")]
 
@@ -15,8 +15,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use index_events::config::Config;
 use index_events::handler::Handler;
-use indexing::config::Config;
+use indexing::field_limit::IndexMapping;
 use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
 use search_client::client::{Renewed, Response, SendError};
@@ -26,9 +27,9 @@ use serde_json::{Value, json};
 #[derive(Deserialize)]
 struct ScriptedResponse {
     status: u16,
-    /// Statuses or whole answers of the items.
+    /// Statuses or whole results of the items.
     items: Option<Vec<Value>>,
-    /// The body as text, for answers that are not of the documented shape.
+    /// The body as text, for responses that don't have the documented form.
     body: Option<String>,
 }
 
@@ -63,17 +64,19 @@ impl BulkTransport for ScriptedCluster {
         let response =
             self.0.responses.lock().unwrap().pop_front().expect("a response is left for the request");
         let mut requests = self.0.requests.lock().unwrap();
-        writeln!(requests, "=== answered {}", response.status).unwrap();
+        writeln!(requests, "=== response {}", response.status).unwrap();
         requests.push_str(std::str::from_utf8(&body).unwrap());
         Ok(Response { status: response.status, body: response.body().into() })
     }
 
-    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Response, SendError> {
-        self.send_bulk(format!("no more fields in {index}\n").into(), timeout).await
-    }
-
     async fn renew_credentials(&self) -> Renewed {
         Renewed::No
+    }
+}
+
+impl IndexMapping for ScriptedCluster {
+    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Response, SendError> {
+        self.send_bulk(format!("no more fields in {index}\n").into(), timeout).await
     }
 }
 
@@ -94,30 +97,25 @@ async fn play(folder: &Path) -> (String, String) {
     let handler = Handler::new(ScriptedCluster(Arc::clone(&script)), config, "index-events".into());
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
     let payload = fs::read(folder.join("event.json")).unwrap();
-    let answer = match handler.handle(&payload, now_ms + 60_000).await {
-        Ok(answer) => json!({"answer": answer}),
+    let response = match handler.handle(&payload, now_ms + 60_000).await {
+        Ok(response) => json!({"response": response}),
         Err(error) => json!({"error": Diagnostic::from(error)}),
     };
-    assert_eq!(
-        script.responses.lock().unwrap().len(),
-        0,
-        "{}: every response was asked for",
-        folder.display()
-    );
+    assert_eq!(script.responses.lock().unwrap().len(), 0, "{}: every response was used", folder.display());
     let requests = script.requests.lock().unwrap().clone();
-    (requests, format!("{}\n", serde_json::to_string_pretty(&answer).unwrap()))
+    (requests, format!("{}\n", serde_json::to_string_pretty(&response).unwrap()))
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_scenario_sends_and_answers_what_it_says() {
+async fn every_scenario_gives_the_expected_requests_and_response() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/scenarios");
     let mut folders: Vec<PathBuf> = fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
-    assert!(folders.len() >= 10, "the scenarios are there");
+    assert!(folders.len() >= 10, "the scenarios are found");
     let mut differing = Vec::new();
     for folder in folders {
-        let (requests, answer) = play(&folder).await;
-        for (name, text) in [("requests.txt", requests), ("answer.json", answer)] {
+        let (requests, response) = play(&folder).await;
+        for (name, text) in [("requests.txt", requests), ("function-response.json", response)] {
             let path = folder.join(name);
             if std::env::var_os("UPDATE_SCENARIOS").is_some() {
                 fs::write(&path, &text).unwrap();

@@ -1,4 +1,4 @@
-//! The function's configuration: the table "Configuration" in README.md.
+//! The part of a function's configuration that decides how records are indexed.
 
 use std::time::Duration;
 
@@ -8,36 +8,31 @@ use event_pipeline::settings::{DocumentId, Settings};
 use lambda_support::search::SearchConfig;
 use lambda_support::variables::{ConfigError, Variables};
 
-/// How records that could not be written are given back to the event source mapping.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BatchFailures {
-    /// Any of them makes the invocation an error: right with and without `ReportBatchItemFailures`.
-    Error,
-    /// They are named in a partial batch response: right only with `ReportBatchItemFailures`, as the mapping would
-    /// take the answer for success without it.
-    Report,
-}
-
-/// Everything that the function can be told.
+/// Settings of the cluster, the documents and the bulk requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Config {
-    /// The cluster.
+    /// The cluster and its credentials.
     pub search: SearchConfig,
-    /// The documents.
+    /// How records become documents.
     pub settings: Settings,
-    /// The bulk requests.
+    /// How large a bulk request gets.
     pub limits: BulkLimits,
-    /// The answer.
-    pub batch_failures: BatchFailures,
 }
 
 impl Config {
-    /// Reads the configuration by `lookup`, which gives a variable's text by its name.
+    /// Reads the configuration by `lookup`, which returns a variable's text by its name.
     ///
     /// # Errors
     /// [`ConfigError`] with every bad variable.
     pub fn parse(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let mut variables = Variables::new(lookup);
+        let config = Self::read(&mut variables);
+        variables.finish(config)
+    }
+
+    /// Reads the configuration from `variables`, for a function with variables of its own. `variables` collects what is
+    /// wrong.
+    pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         let defaults = Settings::default();
         let default_limits = BulkLimits::default();
         let settings = Settings {
@@ -63,7 +58,7 @@ impl Config {
         if settings.index_prefix == settings.dead_letter_prefix {
             variables.problem(
                 "DEAD_LETTER_PREFIX",
-                "the same as INDEX_PREFIX: dead letters need indices of their own",
+                "the same as INDEX_PREFIX: dead letters need their own indices",
             );
         }
         let kept = &settings.header_fields;
@@ -77,13 +72,8 @@ impl Config {
             max_bytes: variables.parse_or("BULK_MAX_BYTES", default_limits.max_bytes, bytes),
             max_operations: variables.parse_or("BULK_MAX_OPERATIONS", default_limits.max_operations, count),
         };
-        let batch_failures = variables.one_of_or(
-            "BATCH_FAILURES",
-            BatchFailures::Error,
-            &[("error", BatchFailures::Error), ("report", BatchFailures::Report)],
-        );
-        let search = SearchConfig::read(&mut variables);
-        variables.finish(search.map(|search| Self { search, settings, limits, batch_failures }))
+        let search = SearchConfig::read(variables)?;
+        Some(Self { search, settings, limits })
     }
 }
 
@@ -125,7 +115,6 @@ mod tests {
         let config = parse(&[("SEARCH_ENDPOINT", "http://localhost:9200")]).unwrap();
         assert_eq!(config.settings, Settings::default());
         assert_eq!(config.limits, BulkLimits { max_bytes: 5 << 20, max_operations: 5000 });
-        assert_eq!(config.batch_failures, BatchFailures::Error);
         assert_eq!((config.settings.max_past_ms, config.settings.max_future_ms), (2_592_000_000, 86_400_000));
     }
 
@@ -145,7 +134,6 @@ mod tests {
             ("DOCUMENT_ID", "auto"),
             ("BULK_MAX_BYTES", "1MiB"),
             ("BULK_MAX_OPERATIONS", "10"),
-            ("BATCH_FAILURES", "report"),
         ])
         .unwrap();
         let expected = Settings {
@@ -162,7 +150,6 @@ mod tests {
         };
         assert_eq!(config.settings, expected);
         assert_eq!(config.limits, BulkLimits { max_bytes: 1 << 20, max_operations: 10 });
-        assert_eq!(config.batch_failures, BatchFailures::Report);
     }
 
     #[test]
@@ -173,7 +160,6 @@ mod tests {
             ("DOCUMENT_ID", "random"),
             ("BULK_MAX_BYTES", "0"),
             ("BULK_MAX_OPERATIONS", "many"),
-            ("BATCH_FAILURES", "maybe"),
         ])
         .unwrap_err();
         let named: Vec<_> = error.0.iter().map(|problem| problem.split(':').next().unwrap()).collect();
@@ -185,7 +171,6 @@ mod tests {
                 "DOCUMENT_ID",
                 "BULK_MAX_BYTES",
                 "BULK_MAX_OPERATIONS",
-                "BATCH_FAILURES",
                 "SEARCH_ENDPOINT"
             ]
         );
@@ -193,13 +178,13 @@ mod tests {
     }
 
     #[test]
-    fn kept_headers_have_fields_of_their_own() {
+    fn kept_headers_never_share_a_field() {
         let pairs = [("SEARCH_ENDPOINT", "http://x"), ("HEADER_FIELDS", "tenant,tenant_base64")];
         assert!(parse(&pairs).unwrap_err().to_string().contains("HEADER_FIELDS"));
     }
 
     #[test]
-    fn dead_letters_have_indices_of_their_own() {
+    fn dead_letters_have_their_own_indices() {
         let pairs = [("SEARCH_ENDPOINT", "http://x"), ("INDEX_PREFIX", "a"), ("DEAD_LETTER_PREFIX", "a")];
         assert!(parse(&pairs).unwrap_err().to_string().contains("DEAD_LETTER_PREFIX"));
     }

@@ -1,15 +1,15 @@
-//! Until when an invocation may work.
+//! How long an invocation may work.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
 
-/// Left of an invocation's time for the answer, and for a response that comes at the last moment.
+/// Reserved at the end of an invocation for returning its result, and for a response that comes at the last moment.
 const MARGIN: Duration = Duration::from_secs(1);
 
-/// Instant at which work must be over so that an invocation never runs into its timeout: the deadline that Lambda
-/// gives (milliseconds since the epoch, by the clock of `now`) less a second, or less half of the time that is left
-/// where that is under two seconds.
+/// Returns the instant at which work must end so that an invocation never runs into its timeout: one second before the
+/// deadline that Lambda gives (milliseconds since the epoch, by the clock of `now`), or after half of the remaining time
+/// if that is under two seconds.
 pub fn work_until(deadline_ms: u64, now: SystemTime) -> Instant {
     let left = (UNIX_EPOCH + Duration::from_millis(deadline_ms)).duration_since(now).unwrap_or_default();
     Instant::now() + left.saturating_sub(MARGIN).max(left / 2)

@@ -1,13 +1,14 @@
-//! What the functions share: the start, configuration from the environment, the way to the cluster, secrets, telemetry,
-//! the deadline and the payload as bytes.
+//! What the functions share: start-up, environment variables, the connection to the cluster, secrets, logs, metrics, the
+//! deadline, and the payload as bytes.
 
 #[cfg_attr(not(feature = "aws"), path = "without_aws.rs")]
-mod aws;
+pub mod aws;
 pub mod deadline;
+pub mod domain;
+pub mod logs;
 pub mod metrics;
 pub mod payload;
 pub mod search;
 pub mod secrets;
 pub mod start;
-pub mod telemetry;
 pub mod variables;

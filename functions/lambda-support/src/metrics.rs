@@ -6,11 +6,11 @@ use serde_json::{Map, Value, json};
 /// Unit of a metric, as CloudWatch names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// A number of things.
+    /// How many.
     Count,
-    /// Bytes.
+    /// An amount of data.
     Bytes,
-    /// Milliseconds.
+    /// A duration.
     Milliseconds,
 }
 
@@ -24,7 +24,7 @@ impl Unit {
     }
 }
 
-/// Makes the line that records `metrics` under `namespace` with one set of dimensions.
+/// Returns the log line that records `metrics` under `namespace` with one set of dimensions.
 pub fn embedded_metrics(
     timestamp_ms: u64,
     namespace: &str,
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_defines_and_holds_its_metrics() {
+    fn a_line_defines_its_metrics_and_holds_their_values() {
         let line = embedded_metrics(
             5,
             "N",

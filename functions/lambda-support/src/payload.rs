@@ -1,7 +1,7 @@
-//! Hands an invocation's payload to the handler as bytes.
+//! Passes an invocation's payload to the handler as bytes.
 //!
-//! lambda_runtime deserializes a payload before the handler sees it, which for a batch of 6 MB costs a pass and a
-//! copy. [`PayloadLayer`] takes the bytes out before that and [`Payload`] picks them up.
+//! lambda_runtime deserializes a payload before the handler sees it. For a batch of 6 MB that costs a pass and a copy.
+//! [`PayloadLayer`] takes the bytes out before that, and [`Payload`] picks them up.
 
 use std::cell::Cell;
 use std::task::{Context, Poll};
@@ -12,20 +12,20 @@ use serde::de::{Error, IgnoredAny};
 use serde::{Deserialize, Deserializer};
 use tower::{Layer, Service};
 
-/// A payload, not looked at. The runtime needs [`PayloadLayer`] for this.
+/// A payload that has not been parsed. The runtime needs [`PayloadLayer`] for this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload(pub Bytes);
 
 thread_local! {
-    // A service's `call` deserializes before it returns its future: layer and payload meet within one call, on
-    // one thread.
-    static TAKEN: Cell<Option<Bytes>> = const { Cell::new(None) };
+    // A service's `call` deserializes before it returns its future, so the layer sets this and `Payload` takes it within
+    // one call, on one thread.
+    static PAYLOAD_BYTES: Cell<Option<Bytes>> = const { Cell::new(None) };
 }
 
 impl<'de> Deserialize<'de> for Payload {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         IgnoredAny::deserialize(deserializer)?;
-        TAKEN.take().map(Payload).ok_or_else(|| D::Error::custom("the runtime has no PayloadLayer"))
+        PAYLOAD_BYTES.take().map(Payload).ok_or_else(|| D::Error::custom("the runtime has no PayloadLayer"))
     }
 }
 
@@ -41,7 +41,7 @@ impl<S> Layer<S> for PayloadLayer {
     }
 }
 
-/// What [`PayloadLayer`] makes of a service.
+/// A service wrapped by [`PayloadLayer`].
 #[derive(Debug, Clone)]
 pub struct PayloadService<S> {
     inner: S,
@@ -57,9 +57,9 @@ impl<S: Service<LambdaInvocation>> Service<LambdaInvocation> for PayloadService<
     }
 
     fn call(&mut self, mut invocation: LambdaInvocation) -> Self::Future {
-        TAKEN.set(Some(std::mem::replace(&mut invocation.body, Bytes::from_static(b"null"))));
+        PAYLOAD_BYTES.set(Some(std::mem::replace(&mut invocation.body, Bytes::from_static(b"null"))));
         let future = self.inner.call(invocation);
-        TAKEN.set(None);
+        PAYLOAD_BYTES.set(None);
         future
     }
 }
@@ -69,15 +69,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_its_layer_a_payload_is_refused() {
+    fn a_payload_without_its_layer_is_an_error() {
         let error = serde_json::from_str::<Payload>("{}").unwrap_err();
         assert!(error.to_string().contains("PayloadLayer"));
     }
 
     #[test]
-    fn a_payload_is_the_bytes_that_came() {
-        TAKEN.set(Some(Bytes::from_static(b"{ not json")));
+    fn a_payload_holds_the_bytes_of_the_request() {
+        PAYLOAD_BYTES.set(Some(Bytes::from_static(b"{ not json")));
         assert_eq!(serde_json::from_str::<Payload>("null").unwrap().0, "{ not json");
-        assert!(serde_json::from_str::<Payload>("null").is_err(), "bytes are taken once");
+        assert!(serde_json::from_str::<Payload>("null").is_err(), "the bytes can be taken once");
     }
 }

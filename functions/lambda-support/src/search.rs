@@ -1,16 +1,20 @@
-//! The way to the cluster: `SEARCH_ENDPOINT` or `SEARCH_DOMAIN`, `SEARCH_AUTH`, `SEARCH_SECRET_ID`, `SEARCH_CA_CERT`,
-//! `BULK_COMPRESSION`.
+//! How to connect to the cluster: `SEARCH_ENDPOINT` or `SEARCH_DOMAIN`, `SEARCH_AUTH`, `SEARCH_SECRET_ID`,
+//! `SEARCH_CA_CERT`, `BULK_COMPRESSION`.
 
-use search_client::auth::{Auth, Secret, SecretKind};
-use search_client::client::{BulkCompression, ClientError, ClientOptions, SearchClient};
+use std::sync::Arc;
+
+use search_client::auth::{Auth, CredentialType, Secret, SecretError};
+use search_client::client::{BulkCompression, ClientError, ClientOptions, Credentials, SearchClient};
 use search_client::endpoint::{Endpoint, EndpointError};
 use search_client::sigv4::SigningKey;
 use thiserror::Error;
 
-use crate::aws::{domain_endpoint, secret};
+use crate::aws::domain_endpoint;
+use crate::domain::DomainError;
+use crate::secrets::{SecretStore, StoredCredentials, StoredCredentialsError};
 use crate::variables::Variables;
 
-/// Which cluster to talk to, and how.
+/// Which cluster to connect to, and how.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SearchConfig {
     cluster: Cluster,
@@ -28,19 +32,20 @@ enum Cluster {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum AuthConfig {
     None,
+    /// A secret in Secrets Manager.
     Secret {
         id: String,
-        kind: SecretKind,
+        kind: CredentialType,
     },
-    /// The text of a secret, given directly.
+    /// The text of such a secret, given directly.
     Given {
         text: Secret,
-        kind: SecretKind,
+        kind: CredentialType,
     },
     SigV4(SigV4Config),
 }
 
-/// Credentials of the function's role, which Lambda puts in the environment for the life of an environment.
+/// Credentials of the function's role. Lambda sets them in the environment once for an execution environment.
 #[derive(Clone, PartialEq, Eq)]
 struct SigV4Config {
     access_key_id: String,
@@ -55,47 +60,53 @@ impl std::fmt::Debug for SigV4Config {
     }
 }
 
-/// Says why the cluster's client can't be made.
+/// Why the cluster's client can't be made. The text names the variable at fault.
 #[derive(Debug, Error)]
 pub enum ConnectError {
     /// The file that `SEARCH_CA_CERT` names can't be read.
     #[error("SEARCH_CA_CERT: the file `{path}` can't be read: {source}")]
     CaFile {
-        /// The path that was given.
+        /// The file's path.
         path: String,
         /// The system's error.
         source: std::io::Error,
     },
-    /// The domain's endpoint is not one.
+    /// The domain's endpoint is not a URL.
     #[error("SEARCH_DOMAIN: {0}")]
     Endpoint(#[from] EndpointError),
-    /// The client refuses its options.
+    /// The CA certificate can't be used.
     #[error("SEARCH_CA_CERT: {0}")]
     Client(#[from] ClientError),
-    /// AWS gave no domain or secret.
-    #[error("{variable}: {reason}")]
-    Aws {
-        /// The variable that asks for it.
-        variable: &'static str,
-        /// What AWS said.
-        reason: String,
-    },
+    /// The domain can't be looked up.
+    #[error("SEARCH_DOMAIN: {0}")]
+    Domain(#[from] DomainError),
+    /// The secret holds no credentials, or can't be read.
+    #[error("SEARCH_SECRET_ID: {0}")]
+    Secret(#[from] StoredCredentialsError),
+    /// The credential that was given directly is not one.
+    #[error("the credential can't be used: {0}")]
+    Given(#[from] SecretError),
 }
 
 impl SearchConfig {
-    /// Reads the variables, noting every problem; `None` if there is no cluster to talk to.
+    /// Reads the variables and records their problems; `None` if there is no cluster to connect to.
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
-        Self::read_with(variables, None)
+        Self::read_with_auth(variables, read_auth)
     }
 
-    /// Reads the variables of a command line, where `SEARCH_USERNAME` and `SEARCH_PASSWORD`, or `SEARCH_API_KEY`, may
-    /// stand in the place of `SEARCH_SECRET_ID`, and tell `SEARCH_AUTH`.
-    pub fn read_for_command_line(variables: &mut Variables<'_>) -> Option<Self> {
-        let given = read_given(variables);
-        Self::read_with(variables, given)
+    /// Reads the variables, except those of authentication, which the text of a secret takes the place of.
+    pub fn read_with_secret(
+        variables: &mut Variables<'_>,
+        kind: CredentialType,
+        text: Secret,
+    ) -> Option<Self> {
+        Self::read_with_auth(variables, |_| Some(AuthConfig::Given { text, kind }))
     }
 
-    fn read_with(variables: &mut Variables<'_>, given: Option<AuthConfig>) -> Option<Self> {
+    fn read_with_auth(
+        variables: &mut Variables<'_>,
+        read_auth: impl FnOnce(&mut Variables<'_>) -> Option<AuthConfig>,
+    ) -> Option<Self> {
         let endpoint = variables.text("SEARCH_ENDPOINT");
         let cluster = match (endpoint, variables.text("SEARCH_DOMAIN")) {
             (Some(_), Some(_)) => {
@@ -118,7 +129,7 @@ impl SearchConfig {
                 None
             }
         };
-        let auth = if given.is_some() { given } else { read_auth(variables) };
+        let auth = read_auth(variables);
         let compression = variables.one_of_or(
             "BULK_COMPRESSION",
             BulkCompression::Gzip,
@@ -128,36 +139,37 @@ impl SearchConfig {
         Some(Self { cluster: cluster?, auth: auth?, ca_certificate, compression })
     }
 
-    /// Makes the client: looks the domain up, reads the secret and the CA certificate.
+    /// Makes the client: looks up the domain, reads the secret and the CA certificate. Opens no connection to the cluster.
     ///
     /// # Errors
-    /// [`ConnectError`], which names the variable at fault. No connection to the cluster is opened.
-    pub async fn connect(&self) -> Result<SearchClient, ConnectError> {
+    /// [`ConnectError`]
+    pub async fn connect(&self, secrets: &Arc<dyn SecretStore>) -> Result<SearchClient, ConnectError> {
         let endpoint = match &self.cluster {
             Cluster::Endpoint(endpoint) => endpoint.clone(),
             Cluster::Domain(name) => Endpoint::parse(&domain_endpoint(name).await?)?,
         };
-        self.connect_to(endpoint).await
+        self.connect_to(endpoint, secrets).await
     }
 
-    /// Makes a client of another endpoint with the same credentials and CA certificate, such as that of Dashboards.
+    /// Makes a client of another endpoint, such as that of Dashboards, with the same credentials and CA certificate.
     ///
     /// # Errors
-    /// [`ConnectError`], as [`Self::connect`].
-    pub async fn connect_to(&self, endpoint: Endpoint) -> Result<SearchClient, ConnectError> {
-        let (auth, credentials) = match &self.auth {
-            AuthConfig::None => (Auth::None, None),
+    /// [`ConnectError`]
+    pub async fn connect_to(
+        &self,
+        endpoint: Endpoint,
+        secrets: &Arc<dyn SecretStore>,
+    ) -> Result<SearchClient, ConnectError> {
+        let mut credentials: Option<Arc<dyn Credentials>> = None;
+        let auth = match &self.auth {
+            AuthConfig::None => Auth::None,
             AuthConfig::Secret { id, kind } => {
-                let source = secret(id, *kind).await;
-                let fetched = source.fetch().await;
-                let auth =
-                    fetched.map_err(|reason| ConnectError::Aws { variable: "SEARCH_SECRET_ID", reason })?;
-                (auth, Some(source))
+                let stored = StoredCredentials::new(Arc::clone(secrets), id, *kind);
+                let auth = stored.read().await?;
+                credentials = Some(Arc::new(stored));
+                auth
             }
-            AuthConfig::Given { text, kind } => {
-                let auth = Auth::from_secret(*kind, text.expose());
-                (auth.expect("it was checked when it was read"), None)
-            }
+            AuthConfig::Given { text, kind } => Auth::from_secret(*kind, text.expose())?,
             AuthConfig::SigV4(config) => {
                 let service = if endpoint.host().ends_with(".aoss.amazonaws.com") { "aoss" } else { "es" };
                 let key = SigningKey::new(
@@ -167,7 +179,7 @@ impl SearchConfig {
                     &config.region,
                     service,
                 );
-                (Auth::SigV4(key), None)
+                Auth::SigV4(key)
             }
         };
         let ca_certificate = self.ca_certificate.as_deref().map(read_ca_certificate).transpose()?;
@@ -182,79 +194,36 @@ impl SearchConfig {
     }
 }
 
-/// The administrator's own credentials from the environment; `None` where none are given.
-fn read_given(variables: &mut Variables<'_>) -> Option<AuthConfig> {
-    let (username, password) = (variables.text("SEARCH_USERNAME"), variables.text("SEARCH_PASSWORD"));
-    let (kind, text, name) = match (username, password, variables.text("SEARCH_API_KEY")) {
-        (None, None, None) => return None,
-        (Some(username), Some(password), None) => {
-            let text = serde_json::json!({"username": username, "password": password});
-            (SecretKind::Basic, text, "SEARCH_USERNAME")
-        }
-        (None, None, Some(key)) => {
-            (SecretKind::ApiKey, serde_json::json!({"api_key": key}), "SEARCH_API_KEY")
-        }
-        (Some(_), None, None) => {
-            variables.problem("SEARCH_PASSWORD", "not set, but SEARCH_USERNAME is");
-            return None;
-        }
-        (None, Some(_), None) => {
-            variables.problem("SEARCH_USERNAME", "not set, but SEARCH_PASSWORD is");
-            return None;
-        }
-        (_, _, Some(_)) => {
-            variables.problem(
-                "SEARCH_API_KEY",
-                "SEARCH_USERNAME or SEARCH_PASSWORD is set too: give one credential",
-            );
-            return None;
-        }
-    };
-    if variables.text("SEARCH_SECRET_ID").is_some() {
-        variables.problem(name, "SEARCH_SECRET_ID is set too: give one credential");
-    }
-    let word = if kind == SecretKind::Basic { "basic" } else { "api_key" };
-    if let Some(auth) = variables.text("SEARCH_AUTH").filter(|auth| !auth.eq_ignore_ascii_case(word)) {
-        variables.problem(name, format!("set, but SEARCH_AUTH is `{auth}` and not `{word}`"));
-    }
-    let text = text.to_string();
-    if let Err(error) = Auth::from_secret(kind, &text) {
-        variables.problem(name, error);
-        return None;
-    }
-    Some(AuthConfig::Given { text: Secret::new(text), kind })
-}
-
 fn read_auth(variables: &mut Variables<'_>) -> Option<AuthConfig> {
     #[derive(Clone)]
-    enum Way {
+    enum Method {
         None,
-        Secret(SecretKind),
+        Secret(CredentialType),
         SigV4,
     }
-    let ways = [
-        ("none", Way::None),
-        ("basic", Way::Secret(SecretKind::Basic)),
-        ("api_key", Way::Secret(SecretKind::ApiKey)),
-        ("sigv4", Way::SigV4),
+    let methods = [
+        ("none", Method::None),
+        ("basic", Method::Secret(CredentialType::Basic)),
+        ("api_key", Method::Secret(CredentialType::ApiKey)),
+        ("sigv4", Method::SigV4),
     ];
-    let way = variables.one_of_or("SEARCH_AUTH", Way::None, &ways);
+    let method = variables.one_of_or("SEARCH_AUTH", Method::None, &methods);
     let secret_id = variables.text("SEARCH_SECRET_ID");
-    match (way, secret_id) {
-        (Way::Secret(kind), Some(id)) => Some(AuthConfig::Secret { id, kind }),
-        (Way::Secret(_), None) => {
+    match (method, secret_id) {
+        (Method::Secret(kind), Some(id)) => Some(AuthConfig::Secret { id, kind }),
+        (Method::Secret(_), None) => {
             variables.problem(
                 "SEARCH_SECRET_ID",
                 "not set: SEARCH_AUTH needs the id of a secret in Secrets Manager",
             );
             None
         }
-        (Way::None | Way::SigV4, Some(_)) => {
+        (Method::None | Method::SigV4, Some(_)) => {
             variables.problem("SEARCH_SECRET_ID", "set, but SEARCH_AUTH is neither `basic` nor `api_key`");
             None
         }
-        (Way::None, None) => Some(AuthConfig::None),
-        (Way::SigV4, None) => {
+        (Method::None, None) => Some(AuthConfig::None),
+        (Method::SigV4, None) => {
             let mut required = |name| {
                 let text = variables.text(name);
                 if text.is_none() {
@@ -274,7 +243,7 @@ fn read_auth(variables: &mut Variables<'_>) -> Option<AuthConfig> {
     }
 }
 
-/// Takes PEM text as it is, anything else as the path of a file.
+/// Returns PEM text as it is, and reads anything else as the path of a file.
 fn read_ca_certificate(text: &str) -> Result<String, ConnectError> {
     if text.contains("-----BEGIN") {
         return Ok(text.to_owned());
@@ -315,18 +284,18 @@ mod tests {
     }
 
     #[test]
-    fn one_cluster_is_needed_and_only_one() {
+    fn exactly_one_cluster_must_be_given() {
         assert!(read(&[]).unwrap_err().to_string().contains("SEARCH_ENDPOINT: not set"));
         let both = read(&[("SEARCH_ENDPOINT", "http://x"), ("SEARCH_DOMAIN", "d")]);
         assert!(both.unwrap_err().to_string().contains("set one of them"));
         assert!(
             read(&[("SEARCH_DOMAIN", "events"), ("SEARCH_ENDPOINT", " ")]).is_ok(),
-            "white space is not set"
+            "a blank variable counts as not set"
         );
     }
 
     #[test]
-    fn sigv4_takes_the_roles_credentials_and_shows_none() {
+    fn sigv4_uses_the_roles_credentials_and_never_shows_them() {
         let role = [
             ("SEARCH_ENDPOINT", "https://x"),
             ("SEARCH_AUTH", "sigv4"),
@@ -339,40 +308,15 @@ mod tests {
         assert_eq!(missing.len(), 3, "{missing:?}");
     }
 
-    fn read_for_command_line(pairs: &[(&str, &str)]) -> Result<SearchConfig, ConfigError> {
-        let lookup =
-            |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        let mut variables = Variables::new(&lookup);
-        let config = SearchConfig::read_for_command_line(&mut variables);
-        variables.finish(config)
-    }
-
-    #[test]
-    fn a_command_line_may_be_given_the_credential_itself() {
-        let user =
-            [("SEARCH_ENDPOINT", "https://x"), ("SEARCH_USERNAME", "admin"), ("SEARCH_PASSWORD", "hunter2")];
-        let config = read_for_command_line(&user).unwrap();
-        assert!(matches!(config.auth, AuthConfig::Given { kind: SecretKind::Basic, .. }));
-        assert!(!format!("{config:?}").contains("hunter2"));
-        let refused = |more: &[(&str, &str)]| {
-            let pairs: Vec<_> = user.iter().chain(more).copied().collect();
-            read_for_command_line(&pairs).unwrap_err().to_string()
-        };
-        assert!(refused(&[("SEARCH_SECRET_ID", "s")]).contains("give one credential"));
-        assert!(refused(&[("SEARCH_API_KEY", "k")]).contains("give one credential"));
-        assert!(refused(&[("SEARCH_AUTH", "sigv4")]).contains("SEARCH_AUTH is `sigv4`"));
-        let half = read_for_command_line(&user[..2]).unwrap_err().to_string();
-        assert!(half.contains("SEARCH_PASSWORD: not set"), "{half}");
-        assert!(read_for_command_line(&user[..1]).is_ok());
-    }
-
     #[tokio::test]
     async fn a_ca_certificate_that_cannot_be_used_names_its_variable() {
         for (text, expected) in
             [("/no/such.pem", "`/no/such.pem` can't be read"), ("-----BEGIN NOTHING", "SEARCH_CA_CERT")]
         {
             let config = read(&[("SEARCH_ENDPOINT", "https://x"), ("SEARCH_CA_CERT", text)]).unwrap();
-            let error = config.connect().await.err().expect("the certificate can't be used").to_string();
+            let secrets = crate::aws::secrets_manager();
+            let error =
+                config.connect(&secrets).await.err().expect("the certificate can't be used").to_string();
             assert!(error.contains(expected), "{error}");
         }
     }

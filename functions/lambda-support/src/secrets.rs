@@ -1,31 +1,129 @@
-//! Secrets that are read and written by their id.
+//! Secrets that are read and written by their id, and the cluster's credentials from one of them.
 
+use std::error::Error as StdError;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use search_client::auth::Secret;
+use search_client::auth::{Auth, CredentialType, Secret, SecretError};
+use search_client::client::{Credentials, FetchError};
+use thiserror::Error;
 
-use crate::aws;
-
-/// What a call to a store gives.
-pub type Called<'c, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'c>>;
-
-/// Where secrets are kept: Secrets Manager, or in tests a map.
-pub trait SecretStore: Send + Sync {
-    /// Reads a secret's text; `None` where it has none yet.
-    ///
-    /// # Errors
-    /// A text that says why it can't be read, without any of it.
-    fn read<'c>(&'c self, id: &'c str) -> Called<'c, Option<Secret>>;
-
-    /// Puts a new text into a secret that exists. The one before stays as its previous version.
-    ///
-    /// # Errors
-    /// A text that says why it can't be written, without any of it.
-    fn write<'c>(&'c self, id: &'c str, text: &'c Secret) -> Called<'c, ()>;
+/// Why a secret can't be read or written. Never holds any of its text.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// Reading failed.
+    #[error("the secret `{id}` can't be read: {source}")]
+    Read {
+        /// Id of the secret.
+        id: String,
+        /// The store's error.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// Writing failed.
+    #[error("the secret `{id}` can't be written: {source}")]
+    Write {
+        /// Id of the secret.
+        id: String,
+        /// The store's error.
+        source: Box<dyn StdError + Send + Sync>,
+    },
+    /// The secret has no text.
+    #[error("the secret `{0}` is binary")]
+    Binary(String),
+    /// The build lacks the AWS SDK.
+    #[error("this build has no AWS SDK: build with the feature `aws`")]
+    NoSdk,
 }
 
-/// Secrets Manager, by the role and region of the environment. A build without the feature `aws` refuses each call.
-pub fn secrets_manager() -> Arc<dyn SecretStore> {
-    aws::secret_store()
+/// What a [`SecretStore`] returns.
+pub type StoreFuture<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;
+
+/// Where secrets are kept: Secrets Manager, or a map in tests.
+pub trait SecretStore: Send + Sync {
+    /// Reads a secret's text; `None` if it has none yet.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn read<'s>(&'s self, id: &'s str) -> StoreFuture<'s, Option<Secret>>;
+
+    /// Puts a new text into an existing secret. The previous text stays as its previous version.
+    ///
+    /// # Errors
+    /// [`StoreError`]
+    fn write<'s>(&'s self, id: &'s str, text: &'s Secret) -> StoreFuture<'s, ()>;
+}
+
+/// Why a secret gives no credentials for the cluster.
+#[derive(Debug, Error)]
+pub enum StoredCredentialsError {
+    /// The store returned an error.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The secret does not exist, or has no value yet.
+    #[error("the secret `{0}` can't be read: it does not exist or has no value")]
+    NoValue(String),
+    /// The text is not a credential of the configured kind.
+    #[error("the secret `{id}`: {source}")]
+    Unusable {
+        /// Id of the secret.
+        id: String,
+        /// What is wrong with the text.
+        source: SecretError,
+    },
+}
+
+/// The cluster's credentials in a secret, read again when the cluster rejects those in use.
+pub(crate) struct StoredCredentials {
+    store: Arc<dyn SecretStore>,
+    id: String,
+    kind: CredentialType,
+}
+
+impl StoredCredentials {
+    pub(crate) fn new(store: Arc<dyn SecretStore>, id: &str, kind: CredentialType) -> Self {
+        Self { store, id: id.to_owned(), kind }
+    }
+
+    pub(crate) async fn read(&self) -> Result<Auth, StoredCredentialsError> {
+        let text = self.store.read(&self.id).await?;
+        let text = text.ok_or_else(|| StoredCredentialsError::NoValue(self.id.clone()))?;
+        Auth::from_secret(self.kind, text.expose())
+            .map_err(|source| StoredCredentialsError::Unusable { id: self.id.clone(), source })
+    }
+}
+
+impl Credentials for StoredCredentials {
+    fn fetch(&self) -> Pin<Box<dyn Future<Output = Result<Auth, FetchError>> + Send + '_>> {
+        Box::pin(async { Ok(self.read().await?) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct OneSecret(Option<&'static str>);
+
+    impl SecretStore for OneSecret {
+        fn read<'s>(&'s self, _id: &'s str) -> StoreFuture<'s, Option<Secret>> {
+            Box::pin(async { Ok(self.0.map(Secret::new)) })
+        }
+
+        fn write<'s>(&'s self, _id: &'s str, _text: &'s Secret) -> StoreFuture<'s, ()> {
+            Box::pin(async { Ok(()) })
+        }
+    }
+
+    #[tokio::test]
+    async fn credentials_are_read_from_their_secret_and_an_error_names_it_without_its_text() {
+        let read = async |text| {
+            StoredCredentials::new(Arc::new(OneSecret(text)), "admin", CredentialType::Basic).read().await
+        };
+        let auth = read(Some(r#"{"username":"a","password":"hunter2"}"#)).await.unwrap();
+        assert!(matches!(auth, Auth::Basic { username, .. } if username == "a"));
+        let error = read(Some("hunter2")).await.unwrap_err().to_string();
+        assert_eq!(error, "the secret `admin`: the secret is not a JSON object");
+        let error = read(None).await.unwrap_err().to_string();
+        assert_eq!(error, "the secret `admin` can't be read: it does not exist or has no value");
+    }
 }

@@ -4,14 +4,10 @@ use std::process::ExitCode;
 
 use tracing::error;
 
-use crate::telemetry::init_logs;
+use crate::logs::init_logs;
+use crate::variables::variable;
 
-/// Gives an environment variable's text by its name.
-pub fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok()
-}
-
-/// Starts logging and runs a function until its environment ends; what keeps it from starting is logged.
+/// Starts logging and runs a function until its execution environment ends. Logs why a function could not start.
 pub async fn start(run: impl Future<Output = Result<(), lambda_runtime::Error>>) -> ExitCode {
     init_logs(variable("AWS_LAMBDA_LOG_LEVEL").or_else(|| variable("RUST_LOG")).as_deref());
     match run.await {

@@ -8,40 +8,43 @@ use reqwest::header::HeaderMap;
 use search_client::auth::Auth;
 use search_client::backoff::Backoff;
 use search_client::client::{RequestBody, Response, SearchClient, SendError};
+use search_client::retry::{Attempt, AttemptTimeout, Attempted, LastWait, RetryPolicy, SendErrors, Statuses};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::refusal::{CallError, is_lacking, said};
+use crate::call_error::{CallError, is_missing_api, message_of};
 
-/// One attempt gets so long: a template waits for the cluster's manager up to 30 s.
-const ATTEMPT: Duration = Duration::from_secs(30);
-/// A request gets so long with all its attempts, so that CloudFormation hears of an unreachable cluster in a minute.
-const PATIENCE: Duration = Duration::from_secs(40);
-/// Whether a request may be sent again when its answer is lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Repeat {
-    /// A second time does nothing more.
-    Always,
-    /// It makes something each time.
-    IfItNeverArrived,
-}
+/// Retries of requests that may be executed twice. Putting a template waits for the cluster manager up to 30 s. The limit for
+/// all attempts lets CloudFormation learn within a minute that a cluster is out of reach.
+const REPEATABLE: RetryPolicy = RetryPolicy {
+    statuses: Statuses::UNAVAILABLE,
+    send_errors: SendErrors::All,
+    max_attempts: u32::MAX,
+    max_total: Duration::from_secs(40),
+    attempt_timeout: AttemptTimeout { divisor: 1, min: Duration::ZERO, max: Duration::from_secs(30) },
+    backoff: Backoff::DEFAULT,
+    last_wait: LastWait::GiveUp,
+};
 
-/// The cluster, or its Dashboards, until a deadline.
+/// Retries of requests that create something each time they are executed: only while none was executed.
+const NOT_REPEATABLE: RetryPolicy =
+    RetryPolicy { statuses: Statuses::TURNED_AWAY, send_errors: SendErrors::NeverArrived, ..REPEATABLE };
+
+/// The cluster or its Dashboards, for use until a deadline.
 pub struct Cluster {
     client: SearchClient,
-    until: Instant,
-    backoff: Backoff,
+    deadline: Instant,
 }
 
 impl Cluster {
-    /// Takes a client, to be used until `until`.
-    pub fn new(client: SearchClient, until: Instant) -> Self {
-        Self { client, until, backoff: Backoff::default() }
+    /// Takes a client, for use until `deadline`.
+    pub fn new(client: SearchClient, deadline: Instant) -> Self {
+        Self { client, deadline }
     }
 
-    /// The same cluster, asked by another.
-    pub fn as_other(&self, auth: Auth) -> Self {
-        Self { client: self.client.with_auth(auth), until: self.until, backoff: self.backoff }
+    /// Returns the same cluster with another credential.
+    pub fn with_auth(&self, auth: Auth) -> Self {
+        Self { client: self.client.with_auth(auth), deadline: self.deadline }
     }
 
     /// The client.
@@ -49,98 +52,107 @@ impl Cluster {
         &self.client
     }
 
-    /// Until when it may be used.
-    pub fn until(&self) -> Instant {
-        self.until
+    /// When the last request must be over.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
     }
 
-    /// Reads something; `None` where there is no such thing.
+    /// Gets a resource; `None` if it does not exist.
     ///
     /// # Errors
     /// [`CallError`]
     pub async fn get(&self, path: &str) -> Result<Option<Value>, CallError> {
-        match self.exchange(&Method::GET, path, None, Repeat::Always).await? {
+        match self.exchange(&Method::GET, path, None, &REPEATABLE).await? {
             Response { status: 404, .. } => Ok(None),
-            reply => read(&Method::GET, path, &reply).map(Some),
+            response => read(&Method::GET, path, &response).map(Some),
         }
     }
 
-    /// Searches, or asks something else with a body; `None` where there is no such thing.
+    /// Posts a query; `None` if what it searches does not exist.
     ///
     /// # Errors
     /// [`CallError`]
-    pub async fn ask(&self, path: &str, body: &Value) -> Result<Option<Value>, CallError> {
-        match self.exchange(&Method::POST, path, Some(body), Repeat::Always).await? {
+    pub async fn search(&self, path: &str, body: &Value) -> Result<Option<Value>, CallError> {
+        match self.exchange(&Method::POST, path, Some(body), &REPEATABLE).await? {
             Response { status: 404, .. } => Ok(None),
-            reply => read(&Method::POST, path, &reply).map(Some),
+            response => read(&Method::POST, path, &response).map(Some),
         }
     }
 
-    /// Puts something under its name.
+    /// Puts a resource.
     ///
     /// # Errors
     /// [`CallError`]
     pub async fn put(&self, path: &str, body: &Value) -> Result<Value, CallError> {
-        self.change(&Method::PUT, path, Some(body), Repeat::Always).await
+        self.change(&Method::PUT, path, Some(body), &REPEATABLE).await
     }
 
-    /// Asks for a change that is the same when it is made twice.
+    /// Posts a change that may be executed twice.
     ///
     /// # Errors
     /// [`CallError`]
     pub async fn post(&self, path: &str, body: &Value) -> Result<Value, CallError> {
-        self.change(&Method::POST, path, Some(body), Repeat::Always).await
+        self.change(&Method::POST, path, Some(body), &REPEATABLE).await
     }
 
-    /// Makes something whose name the cluster gives.
+    /// Creates a resource that the cluster assigns an id to. Not repeated once it may have been executed.
     ///
     /// # Errors
     /// [`CallError`]
     pub async fn create(&self, path: &str, body: &Value) -> Result<Value, CallError> {
-        self.change(&Method::POST, path, Some(body), Repeat::IfItNeverArrived).await
+        self.change(&Method::POST, path, Some(body), &NOT_REPEATABLE).await
     }
 
-    /// Deletes something; whether it was there.
+    /// Deletes a resource. Returns whether it existed.
     ///
     /// # Errors
     /// [`CallError`]
     pub async fn delete(&self, path: &str) -> Result<bool, CallError> {
-        self.delete_by(path, None).await.map(|answer| answer.is_some())
+        self.delete_matching(path, None).await.map(|response| response.is_some())
     }
 
-    /// Deletes what the body describes, and returns the answer; `None` where there is no such thing.
+    /// Deletes what the body describes, and returns the response; `None` if nothing matches.
     ///
     /// # Errors
     /// [`CallError`]
-    pub async fn delete_by(&self, path: &str, body: Option<&Value>) -> Result<Option<Value>, CallError> {
-        match self.exchange(&Method::DELETE, path, body, Repeat::Always).await? {
+    pub async fn delete_matching(
+        &self,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Option<Value>, CallError> {
+        match self.exchange(&Method::DELETE, path, body, &REPEATABLE).await? {
             Response { status: 404, .. } => Ok(None),
-            reply => read(&Method::DELETE, path, &reply).map(Some),
+            response => read(&Method::DELETE, path, &response).map(Some),
         }
     }
 
-    /// Sends a body with headers of its own, and again when the answer is lost.
+    /// Posts a body with the caller's headers. It may be executed twice.
     ///
     /// # Errors
     /// [`CallError`]
-    pub async fn post_with(&self, path: &str, headers: &HeaderMap, body: Bytes) -> Result<Value, CallError> {
+    pub async fn post_with_headers(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Value, CallError> {
         let send =
             |timeout| self.client.request_with(Method::POST, path, headers.clone(), body.clone(), timeout);
-        let reply = self.retried(&format!("POST /{path}"), Repeat::Always, send).await?;
-        read(&Method::POST, path, &self.judged(&Method::POST, path, reply)?)
+        let response = self.send_with_retries(&format!("POST /{path}"), &REPEATABLE, send).await?;
+        read(&Method::POST, path, &self.check(&Method::POST, path, response)?)
     }
 
-    /// Deletes with headers of the caller's own; whether it was there.
+    /// Deletes a resource with the caller's headers. Returns whether it existed.
     ///
     /// # Errors
     /// [`CallError`]
-    pub async fn delete_with(&self, path: &str, headers: &HeaderMap) -> Result<bool, CallError> {
+    pub async fn delete_with_headers(&self, path: &str, headers: &HeaderMap) -> Result<bool, CallError> {
         let send =
             |timeout| self.client.request_with(Method::DELETE, path, headers.clone(), Bytes::new(), timeout);
-        let reply = self.retried(&format!("DELETE /{path}"), Repeat::Always, send).await?;
-        match self.judged(&Method::DELETE, path, reply)? {
+        let response = self.send_with_retries(&format!("DELETE /{path}"), &REPEATABLE, send).await?;
+        match self.check(&Method::DELETE, path, response)? {
             Response { status: 404, .. } => Ok(false),
-            reply => read(&Method::DELETE, path, &reply).map(|_| true),
+            response => read(&Method::DELETE, path, &response).map(|_| true),
         }
     }
 
@@ -149,102 +161,89 @@ impl Cluster {
         method: &Method,
         path: &str,
         body: Option<&Value>,
-        repeat: Repeat,
+        policy: &RetryPolicy,
     ) -> Result<Value, CallError> {
-        let reply = self.exchange(method, path, body, repeat).await?;
-        if reply.status == 404 {
-            // What is put needs nothing to be there: so the API is missing.
-            return Err(CallError::Lacking { said: format!("404: {}", said(&reply)) });
+        let response = self.exchange(method, path, body, policy).await?;
+        if response.status == 404 {
+            // A change needs no existing resource, so the API itself is missing.
+            return Err(CallError::MissingApi { message: format!("404: {}", message_of(&response)) });
         }
-        read(method, path, &reply)
+        read(method, path, &response)
     }
 
-    /// Sends a request until it is answered; an answer that refuses the credential or the API is an error.
+    /// Sends a request with retries. A response that rejects the credential or the API is an error.
     async fn exchange(
         &self,
         method: &Method,
         path: &str,
         body: Option<&Value>,
-        repeat: Repeat,
+        policy: &RetryPolicy,
     ) -> Result<Response, CallError> {
         let body = body.map(|body| Bytes::from(body.to_string()));
         let send = |timeout| {
             let body = body.clone().map_or(RequestBody::None, RequestBody::Json);
             self.client.request(method.clone(), path, body, timeout)
         };
-        let reply = self.retried(&format!("{method} /{path}"), repeat, send).await?;
-        self.judged(method, path, reply)
+        let response = self.send_with_retries(&format!("{method} /{path}"), policy, send).await?;
+        self.check(method, path, response)
     }
 
-    async fn retried<S>(
+    async fn send_with_retries<S>(
         &self,
         request: &str,
-        repeat: Repeat,
+        policy: &RetryPolicy,
         send: impl Fn(Duration) -> S,
     ) -> Result<Response, CallError>
     where
         S: Future<Output = Result<Response, SendError>>,
     {
-        let give_up = self.until.min(Instant::now() + PATIENCE);
-        let mut n_failures = 0;
-        loop {
-            let left = give_up.saturating_duration_since(Instant::now());
-            let (reason, may_repeat) = match send(left.min(ATTEMPT)).await {
-                Ok(reply) if matches!(reply.status, 429 | 502 | 503 | 504) => {
-                    // A gateway that gave up may have passed the request on.
-                    let may_repeat = repeat == Repeat::Always || matches!(reply.status, 429 | 503);
-                    (format!("it answers {}: {}", reply.status, said(&reply)), may_repeat)
+        let attempt = async |attempt: Attempt| {
+            let (reason, may_retry) = match send(attempt.timeout).await {
+                Ok(response) if Statuses::UNAVAILABLE.contains(response.status) => {
+                    let reason = format!("status {}: {}", response.status, message_of(&response));
+                    (reason, policy.retries_status(response.status))
                 }
-                Ok(reply) => return Ok(reply),
-                Err(error) => {
-                    let may_repeat = repeat == Repeat::Always || error.never_arrived();
-                    (error.to_string(), may_repeat)
-                }
+                Ok(response) => return Attempted::Done(response),
+                Err(error) => (error.to_string(), policy.retries_send_error(&error)),
             };
-            n_failures += 1;
-            let delay = self.backoff.delay(n_failures);
-            if !may_repeat || Instant::now() + delay >= give_up {
-                return Err(CallError::Unreachable {
-                    endpoint: self.client.endpoint().as_str().to_owned(),
-                    request: request.to_owned(),
-                    reason,
-                });
-            }
-            tokio::time::sleep(delay).await;
-        }
+            let endpoint = self.client.endpoint().as_str().to_owned();
+            let error = CallError::Unreachable { endpoint, request: request.to_owned(), reason };
+            if may_retry { Attempted::Retry(error) } else { Attempted::GiveUp(error) }
+        };
+        policy.run(self.deadline, attempt, |_, _| {}).await
     }
 
-    /// Turns answers that refuse the credential or the API as a whole into errors.
-    fn judged(&self, method: &Method, path: &str, reply: Response) -> Result<Response, CallError> {
-        if reply.status < 400 {
-            return Ok(reply);
+    /// Returns an error for a response that rejects the credential, or the API as a whole.
+    fn check(&self, method: &Method, path: &str, response: Response) -> Result<Response, CallError> {
+        if response.status < 400 {
+            return Ok(response);
         }
-        let said = said(&reply);
+        let message = message_of(&response);
         let request = format!("{method} /{path}");
-        if is_lacking(reply.status, &said, path) {
-            return Err(CallError::Lacking { said });
+        if is_missing_api(response.status, &message, path) {
+            return Err(CallError::MissingApi { message });
         }
-        match reply.status {
+        match response.status {
             401 => Err(CallError::Unauthenticated {
                 endpoint: self.client.endpoint().as_str().to_owned(),
                 request,
-                said,
+                message,
             }),
-            403 => Err(CallError::Forbidden { request, said }),
-            _ => Ok(reply),
+            403 => Err(CallError::Forbidden { request, message }),
+            _ => Ok(response),
         }
     }
 }
 
-/// Reads the JSON of a success.
-fn read(method: &Method, path: &str, reply: &Response) -> Result<Value, CallError> {
+/// Reads the JSON of a successful response.
+fn read(method: &Method, path: &str, response: &Response) -> Result<Value, CallError> {
     let request = format!("{method} /{path}");
-    if !(200..300).contains(&reply.status) {
-        return Err(CallError::Refused { request, status: reply.status, said: said(reply) });
+    if !(200..300).contains(&response.status) {
+        return Err(CallError::Refused { request, status: response.status, message: message_of(response) });
     }
-    if reply.body.is_empty() {
+    if response.body.is_empty() {
         return Ok(Value::Null);
     }
-    serde_json::from_slice(&reply.body)
-        .map_err(|error| CallError::NotUnderstood { request, what: format!("it is not JSON: {error}") })
+    serde_json::from_slice(&response.body)
+        .map_err(|error| CallError::UnexpectedResponse { request, what: format!("it is not JSON: {error}") })
 }

@@ -2,21 +2,23 @@
 
 use std::io::Write;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use lambda_support::secrets::SecretStore;
 use lambda_support::variables::ConfigError;
-use search_client::engine::Engine;
 use tokio::time::Instant;
 
+use crate::config::Config;
 use crate::product::Product;
-use crate::provision::{Done, Mode, Request, Rotation, apply, delete};
-use crate::settings::{Config, DeleteData, PROPERTIES, Settings, variable_of};
+use crate::provision::{RunOutcome, apply, delete};
+use crate::run::{Mode, Rotation, RunOptions};
+use crate::settings::{DeleteData, PROPERTIES, Settings, variable_of};
 use crate::show;
 
-/// A run of the command line may take so long. A single request is given up much earlier.
-const RUN: Duration = Duration::from_secs(600);
+/// Longest time of a run. A single request is given up much earlier.
+const MAX_RUN: Duration = Duration::from_secs(600);
 
 /// Prepares a search cluster for the events: index templates, lifecycle, access, monitors and dashboards.
 #[derive(Debug, Parser)]
@@ -28,28 +30,28 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Makes the cluster hold what the variables say. A second run finds nothing to do.
+    /// Makes the cluster hold what the variables say. A second run changes nothing.
     Apply(Apply),
-    /// Takes away credentials, roles and monitors. Indices stay, with their templates and their lifecycle.
+    /// Removes credentials, roles and monitors. Indices stay, with their templates and lifecycle.
     Delete(Delete),
-    /// Shows the requests of `apply`, as the console of Dashboards or Kibana takes them. Needs no cluster where
-    /// SEARCH_ENGINE names the product.
+    /// Prints the requests of `apply` for the console of Dashboards or Kibana. Needs no cluster if SEARCH_ENGINE names the
+    /// product.
     Show,
 }
 
 #[derive(Debug, Args)]
 struct Apply {
-    /// Changes nothing; tells what would be changed.
+    /// Reports what would change, and changes nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Makes the functions' credentials anew. The ones before stay valid until the next time.
+    /// Replaces the functions' credentials. The previous ones stay valid until the next rotation.
     #[arg(long)]
     rotate: bool,
 }
 
 #[derive(Debug, Args)]
 struct Delete {
-    /// Deletes the indices too, with their templates, lifecycle and dashboards. As DELETE_DATA=true.
+    /// Deletes the indices too, with their templates, lifecycle and dashboards. The same as DELETE_DATA=true.
     #[arg(long)]
     delete_data: bool,
 }
@@ -59,78 +61,79 @@ fn variables() -> String {
     format!(
         "Environment variables:\n  the cluster   SEARCH_ENDPOINT or SEARCH_DOMAIN, SEARCH_CA_CERT, SEARCH_ENGINE\n  \
          its administrator   SEARCH_USERNAME and SEARCH_PASSWORD, or SEARCH_API_KEY, or SEARCH_AUTH with \
-         SEARCH_SECRET_ID\n  settings   {}\nfunctions/provision-cluster/README.md explains them.",
+         SEARCH_SECRET_ID\n  settings   {}\nfunctions/provision-cluster/README.md documents them.",
         settings.join(", ")
     )
 }
 
 impl CommandLine {
-    /// Does what the command line says, with variables read by `lookup`, and writes to `out`.
+    /// Runs the command with variables read by `lookup`, and writes its output to `out`.
     ///
     /// # Errors
-    /// When `out` takes no more.
+    /// When `out` can't be written to.
     pub async fn run(
         &self,
         lookup: &dyn Fn(&str) -> Option<String>,
-        secrets: &dyn SecretStore,
+        secrets: &Arc<dyn SecretStore>,
         out: &mut (dyn Write + Send),
     ) -> std::io::Result<ExitCode> {
-        let until = Instant::now() + RUN;
-        let request = |mode, rotation| Request { mode, rotation, until };
-        let done = match &self.command {
-            Command::Show => return show_requests(lookup, until, out).await,
+        let deadline = Instant::now() + MAX_RUN;
+        let options = |mode, rotation| RunOptions { mode, rotation, deadline };
+        let outcome = match &self.command {
+            Command::Show => return show_requests(lookup, secrets, deadline, out).await,
             Command::Apply(Apply { dry_run, rotate }) => match Config::of_command_line(lookup) {
                 Ok(config) => {
                     let mode = if *dry_run { Mode::DryRun } else { Mode::Apply };
-                    let rotation = if *rotate { Rotation::Asked } else { Rotation::IfNeeded };
-                    apply(&config, secrets, request(mode, rotation)).await
+                    let rotation = if *rotate { Rotation::Requested } else { Rotation::IfNeeded };
+                    apply(&config, secrets, options(mode, rotation)).await
                 }
-                Err(error) => return refused(&error, out),
+                Err(error) => return print_config_error(&error, out),
             },
             Command::Delete(Delete { delete_data }) => match Config::of_command_line(lookup) {
                 Ok(mut config) => {
                     if *delete_data {
                         config.settings.delete_data = DeleteData::Yes;
                     }
-                    delete(&config, secrets, request(Mode::Apply, Rotation::IfNeeded)).await
+                    delete(&config, secrets, options(Mode::Apply, Rotation::IfNeeded)).await
                 }
-                Err(error) => return refused(&error, out),
+                Err(error) => return print_config_error(&error, out),
             },
         };
-        tell(&done, out)
+        print_outcome(&outcome, out)
     }
 }
 
-fn refused(error: &ConfigError, out: &mut dyn Write) -> std::io::Result<ExitCode> {
+fn print_config_error(error: &ConfigError, out: &mut dyn Write) -> std::io::Result<ExitCode> {
     writeln!(out, "{error}")?;
     Ok(ExitCode::from(2))
 }
 
-fn tell(done: &Done, out: &mut dyn Write) -> std::io::Result<ExitCode> {
-    if let Some(product) = done.product {
+fn print_outcome(outcome: &RunOutcome, out: &mut dyn Write) -> std::io::Result<ExitCode> {
+    if let Some(product) = outcome.product {
         writeln!(out, "{product}")?;
     }
-    write!(out, "{}", done.report)?;
-    Ok(if done.report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    write!(out, "{}", outcome.report)?;
+    Ok(if outcome.report.failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn show_requests(
     lookup: &dyn Fn(&str) -> Option<String>,
-    until: Instant,
+    secrets: &Arc<dyn SecretStore>,
+    deadline: Instant,
     out: &mut dyn Write,
 ) -> std::io::Result<ExitCode> {
     let settings = match Settings::of_command_line(lookup) {
         Ok(settings) => settings,
-        Err(error) => return refused(&error, out),
+        Err(error) => return print_config_error(&error, out),
     };
     let product = match settings.engine {
         Some(engine) => Product { engine, version: None },
         None => match Config::of_command_line(lookup) {
             Err(error) => {
-                writeln!(out, "SEARCH_ENGINE is not set, so the cluster would be asked, but {error}")?;
+                writeln!(out, "SEARCH_ENGINE is not set, so the cluster must name its product, but {error}")?;
                 return Ok(ExitCode::from(2));
             }
-            Ok(config) => match show::asked(&config, until).await {
+            Ok(config) => match show::detect_product(&config, secrets, deadline).await {
                 Ok(product) => product,
                 Err(error) => {
                     writeln!(out, "{error}")?;
@@ -143,13 +146,4 @@ async fn show_requests(
         Ok(text) => write!(out, "{text}").map(|()| ExitCode::SUCCESS),
         Err(error) => writeln!(out, "{error}").map(|()| ExitCode::FAILURE),
     }
-}
-
-/// Comment in front of shown requests: who they are for.
-pub(crate) fn heading(product: Product) -> String {
-    let console = match product.engine {
-        Engine::OpenSearch => "Dashboards",
-        Engine::Elasticsearch => "Kibana",
-    };
-    format!("# {product}; for the console of {console}\n")
 }

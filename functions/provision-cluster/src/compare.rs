@@ -1,10 +1,10 @@
-//! Tells whether the cluster holds what it should. A cluster gives things back with defaults and names of its own added,
-//! and with numbers as texts.
+//! Compares what the cluster returns with what it should hold. A cluster adds defaults and members of its own, and returns
+//! numbers as text.
 
 use serde_json::{Map, Value};
 
-/// Members that the cluster adds to what it was given, with any value.
-const MADE_BY_CLUSTER: [&str; 22] = [
+/// Members that the cluster adds, with any value.
+const ADDED_BY_CLUSTER: [&str; 22] = [
     // ISM
     "policy_id",
     "last_updated_time",
@@ -35,35 +35,36 @@ const MADE_BY_CLUSTER: [&str; 22] = [
     "modified_date_millis",
 ];
 
-/// Whether `theirs` is `ours`, but for what the cluster adds.
-pub fn holds(theirs: &Value, ours: &Value) -> bool {
-    match (theirs, ours) {
-        (Value::Object(theirs), Value::Object(ours)) => holds_members(theirs, ours),
-        (Value::Array(theirs), Value::Array(ours)) => {
-            theirs.len() == ours.len() && theirs.iter().zip(ours).all(|(theirs, ours)| holds(theirs, ours))
+/// Whether `actual` is `expected`, apart from what the cluster adds.
+pub fn matches(actual: &Value, expected: &Value) -> bool {
+    match (actual, expected) {
+        (Value::Object(actual), Value::Object(expected)) => members_match(actual, expected),
+        (Value::Array(actual), Value::Array(expected)) => {
+            actual.len() == expected.len()
+                && actual.iter().zip(expected).all(|(actual, expected)| matches(actual, expected))
         }
-        // A list of one may be given without being a list.
-        (Value::Array(theirs), ours) => matches!(theirs.as_slice(), [one] if holds(one, ours)),
-        (theirs, Value::Array(ours)) => matches!(ours.as_slice(), [one] if holds(theirs, one)),
-        (theirs, ours) => plain(theirs).is_some() && plain(theirs) == plain(ours),
+        // A list with one element may be written as that element.
+        (Value::Array(actual), expected) => matches!(actual.as_slice(), [one] if matches(one, expected)),
+        (actual, Value::Array(expected)) => matches!(expected.as_slice(), [one] if matches(actual, one)),
+        (actual, expected) => scalar(actual).is_some() && scalar(actual) == scalar(expected),
     }
 }
 
-fn holds_members(theirs: &Map<String, Value>, ours: &Map<String, Value>) -> bool {
-    let all_there = ours.iter().all(|(name, ours)| match theirs.get(name) {
-        Some(theirs) => holds(theirs, ours) || (says_nothing(theirs) && says_nothing(ours)),
-        None => says_nothing(ours),
+fn members_match(actual: &Map<String, Value>, expected: &Map<String, Value>) -> bool {
+    let has_expected = expected.iter().all(|(name, expected)| match actual.get(name) {
+        Some(actual) => matches(actual, expected) || (is_empty(actual) && is_empty(expected)),
+        None => is_empty(expected),
     });
-    let nothing_more = theirs.iter().all(|(name, theirs)| {
-        ours.contains_key(name)
-            || says_nothing(theirs)
-            || MADE_BY_CLUSTER.contains(&name.as_str())
-            || is_default(name, theirs)
+    let has_no_more = actual.iter().all(|(name, actual)| {
+        expected.contains_key(name)
+            || is_empty(actual)
+            || ADDED_BY_CLUSTER.contains(&name.as_str())
+            || is_default(name, actual)
     });
-    all_there && nothing_more
+    has_expected && has_no_more
 }
 
-/// Whether a member is what the cluster takes for granted, and writes out: of policies, and of the queries in monitors.
+/// Whether a member is a default that the cluster writes out, in policies and in the queries of monitors.
 fn is_default(name: &str, value: &Value) -> bool {
     match name {
         "min_age" => value == "0ms",
@@ -84,18 +85,18 @@ fn is_default(name: &str, value: &Value) -> bool {
     }
 }
 
-/// null, and what is empty.
-fn says_nothing(value: &Value) -> bool {
+/// Whether a value is null or holds nothing.
+fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(elements) => elements.is_empty(),
-        Value::Object(members) => members.values().all(says_nothing),
+        Value::Object(members) => members.values().all(is_empty),
         _ => false,
     }
 }
 
-/// A plain value as text: the cluster gives `1` and `true` back as `"1"` and `"true"`.
-fn plain(value: &Value) -> Option<String> {
+/// Returns a scalar as text: the cluster returns `1` and `true` as `"1"` and `"true"`.
+fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -105,7 +106,7 @@ fn plain(value: &Value) -> Option<String> {
     }
 }
 
-/// Index settings with whole names, `index.` in front, however they were nested.
+/// Returns index settings with full names that start with `index.`, however they were nested.
 pub fn flat_settings(settings: &Value) -> Value {
     let mut flat = Map::new();
     flatten("", settings, &mut flat);
@@ -133,56 +134,56 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_cluster_adds_makes_no_difference() {
-        let ours = json!({"policy": {"states": [{"name": "hot", "actions": [{"force_merge": {"max_num_segments": 1}}]}],
+    fn members_that_the_cluster_adds_make_no_difference() {
+        let expected = json!({"policy": {"states": [{"name": "hot", "actions": [{"force_merge": {"max_num_segments": 1}}]}],
             "ism_template": [{"index_patterns": ["a-*"], "priority": 100}]}});
-        let theirs = json!({"policy": {"policy_id": "a", "last_updated_time": 5, "schema_version": 21,
+        let actual = json!({"policy": {"policy_id": "a", "last_updated_time": 5, "schema_version": 21,
             "error_notification": null,
             "states": [{"name": "hot", "transitions": [], "actions": [
                 {"retry": {"count": 3, "backoff": "exponential"}, "force_merge": {"max_num_segments": 1}}]}],
             "ism_template": [{"index_patterns": ["a-*"], "priority": 100, "last_updated_time": 5}]}});
-        assert!(holds(&theirs, &ours));
+        assert!(matches(&actual, &expected));
         let role = json!({"names": "a-*", "privileges": ["create"], "metadata": {}});
-        assert!(holds(
+        assert!(matches(
             &json!({"names": ["a-*"], "privileges": ["create"], "allow_restricted_indices": false}),
             &role
         ));
     }
 
     #[test]
-    fn what_the_cluster_takes_for_granted_makes_no_difference() {
-        let ours = json!({"query": {"bool": {"filter": [{"range": {"t": {"from": "now-1d", "to": null}}}]}},
+    fn defaults_that_the_cluster_writes_out_make_no_difference() {
+        let expected = json!({"query": {"bool": {"filter": [{"range": {"t": {"from": "now-1d", "to": null}}}]}},
             "aggregations": {"s": {"terms": {"field": "f", "size": 10}}}});
-        let theirs = json!({"query": {"bool": {"filter": [{"range": {"t": {"from": "now-1d", "to": null,
+        let actual = json!({"query": {"bool": {"filter": [{"range": {"t": {"from": "now-1d", "to": null,
             "include_lower": true, "include_upper": true, "boost": 1.0}}}], "adjust_pure_negative": true, "boost": 1.0}},
             "aggregations": {"s": {"terms": {"field": "f", "size": 10, "min_doc_count": 1, "shard_min_doc_count": 0,
                 "show_term_doc_count_error": false, "order": [{"_count": "desc"}, {"_key": "asc"}]}}}});
-        assert!(holds(&theirs, &ours));
-        let mut other = theirs;
+        assert!(matches(&actual, &expected));
+        let mut other = actual;
         other["query"]["bool"]["boost"] = json!(2.0);
-        assert!(!holds(&other, &ours));
+        assert!(!matches(&other, &expected));
     }
 
     #[test]
-    fn a_difference_is_seen_wherever_it_is() {
-        let ours = json!({"a": {"b": [1, {"c": "x"}]}, "d": "7"});
-        assert!(holds(&json!({"a": {"b": ["1", {"c": "x"}]}, "d": 7}), &ours));
-        for theirs in [
+    fn a_difference_is_found_at_any_depth() {
+        let expected = json!({"a": {"b": [1, {"c": "x"}]}, "d": "7"});
+        assert!(matches(&json!({"a": {"b": ["1", {"c": "x"}]}, "d": 7}), &expected));
+        for actual in [
             json!({"a": {"b": [1, {"c": "y"}]}, "d": "7"}),
             json!({"a": {"b": [1]}, "d": "7"}),
             json!({"a": {"b": [1, {"c": "x"}], "more": 1}, "d": "7"}),
             json!({"a": {"b": [1, {"c": "x"}]}}),
             json!(null),
         ] {
-            assert!(!holds(&theirs, &ours), "{theirs}");
+            assert!(!matches(&actual, &expected), "{actual}");
         }
-        assert!(!holds(&json!({"a": {}}), &json!({"a": false})));
+        assert!(!matches(&json!({"a": {}}), &json!({"a": false})));
     }
 
     #[test]
-    fn settings_are_the_same_however_they_are_nested() {
-        let ours = json!({"number_of_shards": 1, "mapping.total_fields.limit": 5, "index.codec": "x"});
-        let theirs = json!({"index": {"number_of_shards": "1", "mapping": {"total_fields": {"limit": "5"}}, "codec": "x"}});
-        assert!(holds(&flat_settings(&theirs), &flat_settings(&ours)));
+    fn nesting_of_settings_makes_no_difference() {
+        let expected = json!({"number_of_shards": 1, "mapping.total_fields.limit": 5, "index.codec": "x"});
+        let actual = json!({"index": {"number_of_shards": "1", "mapping": {"total_fields": {"limit": "5"}}, "codec": "x"}});
+        assert!(matches(&flat_settings(&actual), &flat_settings(&expected)));
     }
 }

@@ -1,9 +1,10 @@
-//! The files of `infra/search`, compiled in, with their placeholders filled.
+//! The files of `infra/search`, compiled in, with their placeholders replaced.
 
 use search_client::engine::Engine;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
+use crate::role::Role;
 use crate::settings::Settings;
 
 macro_rules! file {
@@ -20,10 +21,10 @@ pub struct File {
     text: &'static str,
 }
 
-/// Says why a file can't be used.
-#[derive(Debug, Error, PartialEq, Eq)]
+/// Why a file can't be used.
+#[derive(Debug, Error)]
 pub enum FileError {
-    /// A placeholder that there is no value for.
+    /// A placeholder has no value.
     #[error(
         "infra/search/{path} has the placeholder `${{{name}}}`, which has no value; those with one are {known}"
     )]
@@ -32,18 +33,18 @@ pub enum FileError {
         path: &'static str,
         /// The placeholder.
         name: String,
-        /// The placeholders that have values.
+        /// The placeholders with values.
         known: String,
     },
-    /// It is not JSON.
-    #[error("infra/search/{path}, line {line}, is not JSON: {reason}")]
+    /// The file is not JSON.
+    #[error("infra/search/{path}, line {line}, is not JSON: {source}")]
     Json {
         /// The file.
         path: &'static str,
         /// Line in the file.
         line: usize,
-        /// What is wrong.
-        reason: String,
+        /// The parser's error.
+        source: serde_json::Error,
     },
 }
 
@@ -52,7 +53,7 @@ pub const INDEX_TEMPLATE: File = file!("index-template.json");
 /// Index template of the dead letters.
 pub const DEAD_LETTER_TEMPLATE: File = file!("dead-letter-template.json");
 
-/// Lifecycle policies: of the daily indices and of the dead letters.
+/// Lifecycle policies of the daily indices and of the dead letters.
 pub fn lifecycle(engine: Engine) -> [File; 2] {
     match engine {
         Engine::OpenSearch => {
@@ -64,42 +65,19 @@ pub fn lifecycle(engine: Engine) -> [File; 2] {
     }
 }
 
-/// Who a role is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Who {
-    /// index-events.
-    Writer,
-    /// replay-dead-letters.
-    Replayer,
-    /// People.
-    Reader,
-}
-
-impl Who {
-    /// Name of its role: `<prefix>-writer`.
-    pub fn role(self, settings: &Settings) -> String {
-        let who = match self {
-            Self::Writer => "writer",
-            Self::Replayer => "replayer",
-            Self::Reader => "reader",
-        };
-        format!("{}-{who}", settings.index_prefix)
+/// Permissions of a role.
+pub fn role(engine: Engine, role: Role) -> File {
+    match (engine, role) {
+        (Engine::OpenSearch, Role::Writer) => file!("roles/opensearch-writer.json"),
+        (Engine::OpenSearch, Role::Replayer) => file!("roles/opensearch-replayer.json"),
+        (Engine::OpenSearch, Role::Reader) => file!("roles/opensearch-reader.json"),
+        (Engine::Elasticsearch, Role::Writer) => file!("roles/elasticsearch-writer.json"),
+        (Engine::Elasticsearch, Role::Replayer) => file!("roles/elasticsearch-replayer.json"),
+        (Engine::Elasticsearch, Role::Reader) => file!("roles/elasticsearch-reader.json"),
     }
 }
 
-/// A role.
-pub fn role(engine: Engine, who: Who) -> File {
-    match (engine, who) {
-        (Engine::OpenSearch, Who::Writer) => file!("roles/opensearch-writer.json"),
-        (Engine::OpenSearch, Who::Replayer) => file!("roles/opensearch-replayer.json"),
-        (Engine::OpenSearch, Who::Reader) => file!("roles/opensearch-reader.json"),
-        (Engine::Elasticsearch, Who::Writer) => file!("roles/elasticsearch-writer.json"),
-        (Engine::Elasticsearch, Who::Replayer) => file!("roles/elasticsearch-replayer.json"),
-        (Engine::Elasticsearch, Who::Reader) => file!("roles/elasticsearch-reader.json"),
-    }
-}
-
-/// Monitors, each with its short name.
+/// Monitors with their short names.
 pub fn monitors(engine: Engine) -> [(&'static str, File); 4] {
     match engine {
         Engine::OpenSearch => [
@@ -126,7 +104,7 @@ pub fn dashboards(engine: Engine) -> File {
 }
 
 impl File {
-    /// The file as JSON, placeholders filled.
+    /// Parses the file as JSON and replaces its placeholders.
     ///
     /// # Errors
     /// [`FileError`]
@@ -134,7 +112,7 @@ impl File {
         self.parse(self.text, 1, settings)
     }
 
-    /// The lines of a file of NDJSON, placeholders filled.
+    /// Parses each line as JSON and replaces its placeholders.
     ///
     /// # Errors
     /// [`FileError`]
@@ -147,10 +125,10 @@ impl File {
         let value = serde_json::from_str(text).map_err(|error| FileError::Json {
             path: self.path,
             line: line + error.line() - 1,
-            reason: error.to_string(),
+            source: error,
         })?;
         let values = values(settings);
-        fill(value, &values).map_err(|name| FileError::Placeholder {
+        replace_all(value, &values).map_err(|UnknownPlaceholder(name)| FileError::Placeholder {
             path: self.path,
             name,
             known: values.map(|(name, _)| name).join(", "),
@@ -159,39 +137,42 @@ impl File {
 }
 
 /// Value of a placeholder.
-enum Filling {
+enum PlaceholderValue {
     Text(String),
     Number(u32),
 }
 
-fn values(settings: &Settings) -> [(&'static str, Filling); 6] {
+/// A placeholder without a value.
+struct UnknownPlaceholder(String);
+
+fn values(settings: &Settings) -> [(&'static str, PlaceholderValue); 6] {
     [
-        ("INDEX_PREFIX", Filling::Text(settings.index_prefix.clone())),
-        ("DEAD_LETTER_PREFIX", Filling::Text(settings.dead_letter_prefix.clone())),
-        ("RETENTION_DAYS", Filling::Number(settings.retention_days)),
-        ("DEAD_LETTER_RETENTION_DAYS", Filling::Number(settings.dead_letter_retention_days)),
-        ("FORCE_MERGE_AFTER_DAYS", Filling::Number(settings.force_merge_after_days)),
-        ("SILENCE_MINUTES", Filling::Number(settings.silence_minutes)),
+        ("INDEX_PREFIX", PlaceholderValue::Text(settings.index_prefix.clone())),
+        ("DEAD_LETTER_PREFIX", PlaceholderValue::Text(settings.dead_letter_prefix.clone())),
+        ("RETENTION_DAYS", PlaceholderValue::Number(settings.retention_days)),
+        ("DEAD_LETTER_RETENTION_DAYS", PlaceholderValue::Number(settings.dead_letter_retention_days)),
+        ("FORCE_MERGE_AFTER_DAYS", PlaceholderValue::Number(settings.force_merge_after_days)),
+        ("SILENCE_MINUTES", PlaceholderValue::Number(settings.silence_minutes)),
     ]
 }
 
-/// Fills the placeholders of all names and texts; a text that is one number's placeholder becomes a number. The error is
-/// a placeholder without a value.
-fn fill(value: Value, values: &[(&str, Filling)]) -> Result<Value, String> {
+/// Replaces the placeholders in all names and texts. A text that is nothing but a number's placeholder becomes a number.
+fn replace_all(value: Value, values: &[(&str, PlaceholderValue)]) -> Result<Value, UnknownPlaceholder> {
     Ok(match value {
-        Value::String(text) => fill_text(&text, values)?,
+        Value::String(text) => replace_in_text(&text, values)?,
         Value::Array(elements) => {
-            let elements: Result<_, _> = elements.into_iter().map(|element| fill(element, values)).collect();
+            let elements: Result<_, _> =
+                elements.into_iter().map(|element| replace_all(element, values)).collect();
             Value::Array(elements?)
         }
         Value::Object(members) => {
             let mut filled = Map::new();
             for (name, value) in members {
-                let name = match fill_text(&name, values)? {
+                let name = match replace_in_text(&name, values)? {
                     Value::String(name) => name,
                     number => number.to_string(),
                 };
-                filled.insert(name, fill(value, values)?);
+                filled.insert(name, replace_all(value, values)?);
             }
             Value::Object(filled)
         }
@@ -199,7 +180,7 @@ fn fill(value: Value, values: &[(&str, Filling)]) -> Result<Value, String> {
     })
 }
 
-fn fill_text(text: &str, values: &[(&str, Filling)]) -> Result<Value, String> {
+fn replace_in_text(text: &str, values: &[(&str, PlaceholderValue)]) -> Result<Value, UnknownPlaceholder> {
     let mut filled = String::new();
     let mut rest = text;
     while let Some((before, behind)) = rest.split_once("${") {
@@ -207,14 +188,14 @@ fn fill_text(text: &str, values: &[(&str, Filling)]) -> Result<Value, String> {
         let known = values.iter().find(|(known, _)| *known == name);
         filled.push_str(before);
         match known {
-            Some((_, Filling::Number(number)))
+            Some((_, PlaceholderValue::Number(number)))
                 if before.is_empty() && after.is_empty() && filled.is_empty() =>
             {
                 return Ok((*number).into());
             }
-            Some((_, Filling::Number(number))) => filled.push_str(&number.to_string()),
-            Some((_, Filling::Text(value))) => filled.push_str(value),
-            None => return Err(name.to_owned()),
+            Some((_, PlaceholderValue::Number(number))) => filled.push_str(&number.to_string()),
+            Some((_, PlaceholderValue::Text(value))) => filled.push_str(value),
+            None => return Err(UnknownPlaceholder(name.to_owned())),
         }
         rest = after;
     }
@@ -236,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn placeholders_are_filled_and_a_whole_number_is_one() {
+    fn placeholders_are_replaced_and_a_whole_number_stays_a_number() {
         let settings =
             settings(&[("INDEX_PREFIX", "shop"), ("RETENTION_DAYS", "7"), ("SILENCE_MINUTES", "20")]);
         let file = File {
@@ -250,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_placeholder_without_a_value_and_what_is_not_json_are_told() {
+    fn an_error_names_the_file_and_the_placeholder_or_line() {
         let settings = settings(&[]);
         let error = File { path: "x.json", text: r#"{"a": "${RETENTION}"}"# }
             .json(&settings)
@@ -268,10 +249,10 @@ mod tests {
         let mut files = vec![INDEX_TEMPLATE, DEAD_LETTER_TEMPLATE];
         for engine in [Engine::OpenSearch, Engine::Elasticsearch] {
             files.extend(lifecycle(engine));
-            files.extend([Who::Writer, Who::Replayer, Who::Reader].map(|who| role(engine, who)));
+            files.extend(Role::ALL.map(|each| role(engine, each)));
             files.extend(monitors(engine).map(|(_, file)| file));
             let objects = dashboards(engine).lines(&settings).unwrap();
-            assert!(objects.len() > 5, "{engine}: there are saved objects");
+            assert!(objects.len() > 5, "{engine}: too few saved objects");
         }
         for file in files {
             let text = file.json(&settings).unwrap().to_string();
@@ -280,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn every_monitor_is_found_by_its_prefix() {
+    fn the_name_of_every_monitor_starts_with_the_prefix() {
         let settings = settings(&[("INDEX_PREFIX", "shop")]);
         for (name, file) in monitors(Engine::OpenSearch) {
             let monitor = file.json(&settings).unwrap();

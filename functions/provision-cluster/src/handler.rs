@@ -1,4 +1,4 @@
-//! Handles an invocation: does what CloudFormation asks for, and answers it in any case.
+//! Handles an invocation: does what CloudFormation requests, and always sends a response.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,47 +8,60 @@ use lambda_support::secrets::SecretStore;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use search_client::backoff::Backoff;
 use search_client::client::install_tls;
+use search_client::retry::{Attempt, AttemptTimeout, Attempted, LastWait, RetryPolicy, SendErrors, Statuses};
 use serde_json::{Map, Value};
 use thiserror::Error;
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
-use crate::custom_resource::{Answer, Kind, NotARequest, ResourceRequest, Sender, id_of, was_created};
-use crate::provision::{Done, Mode, Request, Rotation, apply, delete};
-use crate::report::{Line, Outcome, Report};
-use crate::settings::{Config, DeleteData};
+use crate::config::Config;
+use crate::custom_resource::{
+    NotARequest, RequestType, ResourceRequest, ResourceResponse, ResponseTarget, physical_id, was_created,
+};
+use crate::provision::{RunOutcome, apply, delete};
+use crate::report::{Outcome, Report, ReportLine};
+use crate::run::{Mode, Rotation, RunOptions};
+use crate::settings::DeleteData;
 
-/// Left of an invocation's time for the answer.
-const FOR_THE_ANSWER: Duration = Duration::from_secs(5);
-/// Left of the work's time when the cluster is asked no more.
-const TO_TELL: Duration = Duration::from_secs(1);
-/// Left of an invocation's time when sending the answer ends.
-const AT_THE_END: Duration = Duration::from_millis(500);
-/// One attempt to send the answer.
-const ATTEMPT: Duration = Duration::from_secs(10);
+/// Reserved at the end of an invocation for the response.
+const RESPONSE_TIME: Duration = Duration::from_secs(5);
+/// Reserved at the end of the work for its report.
+const REPORT_TIME: Duration = Duration::from_secs(1);
+/// Reserved at the end of an invocation, after sending the response.
+const MARGIN: Duration = Duration::from_millis(500);
+/// Retries of the response: after everything but success, because CloudFormation waits for an hour without it.
+const RESPONSE_RETRIES: RetryPolicy = RetryPolicy {
+    statuses: Statuses(&[0..=199, 300..=u16::MAX]),
+    send_errors: SendErrors::All,
+    max_attempts: u32::MAX,
+    max_total: Duration::MAX,
+    attempt_timeout: AttemptTimeout { divisor: 1, min: Duration::ZERO, max: Duration::from_secs(10) },
+    backoff: Backoff::DEFAULT,
+    last_wait: LastWait::GiveUp,
+};
 
-/// Says why an invocation failed. Lambda then tries again, which does no harm.
+/// Why an invocation failed. Lambda then retries it, which does no harm.
 #[derive(Debug, Error)]
 pub enum InvocationError {
-    /// Nobody waits for an answer.
+    /// Nobody waits for a response.
     #[error(transparent)]
     NotARequest(#[from] NotARequest),
-    /// CloudFormation did not get its answer, and waits for an hour.
-    #[error("CloudFormation could not be answered: {0}")]
-    NotAnswered(String),
+    /// CloudFormation did not get its response, and waits for an hour.
+    #[error("the response could not be sent to CloudFormation: {0}")]
+    ResponseNotSent(String),
 }
 
 impl From<InvocationError> for Diagnostic {
     fn from(error: InvocationError) -> Self {
         let error_type = match error {
             InvocationError::NotARequest(_) => "NotARequest",
-            InvocationError::NotAnswered(_) => "NotAnswered",
+            InvocationError::ResponseNotSent(_) => "ResponseNotSent",
         };
         Self { error_type: error_type.into(), error_message: error.to_string() }
     }
 }
 
-/// Gives an environment variable's text.
+/// Returns the text of an environment variable.
 pub type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 /// Handles invocations. Make one and keep it.
@@ -56,11 +69,10 @@ pub struct Handler {
     lookup: Arc<Lookup>,
     secrets: Arc<dyn SecretStore>,
     http: reqwest::Client,
-    backoff: Backoff,
 }
 
 impl Handler {
-    /// Makes a handler that reads its environment by `lookup`, at each invocation: a bad one is told to CloudFormation.
+    /// Makes a handler. It reads its environment by `lookup` in each invocation, and reports problems to CloudFormation.
     ///
     /// # Errors
     /// When the HTTP client can't be made.
@@ -70,122 +82,120 @@ impl Handler {
             .user_agent(concat!("kafka-to-search/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(Duration::from_secs(5))
             .build()?;
-        Ok(Self { lookup, secrets, http, backoff: Backoff::default() })
+        Ok(Self { lookup, secrets, http })
     }
 
     /// Handles one invocation, whose Lambda deadline is `deadline_ms` since the epoch.
     ///
     /// # Errors
-    /// [`InvocationError`] when CloudFormation got no answer.
+    /// [`InvocationError`] when CloudFormation got no response.
     pub async fn handle(&self, payload: &[u8], deadline_ms: u64) -> Result<(), InvocationError> {
         let left = (UNIX_EPOCH + Duration::from_millis(deadline_ms))
             .duration_since(SystemTime::now())
             .unwrap_or_default();
         let (begin, deadline) = (Instant::now(), Instant::now() + left);
-        // Half of it where that is more: an answer that comes in time is worth more than another attempt.
-        let work_until = begin + left.saturating_sub(FOR_THE_ANSWER).max(left / 2);
-        let answer_until = deadline - AT_THE_END.min(left / 4);
+        // At least half of it: with little time, a response in time is worth more than another attempt.
+        let work_deadline = begin + left.saturating_sub(RESPONSE_TIME).max(left / 2);
+        let response_deadline = deadline - MARGIN.min(left / 4);
         match ResourceRequest::parse(payload) {
             Ok(request) => {
-                let answer = self.answer_to(&request, work_until).await;
-                self.send(&answer, &request.kind, &request.sender, answer_until).await
+                let response = self.respond_to(&request, work_deadline).await;
+                self.send(&response, &request.request_type, &request.target, response_deadline).await
             }
-            Err(mut error) => match error.sender.take() {
+            Err(mut error) => match error.target.take() {
                 None => Err(error.into()),
-                // Of an unknown kind: the resource keeps the id that it has.
-                Some(sender) => {
-                    let answer = Answer::Failure { reason: error.to_string() };
-                    self.send(&answer, &Kind::Delete, &sender, answer_until).await
+                // The type of the request is unknown. With `Delete` the resource keeps its id.
+                Some(target) => {
+                    let response = ResourceResponse::Failure { reason: error.to_string() };
+                    self.send(&response, &RequestType::Delete, &target, response_deadline).await
                 }
             },
         }
     }
 
-    /// Does what is asked for, in a task of its own: should it panic, there still is an answer.
-    async fn answer_to(&self, request: &ResourceRequest, until: Instant) -> Answer {
+    /// Executes a request. It runs in a task of its own, so that there is a response even if it panics.
+    async fn respond_to(&self, request: &ResourceRequest, deadline: Instant) -> ResourceResponse {
         let (lookup, secrets) = (Arc::clone(&self.lookup), Arc::clone(&self.secrets));
-        // A request that ends by itself says which one it was.
-        let left = until.saturating_duration_since(Instant::now());
-        let requests_until = until - TO_TELL.min(left / 10);
-        let (kind, properties) = (request.kind.clone(), request.properties.clone());
-        let id = request.sender.physical_resource_id.clone();
+        // Requests to the cluster end earlier, because their errors name the request.
+        let left = deadline.saturating_duration_since(Instant::now());
+        let cluster_deadline = deadline - REPORT_TIME.min(left / 10);
+        let (request_type, properties) = (request.request_type.clone(), request.properties.clone());
+        let id = request.target.physical_resource_id.clone();
         let mut work = tokio::spawn(async move {
-            match kind {
-                Kind::Delete => {
-                    deleted(&properties, id.as_deref(), &*lookup, secrets.as_ref(), requests_until).await
+            match request_type {
+                RequestType::Delete => {
+                    handle_delete(&properties, id.as_deref(), &*lookup, &secrets, cluster_deadline).await
                 }
-                _ => applied(&kind, &properties, &*lookup, secrets.as_ref(), requests_until).await,
+                _ => handle_apply(&request_type, &properties, &*lookup, &secrets, cluster_deadline).await,
             }
         });
-        match tokio::time::timeout_at(until, &mut work).await {
-            Ok(Ok(answer)) => answer,
+        match tokio::time::timeout_at(deadline, &mut work).await {
+            Ok(Ok(response)) => response,
             Ok(Err(error)) => {
-                error!(error = %error, "provisioning broke off");
-                let reason =
-                    "provisioning broke off by an error of its own; the function's log has it".into();
-                Answer::Failure { reason }
+                error!(error = %error, "provisioning panicked");
+                let reason = "provisioning stopped by a bug of its own; the function's log has it".into();
+                ResourceResponse::Failure { reason }
             }
             Err(_) => {
                 work.abort();
                 let reason = "the cluster was not ready before the function's timeout; give the function more time, and \
-                              update the stack again: what is done already is left as it is";
-                Answer::Failure { reason: reason.into() }
+                              update the stack again: what is already done stays";
+                ResourceResponse::Failure { reason: reason.into() }
             }
         }
     }
 
-    /// Puts the answer to its URL, again until CloudFormation has it.
+    /// Puts the response to its URL, with retries until CloudFormation has it.
     async fn send(
         &self,
-        answer: &Answer,
-        kind: &Kind,
-        sender: &Sender,
-        until: Instant,
+        response: &ResourceResponse,
+        request_type: &RequestType,
+        target: &ResponseTarget,
+        deadline: Instant,
     ) -> Result<(), InvocationError> {
-        match answer {
-            Answer::Success { reason, .. } => info!(reason, "answering CloudFormation: success"),
-            Answer::Failure { reason } => error!(reason, "answering CloudFormation: failure"),
+        match response {
+            ResourceResponse::Success { reason, .. } => {
+                info!(reason, "responding to CloudFormation: success")
+            }
+            ResourceResponse::Failure { reason } => error!(reason, "responding to CloudFormation: failure"),
         }
-        let body = answer.body(kind, sender);
-        let mut n_failures = 0;
-        loop {
+        let body = response.body(request_type, target);
+        let attempt = async |attempt: Attempt| {
             // The URL is signed for an empty content type.
-            let put = self.http.put(&sender.response_url).header(CONTENT_TYPE, HeaderValue::from_static(""));
-            let left = until.saturating_duration_since(Instant::now());
-            let sent = put.body(body.clone()).timeout(left.min(ATTEMPT)).send().await;
-            // The URL lets whoever has it answer: it is kept out of logs.
+            let put = self.http.put(&target.response_url).header(CONTENT_TYPE, HeaderValue::from_static(""));
+            let sent = put.body(body.clone()).timeout(attempt.timeout).send().await;
+            // The URL stays out of logs: whoever has it can respond.
             let reason = match sent.map_err(reqwest::Error::without_url) {
-                Ok(response) if response.status().is_success() => return Ok(()),
-                Ok(response) => format!("its URL was answered {}", response.status()),
+                Ok(response) if !RESPONSE_RETRIES.retries_status(response.status().as_u16()) => {
+                    return Attempted::Done(());
+                }
+                Ok(response) => format!("its URL returned {}", response.status()),
                 Err(error) => error.to_string(),
             };
-            n_failures += 1;
-            let delay = self.backoff.delay(n_failures);
-            warn!(reason, "CloudFormation was not answered");
-            if Instant::now() + delay >= until {
-                return Err(InvocationError::NotAnswered(reason));
-            }
-            tokio::time::sleep(delay).await;
-        }
+            warn!(reason, "response not sent to CloudFormation");
+            Attempted::Retry(InvocationError::ResponseNotSent(reason))
+        };
+        RESPONSE_RETRIES.run(deadline, attempt, |_, _| {}).await
     }
 }
 
-async fn applied(
-    kind: &Kind,
+/// Executes a create or an update.
+async fn handle_apply(
+    request_type: &RequestType,
     properties: &Map<String, Value>,
     lookup: &Lookup,
-    secrets: &dyn SecretStore,
-    until: Instant,
-) -> Answer {
+    secrets: &Arc<dyn SecretStore>,
+    deadline: Instant,
+) -> ResourceResponse {
     let config = match Config::of_custom_resource(properties, &lookup) {
         Ok(config) => config,
-        Err(error) => return Answer::Failure { reason: error.to_string() },
+        Err(error) => return ResourceResponse::Failure { reason: error.to_string() },
     };
-    let request = Request { mode: Mode::Apply, rotation: rotation(kind, properties), until };
-    let Done { product, report } = apply(&config, secrets, request).await;
+    let options = RunOptions { mode: Mode::Apply, rotation: rotation(request_type, properties), deadline };
+    let RunOutcome { product, report } = apply(&config, secrets, options).await;
     log(&report);
     if !report.failures.is_empty() {
-        return Answer::Failure { reason: report.failures.join("; ") };
+        return ResourceResponse::Failure { reason: report.failures.join("; ") };
     }
     let (engine, version) = match product {
         Some(product) => (
@@ -201,61 +211,69 @@ async fn applied(
         ("Applied", n_applied.to_string()),
         ("NotApplied", report.not_applied().join("; ")),
     ];
-    Answer::Success { id: id_of(&config.settings.index_prefix), reason: report.summary(), data }
+    ResourceResponse::Success {
+        id: physical_id(&config.settings.index_prefix),
+        reason: report.summary(),
+        data,
+    }
 }
 
-/// A revision that changed asks for new credentials, also in the place of those that a person made.
-fn rotation(kind: &Kind, properties: &Map<String, Value>) -> Rotation {
+/// Returns the rotation of a request. A changed revision replaces the credentials that a person created as well.
+fn rotation(request_type: &RequestType, properties: &Map<String, Value>) -> Rotation {
     const REVISION: &str = "CredentialRevision";
-    match kind {
-        Kind::Update(old) if old.get(REVISION) != properties.get(REVISION) => Rotation::RevisionChanged,
+    match request_type {
+        RequestType::Update(old) if old.get(REVISION) != properties.get(REVISION) => {
+            Rotation::RevisionChanged
+        }
         _ => Rotation::IfNeeded,
     }
 }
 
-async fn deleted(
+/// Executes a delete.
+async fn handle_delete(
     properties: &Map<String, Value>,
     id: Option<&str>,
     lookup: &Lookup,
-    secrets: &dyn SecretStore,
-    until: Instant,
-) -> Answer {
+    secrets: &Arc<dyn SecretStore>,
+    deadline: Instant,
+) -> ResourceResponse {
     let id = id.unwrap_or_default().to_owned();
-    let success = |reason: String| Answer::Success { id: id.clone(), reason, data: Vec::new() };
+    let success = |reason: String| ResourceResponse::Success { id: id.clone(), reason, data: Vec::new() };
     if !was_created(Some(&id)) {
         return success("nothing was created under this id, so nothing is deleted".into());
     }
     let config = match Config::of_custom_resource(properties, &lookup) {
         Ok(config) => config,
         Err(error) => {
-            let takes_data = properties.get("DeleteData").is_some_and(|value| {
+            let deletes_data = properties.get("DeleteData").is_some_and(|value| {
                 value == &Value::Bool(true)
                     || value.as_str().is_some_and(|text| text.eq_ignore_ascii_case("true"))
             });
             let reason = format!("nothing was deleted in the cluster: {error}");
-            return if takes_data { Answer::Failure { reason } } else { success(reason) };
+            return if deletes_data { ResourceResponse::Failure { reason } } else { success(reason) };
         }
     };
-    if id != id_of(&config.settings.index_prefix) {
+    if id != physical_id(&config.settings.index_prefix) {
         return success(format!("{id} is not the id of these properties, so nothing is deleted"));
     }
-    let request = Request { mode: Mode::Apply, rotation: Rotation::IfNeeded, until };
-    let Done { report, .. } = delete(&config, secrets, request).await;
+    let options = RunOptions { mode: Mode::Apply, rotation: Rotation::IfNeeded, deadline };
+    let RunOutcome { report, .. } = delete(&config, secrets, options).await;
     log(&report);
     if report.failures.is_empty() {
         return success(report.summary());
     }
     let reason = report.failures.join("; ");
-    // A stack can be deleted after its cluster, or after the administrator's secret.
+    // A stack must be deletable after its cluster, or after the administrator's secret.
     if report.given_up() && config.settings.delete_data == DeleteData::No {
-        return success(format!("roles and credentials may be left in the cluster: {reason}"));
+        return success(format!("roles and credentials may remain in the cluster: {reason}"));
     }
-    Answer::Failure { reason }
+    ResourceResponse::Failure { reason }
 }
 
+/// Logs one line for each thing.
 fn log(report: &Report) {
-    for Line { what, outcome, note } in &report.lines {
-        let reason = outcome.why().unwrap_or_default();
+    for ReportLine { what, outcome, note } in &report.lines {
+        let reason = outcome.reason().unwrap_or_default();
         info!(thing = what, outcome = outcome.word(), reason, note, "provisioned");
     }
     for failure in &report.failures {

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
+use lambda_support::aws::secrets_manager;
 use lambda_support::payload::{Payload, PayloadLayer};
-use lambda_support::secrets::secrets_manager;
-use lambda_support::start::{start, variable};
+use lambda_support::start::start;
+use lambda_support::variables::variable;
 use provision_cluster::handler::Handler;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]

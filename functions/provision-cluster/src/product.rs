@@ -12,7 +12,7 @@ use crate::report::StepError;
 pub struct Product {
     /// The product.
     pub engine: Engine,
-    /// `None` where the cluster keeps it to itself: it is taken for a current one then.
+    /// `None` if the cluster does not reveal it. It counts as a current version then.
     pub version: Option<Version>,
 }
 
@@ -26,12 +26,12 @@ impl fmt::Display for Product {
 }
 
 impl Product {
-    /// Whether it is an OpenSearch of this version or newer.
+    /// Whether this is OpenSearch of at least this version.
     pub fn is_opensearch_from(&self, major: u32, minor: u32) -> bool {
         self.engine == Engine::OpenSearch && self.is_from(major, minor)
     }
 
-    /// Whether it is an Elasticsearch of this version or newer.
+    /// Whether this is Elasticsearch of at least this version.
     pub fn is_elasticsearch_from(&self, major: u32, minor: u32) -> bool {
         self.engine == Engine::Elasticsearch && self.is_from(major, minor)
     }
@@ -41,23 +41,24 @@ impl Product {
     }
 }
 
-/// Asks the cluster who it is, unless `given` tells the product; the version is asked for in any case.
+/// Detects the product and its version. With `configured` the cluster need not identify itself, but must not be the other
+/// product.
 ///
 /// # Errors
-/// [`StepError`]: the cluster is out of reach, refuses the credential, or does not tell.
-pub async fn detect(cluster: &Cluster, given: Option<Engine>) -> Result<Product, StepError> {
+/// [`StepError`] when the cluster can't be reached, rejects the credential, or does not identify itself.
+pub async fn detect(cluster: &Cluster, configured: Option<Engine>) -> Result<Product, StepError> {
     let (root, why) = match cluster.get("").await {
-        Ok(Some(root)) => (Some(root), "its root document is none of theirs".to_owned()),
-        Ok(None) => (None, "GET / was answered 404".to_owned()),
+        Ok(Some(root)) => (Some(root), "its root document is from neither".to_owned()),
+        Ok(None) => (None, "GET / returned 404".to_owned()),
         Err(error) if error.is_final() => return Err(error.into()),
-        // A gateway's page, or a credential without `cluster:monitor/main` that may still do all the rest.
+        // A gateway's page, or a credential that lacks only `cluster:monitor/main`.
         Err(error) => (None, error.to_string()),
     };
-    let told = root.as_ref().and_then(from_root_document);
-    let (engine, version) = match (given, told) {
-        (Some(engine), Some((told, _))) if engine != told => {
+    let detected = root.as_ref().and_then(from_root_document);
+    let (engine, version) = match (configured, detected) {
+        (Some(configured), Some((engine, _))) if configured != engine => {
             return Err(StepError::Other(format!(
-                "SEARCH_ENGINE says {engine}, but {} is {told}; correct the setting, or leave it at `auto`",
+                "SEARCH_ENGINE says {configured}, but {} is {engine}; correct the setting, or leave it at `auto`",
                 cluster.client().endpoint().as_str()
             )));
         }

@@ -1,77 +1,32 @@
-//! The steps of a run in their order: what `apply` makes and `delete` takes away.
+//! The steps of a run in their order: what `apply` makes and `delete` removes.
 
-use lambda_support::search::SearchConfig;
+use std::sync::Arc;
+
 use lambda_support::secrets::SecretStore;
-use tokio::time::Instant;
 
 use crate::cluster::Cluster;
+use crate::config::Config;
 use crate::product::{Product, detect};
-use crate::report::{Report, StepError};
-use crate::settings::{Config, DeleteData, Settings};
+use crate::report::Report;
+use crate::run::{Run, RunOptions};
+use crate::settings::DeleteData;
 use crate::{access, dashboards, lifecycle, monitors, templates};
-
-/// Whether anything is changed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// Yes.
-    Apply,
-    /// No: only told.
-    DryRun,
-}
-
-/// Whether credentials that work are made anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Rotation {
-    /// Only where one is missing, does not work, or belongs to another revision.
-    IfNeeded,
-    /// The same, also where a person made the one that is there: the wanted revision is a new one.
-    RevisionChanged,
-    /// In any case.
-    Asked,
-}
-
-/// How a run is made.
-#[derive(Debug, Clone, Copy)]
-pub struct Request {
-    /// Whether anything is changed.
-    pub mode: Mode,
-    /// Whether credentials are made anew.
-    pub rotation: Rotation,
-    /// Until when the cluster may be asked.
-    pub until: Instant,
-}
 
 /// What a run did, and to which cluster.
 #[derive(Debug, Default)]
-pub struct Done {
-    /// The cluster; `None` if it was out of reach.
+pub struct RunOutcome {
+    /// The cluster; `None` if it could not be reached.
     pub product: Option<Product>,
-    /// What became of each thing.
+    /// The outcome of each thing.
     pub report: Report,
 }
 
-/// A run, as its steps see it.
-pub struct Run<'r> {
-    /// The cluster.
-    pub cluster: Cluster,
-    /// What it is.
-    pub product: Product,
-    /// What it is to hold.
-    pub settings: &'r Settings,
-    /// How to reach what stands beside it.
-    pub search: &'r SearchConfig,
-    /// Where the functions' credentials are kept.
-    pub secrets: &'r dyn SecretStore,
-    /// How the run is made.
-    pub request: Request,
-}
-
-/// Makes the cluster hold what the settings say. What differs is changed; a second run finds nothing to do. A step that
-/// fails does not keep the others from being tried, so that every problem is told at once.
-pub async fn apply(config: &Config, secrets: &dyn SecretStore, request: Request) -> Done {
+/// Makes the cluster hold what the settings say. Only differences are changed, so a second run changes nothing. When a step
+/// fails the others still run, so that every problem is reported at once.
+pub async fn apply(config: &Config, secrets: &Arc<dyn SecretStore>, options: RunOptions) -> RunOutcome {
     let mut report = Report::default();
-    let Some(run) = begin(config, secrets, request, &mut report).await else {
-        return Done { product: None, report };
+    let Some(run) = begin(config, secrets, options, &mut report).await else {
+        return RunOutcome { product: None, report };
     };
     templates::apply(&run, &mut report).await;
     if !report.given_up() {
@@ -86,14 +41,14 @@ pub async fn apply(config: &Config, secrets: &dyn SecretStore, request: Request)
     if !report.given_up() {
         dashboards::apply(&run, &mut report).await;
     }
-    Done { product: Some(run.product), report }
+    RunOutcome { product: Some(run.product), report }
 }
 
-/// Takes away credentials, roles and monitors, and where the settings say so the data, with all that it needs.
-pub async fn delete(config: &Config, secrets: &dyn SecretStore, request: Request) -> Done {
+/// Removes credentials, roles and monitors. With `DeleteData` also the data, and all that belongs to it.
+pub async fn delete(config: &Config, secrets: &Arc<dyn SecretStore>, options: RunOptions) -> RunOutcome {
     let mut report = Report::default();
-    let Some(run) = begin(config, secrets, request, &mut report).await else {
-        return Done { product: None, report };
+    let Some(run) = begin(config, secrets, options, &mut report).await else {
+        return RunOutcome { product: None, report };
     };
     monitors::delete(&run, &mut report).await;
     if !report.given_up() {
@@ -103,7 +58,7 @@ pub async fn delete(config: &Config, secrets: &dyn SecretStore, request: Request
         if !report.given_up() {
             dashboards::delete(&run, &mut report).await;
         }
-        // The indices before their templates, so that a late event does not make one without.
+        // Indices go before their templates, so that a late event can't create an index without one.
         if !report.given_up() {
             lifecycle::delete_indices(&run, &mut report).await;
         }
@@ -114,38 +69,32 @@ pub async fn delete(config: &Config, secrets: &dyn SecretStore, request: Request
             lifecycle::delete(&run, &mut report).await;
         }
     }
-    Done { product: Some(run.product), report }
+    RunOutcome { product: Some(run.product), report }
 }
 
+/// Connects to the cluster and detects its product. A failure goes into the report.
 async fn begin<'r>(
     config: &'r Config,
-    secrets: &'r dyn SecretStore,
-    request: Request,
+    secrets: &'r Arc<dyn SecretStore>,
+    options: RunOptions,
     report: &mut Report,
 ) -> Option<Run<'r>> {
-    let client = match config.search.connect().await {
+    let client = match config.search.connect(secrets).await {
         Ok(client) => client,
         Err(error) => {
-            report.fail("way to the cluster", StepError::NoWay(error.to_string()), "");
+            report.fail("connection to the cluster", error.into(), "");
             return None;
         }
     };
-    let cluster = Cluster::new(client, request.until);
+    let cluster = Cluster::new(client, options.deadline);
     match detect(&cluster, config.settings.engine).await {
         Ok(product) => {
             let (settings, search) = (&config.settings, &config.search);
-            Some(Run { cluster, product, settings, search, secrets, request })
+            Some(Run { cluster, product, settings, search, secrets, options })
         }
         Err(error) => {
-            report.fail("cluster", error, "it does not say what it is");
+            report.fail("cluster", error, "it does not identify itself");
             None
         }
-    }
-}
-
-impl Run<'_> {
-    /// Whether nothing is changed.
-    pub fn is_dry(&self) -> bool {
-        self.request.mode == Mode::DryRun
     }
 }

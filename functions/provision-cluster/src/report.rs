@@ -1,36 +1,38 @@
-//! What became of each thing, and what failed.
+//! The report of a run: the outcome of each thing, and what failed.
 
 use std::fmt;
 
+use lambda_support::search::ConnectError;
 use thiserror::Error;
 
-use crate::refusal::CallError;
+use crate::call_error::CallError;
+use crate::files::FileError;
 
-/// What became of a thing.
+/// Outcome of a thing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// It was made or changed.
+    /// Created or changed.
     Applied,
-    /// The cluster holds it already.
+    /// The cluster already holds it.
     Unchanged,
-    /// It was deleted.
+    /// Deleted.
     Deleted,
-    /// It would be made or changed: a dry run.
+    /// Would be created or changed: a dry run.
     WouldApply,
-    /// Why not, and the mend.
+    /// The cluster can't have it. The text says why, and the fix.
     NotApplied(String),
 }
 
 impl Outcome {
-    /// Why it was not applied.
-    pub fn why(&self) -> Option<&str> {
+    /// The reason why it was not applied.
+    pub fn reason(&self) -> Option<&str> {
         match self {
-            Self::NotApplied(why) => Some(why),
+            Self::NotApplied(reason) => Some(reason),
             _ => None,
         }
     }
 
-    /// The outcome as a word.
+    /// The outcome in one or two words.
     pub fn word(&self) -> &'static str {
         match self {
             Self::Applied => "applied",
@@ -45,36 +47,39 @@ impl Outcome {
 /// Why a thing failed.
 #[derive(Debug, Error)]
 pub enum StepError {
-    /// The cluster did not do as it was asked.
+    /// A call to the cluster failed.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// There is no way to the cluster: the domain, the secret or the certificate can't be read.
-    #[error("{0}")]
-    NoWay(String),
-    /// Something else; the text says what, where and the mend.
+    /// The client can't be made: the domain, the secret or the certificate can't be read.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// A file of `infra/search` can't be used.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Something else. The text says what, where and the fix.
     #[error("{0}")]
     Other(String),
 }
 
 impl StepError {
-    /// Whether there is no use in going on.
+    /// Whether further steps would fail too.
     pub fn is_final(&self) -> bool {
         match self {
-            Self::NoWay(_) => true,
+            Self::Connect(_) => true,
             Self::Call(error) => error.is_final(),
-            Self::Other(_) => false,
+            Self::File(_) | Self::Other(_) => false,
         }
     }
 }
 
-/// A thing and what became of it.
+/// A thing and its outcome.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Line {
+pub struct ReportLine {
     /// The thing, such as `index template microservices`.
     pub what: String,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: Outcome,
-    /// More to know, such as which codec was taken.
+    /// A detail, such as the codec that was chosen.
     pub note: Option<String>,
 }
 
@@ -82,8 +87,8 @@ pub struct Line {
 #[derive(Debug, Default)]
 pub struct Report {
     /// Things that did not fail, in the order of the run.
-    pub lines: Vec<Line>,
-    /// Sentences, one for each thing that failed.
+    pub lines: Vec<ReportLine>,
+    /// One sentence for each thing that failed.
     pub failures: Vec<String>,
     given_up: bool,
 }
@@ -91,32 +96,36 @@ pub struct Report {
 impl Report {
     /// Adds a thing.
     pub fn add(&mut self, what: impl Into<String>, outcome: Outcome) {
-        self.lines.push(Line { what: what.into(), outcome, note: None });
+        self.lines.push(ReportLine { what: what.into(), outcome, note: None });
     }
 
-    /// Adds a thing with more to know.
+    /// Adds a thing with a detail.
     pub fn add_with_note(&mut self, what: impl Into<String>, outcome: Outcome, note: Option<String>) {
-        self.lines.push(Line { what: what.into(), outcome, note });
+        self.lines.push(ReportLine { what: what.into(), outcome, note });
     }
 
-    /// Adds what a step returned. A cluster that lacks the API is no failure: `lacking` says what it lacks and the mend.
-    pub fn record(&mut self, what: impl Into<String>, result: Result<Outcome, StepError>, lacking: &str) {
+    /// Adds the result of a step. A cluster without the API is not a failure: `missing_api` says what the cluster lacks, and
+    /// the fix.
+    pub fn record(&mut self, what: impl Into<String>, result: Result<Outcome, StepError>, missing_api: &str) {
         match result {
             Ok(outcome) => self.add(what, outcome),
-            Err(error) => self.fail(what, error, lacking),
+            Err(error) => self.fail(what, error, missing_api),
         }
     }
 
     /// Adds a thing that failed, or that the cluster can't have.
-    pub fn fail(&mut self, what: impl Into<String>, error: StepError, lacking: &str) {
+    pub fn fail(&mut self, what: impl Into<String>, error: StepError, missing_api: &str) {
         let what = what.into();
         match error {
-            // What this says is what `lacking` says.
-            StepError::Call(CallError::Lacking { said }) if said.starts_with("no handler found") => {
-                self.add(what, Outcome::NotApplied(lacking.to_owned()));
+            // This message adds nothing to `missing_api`.
+            StepError::Call(CallError::MissingApi { message }) if message.starts_with("no handler found") => {
+                self.add(what, Outcome::NotApplied(missing_api.to_owned()));
             }
-            StepError::Call(CallError::Lacking { said }) => {
-                self.add(what, Outcome::NotApplied(format!("{lacking} (the cluster answered: {said})")));
+            StepError::Call(CallError::MissingApi { message }) => {
+                self.add(
+                    what,
+                    Outcome::NotApplied(format!("{missing_api} (the cluster returned: {message})")),
+                );
             }
             error => {
                 self.given_up |= error.is_final();
@@ -125,39 +134,39 @@ impl Report {
         }
     }
 
-    /// Adds a deletion. What was not there is not told, nor what the cluster can't have.
+    /// Adds a deletion. A thing that did not exist, or that the cluster can't have, gets no line.
     pub fn record_deleted(&mut self, what: impl Into<String>, deleted: Result<bool, CallError>) {
         match deleted {
             Ok(true) => self.add(what, Outcome::Deleted),
-            Ok(false) | Err(CallError::Lacking { .. }) => {}
+            Ok(false) | Err(CallError::MissingApi { .. }) => {}
             Err(error) => self.fail(what, error.into(), ""),
         }
     }
 
-    /// Whether there is no use in going on: the cluster is out of reach, or refuses the credential.
+    /// Whether the remaining steps are skipped: the cluster can't be reached, or rejects the credential.
     pub fn given_up(&self) -> bool {
         self.given_up
     }
 
-    /// How many things ended so.
+    /// Counts the things whose outcome satisfies `is`.
     pub fn count(&self, is: impl Fn(&Outcome) -> bool) -> usize {
         self.lines.iter().filter(|line| is(&line.outcome)).count()
     }
 
-    /// The things that were not applied, a sentence for each reason.
+    /// Returns one sentence for each reason why things were not applied.
     pub fn not_applied(&self) -> Vec<String> {
         let mut by_reason: Vec<(&str, Vec<&str>)> = Vec::new();
         for line in &self.lines {
-            let Some(why) = line.outcome.why() else { continue };
-            match by_reason.iter_mut().find(|(known, _)| *known == why) {
+            let Some(reason) = line.outcome.reason() else { continue };
+            match by_reason.iter_mut().find(|(known, _)| *known == reason) {
                 Some((_, things)) => things.push(&line.what),
-                None => by_reason.push((why, vec![&line.what])),
+                None => by_reason.push((reason, vec![&line.what])),
             }
         }
-        by_reason.into_iter().map(|(why, things)| format!("{}: {why}", things.join(", "))).collect()
+        by_reason.into_iter().map(|(reason, things)| format!("{}: {reason}", things.join(", "))).collect()
     }
 
-    /// One line that counts.
+    /// Returns the counts of all outcomes on one line.
     pub fn summary(&self) -> String {
         let mut parts = Vec::new();
         for word in ["applied", "would apply", "deleted", "unchanged", "not applied"] {
@@ -175,10 +184,10 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for Line { what, outcome, note } in &self.lines {
+        for ReportLine { what, outcome, note } in &self.lines {
             write!(f, "{:<12} {what}", outcome.word())?;
-            if let Outcome::NotApplied(why) = outcome {
-                write!(f, ": {why}")?;
+            if let Some(reason) = outcome.reason() {
+                write!(f, ": {reason}")?;
             }
             match note {
                 Some(note) => writeln!(f, " ({note})")?,
@@ -201,14 +210,14 @@ mod tests {
         let mut report = Report::default();
         report.add("index template a", Outcome::Applied);
         report.add_with_note("component template a-settings", Outcome::Unchanged, Some("codec zstd".into()));
-        let lacking = CallError::Lacking { said: "license is non-compliant".into() };
-        report.record("lifecycle policy a", Err(lacking.into()), "it lacks index management: install it");
+        let missing = CallError::MissingApi { message: "license is non-compliant".into() };
+        report.record("lifecycle policy a", Err(missing.into()), "it lacks index management: install it");
         report.record("role a-writer", Err(StepError::Other("refused; do this".into())), "");
         assert_eq!(
             report.to_string(),
             "applied      index template a\n\
              unchanged    component template a-settings (codec zstd)\n\
-             not applied  lifecycle policy a: it lacks index management: install it (the cluster answered: license is non-compliant)\n\
+             not applied  lifecycle policy a: it lacks index management: install it (the cluster returned: license is non-compliant)\n\
              failed       role a-writer: refused; do this\n\
              1 applied, 1 unchanged, 1 not applied, 1 failed\n"
         );

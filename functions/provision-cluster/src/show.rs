@@ -1,32 +1,39 @@
-//! Shows the requests of a run, for those who would rather send them by hand.
+//! The requests of a run as text, for users who prefer to send them themselves.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
+use lambda_support::secrets::SecretStore;
 use search_client::engine::Engine;
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::access::roles;
 use crate::cluster::Cluster;
-use crate::command_line::heading;
-use crate::files::{FileError, Who};
-use crate::lifecycle;
-use crate::monitors::{self, Monitor};
+use crate::config::Config;
+use crate::files::FileError;
+use crate::lifecycle::policy::policies;
+use crate::monitors::definition::{Monitor, monitors};
 use crate::product::{Product, detect};
 use crate::report::StepError;
-use crate::settings::{Config, Settings};
-use crate::templates::{LifecycleSetting, codec, templates};
+use crate::role::Role;
+use crate::settings::Settings;
+use crate::templates::content::{LifecycleSetting, codec, templates};
 
-/// Asks the cluster who it is.
+/// Connects to the cluster and detects its product.
 ///
 /// # Errors
-/// [`StepError`] when it does not tell.
-pub async fn asked(config: &Config, until: Instant) -> Result<Product, StepError> {
-    let client = config.search.connect().await.map_err(|error| StepError::NoWay(error.to_string()))?;
-    detect(&Cluster::new(client, until), None).await
+/// [`StepError`] when the cluster can't be reached or does not identify itself.
+pub async fn detect_product(
+    config: &Config,
+    secrets: &Arc<dyn SecretStore>,
+    deadline: Instant,
+) -> Result<Product, StepError> {
+    let client = config.search.connect(secrets).await?;
+    detect(&Cluster::new(client, deadline), None).await
 }
 
-/// The requests that make what the settings say.
+/// Returns the requests that make the cluster hold what the settings say, for the console of Dashboards or Kibana.
 ///
 /// # Errors
 /// [`FileError`] when a file of `infra/search` can't be used.
@@ -44,17 +51,26 @@ pub fn requests(product: Product, settings: &Settings) -> Result<String, FileErr
     for template in templates(product, settings, codec(product, settings), lifecycle)? {
         put(&template.path, &template.body);
     }
-    for policy in lifecycle::policies(product, settings)? {
+    for policy in policies(product, settings)? {
         put(&policy.path, &policy.body);
     }
-    for who in [Who::Writer, Who::Replayer, Who::Reader] {
-        put(&roles::path(product, &who.role(settings)), &roles::body(product, settings, who)?);
+    for role in Role::ALL {
+        put(&roles::path(product, &role.name(settings)), &roles::body(product, settings, role)?);
     }
-    for Monitor { name, body } in monitors::bodies(product, settings)? {
+    for Monitor { name, body } in monitors(product, settings)? {
         match product.engine {
             Engine::OpenSearch => add("POST", "_plugins/_alerting/monitors", &body),
             Engine::Elasticsearch => add("PUT", &format!("_watcher/watch/{name}"), &body),
         }
     }
     Ok(text)
+}
+
+/// Returns the comment above the requests: what they are for.
+fn heading(product: Product) -> String {
+    let console = match product.engine {
+        Engine::OpenSearch => "Dashboards",
+        Engine::Elasticsearch => "Kibana",
+    };
+    format!("# {product}; for the console of {console}\n")
 }

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use indexing::field_limit::IndexMapping;
 use indexing::transport::BulkTransport;
 use reqwest::Method;
 use search_client::backoff::Backoff;
@@ -18,7 +19,7 @@ use tracing::warn;
 use crate::query::{BY_ERROR, BY_SERVICE, INDICES};
 
 /// What a replay needs of a cluster: one, or in tests a script.
-pub trait Cluster: BulkTransport {
+pub trait Cluster: BulkTransport + IndexMapping {
     /// Posts JSON, once; `None` if the answer has more than `max_bytes`.
     fn post(
         &self,

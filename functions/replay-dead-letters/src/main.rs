@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use indexing::config::Config;
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
+use lambda_support::aws::secrets_manager;
 use lambda_support::payload::{Payload, PayloadLayer};
-use lambda_support::start::{start, variable};
+use lambda_support::start::start;
+use lambda_support::variables::variable;
 use replay_dead_letters::handler::Handler;
 use replay_dead_letters::s3::S3Config;
 
@@ -17,7 +19,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), lambda_runtime::Error> {
     let config = Config::parse(&variable)?;
-    let client = config.search.connect().await?;
+    let client = config.search.connect(&secrets_manager()).await?;
     // Signed with the role's credentials, which stay the same for the life of an execution environment.
     let objects = S3Config::read(&variable).connect()?;
     let name = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();

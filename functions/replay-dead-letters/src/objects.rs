@@ -1,6 +1,6 @@
 //! Replays on-failure records of event source mappings from a bucket, one object after the other.
 
-use event_pipeline::event::{EventError, read_batch};
+use event_pipeline::event::{EventError, parse_partition_key, read_batch};
 use event_pipeline::outcome::Outcome;
 use serde::Deserialize;
 use serde_json::Value;
@@ -172,21 +172,21 @@ impl<C: Cluster + 'static> Replayer<C> {
         answer.counts += counted;
         answer.stats += batch.stats;
         let mut failure = None;
-        for (entry, outcome) in batch.entries.iter().zip(&batch.outcomes) {
+        for (entry, outcome) in batch.items.iter().zip(&batch.outcomes) {
             match outcome {
                 Outcome::Indexed | Outcome::Duplicate => {}
                 Outcome::DeadLettered(fault) => {
                     count_one(
                         &mut answer.refused_by_service,
-                        &self.service(entry.raw.topic_and_partition()),
-                        &fault.kind,
+                        &self.service(parse_partition_key(entry.partition_key)),
+                        fault.kind.as_str(),
                     );
                     if answer.problems.len() < MAX_NAMED {
                         let offset =
-                            entry.raw.offset().map_or_else(|| "none".to_owned(), |offset| offset.to_string());
-                        let id = format!("{} offset {offset} in {key}", entry.raw.partition_key);
+                            entry.offset.map_or_else(|| "none".to_owned(), |offset| offset.to_string());
+                        let id = format!("{} offset {offset} in {key}", entry.partition_key);
                         let reason = shortened(&fault.reason);
-                        answer.problems.push(Problem { id, kind: fault.kind.clone(), reason });
+                        answer.problems.push(Problem { id, kind: fault.kind.to_string(), reason });
                     }
                 }
                 Outcome::Failed(reason) => {
@@ -272,7 +272,7 @@ impl<C: Cluster + 'static> Replayer<C> {
         let given_up = GivenUp::parse(object)?;
         for entry in read_batch(given_up.event.as_bytes())? {
             preview.matched += 1;
-            let service = self.service(entry.raw.topic_and_partition());
+            let service = self.service(parse_partition_key(entry.partition_key));
             count_one(&mut preview.by_service, &service, &given_up.condition);
         }
         Ok(())

@@ -5,22 +5,21 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bytes::Bytes;
-use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
-use event_pipeline::document::Encoder;
-use event_pipeline::event::{BatchItem, read_batch};
-use event_pipeline::outcome::{Failure, Fault, Outcome};
+use event_pipeline::address::{Address, Version, append_delete};
+use event_pipeline::bulk::BulkLimits;
+use event_pipeline::encoder::Encoder;
+use event_pipeline::event::read_batch;
+use event_pipeline::item_result::ItemResult;
+use event_pipeline::outcome::Outcome;
 use event_pipeline::settings::Settings;
-use indexing::bulk_writer::{BulkStats, Settlement, write};
+use event_pipeline::write_error::{ErrorKind, WriteError};
+use indexing::bulk_sender::BulkSender;
+use indexing::bulk_writer::{BULK_RETRIES, BulkStats};
 use indexing::config::Config;
 use indexing::indexer::{IndexedBatch, Indexer};
-use indexing::transport::BulkTransport;
 use search_client::backoff::Backoff;
-use search_client::client::{Renewed, Response, SendError};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tracing::{info, warn};
 
 use crate::answer::{Answer, Counts, MAX_NAMED, Preview, Problem, Sample, count_one, shortened};
@@ -43,27 +42,10 @@ const MAX_PAGE_BYTES: usize = 32 * 1024 * 1024;
 /// Replays into one cluster.
 pub struct Replayer<C> {
     cluster: Arc<C>,
-    indexer: Indexer<Shared<C>>,
+    indexer: Indexer<C>,
     settings: Settings,
     limits: BulkLimits,
     backoff: Backoff,
-}
-
-/// The cluster that the indexer and the replay share.
-struct Shared<C>(Arc<C>);
-
-impl<C: Cluster> BulkTransport for Shared<C> {
-    async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Response, SendError> {
-        self.0.send_bulk(body, timeout).await
-    }
-
-    async fn renew_credentials(&self) -> Renewed {
-        self.0.renew_credentials().await
-    }
-
-    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Response, SendError> {
-        self.0.stop_mapping_new_fields(index, timeout).await
-    }
 }
 
 /// What became of one page.
@@ -72,7 +54,7 @@ struct Page {
     counts: Counts,
     stats: BulkStats,
     refused: Vec<(String, Problem)>,
-    failure: Option<Failure>,
+    failure: Option<WriteError>,
 }
 
 /// A dead letter to be removed, and why.
@@ -93,7 +75,7 @@ impl<C: Cluster + 'static> Replayer<C> {
     /// Makes a replayer that writes as index-events would.
     pub fn new(cluster: Arc<C>, config: Config, backoff: Backoff) -> Self {
         let Config { settings, limits, .. } = config;
-        let indexer = Indexer::new(Shared(Arc::clone(&cluster)), settings.clone(), limits, backoff);
+        let indexer = Indexer::new(Arc::clone(&cluster), settings.clone(), limits, BULK_RETRIES);
         Self { cluster, indexer, settings, limits, backoff }
     }
 
@@ -206,21 +188,21 @@ impl<C: Cluster + 'static> Replayer<C> {
         }
         let event = event(records.iter().map(|(_, record)| record));
         let batch = match self.indexer.index(event.as_bytes(), pace.index_until()).await {
-            Ok(batch) if batch.entries.len() == records.len() => batch,
+            Ok(batch) if batch.items.len() == records.len() => batch,
             odd => {
                 let reason = match odd {
-                    Ok(batch) => format!("{} records were made of {}", batch.entries.len(), records.len()),
+                    Ok(batch) => format!("{} records were made of {}", batch.items.len(), records.len()),
                     Err(error) => error.to_string(),
                 };
                 page.counts.failed += records.len();
-                page.failure = Some(Failure { kind: "page".into(), reason, status: 0 });
+                page.failure = Some(WriteError { kind: ErrorKind::Page, status: None, reason });
                 return page;
             }
         };
         page.stats += batch.stats;
         let mut encoder = Encoder::new(self.settings.clone());
         let mut removals = Vec::new();
-        for (((stored, _), entry), outcome) in records.iter().zip(&batch.entries).zip(&batch.outcomes) {
+        for (((stored, _), entry), outcome) in records.iter().zip(&batch.items).zip(&batch.outcomes) {
             match outcome {
                 Outcome::Indexed => page.counts.indexed += 1,
                 Outcome::Duplicate => page.counts.duplicates += 1,
@@ -228,10 +210,8 @@ impl<C: Cluster + 'static> Replayer<C> {
                     page.counts.refused += 1;
                     page.refused.push((service_of(stored), problem(stored, fault)));
                     // Under other settings than it was written by, a record may now have its dead letter elsewhere.
-                    let place = dead_letter_place(&mut encoder, entry, fault);
-                    if place.is_some_and(|place| {
-                        (place.index, place.id) != (stored.index.clone(), stored.id.clone())
-                    }) {
+                    let address = encoder.dead_letter_address(entry);
+                    if address.id.is_some() && address != address_of(stored) {
                         removals.push(Removal { stored, reason: Reason::Moved });
                     }
                     continue;
@@ -250,40 +230,23 @@ impl<C: Cluster + 'static> Replayer<C> {
 
     /// Removes dead letters, each only if it still is the one that was read.
     async fn remove(&self, removals: &[Removal<'_>], pace: &Pace, page: &mut Page) {
-        let mut request = BulkRequest::default();
-        let mut settled = Vec::new();
+        let mut sender =
+            BulkSender::new(Arc::clone(&self.cluster), self.limits, BULK_RETRIES, pace.deadline());
         for (position, Removal { stored, .. }) in removals.iter().enumerate() {
-            let line = json!({"delete": {
-                "_index": stored.index, "_id": stored.id,
-                "if_seq_no": stored.seq_no, "if_primary_term": stored.primary_term,
-            }});
-            let push = |request: &mut BulkRequest| {
-                let Ok(pushed) = request.push(position, self.limits, |body| {
-                    body.extend_from_slice(line.to_string().as_bytes());
-                    body.push(b'\n');
-                    Ok::<_, Infallible>(())
-                });
-                pushed
-            };
-            while push(&mut request) == Pushed::Full {
-                let full = std::mem::take(&mut request);
-                let mut written = write(self.cluster.as_ref(), full, pace.deadline(), &self.backoff).await;
-                settled.append(&mut written.settled);
-                page.stats += written.stats;
-            }
+            let address = address_of(stored);
+            let version = Version { seq_no: stored.seq_no, primary_term: stored.primary_term };
+            let write = |body: &mut Vec<u8>| Ok::<_, Infallible>(append_delete(body, &address, version));
+            let Ok(()) = sender.push(position, write).await;
         }
-        if !request.is_empty() {
-            let mut written = write(self.cluster.as_ref(), request, pace.deadline(), &self.backoff).await;
-            settled.append(&mut written.settled);
-            page.stats += written.stats;
-        }
+        let (settled, stats) = sender.finish().await;
+        page.stats += stats;
         for (position, settlement) in settled {
             let is_removed = match &settlement {
-                Settlement::Indexed => true,
-                // Gone already: removed by a request whose answer was lost, or by another replay.
-                Settlement::Failed(failure) => failure.status == 404,
-                // 409: it was replaced meanwhile, and the new one is for the next run.
-                Settlement::Duplicate | Settlement::Rejected(_) => false,
+                // Not found: removed by a request whose response was lost, or by another replay.
+                ItemResult::Deleted | ItemResult::NotFound => true,
+                // Changed: it was replaced meanwhile, and the new one is for the next run.
+                ItemResult::Changed | ItemResult::Rejected(_) | ItemResult::Failed(_) => false,
+                ItemResult::Indexed | ItemResult::Duplicate => false,
             };
             match removals.get(position).map(|removal| removal.reason) {
                 Some(Reason::Indexed) if is_removed => page.counts.removed += 1,
@@ -291,7 +254,7 @@ impl<C: Cluster + 'static> Replayer<C> {
                 Some(Reason::Moved) | None => {}
             }
             // A conflict settles itself; what could not be asked for is asked for in the next run.
-            if !is_removed && let Settlement::Failed(failure) = settlement {
+            if let ItemResult::Failed(failure) = settlement {
                 page.failure.get_or_insert(failure);
             }
         }
@@ -344,7 +307,7 @@ impl<C: Cluster + 'static> Replayer<C> {
 enum Ended {
     Complete,
     OutOfTime,
-    Failed(Failure),
+    Failed(WriteError),
 }
 
 impl Page {
@@ -400,8 +363,8 @@ fn service_of(stored: &Stored<'_>) -> String {
     letter.and_then(|letter| letter.service().map(str::to_owned)).unwrap_or_else(|| NONE.to_owned())
 }
 
-fn problem(stored: &Stored<'_>, fault: &Fault) -> Problem {
-    Problem { id: stored.id.clone(), kind: fault.kind.clone(), reason: shortened(&fault.reason) }
+fn problem(stored: &Stored<'_>, fault: &WriteError) -> Problem {
+    Problem { id: stored.id.clone(), kind: fault.kind.to_string(), reason: shortened(&fault.reason) }
 }
 
 fn too_large(place: &Place) -> Problem {
@@ -414,9 +377,7 @@ fn sample(stored: &Stored<'_>, record: &RecordText, encoder: &mut Encoder) -> Sa
     let text = |part: Option<&str>| part.unwrap_or(NONE).to_owned();
     let event = event([record]);
     let index = read_batch(event.as_bytes()).ok().and_then(|batch| {
-        let mut body = Vec::new();
-        encoder.append(batch.first()?.record.as_ref().ok()?, &mut body).ok()?;
-        action(&body).map(|place| place.index)
+        encoder.document_address(batch.first()?).ok().map(|address| address.index.into_owned())
     });
     Sample {
         id: stored.id.clone(),
@@ -427,21 +388,8 @@ fn sample(stored: &Stored<'_>, record: &RecordText, encoder: &mut Encoder) -> Sa
     }
 }
 
-/// Where the pipeline keeps the dead letter of `entry`.
-fn dead_letter_place(encoder: &mut Encoder, entry: &BatchItem<'_>, fault: &Fault) -> Option<Place> {
-    let mut body = Vec::new();
-    encoder.append_dead_letter(entry, fault, &mut body);
-    action(&body)
-}
-
-/// Reads the action line of an operation: index and id.
-fn action(body: &[u8]) -> Option<Place> {
-    #[derive(Deserialize)]
-    struct Action {
-        create: Place,
-    }
-    let line = body.split(|byte| *byte == b'\n').next()?;
-    serde_json::from_slice(line).ok().map(|action: Action| action.create)
+fn address_of<'s>(stored: &'s Stored<'_>) -> Address<'s> {
+    Address { index: stored.index.as_str().into(), id: Some(stored.id.as_str().into()) }
 }
 
 #[cfg(test)]

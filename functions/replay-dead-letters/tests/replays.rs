@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use base64_simd::STANDARD;
 use bytes::Bytes;
 use indexing::config::Config;
+use indexing::field_limit::IndexMapping;
 use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
 use replay_dead_letters::cluster::Cluster;
@@ -221,12 +222,14 @@ impl BulkTransport for StandIn {
         reply
     }
 
-    async fn stop_mapping_new_fields(&self, _index: &str, _timeout: Duration) -> Result<Response, SendError> {
-        Ok(Response { status: 403, body: Bytes::new() })
-    }
-
     async fn renew_credentials(&self) -> Renewed {
         Renewed::No
+    }
+}
+
+impl IndexMapping for StandIn {
+    async fn stop_mapping_new_fields(&self, _index: &str, _timeout: Duration) -> Result<Response, SendError> {
+        Ok(Response { status: 403, body: Bytes::new() })
     }
 }
 

@@ -7,10 +7,10 @@ use std::fs;
 use std::path::Path;
 
 use base64_simd::STANDARD;
-use event_pipeline::document::Encoder;
+use event_pipeline::encoder::Encoder;
 use event_pipeline::event::{BatchItem, read_batch};
-use event_pipeline::outcome::Fault;
 use event_pipeline::settings::Settings;
+use event_pipeline::write_error::{ErrorKind, WriteError};
 use replay_dead_letters::letter::{Letter, event};
 use serde_json::{Value, json};
 
@@ -27,11 +27,17 @@ fn document(entry: &BatchItem<'_>) -> Option<String> {
 
 fn dead_letter(entry: &BatchItem<'_>) -> String {
     let fault = match (&entry.record, document(entry)) {
-        (Err(error), _) => Fault { kind: "unreadable_record".into(), reason: error.to_string(), status: 0 },
-        (Ok(_), None) => Fault { kind: "unreadable_record".into(), reason: "not base64".into(), status: 0 },
-        (Ok(_), Some(_)) => {
-            Fault { kind: "mapper_parsing_exception".into(), reason: "x".into(), status: 400 }
+        (Err(error), _) => {
+            WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: error.to_string() }
         }
+        (Ok(_), None) => {
+            WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: "not base64".into() }
+        }
+        (Ok(_), Some(_)) => WriteError {
+            kind: ErrorKind::cluster("mapper_parsing_exception"),
+            status: Some(400),
+            reason: "x".into(),
+        },
     };
     let mut body = Vec::new();
     Encoder::new(settings()).append_dead_letter(entry, &fault, &mut body);

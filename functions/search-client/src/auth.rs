@@ -7,9 +7,10 @@ use reqwest::header::{AUTHORIZATION, HeaderValue};
 use serde_json::Value;
 use thiserror::Error;
 
+use crate::send_error::SendError;
 use crate::sigv4::SigningKey;
 
-/// Text that is never shown: it has no `Display`, and its `Debug` tells only that it is there.
+/// Text that is never shown: it has no `Display`, and its `Debug` shows only that there is one.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -31,16 +32,16 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// How the client proves who it is.
+/// How the client authenticates.
 #[derive(Debug, Clone)]
 pub enum Auth {
-    /// It doesn't.
+    /// Requests carry no credentials.
     None,
-    /// HTTP basic authentication.
+    /// HTTP basic authentication: `Authorization: Basic …`.
     Basic {
-        /// Name of the user.
+        /// The user's name.
         username: String,
-        /// Its password.
+        /// The user's password.
         password: Secret,
     },
     /// `Authorization: ApiKey …`, as Elasticsearch and OpenSearch 3.7 take it: base64 of `id:key`.
@@ -49,32 +50,32 @@ pub enum Auth {
     SigV4(SigningKey),
 }
 
-/// Which form of credentials a secret is to hold.
+/// Which credentials a secret holds, and so the form of its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecretKind {
+pub enum CredentialType {
     /// `{"username": "…", "password": "…"}`
     Basic,
     /// `{"api_key": "…"}`
     ApiKey,
 }
 
-/// Says what is wrong with a secret, without showing any of it.
+/// What is wrong with a secret, without any of its text.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum SecretError {
-    /// It is not a JSON object.
+    /// The text is not a JSON object.
     #[error("the secret is not a JSON object")]
     NotAnObject,
-    /// A member is missing or not text.
+    /// A member is missing or is not a string.
     #[error("the secret has no text `{0}`: it must be {1}")]
     Missing(&'static str, &'static str),
-    /// A member can't stand in an HTTP header.
+    /// A member has characters that HTTP headers don't allow.
     #[error("`{0}` of the secret has characters that an HTTP header can't hold")]
     NotAHeader(&'static str),
 }
 
 impl Auth {
     /// Reads credentials from the text of a secret.
-    pub fn from_secret(kind: SecretKind, text: &str) -> Result<Self, SecretError> {
+    pub fn from_secret(kind: CredentialType, text: &str) -> Result<Self, SecretError> {
         let secret: Value = serde_json::from_str(text).map_err(|_| SecretError::NotAnObject)?;
         let Value::Object(members) = secret else { return Err(SecretError::NotAnObject) };
         let member = |name, form| {
@@ -85,12 +86,12 @@ impl Auth {
                 .ok_or(SecretError::Missing(name, form))
         };
         match kind {
-            SecretKind::Basic => {
+            CredentialType::Basic => {
                 const FORM: &str = r#"{"username": "…", "password": "…"}"#;
                 let (username, password) = (member("username", FORM)?, member("password", FORM)?);
                 Ok(Self::Basic { username, password: Secret(password) })
             }
-            SecretKind::ApiKey => {
+            CredentialType::ApiKey => {
                 let key = member("api_key", r#"{"api_key": "…"}"#)?;
                 if HeaderValue::from_str(&key).is_err() {
                     return Err(SecretError::NotAHeader("api_key"));
@@ -100,8 +101,8 @@ impl Auth {
         }
     }
 
-    /// Adds what proves the sender to a request whose other parts are complete.
-    pub(crate) fn apply(&self, request: &mut reqwest::Request) -> Result<(), crate::client::SendError> {
+    /// Adds the credentials to a request that is otherwise complete.
+    pub(crate) fn apply(&self, request: &mut reqwest::Request) -> Result<(), SendError> {
         let credentials = match self {
             Self::None => return Ok(()),
             Self::Basic { username, password } => {
@@ -123,20 +124,20 @@ mod tests {
 
     #[test]
     fn secrets_are_never_shown() {
-        let auth =
-            Auth::from_secret(SecretKind::Basic, r#"{"username":"writer","password":"hunter2"}"#).unwrap();
+        let auth = Auth::from_secret(CredentialType::Basic, r#"{"username":"writer","password":"hunter2"}"#)
+            .unwrap();
         assert!(!format!("{auth:?}").contains("hunter2"));
     }
 
     #[test]
     fn a_secret_of_another_form_is_refused_without_being_shown() {
         let refused = |kind, text| Auth::from_secret(kind, text).unwrap_err().to_string();
-        assert_eq!(refused(SecretKind::Basic, "hunter2"), "the secret is not a JSON object");
+        assert_eq!(refused(CredentialType::Basic, "hunter2"), "the secret is not a JSON object");
         assert_eq!(
-            refused(SecretKind::Basic, r#"{"username":"hunter2"}"#),
+            refused(CredentialType::Basic, r#"{"username":"hunter2"}"#),
             r#"the secret has no text `password`: it must be {"username": "…", "password": "…"}"#
         );
-        assert!(refused(SecretKind::ApiKey, r#"{"api_key":7}"#).contains("`api_key`"));
-        assert!(refused(SecretKind::ApiKey, "{\"api_key\":\"a\\nb\"}").contains("HTTP header"));
+        assert!(refused(CredentialType::ApiKey, r#"{"api_key":7}"#).contains("`api_key`"));
+        assert!(refused(CredentialType::ApiKey, "{\"api_key\":\"a\\nb\"}").contains("HTTP header"));
     }
 }

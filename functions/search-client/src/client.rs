@@ -1,61 +1,21 @@
-//! The HTTP client: one connection pool, one endpoint, one way of authentication.
+//! The HTTP client of a cluster: one connection pool, one endpoint, one method of authentication.
 
-use std::io::Write as _;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use flate2::Compression;
-use flate2::write::GzEncoder;
-use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::HeaderMap;
 use reqwest::{Certificate, Method};
 use thiserror::Error;
-use tracing::info;
+use tracing::{error, info};
 
 use crate::auth::Auth;
+pub use crate::body::{BulkCompression, RequestBody};
+pub use crate::credentials::{Credentials, FetchError, Renewed};
 use crate::endpoint::Endpoint;
+pub use crate::send_error::SendError;
 
-/// Says why a request got no response.
-#[derive(Debug, Error)]
-pub enum SendError {
-    /// No connection, or one that broke.
-    #[error("the cluster could not be reached: {}", with_causes(.0))]
-    Connection(#[source] reqwest::Error),
-    /// Nothing, or not all of it, came in time.
-    #[error("the cluster did not answer within {0:?}")]
-    Timeout(Duration),
-    /// The request could not be signed.
-    #[error("the request could not be signed: {0}")]
-    Signing(#[source] Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl SendError {
-    /// Whether the request can't have reached the cluster, so that sending it again does nothing twice.
-    pub fn never_arrived(&self) -> bool {
-        match self {
-            Self::Connection(error) => error.is_connect(),
-            Self::Timeout(_) => false,
-            Self::Signing(_) => true,
-        }
-    }
-
-    pub(crate) fn signing(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::Signing(error.into())
-    }
-}
-
-/// reqwest's own text names the URL but not the cause.
-fn with_causes(error: &reqwest::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
-
-/// Says why a client can't be made.
+/// Why a client can't be made.
 #[derive(Debug, Error)]
 pub enum ClientError {
     /// The CA certificate is not PEM.
@@ -64,45 +24,27 @@ pub enum ClientError {
     /// The CA certificate's PEM text holds none.
     #[error("the CA certificate's PEM text holds no certificate")]
     NoCertificate,
-    /// The TLS set-up failed.
-    #[error("the HTTP client can't be made: {0}")]
+    /// The client could not be built, for its TLS settings.
+    #[error("the HTTP client can't be built: {0}")]
     Build(#[source] reqwest::Error),
 }
 
-/// What a response said.
+/// A response of the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Response {
     /// HTTP status.
     pub status: u16,
-    /// Body, whole.
+    /// The whole body.
     pub body: Bytes,
 }
 
-/// Whether bulk bodies are compressed on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BulkCompression {
-    /// gzip at its quickest level: the level that costs less time than it saves.
-    Gzip,
-    /// Sent as they are.
-    None,
-}
-
-/// Gives credentials anew when the cluster refuses those in use. Resolved where secrets live.
-pub trait Credentials: Send + Sync {
-    /// Fetches the credentials of now.
-    ///
-    /// # Errors
-    /// A text that says why there are none; the old ones stay in use.
-    fn fetch(&self) -> std::pin::Pin<Box<dyn Future<Output = Result<Auth, String>> + Send + '_>>;
-}
-
-/// What a client is made of.
+/// What a client is made from.
 pub struct ClientOptions<'o> {
     /// The cluster's URL.
     pub endpoint: Endpoint,
-    /// Credentials to begin with.
+    /// Credentials to start with.
     pub auth: Auth,
-    /// Where credentials come from anew, if they can.
+    /// Source of new credentials, if there is one.
     pub credentials: Option<Arc<dyn Credentials>>,
     /// PEM text of the certificates to trust instead of the system's.
     pub ca_certificate: Option<&'o str>,
@@ -110,7 +52,7 @@ pub struct ClientOptions<'o> {
     pub compression: BulkCompression,
 }
 
-/// A client of one cluster. Make one and keep it: it holds the connections.
+/// A client of one cluster. Create it once: it holds the connections.
 pub struct SearchClient {
     http: reqwest::Client,
     endpoint: Endpoint,
@@ -120,7 +62,7 @@ pub struct SearchClient {
 }
 
 impl SearchClient {
-    /// Makes a client. No connection is opened yet.
+    /// Creates a client, without opening a connection.
     ///
     /// # Errors
     /// [`ClientError`] when the CA certificate can't be used.
@@ -155,7 +97,7 @@ impl SearchClient {
         })
     }
 
-    /// A client of the same cluster, over the same connections, that proves itself by `auth`.
+    /// A client of the same cluster, over the same connections, that authenticates by `auth`.
     pub fn with_auth(&self, auth: Auth) -> Self {
         Self {
             http: self.http.clone(),
@@ -171,7 +113,7 @@ impl SearchClient {
         &self.endpoint
     }
 
-    /// Sends one request, once, and reads the response whole.
+    /// Sends one request, once, and reads the whole response.
     ///
     /// # Errors
     /// [`SendError`] when no whole response came within `timeout`.
@@ -182,16 +124,13 @@ impl SearchClient {
         body: RequestBody,
         timeout: Duration,
     ) -> Result<Response, SendError> {
-        let request = self.signed(method, path_and_query, body)?;
-        in_time(timeout, async {
-            let response = self.http.execute(request).await?;
-            let status = response.status().as_u16();
-            Ok(Response { status, body: response.bytes().await? })
-        })
-        .await
+        let mut request = self.new_request(method, path_and_query);
+        body.set(&mut request, self.compression);
+        let (status, body) = self.exchange(request, timeout, reqwest::Response::bytes).await?;
+        Ok(Response { status, body })
     }
 
-    /// Sends one request, once, and reads the response whole, if it has at most `max_bytes`; `None` where it has more.
+    /// Sends one request, once, and reads the whole response; `None` where its body has more than `max_bytes`.
     ///
     /// # Errors
     /// [`SendError`] when no whole response came within `timeout`.
@@ -203,24 +142,15 @@ impl SearchClient {
         timeout: Duration,
         max_bytes: usize,
     ) -> Result<Option<Response>, SendError> {
-        let request = self.signed(method, path_and_query, body)?;
-        in_time(timeout, async {
-            let mut response = self.http.execute(request).await?;
-            let status = response.status().as_u16();
-            let mut body = Vec::new();
-            while let Some(chunk) = response.chunk().await? {
-                if body.len() + chunk.len() > max_bytes {
-                    return Ok(None);
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok(Some(Response { status, body: body.into() }))
-        })
-        .await
+        let mut request = self.new_request(method, path_and_query);
+        body.set(&mut request, self.compression);
+        let read = |response| read_at_most(response, max_bytes);
+        let (status, body) = self.exchange(request, timeout, read).await?;
+        Ok(body.map(|body| Response { status, body }))
     }
 
-    /// Sends one request with headers and a body of the caller's own, once, and reads the response whole: for APIs
-    /// beside the cluster's, such as that of Dashboards.
+    /// Sends one request with the caller's headers and body, once, and reads the whole response: for APIs beside the
+    /// cluster's, such as that of Dashboards.
     ///
     /// # Errors
     /// [`SendError`] when no whole response came within `timeout`.
@@ -232,17 +162,11 @@ impl SearchClient {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Response, SendError> {
-        let mut request = reqwest::Request::new(method, self.endpoint.join(path_and_query));
+        let mut request = self.new_request(method, path_and_query);
         *request.headers_mut() = headers;
         *request.body_mut() = Some(body.into());
-        let auth = self.auth.read().unwrap_or_else(PoisonError::into_inner).clone();
-        auth.apply(&mut request)?;
-        in_time(timeout, async {
-            let response = self.http.execute(request).await?;
-            let status = response.status().as_u16();
-            Ok(Response { status, body: response.bytes().await? })
-        })
-        .await
+        let (status, body) = self.exchange(request, timeout, reqwest::Response::bytes).await?;
+        Ok(Response { status, body })
     }
 
     /// Fetches the credentials again from their source.
@@ -255,43 +179,37 @@ impl SearchClient {
                 Renewed::Yes
             }
             Err(error) => {
-                tracing::error!(error, "credentials of the cluster could not be read again");
+                error!(error = %error, "credentials of the cluster could not be read again");
                 Renewed::No
             }
         }
     }
 
-    fn signed(
+    fn new_request(&self, method: Method, path_and_query: &str) -> reqwest::Request {
+        reqwest::Request::new(method, self.endpoint.join(path_and_query))
+    }
+
+    /// Authenticates and sends a complete request, once, and has `read` read the response's body.
+    async fn exchange<B, F>(
         &self,
-        method: Method,
-        path_and_query: &str,
-        body: RequestBody,
-    ) -> Result<reqwest::Request, SendError> {
-        let mut request = reqwest::Request::new(method, self.endpoint.join(path_and_query));
-        let headers = request.headers_mut();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        match body {
-            RequestBody::None => {}
-            RequestBody::Json(text) => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                *request.body_mut() = Some(text.into());
-            }
-            RequestBody::Ndjson(text) => {
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-ndjson"));
-                let text = match self.compression {
-                    BulkCompression::Gzip => {
-                        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-                        gzip(&text)
-                    }
-                    BulkCompression::None => text,
-                };
-                // Bytes in memory are sent with Content-Length; OpenSearch warns of chunked bulk requests.
-                *request.body_mut() = Some(text.into());
-            }
-        }
+        mut request: reqwest::Request,
+        timeout: Duration,
+        read: impl FnOnce(reqwest::Response) -> F,
+    ) -> Result<(u16, B), SendError>
+    where
+        F: Future<Output = Result<B, reqwest::Error>>,
+    {
         let auth = self.auth.read().unwrap_or_else(PoisonError::into_inner).clone();
         auth.apply(&mut request)?;
-        Ok(request)
+        let exchange = async {
+            let response = self.http.execute(request).await?;
+            let status = response.status().as_u16();
+            Ok((status, read(response).await?))
+        };
+        match tokio::time::timeout(timeout, exchange).await {
+            Ok(exchanged) => exchanged.map_err(SendError::Connection),
+            Err(_) => Err(SendError::Timeout(timeout)),
+        }
     }
 }
 
@@ -301,39 +219,16 @@ pub fn install_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }
 
-async fn in_time<A>(
-    timeout: Duration,
-    exchange: impl Future<Output = Result<A, reqwest::Error>>,
-) -> Result<A, SendError> {
-    match tokio::time::timeout(timeout, exchange).await {
-        Ok(answer) => answer.map_err(SendError::Connection),
-        Err(_) => Err(SendError::Timeout(timeout)),
+async fn read_at_most(
+    mut response: reqwest::Response,
+    max_bytes: usize,
+) -> Result<Option<Bytes>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > max_bytes {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
     }
-}
-
-/// Body of a request.
-#[derive(Debug, Clone)]
-pub enum RequestBody {
-    /// None.
-    None,
-    /// `application/json`.
-    Json(Bytes),
-    /// `application/x-ndjson`, compressed by the client's setting.
-    Ndjson(Bytes),
-}
-
-fn gzip(text: &[u8]) -> Bytes {
-    // Events shrink to about an eighth; the buffer grows if they don't.
-    let mut gzip = GzEncoder::new(Vec::with_capacity(text.len() / 6), Compression::fast());
-    gzip.write_all(text).expect("compressing into memory does not fail");
-    gzip.finish().expect("compressing into memory does not fail").into()
-}
-
-/// Whether credentials were fetched anew.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Renewed {
-    /// There are new ones.
-    Yes,
-    /// The source has none, or there is no source.
-    No,
+    Ok(Some(body.into()))
 }

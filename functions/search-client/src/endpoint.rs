@@ -7,30 +7,30 @@ use thiserror::Error;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Endpoint(Url);
 
-/// Says why a text can't be a cluster's URL.
+/// Why a text can't be a cluster's URL.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum EndpointError {
-    /// It is not a URL.
+    /// The text is not a URL.
     #[error("`{0}` is not a URL: give one such as `https://search.example.com:9200`")]
     NotAUrl(String),
-    /// It is a URL of another kind.
+    /// The URL has another scheme than http or https.
     #[error("`{0}` must begin with http:// or https://")]
     Scheme(String),
-    /// Credentials belong in a secret.
+    /// The URL holds credentials, which belong in a secret.
     #[error(
         "the URL of the cluster must not hold credentials: put them in Secrets Manager and name the secret"
     )]
     Credentials,
-    /// Nothing of a query would be sent.
+    /// The URL has a query or a fragment, which would not be sent.
     #[error("`{0}` must not have a query or a fragment")]
     Query(String),
 }
 
 impl Endpoint {
-    /// Reads a URL; a host without a scheme, as managed domains are listed, is taken as https.
+    /// Reads a URL. A host without a scheme, as AWS lists managed domains, gets https.
     pub fn parse(text: &str) -> Result<Self, EndpointError> {
         let text = text.trim();
-        // Before anything that shows the text.
+        // Checked first, as the other errors show the text.
         if text.contains('@') {
             return Err(EndpointError::Credentials);
         }
@@ -58,7 +58,7 @@ impl Endpoint {
         self.0.join(path_and_query).expect("API paths are valid relative URLs")
     }
 
-    /// Name or address of the host.
+    /// The host's name or address.
     pub fn host(&self) -> &str {
         self.0.host_str().unwrap_or_default()
     }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_in_front_of_the_apis_is_kept() {
+    fn a_path_before_the_apis_is_kept() {
         for text in ["https://gateway.example.com/search", "gateway.example.com/search/"] {
             let endpoint = Endpoint::parse(text).unwrap();
             assert_eq!(endpoint.join("_bulk?a=b").as_str(), "https://gateway.example.com/search/_bulk?a=b");
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_clusters_url_is_refused_with_the_mend() {
+    fn a_text_that_is_no_clusters_url_is_refused_with_the_cause() {
         assert_eq!(Endpoint::parse("ftp://x"), Err(EndpointError::Scheme("ftp://x".into())));
         for text in ["https://u:p@x", "https://u:p@x:92000", "u:p@x"] {
             assert_eq!(Endpoint::parse(text), Err(EndpointError::Credentials));

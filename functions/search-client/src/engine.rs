@@ -1,15 +1,15 @@
-//! Which product answers, OpenSearch or Elasticsearch, and its version.
+//! Detects the product, OpenSearch or Elasticsearch, and its version.
 
 use std::fmt;
 
 use serde_json::Value;
 
-/// The product.
+/// The product that a cluster runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
-    /// OpenSearch, Amazon's service included.
+    /// OpenSearch, including Amazon OpenSearch Service.
     OpenSearch,
-    /// Elasticsearch.
+    /// Elasticsearch, by Elastic.
     Elasticsearch,
 }
 
@@ -25,11 +25,11 @@ impl fmt::Display for Engine {
 /// A version of either product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version {
-    /// First number.
+    /// The first number.
     pub major: u32,
-    /// Second number.
+    /// The second number.
     pub minor: u32,
-    /// Third number.
+    /// The third number.
     pub patch: u32,
 }
 
@@ -49,8 +49,8 @@ impl fmt::Display for Version {
     }
 }
 
-/// Reads the root document, `GET /`. An OpenSearch that feigns version 7.10.2 for old clients
-/// (`compatibility.override_main_response_version`) says who it is by `distribution`; its version is not known then.
+/// Reads the root document, `GET /`. An OpenSearch that claims version 7.10.2 for old clients
+/// (`compatibility.override_main_response_version`) still names itself in `distribution`. Its version is unknown then.
 pub fn from_root_document(root: &Value) -> Option<(Engine, Option<Version>)> {
     let version = root.get("version")?;
     let number = Version::parse(version.get("number")?.as_str()?)?;
@@ -58,12 +58,12 @@ pub fn from_root_document(root: &Value) -> Option<(Engine, Option<Version>)> {
         Some("opensearch") if number.major >= 7 => Some((Engine::OpenSearch, None)),
         Some("opensearch") => Some((Engine::OpenSearch, Some(number))),
         Some(_) => None,
-        // Elasticsearch says no distribution; `lucene_version` tells its root document from another server's.
+        // Elasticsearch names no distribution. `lucene_version` distinguishes its root document from another server's.
         None => version.get("lucene_version").map(|_| (Engine::Elasticsearch, Some(number))),
     }
 }
 
-/// The lowest version in the answer to `GET _nodes?filter_path=nodes.*.version`: what all nodes can do.
+/// The lowest version in the response to `GET _nodes?filter_path=nodes.*.version`, whose features all nodes have.
 pub fn from_nodes(nodes: &Value) -> Option<Version> {
     let nodes = nodes.get("nodes")?.as_object()?;
     nodes.values().filter_map(|node| Version::parse(node.get("version")?.as_str()?)).min()
@@ -80,12 +80,12 @@ mod tests {
     }
 
     #[test]
-    fn the_root_document_tells_the_products_apart() {
+    fn the_root_document_distinguishes_the_products() {
         let opensearch =
             json!({"version": {"distribution": "opensearch", "number": "3.4.0", "lucene_version": "10"}});
         assert_eq!(from_root_document(&opensearch), Some((Engine::OpenSearch, version(3, 4, 0))));
-        let feigned = json!({"version": {"distribution": "opensearch", "number": "7.10.2"}});
-        assert_eq!(from_root_document(&feigned), Some((Engine::OpenSearch, None)));
+        let claimed = json!({"version": {"distribution": "opensearch", "number": "7.10.2"}});
+        assert_eq!(from_root_document(&claimed), Some((Engine::OpenSearch, None)));
         let elasticsearch =
             json!({"version": {"number": "6.8.23", "build_flavor": "default", "lucene_version": "7"}});
         assert_eq!(from_root_document(&elasticsearch), Some((Engine::Elasticsearch, version(6, 8, 23))));
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_node_decides() {
+    fn the_oldest_node_sets_the_version() {
         let nodes = json!({"nodes": {"a": {"version": "3.7.1"}, "b": {"version": "3.4.0"}, "c": {}}});
         assert_eq!(from_nodes(&nodes), version(3, 4, 0));
         assert_eq!(from_nodes(&json!({"nodes": {}})), None);

@@ -1,8 +1,12 @@
-//! OpenSearch and Elasticsearch over HTTP: the endpoint, authentication, requests, and which of the two it is.
+//! OpenSearch and Elasticsearch over HTTP: endpoint, authentication, requests, retries, and which of the two it is.
 
 pub mod auth;
 pub mod backoff;
+mod body;
 pub mod client;
+mod credentials;
 pub mod endpoint;
 pub mod engine;
+pub mod retry;
+mod send_error;
 pub mod sigv4;

@@ -11,9 +11,9 @@ use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use reqwest::header::{HeaderName, HeaderValue};
 
-use crate::client::SendError;
+use crate::send_error::SendError;
 
-/// What requests are signed with.
+/// Credentials, region and service that requests are signed with.
 #[derive(Clone)]
 pub struct SigningKey {
     identity: Identity,
@@ -28,7 +28,7 @@ impl fmt::Debug for SigningKey {
 }
 
 impl SigningKey {
-    /// Takes the credentials of a role, as Lambda puts them in the environment, and the service: `es`, `aoss` or `s3`.
+    /// Takes a role's credentials, as Lambda sets them in the environment, and the service: `es`, `aoss` or `s3`.
     pub fn new(
         access_key_id: &str,
         secret_access_key: &str,
@@ -46,7 +46,7 @@ impl SigningKey {
         Self { identity: credentials.into(), region: region.to_owned(), service: service.to_owned() }
     }
 
-    /// Signs a request, body included, with the time of now.
+    /// Signs a request and its body with the current time.
     ///
     /// # Errors
     /// [`SendError::Signing`] when a header can't be signed.
@@ -56,7 +56,7 @@ impl SigningKey {
 
     fn sign_at(&self, request: &mut reqwest::Request, time: SystemTime) -> Result<(), SendError> {
         let mut settings = SigningSettings::default();
-        // OpenSearch Serverless refuses requests without the hash of their body as a header.
+        // OpenSearch Serverless refuses requests without a header that holds the hash of their body.
         settings.payload_checksum_kind = aws_sigv4::http_request::PayloadChecksumKind::XAmzSha256;
         if self.service == "s3" {
             // S3 takes paths as they are: the key `a//b` is not `a/b`, and an escape is signed as it is sent.
@@ -100,8 +100,8 @@ mod tests {
 
     use super::*;
 
-    /// From the test suite that AWS publishes, `post-vanilla`, with the header of the body's hash that this client
-    /// always sends: computed by the steps of
+    /// `post-vanilla` of the test suite that AWS publishes, with the header of the body's hash that this client always
+    /// sends. The expected values follow from the steps of
     /// <https://docs.aws.amazon.com/IAM/latest/UserGuide/create-signed-request.html>.
     #[test]
     fn a_request_is_signed_with_its_body_and_session() {
@@ -137,7 +137,7 @@ mod tests {
     /// The examples that AWS publishes for requests with `x-amz-content-sha256`, which this client always sends:
     /// <https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html>.
     #[test]
-    fn the_signatures_are_those_of_awss_examples() {
+    fn signatures_match_the_examples_of_aws() {
         let key = SigningKey::new(
             "AKIAIOSFODNN7EXAMPLE",
             "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",

@@ -54,10 +54,7 @@ def builds() -> dict[str, list[dict]]:
 @pytest.fixture(scope="session")
 def ruby():
     """Runs ruby filters in one JRuby. `ruby(options, fields, metadata)` returns the new fields and metadata."""
-    import java
-    import layout
-    import maven
-    import paths
+    from local_stack import java, layout, maven, paths
 
     def fetch(into: Path) -> None:
         for artifact in JRUBY:

@@ -42,8 +42,8 @@ class Cluster:
     """The nodes, their files, and Kafka's command-line tools."""
 
     def __init__(self, overlay: str, folder: Path, certificates: dict[str, bytes], passwords: dict[str, str]):
-        import java
-        import kafka as kafka_server
+        from local_stack import java
+        from local_stack.servers.kafka import KAFKA
 
         self.folder = folder
         self.objects = build(folder_of(overlay))
@@ -63,7 +63,7 @@ class Cluster:
             (binaries / script).write_text(
                 "#!/bin/bash\n"
                 f'exec "{java.home()}/bin/java" -XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xmx256m $KAFKA_LOG4J_OPTS '
-                f'-Djdk.net.hosts.file={folder}/hosts -cp "{kafka_server.fetch()}/*" {main_class} "$@"\n'
+                f'-Djdk.net.hosts.file={folder}/hosts -cp "{KAFKA.fetch()}/*" {main_class} "$@"\n'
             )
             (binaries / script).chmod(0o755)
 

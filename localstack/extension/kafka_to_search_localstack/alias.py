@@ -1,4 +1,4 @@
-"""What LocalStack's CloudFormation provider lacks: the update of a function's alias, which each new version brings."""
+"""Updates a function's alias, as each new version requires; LocalStack's CloudFormation provider can't."""
 
 from localstack.services.cloudformation.resource_provider import OperationStatus, ProgressEvent, ResourceRequest
 from localstack.services.lambda_.resource_providers.lambda_alias import REPEATED_INVOCATION
@@ -11,7 +11,7 @@ def update_alias(create, delete, request: ResourceRequest) -> ProgressEvent:
     """Points an alias at its new version, or replaces it if its function or name changed."""
     previous, desired = request.previous_state, request.desired_state
     if any(previous.get(name) != desired.get(name) for name in CREATE_ONLY):
-        # LocalStack asks again until the new alias is ready.
+        # LocalStack calls this again until the new alias is ready.
         if not request.custom_context.get(REPEATED_INVOCATION):
             request.desired_state = previous
             delete(request)

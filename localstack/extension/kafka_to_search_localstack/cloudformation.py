@@ -1,4 +1,4 @@
-"""What LocalStack's CloudFormation provider leaves out when it updates a Kafka event source mapping."""
+"""Updates a Kafka event source mapping through CloudFormation; LocalStack's provider can't."""
 
 import copy
 
@@ -27,7 +27,7 @@ UPDATABLE = (
     "SelfManagedKafkaEventSourceConfig",
     "SourceAccessConfigurations",
 )
-# What a property becomes when the template no longer has it.
+# The value of a property that the template no longer has.
 REMOVED = KAFKA_DEFAULTS | {
     "Enabled": True,
     "FilterCriteria": {},
@@ -39,7 +39,7 @@ REMOVED = KAFKA_DEFAULTS | {
 
 
 def create_parameters(model: dict) -> dict:
-    """The model as CreateEventSourceMapping wants it."""
+    """The parameters of CreateEventSourceMapping for a model."""
     parameters = copy.deepcopy(model)
     if "KmsKeyArn" in parameters:
         parameters["KMSKeyArn"] = parameters.pop("KmsKeyArn")
@@ -47,14 +47,14 @@ def create_parameters(model: dict) -> dict:
 
 
 def update_parameters(previous: dict, desired: dict) -> dict:
-    """What UpdateEventSourceMapping is to be told so that the mapping becomes the desired one."""
+    """The parameters of UpdateEventSourceMapping that turn the previous mapping into the desired one."""
     parameters = {name: REMOVED[name] for name in REMOVED if name in previous and name not in desired}
     parameters |= {name: desired[name] for name in UPDATABLE if name in desired}
     return create_parameters(parameters)
 
 
 def needs_replacement(previous: dict, desired: dict) -> bool:
-    """Whether a property changed that a mapping keeps for life."""
+    """Whether a property changed that an update can't change."""
     return any(previous.get(name) != desired.get(name) for name in CREATE_ONLY)
 
 
@@ -62,7 +62,7 @@ def update_kafka_mapping(create, delete, request: ResourceRequest) -> ProgressEv
     """Updates a mapping in place, or replaces it."""
     previous, desired = request.previous_state, request.desired_state
     if needs_replacement(previous, desired):
-        # The old mapping goes first: Lambda does not take two of the same function and topic.
+        # Delete the old mapping first: Lambda does not allow two with the same function and topic.
         new_desired = dict(desired)
         request.desired_state = previous
         delete(request)

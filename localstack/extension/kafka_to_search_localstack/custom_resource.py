@@ -1,7 +1,7 @@
-"""Custom resources of CloudFormation, which the free LocalStack takes for granted without asking their function.
+"""Custom resources of CloudFormation; the free LocalStack reports them as created without invoking their function.
 
-As CloudFormation does: the function is invoked with a request that has a presigned URL of S3, where it puts its answer,
-https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref.html.
+This works as in CloudFormation: the function is invoked with a request, and puts its response to a presigned URL of S3.
+https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref.html
 """
 
 import json
@@ -25,13 +25,13 @@ from localstack.services.cloudformation.resource_provider import (
 LOG = logging.getLogger(__name__)
 
 TYPE = "AWS::CloudFormation::CustomResource"
-# CloudFormation waits an hour where the template says nothing; here a person waits.
+# CloudFormation waits an hour unless the template has ServiceTimeout; here a person waits.
 DEFAULT_TIMEOUT_S = 300
 POLL_S = 0.1
 
 
 class CustomResourcePlugin(CloudFormationResourceProviderPlugin):
-    """Tells LocalStack of the provider below."""
+    """Registers the provider below with LocalStack."""
 
     name = TYPE
 
@@ -44,40 +44,40 @@ class CustomResourcePlugin(CloudFormationResourceProviderPlugin):
 
 
 class CustomResourceProvider(ResourceProvider[dict]):
-    """Asks the function. What is kept of a resource is its properties, its physical id and the attributes of `Fn::GetAtt`."""
+    """Invokes the function. It keeps a resource's properties, its physical id and the attributes of `Fn::GetAtt`."""
 
     TYPE = TYPE
     SCHEMA = {"typeName": TYPE, "properties": {}, "primaryIdentifier": ["/properties/PhysicalResourceId"]}
 
     def create(self, request: ResourceRequest[dict]) -> ProgressEvent[dict]:
         """Sends Create."""
-        return _outcome(request, _ask(request, "Create", request.desired_state))
+        return _outcome(request, _send(request, "Create", request.desired_state))
 
     def update(self, request: ResourceRequest[dict]) -> ProgressEvent[dict]:
-        """Sends Update if a property changed; another physical id in the answer replaces the resource."""
+        """Sends Update if a property changed; another physical id in the response replaces the resource."""
         previous = request.previous_state
         before, after = previous["ResourceProperties"], as_text(request.desired_state)
         if before == after:
             return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=previous)
         physical_id = previous["PhysicalResourceId"]
         known = {"PhysicalResourceId": physical_id, "OldResourceProperties": before}
-        outcome = _outcome(request, _ask(request, "Update", after, known))
+        outcome = _outcome(request, _send(request, "Update", after, known))
         if outcome.status == OperationStatus.SUCCESS and outcome.resource_model["PhysicalResourceId"] != physical_id:
             # CloudFormation does this after all other updates.
-            _ask(request, "Delete", before, {"PhysicalResourceId": physical_id})
+            _send(request, "Delete", before, {"PhysicalResourceId": physical_id})
         return outcome
 
     def delete(self, request: ResourceRequest[dict]) -> ProgressEvent[dict]:
-        """Sends Delete, for a resource that was made."""
+        """Sends Delete for a resource that was created."""
         model = request.previous_state or request.desired_state
         if "PhysicalResourceId" not in model:
             return ProgressEvent(status=OperationStatus.SUCCESS, resource_model={})
         known = {"PhysicalResourceId": model["PhysicalResourceId"]}
-        return _outcome(request, _ask(request, "Delete", model["ResourceProperties"], known))
+        return _outcome(request, _send(request, "Delete", model["ResourceProperties"], known))
 
 
 def as_text(value: object) -> object:
-    """Properties as CloudFormation sends them: every value a text."""
+    """Properties as CloudFormation sends them: every value is a string."""
     match value:
         case dict():
             return {name: as_text(member) for name, member in value.items()}
@@ -89,12 +89,12 @@ def as_text(value: object) -> object:
             return str(value)
 
 
-def _ask(request: ResourceRequest[dict], request_type: str, properties: dict, more: dict | None = None) -> dict:
-    """Sends one request to the function and waits for its answer, which has at least Status and Reason."""
+def _send(request: ResourceRequest[dict], request_type: str, properties: dict, more: dict | None = None) -> dict:
+    """Sends one request to the function and waits for its response; the result has at least Status and Reason."""
     properties = as_text(properties)
     timeout_s = int(properties.get("ServiceTimeout", DEFAULT_TIMEOUT_S))
     s3 = request.aws_client_factory.s3
-    place = {"Bucket": f"custom-resource-answers-{request.region_name}", "Key": uuid.uuid4().hex}
+    place = {"Bucket": f"custom-resource-responses-{request.region_name}", "Key": uuid.uuid4().hex}
     if not any(bucket["Name"] == place["Bucket"] for bucket in s3.list_buckets()["Buckets"]):
         elsewhere = {"LocationConstraint": request.region_name}
         options = {} if request.region_name == "us-east-1" else {"CreateBucketConfiguration": elsewhere}
@@ -113,14 +113,14 @@ def _ask(request: ResourceRequest[dict], request_type: str, properties: dict, mo
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         try:
-            answer = s3.get_object(**place)["Body"].read()
+            response = s3.get_object(**place)["Body"].read()
         except ClientError as error:
             if error.response["Error"]["Code"] != "NoSuchKey":
                 raise
             time.sleep(POLL_S)
             continue
         s3.delete_object(**place)
-        return {"PhysicalResourceId": None, "Reason": ""} | json.loads(answer) | {"RequestId": event["RequestId"]}
+        return {"PhysicalResourceId": None, "Reason": ""} | json.loads(response) | {"RequestId": event["RequestId"]}
     return {
         "Status": "FAILED",
         "Reason": f"CloudFormation did not receive a response from your Custom Resource within {timeout_s} seconds",
@@ -128,28 +128,28 @@ def _ask(request: ResourceRequest[dict], request_type: str, properties: dict, mo
     }
 
 
-def _outcome(request: ResourceRequest[dict], answer: dict) -> ProgressEvent[dict]:
-    if answer.get("Status") != "SUCCESS":
+def _outcome(request: ResourceRequest[dict], response: dict) -> ProgressEvent[dict]:
+    if response.get("Status") != "SUCCESS":
         message = (
-            f"Received response status [{answer.get('Status')}] from custom resource. "
-            f"Message returned: {answer['Reason']} (RequestId: {answer['RequestId']})"
+            f"Received response status [{response.get('Status')}] from custom resource. "
+            f"Message returned: {response['Reason']} (RequestId: {response['RequestId']})"
         )
         return ProgressEvent(status=OperationStatus.FAILED, resource_model={}, message=message)
-    if not answer["PhysicalResourceId"]:
+    if not response["PhysicalResourceId"]:
         message = "Invalid PhysicalResourceId"
         return ProgressEvent(status=OperationStatus.FAILED, resource_model={}, message=message)
-    model = (answer.get("Data") or {}) | {
-        "PhysicalResourceId": answer["PhysicalResourceId"],
+    model = (response.get("Data") or {}) | {
+        "PhysicalResourceId": response["PhysicalResourceId"],
         "ResourceProperties": as_text(request.desired_state),
     }
     return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model)
 
 
 def _invoke(request: ResourceRequest[dict], function: str, event: dict) -> None:
-    """Invokes the function, and waits for nothing but its end.
+    """Invokes the function synchronously, and ignores what it returns.
 
-    CloudFormation invokes asynchronously. LocalStack's queue of asynchronous invocations would let one that follows an update
-    of the function wait for minutes.
+    CloudFormation invokes asynchronously. In LocalStack an asynchronous invocation after an update of the function can wait
+    in the queue for minutes.
     """
     try:
         _client(request, "lambda").invoke(FunctionName=function, Payload=json.dumps(event).encode())
@@ -160,12 +160,12 @@ def _invoke(request: ResourceRequest[dict], function: str, event: dict) -> None:
 
 
 def _presigned(request: ResourceRequest[dict], place: dict) -> str:
-    """A URL that the function can reach, so with this LocalStack's address and the bucket in the path."""
+    """A URL that the function can reach: it has this LocalStack's address, and the bucket in the path."""
     return _client(request, "s3").generate_presigned_url("put_object", Params=place, ExpiresIn=3600)
 
 
 def _client(request: ResourceRequest[dict], service: str):
-    """A client that asks once, and waits longer than a function may run."""
+    """A client that sends each request once, and waits longer than a function may run."""
     return boto3.client(
         service,
         region_name=request.region_name,

@@ -27,14 +27,14 @@ LOG = logging.getLogger(__name__)
 INIT_LIMIT_S = 10.0
 SHUTDOWN_GRACE_S = 0.5
 
-# Of LocalStack's environment a function gets only what the machine needs to run it and to trust its certificates.
+# A function inherits only these of LocalStack's variables: it needs them to run and to trust certificates.
 INHERITED = ("PATH", "LANG", "SSL_CERT_FILE", "SSL_CERT_DIR")
-# Addressed to the init process that LocalStack puts into its containers.
+# For the init process that LocalStack puts into its containers.
 FOR_CONTAINERS = ("LOCALSTACK_RUNTIME_ID", "LOCALSTACK_RUNTIME_ENDPOINT", "LOCALSTACK_FUNCTION_ACCOUNT_ID")
 
 
 class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
-    """Makes the executor known as LAMBDA_RUNTIME_EXECUTOR=process."""
+    """Registers the executor as LAMBDA_RUNTIME_EXECUTOR=process."""
 
     name = "process"
 
@@ -44,7 +44,7 @@ class ProcessRuntimeExecutorPlugin(RuntimeExecutorPlugin):
 
 
 class ProcessRuntimeExecutor(RuntimeExecutor):
-    """One execution environment: at most one process at a time, started again when it ended."""
+    """One execution environment: at most one process at a time, restarted when it has ended."""
 
     def __init__(self, id: str, function_version: FunctionVersion) -> None:
         super().__init__(id=id, function_version=function_version)
@@ -60,14 +60,14 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
     def start(self, env_vars: dict[str, str]) -> None:
         """Starts the process and waits for its init.
 
-        An init that fails is tried again by the first invocation, as Lambda does; that one's error reaches the caller.
+        The first invocation retries an init that failed, as in Lambda; the caller gets the error of that retry.
         """
         self._bootstrap = Path(self._config.code.get_unzipped_code_location()) / "bootstrap"
         self._env = {name: os.environ[name] for name in INHERITED if name in os.environ}
         self._env |= {name: str(value) for name, value in env_vars.items() if name not in FOR_CONTAINERS}
         self._env["LAMBDA_TASK_ROOT"] = str(self._bootstrap.parent)
         failure = self._init(INIT_LIMIT_S, phase="init")
-        # A provisioned environment has no invocation yet that could tell of the failure.
+        # A provisioned environment has no invocation yet that could report the failure.
         if failure and env_vars.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "provisioned-concurrency":
             raise StatusErrorException("init failed", payload=failure_payload(failure, self.id))
 
@@ -101,9 +101,9 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
             )
 
     def stop(self) -> None:
-        """Ends the environment once its invocation, if there is one, is done.
+        """Ends the environment after its running invocation, if there is one.
 
-        LocalStack stops the environments of a function's old code as soon as the new code is there;
+        LocalStack stops the environments of a function's old code as soon as it has the new code;
         Lambda lets their invocations finish.
         """
         if self._invoking.locked():
@@ -141,7 +141,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         deadline = time.monotonic() + limit_s
         deadline_ms = int((time.time() + limit_s) * 1000)
         if self._environment:
-            # After its last response the process may still work, or may have ended.
+            # After its last response the process may still be busy, or may have ended.
             if isinstance(self._environment.session.wait_ready(limit_s), TimedOut):
                 return TimedOut(limit_s)
             if not self._environment.process.alive:
@@ -191,7 +191,7 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
 
 
 class _Environment:
-    """A process with the session and the Runtime API that serve it alone."""
+    """A process with its own session and Runtime API."""
 
     def __init__(self, version: FunctionVersion, bootstrap: Path, env: dict[str, str], output: Output) -> None:
         self.session = Session()
@@ -206,7 +206,7 @@ class _Environment:
             raise
 
     def stop(self) -> None:
-        """Ends the process with a warning: SHUTDOWN to its extensions, then SIGTERM, then SIGKILL."""
+        """Ends the process gracefully: SHUTDOWN to its extensions, then SIGTERM, then SIGKILL."""
         self.session.announce_shutdown()
         self.process.stop(SHUTDOWN_GRACE_S)
         self._close()

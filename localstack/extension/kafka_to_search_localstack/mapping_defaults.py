@@ -1,4 +1,4 @@
-"""The values that Lambda gives a Kafka event source mapping where its creator gave none.
+"""The default values of a Kafka event source mapping in Lambda.
 
 https://docs.aws.amazon.com/lambda/latest/dg/kafka-esm-parameters.html
 https://docs.aws.amazon.com/lambda/latest/dg/msk-esm-parameters.html
@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/msk-esm-parameters.html
 from localstack.services.lambda_ import hooks as lambda_hooks
 from localstack.services.lambda_.event_source_mapping.esm_worker import EsmStateReason
 
-# MaximumBatchingWindowInSeconds has no entry: its default is 500 ms, which the API has no number for. Absent means that.
+# MaximumBatchingWindowInSeconds has no entry: its default is 500 ms, which the API can only express by its absence.
 KAFKA_DEFAULTS = {
     "BatchSize": 100,
     "BisectBatchOnFunctionError": False,
@@ -36,7 +36,7 @@ def kafka_config_key(mapping: dict) -> str:
 
 @lambda_hooks.set_event_source_config_defaults()
 def set_kafka_defaults(defaults: dict, request: dict, service: str) -> None:
-    """Adds the defaults of a Kafka mapping; LocalStack lays the request over them."""
+    """Adds the defaults of a Kafka mapping; the request's values override them in LocalStack."""
     if not is_kafka(request):
         return
     defaults.update(KAFKA_DEFAULTS)

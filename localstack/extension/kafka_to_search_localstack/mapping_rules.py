@@ -1,4 +1,4 @@
-"""What Lambda refuses in a Kafka event source mapping, so that a template that deploys here deploys there.
+"""Refuses what Lambda refuses in a Kafka event source mapping, so that a template that deploys here deploys there too.
 
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 """
@@ -7,14 +7,14 @@ from localstack.aws.api.lambda_ import InvalidParameterValueException
 
 from kafka_to_search_localstack.mapping_defaults import kafka_config_key
 
-# CloudFormation's name of the endpoints, and the API's; LocalStack's resource provider hands the first one on as it is.
+# The endpoints' name in CloudFormation and in the API; LocalStack's resource provider passes the first one on unchanged.
 CLOUDFORMATION_ENDPOINTS, API_ENDPOINTS = "KafkaBootstrapServers", "KAFKA_BOOTSTRAP_SERVERS"
 STARTING_POSITIONS = ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP")
 INFINITE = -1
 
 
 def normalise_endpoints(mapping: dict) -> None:
-    """Gives the bootstrap servers the name that the API has for them."""
+    """Renames the bootstrap servers from CloudFormation's name to the API's."""
     endpoints = (mapping.get("SelfManagedEventSource") or {}).get("Endpoints") or {}
     if CLOUDFORMATION_ENDPOINTS in endpoints:
         endpoints[API_ENDPOINTS] = endpoints.pop(CLOUDFORMATION_ENDPOINTS)
@@ -38,7 +38,7 @@ def check_kafka_mapping(mapping: dict) -> None:
 
 
 def merge_kafka_update(old: dict, update: dict) -> None:
-    """Completes an update's nested properties from the mapping as it is: the API merges them, LocalStack replaces them."""
+    """Completes an update's nested properties from the current mapping: the API merges them, LocalStack replaces them."""
     key = kafka_config_key(old)
     if key in update:
         group = (update[key] or {}).get("ConsumerGroupId")

@@ -1,8 +1,8 @@
-"""The life of a Kafka event source mapping inside LocalStack: its state, and nothing else.
+"""The worker of a Kafka event source mapping inside LocalStack: it keeps the state, and does not poll.
 
 LocalStack's own workers poll in a thread that changes the state some time later, and an update that ends the old
-thread can leave an enabled mapping marked Disabled. Here nothing polls: kafka-poller, a process of its own, reads the
-mappings through the API and serves them. So each change of state is done when the call returns.
+thread can leave an enabled mapping marked Disabled. Here nothing polls: kafka-poller, a separate process, reads the mappings
+through the API and serves them. So each change of state is complete when the call returns.
 """
 
 import datetime
@@ -17,7 +17,7 @@ class KafkaMappingWorker(EsmWorker):
         super().__init__(esm_config, poller=None, enabled=enabled)
 
     def create(self) -> None:
-        """Brings a new or updated mapping to the state that it was asked for."""
+        """Enables or disables a new or updated mapping, as requested."""
         if self.enabled:
             self.start()
         else:
@@ -34,7 +34,7 @@ class KafkaMappingWorker(EsmWorker):
         self._enter(EsmState.DISABLED)
 
     def delete(self) -> None:
-        """Forgets the mapping."""
+        """Removes the mapping."""
         self.current_state = EsmState.DELETING
         self.delete_esm_in_store()
 

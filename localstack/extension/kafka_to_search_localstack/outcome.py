@@ -1,10 +1,10 @@
-"""How an init or an invocation ended, and the error payload that Lambda answers for it."""
+"""How an init or an invocation ended, and the error payload that Lambda returns for it."""
 
 import json
 import signal
 from dataclasses import dataclass
 
-# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB, and some room for the envelope.
+# https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB, and 100 bytes for what Lambda adds.
 MAX_RESPONSE_BYTES = 6 * 1024 * 1024 + 100
 
 
@@ -24,7 +24,7 @@ class FunctionError:
 
     @classmethod
     def from_post(cls, body: bytes, header: str | None) -> "FunctionError":
-        """Takes the type from the body, as Lambda does, and from the header where the body has none."""
+        """Reads the type from the body, as Lambda does, or from the header if the body has none."""
         try:
             error_type = json.loads(body)["errorType"]
         except (ValueError, TypeError, KeyError):
@@ -35,28 +35,28 @@ class FunctionError:
 
 @dataclass(frozen=True)
 class ResponseTooLarge:
-    """The runtime posted a response that Lambda does not take."""
+    """The runtime posted a response over Lambda's limit."""
 
     n_bytes: int
 
 
 @dataclass(frozen=True)
 class Exited:
-    """The process ended before it was done."""
+    """The process ended before the init or invocation was complete."""
 
     returncode: int
 
 
 @dataclass(frozen=True)
 class TimedOut:
-    """The limit passed before the process was done."""
+    """The time limit passed before the init or invocation was complete."""
 
     limit_s: float
 
 
 @dataclass(frozen=True)
 class NoEntrypoint:
-    """There is no bootstrap that can be executed."""
+    """There is no executable bootstrap."""
 
     path: str
 
@@ -95,7 +95,7 @@ def failure_payload(failure: Failure, request_id: str) -> bytes:
 
 
 def failure_reason(failure: Failure) -> str:
-    """One phrase for the log, in Lambda's words where it has them."""
+    """One phrase for the log: Lambda's own text where it has one."""
     match failure:
         case Exited(returncode=0):
             return "Runtime exited without providing a reason"

@@ -6,7 +6,7 @@ import threading
 
 
 class Output:
-    """Collects lines, from whichever process of the function writes them, until they are taken."""
+    """Collects the lines of all processes of the function until they are taken."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -18,22 +18,22 @@ class Output:
             self._lines += lines
 
     def peek(self) -> list[str]:
-        """The lines so far, left in place."""
+        """The lines so far; they stay."""
         with self._lock:
             return list(self._lines)
 
     def take(self) -> list[str]:
-        """The lines so far, once."""
+        """Returns the lines so far and removes them."""
         with self._lock:
             lines, self._lines = self._lines, []
             return lines
 
 
 class OutputPipe:
-    """The pipe between one process and the output.
+    """The pipe from one process to the output.
 
     Lines that were written before a response are in the pipe when the response arrives, but perhaps not read yet.
-    `drain` writes a mark behind them and waits until the reader has come across it.
+    `drain` writes a mark behind them, and waits until the reader has read it.
     """
 
     def __init__(self, output: Output) -> None:
@@ -55,7 +55,7 @@ class OutputPipe:
             self._marked.wait(limit_s)
 
     def close(self) -> None:
-        """Gives up this side's end; the reader ends with the last process that holds the other."""
+        """Closes this end; the reader ends when the last process has closed its end."""
         with self._write_lock:
             if not self._closed:
                 self._closed = True

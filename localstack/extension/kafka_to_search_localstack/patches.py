@@ -1,4 +1,4 @@
-"""Where LocalStack has no hook: what the extension changes in it, all of it called from here."""
+"""The extension's patches to LocalStack, where it has no hook."""
 
 from localstack.runtime import hooks
 from localstack.utils.patch import patch
@@ -46,7 +46,7 @@ def install() -> None:
     def validate_event_source_mapping(fn, self, context, request):
         if is_kafka(request):
             normalise_endpoints(request)
-            # Lambda wants credentials or a VPC for a self-managed cluster; a local one may have neither.
+            # Lambda requires credentials or a VPC for a self-managed cluster; a local one may have neither.
             request.setdefault("SourceAccessConfigurations", [])
             check_kafka_mapping(request)
         return fn(self, context, request)
@@ -58,8 +58,8 @@ def install() -> None:
             merge_kafka_update(mapping, request)
         return fn(self, context, request)
 
-    # CloudFormation decides on replacement by looking at the template, and takes every Fn::If, and every reference to
-    # something that changes, for a change. The updates below compare values.
+    # The engine decides on replacement from the template, and regards every Fn::If, and every reference to something that
+    # changes, as a change. The updates below compare values.
     LambdaEventSourceMappingProvider.SCHEMA["createOnlyProperties"] = []
     LambdaAliasProvider.SCHEMA["createOnlyProperties"] = []
 
@@ -85,6 +85,6 @@ def install() -> None:
         except ValidationError:
             return self.visit(node.arguments)
 
-    # The engine resolves references also before it lets SAM expand the template. `!Ref Function.Version` is a resource that
-    # SAM makes: as with other functions there, what can't be resolved yet is left for later.
+    # The engine resolves references also before SAM expands the template. `!Ref Function.Version` is a resource that SAM
+    # creates: as with other intrinsic functions there, what can't be resolved yet is left for later.
     ChangeSetModelTransform.visit_node_intrinsic_function_ref = visit_ref_before_transform

@@ -14,7 +14,7 @@ from kafka_to_search_localstack.outcome import Failure, FunctionError, TimedOut,
 
 @dataclass(frozen=True)
 class Report:
-    """What is measured of one invocation."""
+    """The measurements of one invocation."""
 
     duration_ms: float
     memory_size_mb: int
@@ -27,11 +27,11 @@ class TextLog:
     """LogFormat Text, the default."""
 
     def start(self, request_id: str, version: str) -> list[str]:
-        """Opens an invocation."""
+        """The lines before an invocation."""
         return [f"START RequestId: {request_id} Version: {version}"]
 
     def end(self, request_id: str, report: Report) -> list[str]:
-        """Closes an invocation."""
+        """The lines after an invocation."""
         fields = [
             f"REPORT RequestId: {request_id}",
             f"Duration: {report.duration_ms:.2f} ms",
@@ -54,7 +54,7 @@ class TextLog:
         return [*lines, f"END RequestId: {request_id}", "\t".join(fields)]
 
     def init_failure(self, phase: str, duration_ms: float, failure: Failure) -> list[str]:
-        """Reports an init that failed in the init phase, or again in the invocation's own (phase invoke)."""
+        """Reports an init that failed in the init phase, or in the retry by an invocation (phase invoke)."""
         status = "timeout" if isinstance(failure, TimedOut) else "error"
         return [
             f"INIT_REPORT Init Duration: {duration_ms:.2f} ms\tPhase: {phase}\tStatus: {status}"
@@ -66,11 +66,11 @@ class JsonLog:
     """LogFormat JSON: the platform's lines are JSON too."""
 
     def start(self, request_id: str, version: str) -> list[str]:
-        """Opens an invocation."""
+        """The lines before an invocation."""
         return [_event("platform.start", {"requestId": request_id, "version": version})]
 
     def end(self, request_id: str, report: Report) -> list[str]:
-        """Closes an invocation."""
+        """The lines after an invocation."""
         metrics = {
             "durationMs": round(report.duration_ms, 3),
             "billedDurationMs": ceil(report.duration_ms),
@@ -83,7 +83,7 @@ class JsonLog:
         return [_event("platform.report", record)]
 
     def init_failure(self, phase: str, duration_ms: float, failure: Failure) -> list[str]:
-        """Reports an init that failed in the init phase, or again in the invocation's own (phase invoke)."""
+        """Reports an init that failed in the init phase, or in the retry by an invocation (phase invoke)."""
         record = {
             "initializationType": "on-demand",
             "phase": phase,
@@ -94,7 +94,7 @@ class JsonLog:
 
 
 def platform_log(log_format: str | None) -> TextLog | JsonLog:
-    """The log that the function's LogFormat asks for."""
+    """The log in the function's LogFormat."""
     return JsonLog() if log_format == "JSON" else TextLog()
 
 

@@ -1,4 +1,4 @@
-"""One run of a function's bootstrap as a child process, with its memory limit and its end."""
+"""Runs a function's bootstrap as a child process: its start, its memory limit and its end."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="function-spawne
 
 
 class FunctionProcess:
-    """A started bootstrap; the session hears of its end."""
+    """A running bootstrap; it reports its exit to the session."""
 
     def __init__(
         self, bootstrap: Path, env: dict[str, str], memory_limit_mb: int, session: Session, output: Output
@@ -48,17 +48,17 @@ class FunctionProcess:
         return not self._ended.is_set()
 
     def drain_output(self) -> None:
-        """Returns when every line that the process wrote so far is in the output."""
+        """Returns when every line that the process has written is in the output."""
         self._pipe.drain()
 
     def measure_memory(self) -> int:
-        """The most memory that the process held so far, in MB."""
+        """The peak memory of the process so far, in MB."""
         if peak_kb := _peak_memory_kb(self._process.pid):
             self.max_memory_mb = max(self.max_memory_mb, -(-peak_kb // 1024))
         return self.max_memory_mb
 
     def stop(self, grace_s: float) -> None:
-        """Asks the process to end (SIGTERM), and ends it when the grace is over."""
+        """Sends SIGTERM, and kills the process after the grace."""
         self._signal(signal.SIGTERM)
         if not self._ended.wait(grace_s):
             self.kill()
@@ -71,7 +71,7 @@ class FunctionProcess:
     def _spawn(self, bootstrap: Path, env: dict[str, str]) -> subprocess.Popen:
         command = [str(bootstrap)]
         if setpriv := shutil.which("setpriv"):
-            # The function dies with LocalStack, however that ends. setpriv replaces itself by the bootstrap.
+            # The function dies with LocalStack, however that ends. setpriv replaces itself with the bootstrap.
             command = [setpriv, "--pdeathsig", "KILL", "--", *command]
         return subprocess.Popen(
             command,
@@ -84,7 +84,7 @@ class FunctionProcess:
         )
 
     def _watch_end(self) -> None:
-        # Left unreaped, the process keeps its id: the group is surely still its own.
+        # Until it is reaped, the process keeps its id, so this signals its own group and no other.
         os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)
         self._signal(signal.SIGKILL)
         with self._reaping:

@@ -1,4 +1,4 @@
-"""The size of a payload that Lambda takes from a caller who waits for the answer."""
+"""The maximum payload of a synchronous invocation."""
 
 from localstack.aws.api.lambda_ import InvocationType, RequestTooLargeException
 

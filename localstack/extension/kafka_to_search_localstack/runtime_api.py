@@ -37,11 +37,11 @@ class RuntimeApi:
 
     @property
     def address(self) -> str:
-        """Host and port, as AWS_LAMBDA_RUNTIME_API has them."""
+        """Host and port, for AWS_LAMBDA_RUNTIME_API."""
         return f"127.0.0.1:{self._server.server_port}"
 
     def close(self) -> None:
-        """Stops listening, soon: the server notices within half a second, and nobody has to wait for that."""
+        """Stops listening within half a second, without making the caller wait."""
         threading.Thread(target=self._close, name="runtime-api-close", daemon=True).start()
 
     def _close(self) -> None:
@@ -50,7 +50,7 @@ class RuntimeApi:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # a runtime keeps one connection
+    protocol_version = "HTTP/1.1"  # a runtime keeps one connection open
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
@@ -60,7 +60,7 @@ class _Handler(BaseHTTPRequestHandler):
             if invocation is None:
                 self.close_connection = True
                 return
-            self._reply(
+            self._respond(
                 HTTPStatus.OK,
                 invocation.payload,
                 {
@@ -72,7 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
             )
         elif self.path == f"{EXTENSION}/event/next":
             session.wait_shutdown()
-            self._reply(HTTPStatus.OK, b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":0}')
+            self._respond(HTTPStatus.OK, b'{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":0}')
         else:
             self._refuse(HTTPStatus.NOT_FOUND, "Runtime.UnknownPath", f"no such path: {self.path}")
 
@@ -86,7 +86,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._accept()
         elif self.path == f"{EXTENSION}/register":
             identifier = {"Lambda-Extension-Identifier": str(uuid.uuid4())}
-            self._reply(HTTPStatus.OK, self.server.registration, identifier)
+            self._respond(HTTPStatus.OK, self.server.registration, identifier)
         elif self.path in (f"{EXTENSION}/init/error", f"{EXTENSION}/exit/error"):
             self._accept()
         else:
@@ -118,14 +118,14 @@ class _Handler(BaseHTTPRequestHandler):
         return b"".join(chunks)
 
     def _accept(self) -> None:
-        self._reply(HTTPStatus.ACCEPTED, b'{"status":"OK"}')
+        self._respond(HTTPStatus.ACCEPTED, b'{"status":"OK"}')
 
     def _refuse(self, status: HTTPStatus, error_type: str, message: str) -> None:
-        self._reply(status, json.dumps({"errorType": error_type, "errorMessage": message}).encode())
+        self._respond(status, json.dumps({"errorType": error_type, "errorMessage": message}).encode())
 
-    def _reply(self, status: HTTPStatus, body: bytes, headers: dict[str, str] | None = None) -> None:
-        # Head and body in segments of their own cost a delayed ACK, 40 ms an invocation; a payload is not copied to
-        # join them.
+    def _respond(self, status: HTTPStatus, body: bytes, headers: dict[str, str] | None = None) -> None:
+        # Head and body in separate segments cost a delayed ACK, 40 ms per invocation. MSG_MORE joins them without copying
+        # the payload.
         lines = [f"HTTP/1.1 {status.value} {status.phrase}", "Content-Type: application/json"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         lines += [f"Content-Length: {len(body)}", "", ""]
@@ -133,4 +133,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.sendall(body)
 
     def log_message(self, *args) -> None:
-        """Says nothing: a line a request would drown LocalStack's log."""
+        """Logs nothing: a line per request would flood LocalStack's log."""

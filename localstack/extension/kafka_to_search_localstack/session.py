@@ -1,7 +1,7 @@
-"""What one function process and its executor tell each other.
+"""The state that a function process and its executor share.
 
-The Runtime API writes what the process says, the process watcher that it ended, the executor what there is to do.
-Every wait is on one condition, so nobody polls.
+The executor writes the invocation, the Runtime API its outcome, the process watcher the end of the process. Every wait is on
+one condition, so nothing polls.
 """
 
 import threading
@@ -14,7 +14,7 @@ from kafka_to_search_localstack.outcome import Exited, FunctionError, Response, 
 
 @dataclass(frozen=True)
 class Invocation:
-    """One event for the function, with what the Runtime API says about it."""
+    """One event for the function, with its Runtime API headers."""
 
     request_id: str
     payload: bytes
@@ -40,7 +40,7 @@ class Session:
     # The executor's side.
 
     def wait_ready(self, limit_s: float) -> FunctionError | Exited | TimedOut | None:
-        """Waits until the process asks for an invocation; None when it does, else why it never will."""
+        """Waits until the process requests an invocation; returns None then, else why it will not."""
         with self._changed:
             if not self._wait(lambda: self._waiting or self._init_error or self._exited, limit_s):
                 return TimedOut(limit_s)
@@ -49,7 +49,7 @@ class Session:
     def run(
         self, invocation: Invocation, limit_s: float
     ) -> Response | FunctionError | ResponseTooLarge | Exited | TimedOut:
-        """Hands the invocation to the process and waits for its outcome."""
+        """Passes the invocation to the process and waits for its outcome."""
         with self._changed:
             self._outcome, self._invocation, self._running = None, invocation, invocation.request_id
             self._changed.notify_all()
@@ -60,13 +60,13 @@ class Session:
             return self._outcome or self._exited
 
     def announce_shutdown(self) -> None:
-        """Tells the process's extensions that it is about to be ended."""
+        """Announces the shutdown to the process's extensions."""
         with self._changed:
             self._shutting_down = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Ends every request of the process that waits."""
+        """Ends the process's waiting requests."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -84,7 +84,7 @@ class Session:
             return invocation
 
     def finish(self, request_id: str, outcome: Response | FunctionError | ResponseTooLarge) -> bool:
-        """Takes the outcome of the running invocation; False when another one, or none, is running."""
+        """Stores the outcome of the running invocation; False if another one, or none, is running."""
         with self._changed:
             if self._running != request_id or self._outcome:
                 return False
@@ -93,20 +93,20 @@ class Session:
             return True
 
     def fail_init(self, error: FunctionError) -> None:
-        """Takes the error that the process reports for its init."""
+        """Stores the error that the process reports for its init."""
         with self._changed:
             self._init_error = error
             self._changed.notify_all()
 
     def wait_shutdown(self) -> None:
-        """Waits for the end to be announced: all that an extension without events waits for."""
+        """Waits until the shutdown is announced, which is the only event of an extension without others."""
         with self._changed:
             self._changed.wait_for(lambda: self._shutting_down or self._closed)
 
     # The process watcher's side.
 
     def exit(self, returncode: int) -> None:
-        """Takes the end of the process."""
+        """Stores the exit of the process."""
         with self._changed:
             self._exited = Exited(returncode)
             self._closed = True

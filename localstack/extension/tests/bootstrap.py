@@ -1,4 +1,4 @@
-"""A function for the tests: a bootstrap that speaks the Runtime API and does what its event, or INIT, asks for."""
+"""A function for the tests: a bootstrap that uses the Runtime API and does what its event, or INIT, says."""
 
 import http.client
 import json
@@ -19,8 +19,8 @@ def main():
     while True:
         headers, event = next_event(connection)
         request_id = headers["Lambda-Runtime-Aws-Request-Id"]
-        kind, answer = act(event, headers)
-        post(connection, f"invocation/{request_id}/{kind}", answer)
+        kind, response_body = act(event, headers)
+        post(connection, f"invocation/{request_id}/{kind}", response_body)
         if event.get("do") == "exit after the response":
             sys.exit(3)
 
@@ -55,7 +55,7 @@ def act(event, headers):
             print("about to sleep", flush=True)
             time.sleep(event["seconds"])
             return "response", {"slept": event["seconds"]}
-        case "answer":
+        case "respond":
             return "response", "x" * (event["bytes"] - 2)
         case "allocate":
             return "response", len(bytearray(b"x") * (event["megabytes"] << 20))
@@ -76,7 +76,7 @@ def act(event, headers):
 
 
 def rendezvous(folder, n):
-    """Returns once n environments are here at the same time."""
+    """Returns once n environments run at the same time."""
     open(os.path.join(folder, str(os.getpid())), "w").close()
     while len(os.listdir(folder)) < n:
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A LocalStack with the extension, started for the session on a free port and stopped at its end."""
+"""A LocalStack with the extension, started for the session on a free port, and stopped at its end."""
 
 import io
 import json
@@ -54,9 +54,9 @@ class LocalStack:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        eventually(self._answers, START_LIMIT_S)
+        eventually(self._responds, START_LIMIT_S)
 
-    def _answers(self) -> bool:
+    def _responds(self) -> bool:
         assert self.process.poll() is None, "LocalStack ended:\n" + (self._folder / "log").read_text()[-4000:]
         try:
             with urllib.request.urlopen(f"{self.endpoint}/_localstack/health", timeout=5):
@@ -92,14 +92,14 @@ def eventually(condition, limit_s: float = 30):
     return value
 
 
-def settled_stack(cloudformation, name: str) -> dict:
-    """Waits until nothing is done to a CloudFormation stack any more, and returns its description."""
+def finished_stack(cloudformation, name: str) -> dict:
+    """Waits until no operation on a CloudFormation stack is in progress, and returns its description."""
 
-    def settled():
+    def finished():
         stack = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
         return None if stack["StackStatus"].endswith("_IN_PROGRESS") else stack
 
-    return eventually(settled)
+    return eventually(finished)
 
 
 @pytest.fixture(scope="session")
@@ -124,11 +124,11 @@ class Function:
         self.client, self.name = client, name
 
     def invoke(self, **event):
-        """Returns what the caller of the function sees: the payload, and FunctionError or None."""
+        """Returns what the caller of the function gets: the payload, and FunctionError or None."""
         payload = json.dumps(event, ensure_ascii=False).encode()
-        answer = self.client.invoke(FunctionName=self.name, Payload=payload)
-        payload = answer["Payload"].read()
-        return json.loads(payload) if payload else None, answer.get("FunctionError")
+        response = self.client.invoke(FunctionName=self.name, Payload=payload)
+        payload = response["Payload"].read()
+        return json.loads(payload) if payload else None, response.get("FunctionError")
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +138,7 @@ def make_function(lambda_client):
 
 
 def function_maker(lambda_client):
-    """What deploys test functions to the LocalStack of the client."""
+    """Returns a function that deploys test functions to the client's LocalStack."""
 
     def make(environment: dict | None = None, script: str | None = None, **properties) -> Function:
         name = f"function-{uuid.uuid4().hex[:8]}"

@@ -1,4 +1,4 @@
-"""An alias of a function follows its versions through CloudFormation, as `AutoPublishAlias` has it."""
+"""CloudFormation moves a function's alias to its new versions, as with `AutoPublishAlias`."""
 
 import json
 import sys
@@ -6,11 +6,11 @@ import uuid
 
 import pytest
 
-from conftest import BOOTSTRAP, ROLE, settled_stack, zip_of
+from conftest import BOOTSTRAP, ROLE, finished_stack, zip_of
 
 
 class Stack:
-    """A CloudFormation stack with a function, a version of it for each of its codes, and an alias of the newest."""
+    """A CloudFormation stack with a function, a version for each of its code packages, and an alias of the newest."""
 
     def __init__(self, localstack) -> None:
         self._client, self._s3 = localstack.client("cloudformation"), localstack.client("s3")
@@ -20,11 +20,11 @@ class Stack:
 
     def create(self, code: str, alias: str = "live") -> None:
         self._client.create_stack(StackName=self._name, TemplateBody=self._template(code, alias))
-        self._settle("CREATE_COMPLETE")
+        self._finish("CREATE_COMPLETE")
 
     def update(self, code: str, alias: str = "live") -> None:
         self._client.update_stack(StackName=self._name, TemplateBody=self._template(code, alias))
-        self._settle("UPDATE_COMPLETE")
+        self._finish("UPDATE_COMPLETE")
 
     def delete(self) -> None:
         self._client.delete_stack(StackName=self._name)
@@ -56,8 +56,8 @@ class Stack:
         }
         return json.dumps({"Resources": resources})
 
-    def _settle(self, status: str) -> None:
-        stack = settled_stack(self._client, self._name)
+    def _finish(self, status: str) -> None:
+        stack = finished_stack(self._client, self._name)
         assert stack["StackStatus"] == status, self._client.describe_stack_events(StackName=self._name)
 
 
@@ -68,14 +68,14 @@ def stack(localstack):
     stack.delete()
 
 
-def test_an_alias_follows_a_new_version(stack):
+def test_an_alias_moves_to_a_new_version(stack):
     stack.create("one")
     assert stack.aliases() == {"live": "1"}
     stack.update("two")
     assert stack.aliases() == {"live": "2"}
 
 
-def test_an_alias_of_another_name_replaces_it(stack):
+def test_an_alias_with_a_new_name_replaces_the_old_one(stack):
     stack.create("one")
     stack.update("two", alias="newest")
     assert stack.aliases() == {"newest": "2"}

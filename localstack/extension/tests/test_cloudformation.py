@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from conftest import eventually, settled_stack
+from conftest import eventually, finished_stack
 
 
 @pytest.fixture(scope="module")
@@ -24,11 +24,11 @@ class Stack:
 
     def create(self, **properties) -> dict:
         self._client.create_stack(StackName=self._name, TemplateBody=self._template(properties))
-        return self._settled("CREATE_COMPLETE")
+        return self._finished("CREATE_COMPLETE")
 
     def update(self, **properties) -> dict:
         self._client.update_stack(StackName=self._name, TemplateBody=self._template(properties))
-        return self._settled("UPDATE_COMPLETE")
+        return self._finished("UPDATE_COMPLETE")
 
     def delete(self) -> None:
         self._client.delete_stack(StackName=self._name)
@@ -43,7 +43,7 @@ class Stack:
             "SelfManagedEventSource": {"Endpoints": {"KafkaBootstrapServers": ["a:9092"]}},
             "Topics": ["order.events"],
             "StartingPosition": "TRIM_HORIZON",
-            # A condition: CloudFormation has to look at its value, not at the text of the template.
+            # A condition: CloudFormation must compare its value, not the text of the template.
             "SelfManagedKafkaEventSourceConfig": {
                 "Fn::If": ["Always", {"ConsumerGroupId": "orders"}, {"Ref": "AWS::NoValue"}]
             },
@@ -57,8 +57,8 @@ class Stack:
             }
         )
 
-    def _settled(self, status: str) -> dict:
-        stack = settled_stack(self._client, self._name)
+    def _finished(self, status: str) -> dict:
+        stack = finished_stack(self._client, self._name)
         assert stack["StackStatus"] == status, self._client.describe_stack_events(StackName=self._name)
         (mapping,) = self.mappings()
         return mapping
@@ -98,7 +98,7 @@ def test_an_update_keeps_the_mapping_and_changes_every_property_that_may_change(
     assert (after["State"], after["KMSKeyArn"]) == ("Disabled", "arn:aws:kms:us-east-1:000000000000:key/1")
 
 
-def test_a_property_that_leaves_the_template_gets_its_default_back(stack):
+def test_a_property_that_is_removed_from_the_template_returns_to_its_default(stack):
     stack.create(
         BatchSize=7,
         Enabled=False,
@@ -112,7 +112,7 @@ def test_a_property_that_leaves_the_template_gets_its_default_back(stack):
     assert not mapping["DestinationConfig"]["OnFailure"]
 
 
-def test_another_topic_is_another_mapping(stack):
+def test_a_new_topic_replaces_the_mapping(stack):
     before = stack.create()
     after = stack.update(Topics=["order.events.v2"], BatchSize=50)
     assert after["UUID"] != before["UUID"]

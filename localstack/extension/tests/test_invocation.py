@@ -1,4 +1,4 @@
-"""What the caller of a function sees."""
+"""The results that the caller of a function gets."""
 
 import json
 import os
@@ -16,7 +16,7 @@ def function(make_function):
     return make_function()
 
 
-def test_a_response_is_returned_and_the_process_kept(function):
+def test_a_response_is_returned_and_the_process_is_kept(function):
     first, error = function.invoke(n=1)
     assert (first["event"], error) == ({"n": 1}, None)
     assert function.invoke(n=2)[0] == {"pid": first["pid"], "event": {"n": 2}}
@@ -39,14 +39,14 @@ def test_a_function_error_keeps_its_type_and_message(function):
     ],
 )
 def test_the_end_of_the_process_is_an_exit_error_and_the_next_invocation_works(function, event, reason):
-    answer, error = function.invoke(**event)
-    assert (answer["errorType"], error) == ("Runtime.ExitError", "Unhandled")
-    request_id, _, rest = answer["errorMessage"].removeprefix("RequestId: ").partition(" ")
+    response, error = function.invoke(**event)
+    assert (response["errorType"], error) == ("Runtime.ExitError", "Unhandled")
+    request_id, _, rest = response["errorMessage"].removeprefix("RequestId: ").partition(" ")
     assert (len(request_id), rest) == (36, f"Error: {reason}")
     assert function.invoke()[1] is None
 
 
-def test_a_process_that_ends_after_its_response_costs_no_invocation(function):
+def test_a_process_that_ends_after_its_response_fails_no_invocation(function):
     assert function.invoke(do="exit after the response")[1] is None
     assert function.invoke()[1] is None
 
@@ -54,19 +54,19 @@ def test_a_process_that_ends_after_its_response_costs_no_invocation(function):
 def test_a_timeout_kills_the_process_and_the_next_invocation_starts_another(make_function):
     function = make_function(Timeout=3)
     pid = function.invoke()[0]["pid"]
-    answer, error = function.invoke(do="sleep", seconds=60)
-    assert (answer["errorType"], error) == ("Sandbox.Timedout", "Unhandled")
-    assert answer["errorMessage"].endswith(" Error: Task timed out after 3.00 seconds")
+    response, error = function.invoke(do="sleep", seconds=60)
+    assert (response["errorType"], error) == ("Sandbox.Timedout", "Unhandled")
+    assert response["errorMessage"].endswith(" Error: Task timed out after 3.00 seconds")
     assert not os.path.exists(f"/proc/{pid}")
     assert function.invoke()[0]["pid"] != pid
 
 
 def test_a_response_of_6_mb_passes_and_one_byte_more_does_not(function):
     limit = 6 * 1024 * 1024 + 100
-    answer, error = function.invoke(do="answer", bytes=limit)
-    assert (len(answer), error) == (limit - 2, None)
-    answer, error = function.invoke(do="answer", bytes=limit + 1)
-    assert answer == {
+    response, error = function.invoke(do="respond", bytes=limit)
+    assert (len(response), error) == (limit - 2, None)
+    response, error = function.invoke(do="respond", bytes=limit + 1)
+    assert response == {
         "errorType": "Function.ResponseSizeTooLarge",
         "errorMessage": f"Response payload size ({limit + 1} bytes) exceeded maximum allowed payload size"
         f" ({limit} bytes).",
@@ -75,9 +75,9 @@ def test_a_response_of_6_mb_passes_and_one_byte_more_does_not(function):
 
 
 def test_a_payload_of_6_mb_arrives_whole_and_one_byte_more_is_refused(function):
-    envelope_bytes = len(json.dumps({"do": "measure", "text": ""}))
-    text = "ä" * ((6 * 1024 * 1024 - envelope_bytes) // 2)
-    text += "x" * (6 * 1024 * 1024 - envelope_bytes - len(text.encode()))
+    overhead_bytes = len(json.dumps({"do": "measure", "text": ""}))
+    text = "ä" * ((6 * 1024 * 1024 - overhead_bytes) // 2)
+    text += "x" * (6 * 1024 * 1024 - overhead_bytes - len(text.encode()))
     assert function.invoke(do="measure", text=text) == (len(text), None)
     with pytest.raises(ClientError) as error:
         function.invoke(do="measure", text=text + "x")
@@ -105,53 +105,53 @@ def test_the_function_gets_its_own_environment_and_none_of_localstacks(make_func
 
 def test_the_context_headers_name_the_invocation(make_function):
     function = make_function(Timeout=17)
-    answer, _ = function.invoke(do="headers")
-    headers = answer["headers"]
+    response, _ = function.invoke(do="headers")
+    headers = response["headers"]
     assert headers["Lambda-Runtime-Invoked-Function-Arn"].endswith(f":function:{function.name}")
     assert headers["Lambda-Runtime-Trace-Id"].startswith("Root=")
     assert len(headers["Lambda-Runtime-Aws-Request-Id"]) == 36
-    left_ms = int(headers["Lambda-Runtime-Deadline-Ms"]) - answer["now_ms"]
+    left_ms = int(headers["Lambda-Runtime-Deadline-Ms"]) - response["now_ms"]
     assert 10_000 < left_ms <= 17_000
 
 
 def test_concurrent_invocations_run_in_environments_of_their_own(function, tmp_path):
     with ThreadPoolExecutor(3) as callers:
-        answers = callers.map(lambda _: function.invoke(do="rendezvous", folder=str(tmp_path), n=3), range(3))
-        pids = {pid for pid, error in answers if error is None}
+        responses = callers.map(lambda _: function.invoke(do="rendezvous", folder=str(tmp_path), n=3), range(3))
+        pids = {pid for pid, error in responses if error is None}
     assert len(pids) == 3
 
 
-def test_an_init_error_reaches_the_caller_after_a_second_try(make_function):
+def test_an_init_error_is_returned_to_the_caller_after_a_retry(make_function):
     function = make_function({"INIT": "error"})
     assert function.invoke() == ({"errorType": "Config.Invalid", "errorMessage": "no endpoint"}, "Unhandled")
 
 
 def test_a_process_that_ends_before_its_first_next_is_an_exit_error(make_function):
-    answer, error = make_function({"INIT": "exit"}).invoke()
-    assert (answer["errorType"], error) == ("Runtime.ExitError", "Unhandled")
-    assert answer["errorMessage"].endswith(" Error: Runtime exited with error: exit status 7")
+    response, error = make_function({"INIT": "exit"}).invoke()
+    assert (response["errorType"], error) == ("Runtime.ExitError", "Unhandled")
+    assert response["errorMessage"].endswith(" Error: Runtime exited with error: exit status 7")
 
 
-def test_an_init_over_10_s_is_tried_again_by_the_invocation(make_function, tmp_path):
+def test_an_init_over_10_s_is_retried_by_the_invocation(make_function, tmp_path):
     function = make_function({"INIT": "hang once", "MARKER": str(tmp_path / "marker")})
     assert function.invoke(n=1)[0]["event"] == {"n": 1}
     assert (tmp_path / "marker").exists()
 
 
 def test_an_init_that_never_ends_is_a_timeout(make_function):
-    answer, error = make_function({"INIT": "hang"}, Timeout=1).invoke()
-    assert (answer["errorType"], error) == ("Sandbox.Timedout", "Unhandled")
+    response, error = make_function({"INIT": "hang"}, Timeout=1).invoke()
+    assert (response["errorType"], error) == ("Sandbox.Timedout", "Unhandled")
 
 
 def test_a_package_that_cannot_be_run_is_an_invalid_entrypoint(make_function, lambda_client):
     function = make_function()
     lambda_client.update_function_code(FunctionName=function.name, ZipFile=zip_of("other", "text"))
     lambda_client.get_waiter("function_updated_v2").wait(FunctionName=function.name, WaiterConfig={"Delay": 1})
-    answer, error = function.invoke()
-    assert (answer["errorType"], error) == ("Runtime.InvalidEntrypoint", "Unhandled")
+    response, error = function.invoke()
+    assert (response["errorType"], error) == ("Runtime.InvalidEntrypoint", "Unhandled")
 
 
-def test_an_invocation_outlives_the_code_it_runs(make_function, lambda_client, tmp_path):
+def test_an_invocation_finishes_after_its_code_was_replaced(make_function, lambda_client, tmp_path):
     function = make_function()
     with ThreadPoolExecutor(1) as caller:
         running = caller.submit(function.invoke, do="rendezvous", folder=str(tmp_path), n=2)
@@ -160,13 +160,13 @@ def test_an_invocation_outlives_the_code_it_runs(make_function, lambda_client, t
         lambda_client.update_function_code(FunctionName=function.name, ZipFile=zip_of("bootstrap", source))
         lambda_client.get_waiter("function_updated_v2").wait(FunctionName=function.name, WaiterConfig={"Delay": 1})
         new_pid = function.invoke()[0]["pid"]
-        (tmp_path / "go on").touch()
+        (tmp_path / "continue").touch()
         old_pid, error = running.result()
     assert error is None and old_pid != new_pid
     eventually(lambda: not os.path.exists(f"/proc/{old_pid}"))
 
 
-def test_a_registered_extension_hears_of_the_end_and_the_process_gets_sigterm(make_function, lambda_client, tmp_path):
+def test_a_registered_extension_gets_shutdown_and_the_process_gets_sigterm(make_function, lambda_client, tmp_path):
     notes = tmp_path / "notes"
     function = make_function({"EXTENSION": "1", "NOTES": str(notes)})
     pid = function.invoke()[0]["pid"]

@@ -1,4 +1,4 @@
-"""A function process lives no longer than LocalStack."""
+"""A function process does not outlive LocalStack."""
 
 import os
 

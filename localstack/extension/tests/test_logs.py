@@ -1,4 +1,4 @@
-"""What is in CloudWatch Logs after an invocation."""
+"""The lines in CloudWatch Logs after an invocation."""
 
 import json
 
@@ -6,7 +6,7 @@ from conftest import eventually
 
 
 def messages(localstack, name: str, until: str) -> list[str]:
-    """The lines of the function's log, once a line has the text that is waited for."""
+    """The lines of the function's log, once one of them contains the text `until`."""
     logs = localstack.client("logs")
 
     def read():
@@ -20,7 +20,7 @@ def messages(localstack, name: str, until: str) -> list[str]:
     return eventually(read)
 
 
-def test_the_functions_lines_stand_between_start_and_report(localstack, make_function):
+def test_the_functions_lines_are_between_start_and_report(localstack, make_function):
     function = make_function()
     function.invoke(do="print", lines=["first", "second ä"])
     lines = messages(localstack, function.name, "REPORT")
@@ -44,7 +44,7 @@ def test_the_functions_lines_stand_between_start_and_report(localstack, make_fun
     ]
 
 
-def test_thousands_of_lines_all_arrive_in_order(localstack, make_function):
+def test_thousands_of_lines_arrive_in_order(localstack, make_function):
     function = make_function()
     written = [f"line {n}" for n in range(5_000)]
     function.invoke(do="print", lines=written)
@@ -52,7 +52,7 @@ def test_thousands_of_lines_all_arrive_in_order(localstack, make_function):
     assert [line for line in lines if line.startswith("line ")] == written
 
 
-def test_a_crash_keeps_the_last_lines_and_says_why(localstack, make_function):
+def test_a_crash_keeps_the_last_lines_and_logs_its_reason(localstack, make_function):
     function = make_function()
     function.invoke(do="exit", status=4)
     lines = messages(localstack, function.name, "REPORT")
@@ -66,7 +66,7 @@ def test_a_crash_keeps_the_last_lines_and_says_why(localstack, make_function):
     assert lines[-1].endswith("\tStatus: error\tError Type: Runtime.ExitError")
 
 
-def test_a_timeout_keeps_the_last_lines_and_says_so(localstack, make_function):
+def test_a_timeout_keeps_the_last_lines_and_is_logged(localstack, make_function):
     function = make_function(Timeout=1)
     function.invoke(do="sleep", seconds=60)
     lines = messages(localstack, function.name, "REPORT")
@@ -87,7 +87,7 @@ def test_a_failed_init_is_reported_for_both_phases(localstack, make_function):
     assert lines.count("initialising: exit") == 2
 
 
-def test_log_format_json_makes_the_platforms_lines_json(localstack, make_function):
+def test_with_log_format_json_the_platforms_lines_are_json(localstack, make_function):
     function = make_function(LoggingConfig={"LogFormat": "JSON"})
     function.invoke(do="print", lines=['{"level":"INFO"}'])
     lines = messages(localstack, function.name, "platform.report")

@@ -18,7 +18,7 @@ def function(make_function):
 
 @pytest.fixture
 def create(lambda_client, function):
-    """Creates mappings that are deleted in the end."""
+    """Creates mappings that are deleted at the end."""
     made = []
 
     def create(**properties):
@@ -156,7 +156,7 @@ def test_an_update_of_a_disabled_mapping_leaves_it_disabled(lambda_client, creat
     assert listed(lambda_client)[mapping_id]["State"] == "Disabled"
 
 
-def test_a_deleted_mapping_is_gone_at_once_and_may_be_made_again(lambda_client, create):
+def test_a_deleted_mapping_is_gone_at_once_and_may_be_created_again(lambda_client, create):
     properties = self_managed()
     mapping_id = create(**properties)["UUID"]
     assert refused(create, **properties) == "ResourceConflictException"
@@ -181,7 +181,7 @@ def test_a_deleted_mapping_is_gone_at_once_and_may_be_made_again(lambda_client, 
     ],
     ids=str,
 )
-def test_what_lambda_refuses_is_refused_and_leaves_nothing(lambda_client, create, wrong):
+def test_what_lambda_refuses_is_refused_and_changes_nothing(lambda_client, create, wrong):
     before = listed(lambda_client)
     properties = {name: value for name, value in self_managed(**wrong).items() if value is not None}
     assert refused(create, **properties) in ("InvalidParameterValueException", "ValidationException")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "servers"))
 
-import kafka
+from local_stack.servers import kafka
 
 USER, PASSWORD = "alice", "alice-secret"
 LOGIN_MODULES = "org.apache.kafka.common.security"
@@ -23,7 +23,7 @@ def main() -> int:
     configuration = folder / "server.properties"
     configuration.write_text(properties(folder, *map(int, sys.argv[2:5])))
     (folder / "log4j2.properties").write_text(kafka.LOG4J2)
-    java = [*kafka._java(kafka.fetch(), folder / "log4j2.properties"), "-Xmx256m"]
+    java = [*kafka.java_command(kafka.KAFKA.fetch(), folder / "log4j2.properties"), "-Xmx256m"]
     scram = [f"--add-scram=SCRAM-SHA-{bits}=[name={USER},password={PASSWORD}]" for bits in (256, 512)]
     subprocess.run(
         [*java, "kafka.tools.StorageTool", "format", "-t", kafka.CLUSTER_ID, "-c", str(configuration), *scram],

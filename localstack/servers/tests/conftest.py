@@ -1,4 +1,4 @@
-"""Lets the tests import the modules of the local stack, which stand beside their entry and not in a package."""
+"""Lets the tests import the package `local_stack`."""
 
 import sys
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Builds from within a test are those from outside."""
+"""Builds from within a test have the same environment as others."""
 
-import cargo
+from local_stack import cargo
 
 
 def test_what_cargo_sets_for_a_test_does_not_reach_a_build():

@@ -1,15 +1,13 @@
-"""What the servers are started with."""
+"""The configuration that the servers are started with."""
 
 from pathlib import Path
 
-import kafka
-import localstack
-import maven
-import publishing
-import search_node
+from local_stack import maven
+from local_stack.commands import publishing
+from local_stack.servers import kafka, localstack, search_node
 
 
-def test_kafka_listens_on_the_loopback_address_alone():
+def test_kafka_listens_only_on_the_loopback_address():
     lines = kafka.properties(29092, 29093, Path("/state/kafka/data")).splitlines()
 
     assert "listeners=PLAINTEXT://127.0.0.1:29092,CONTROLLER://127.0.0.1:29093" in lines
@@ -19,7 +17,7 @@ def test_kafka_listens_on_the_loopback_address_alone():
 
 
 def test_a_node_keeps_everything_in_its_own_folder():
-    lines = search_node.settings(search_node.OPENSEARCH, Path("/state/opensearch"), 29200, 29300).splitlines()
+    lines = search_node.settings(Path("/state/opensearch"), 29200, 29300).splitlines()
 
     assert "path.data: /state/opensearch/data" in lines
     assert "path.logs: /state/opensearch/logs" in lines
@@ -41,7 +39,7 @@ def test_a_nodes_jvm_writes_nothing_into_its_home():
     )
 
 
-def test_a_node_starts_with_the_quick_compiler_unless_it_is_measured():
+def test_a_node_uses_the_first_compiler_alone_except_for_measuring():
     assert "-XX:TieredStopAtLevel=1" in search_node.java_options({})
     assert "-XX:TieredStopAtLevel=1" not in search_node.java_options({"STACK_OPENSEARCH_C2": "1"})
     assert search_node.java_options({"OPENSEARCH_HEAP": "2g"}).startswith("-Xms2g -Xmx2g ")
@@ -66,7 +64,7 @@ def test_localstack_runs_functions_as_processes_with_the_extension():
     assert settings["LAMBDA_RUNTIME_EXECUTOR"] == "process"
 
 
-def test_a_maven_project_needs_each_artifact():
+def test_a_maven_project_depends_on_each_artifact():
     assert maven.pom(["org.apache.kafka:kafka_2.13:4.3.1"]).count("<dependency>") == 1
     assert (
         "<groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>4.3.1</version>"

@@ -1,77 +1,90 @@
-"""An instance's ports and processes are kept for its life."""
+"""An instance keeps its ports and processes."""
 
 import os
 import socket
 
 import pytest
 
-from errors import StackError
-from instance import DEFAULT_PORTS, FREE_PORTS, Instance, _server_of, require_free
-from process import Identity, _lookup
-from servers import SERVERS
+from local_stack.errors import StackError
+from local_stack.instance import Instance
+from local_stack.ports import FREE, Port, require_free
+from local_stack.process import ProcessIdentity, _lookup
+from local_stack.servers.table import SERVERS
+
+PORTS = {name: server.ports for name, server in SERVERS.items()}
+DEFAULTS = {port.variable: port.default for ports in PORTS.values() for port in ports}
 
 
 @pytest.fixture(autouse=True)
 def own_state(tmp_path, monkeypatch):
     monkeypatch.setenv("KAFKA_TO_SEARCH_STATE", str(tmp_path))
-    for variable in DEFAULT_PORTS:
+    for variable in DEFAULTS:
         monkeypatch.delenv(variable, raising=False)
 
 
-def ports(instance):
-    return {variable: instance.port(variable) for variable in DEFAULT_PORTS}
+def chosen(instance):
+    return {port.variable: instance.port(port) for ports in PORTS.values() for port in ports}
 
 
 def test_a_stack_has_the_default_ports():
     instance = Instance("demo")
-    instance.choose_ports(free=False)
+    instance.choose_ports(PORTS, free=False)
 
-    assert ports(instance) == DEFAULT_PORTS
+    assert chosen(instance) == DEFAULTS
 
 
-def test_free_ports_differ_and_are_kept():
+def test_free_ports_are_distinct_and_kept():
     instance = Instance("test")
-    instance.choose_ports(free=True)
-    chosen = ports(instance)
+    instance.choose_ports(PORTS, free=True)
+    ports = chosen(instance)
 
-    assert len(set(chosen.values())) == len(DEFAULT_PORTS)
-    assert all(port in FREE_PORTS for port in chosen.values())
-    Instance("test").choose_ports(free=False)
-    assert ports(Instance("test")) == chosen
+    assert len(set(ports.values())) == len(DEFAULTS)
+    assert all(port in FREE for port in ports.values())
+    Instance("test").choose_ports(PORTS, free=False)
+    assert chosen(Instance("test")) == ports
 
 
 def test_a_variable_changes_one_port_and_zero_picks_a_free_one(monkeypatch):
     monkeypatch.setenv("KAFKA_PORT", "19092")
     monkeypatch.setenv("OPENSEARCH_PORT", "0")
     instance = Instance("demo")
-    instance.choose_ports(free=False)
+    instance.choose_ports(PORTS, free=False)
 
-    assert instance.port("KAFKA_PORT") == 19092
-    assert instance.port("OPENSEARCH_PORT") in FREE_PORTS
-    assert instance.port("LOCALSTACK_PORT") == DEFAULT_PORTS["LOCALSTACK_PORT"]
+    assert chosen(instance)["KAFKA_PORT"] == 19092
+    assert chosen(instance)["OPENSEARCH_PORT"] in FREE
+    assert chosen(instance)["LOCALSTACK_PORT"] == DEFAULTS["LOCALSTACK_PORT"]
 
 
 def test_a_running_server_keeps_its_port(monkeypatch):
     instance = Instance("demo")
-    instance.choose_ports(free=False)
-    instance.remember("kafka", Identity(os.getpid(), _lookup(os.getpid()).started), "release")
+    instance.choose_ports(PORTS, free=False)
+    instance.remember("kafka", ProcessIdentity(os.getpid(), _lookup(os.getpid()).started), "release")
     monkeypatch.setenv("KAFKA_PORT", "19092")
     monkeypatch.setenv("LOCALSTACK_PORT", "14566")
-    instance.choose_ports(free=False)
+    instance.choose_ports(PORTS, free=False)
 
-    assert instance.port("KAFKA_PORT") == DEFAULT_PORTS["KAFKA_PORT"]
-    assert instance.port("LOCALSTACK_PORT") == 14566
+    assert chosen(instance)["KAFKA_PORT"] == DEFAULTS["KAFKA_PORT"]
+    assert chosen(instance)["LOCALSTACK_PORT"] == 14566
 
 
-def test_every_port_belongs_to_a_server():
-    assert {_server_of(variable) for variable in DEFAULT_PORTS} == set(SERVERS)
+def test_no_two_ports_share_a_variable_or_a_default():
+    n_ports = sum(len(ports) for ports in PORTS.values())
+
+    assert len(DEFAULTS) == n_ports
+    assert len(set(DEFAULTS.values())) == n_ports
+
+
+def test_a_port_is_named_after_its_server():
+    for name, ports in PORTS.items():
+        for port in ports:
+            assert port.variable.startswith(name.replace("-", "_").upper())
 
 
 def test_a_port_that_is_no_number_is_refused(monkeypatch):
     monkeypatch.setenv("KAFKA_PORT", "kafka")
 
     with pytest.raises(StackError, match="KAFKA_PORT must be a port number"):
-        Instance("demo").choose_ports(free=False)
+        Instance("demo").choose_ports(PORTS, free=False)
 
 
 def test_a_port_in_use_is_named_with_its_variable():
@@ -81,7 +94,7 @@ def test_a_port_in_use_is_named_with_its_variable():
         port = taken.getsockname()[1]
 
         with pytest.raises(StackError, match=f"Kafka's port {port} is in use .* KAFKA_PORT="):
-            require_free(port, "KAFKA_PORT", "Kafka")
+            require_free(port, Port("KAFKA_PORT", 9092), "Kafka")
 
 
 @pytest.mark.parametrize("name", ["", "../other", "a/b", "a b"])

@@ -1,14 +1,14 @@
-"""The newest of several JDKs is found by itself."""
+"""The newest of several JDKs is found."""
 
 import pytest
 
-import java
-from errors import StackError
+from local_stack import java
+from local_stack.errors import StackError
 
 
 @pytest.fixture
 def jdks(tmp_path, monkeypatch):
-    """Puts JDKs of given versions where JDKs are looked for; returns their folder."""
+    """Installs JDKs of given versions where JDKs are searched for; returns their folder."""
 
     def install(*versions):
         for version in versions:
@@ -36,21 +36,21 @@ def test_the_newest_fitting_jdk_is_chosen(jdks):
     assert java.home() == folder / "jdk-100.0.1"
 
 
-def test_a_server_that_needs_an_older_jdk_gets_the_newest_of_those(jdks):
+def test_a_server_that_needs_an_older_jdk_gets_the_newest_that_fits(jdks):
     folder = jdks("11.0.2", "17.0.15", "21.0.9", "25.0.3")
 
     assert java.newest("17", below="24") == ("21.0.9", folder / "jdk-21.0.9")
     assert java.newest("26") is None
 
 
-def test_older_jdks_alone_are_not_enough(jdks):
+def test_without_a_new_enough_jdk_the_search_fails(jdks):
     jdks("17.0.15", "11")
 
     with pytest.raises(StackError, match="no JDK 21 or newer"):
         java.home()
 
 
-def test_java_home_counts_though_it_is_elsewhere(jdks, monkeypatch, tmp_path_factory):
+def test_java_home_is_considered_wherever_it_is(jdks, monkeypatch, tmp_path_factory):
     jdks("17.0.15")
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "bin").mkdir()

@@ -1,6 +1,6 @@
-"""What is missing is told at once, with how to get it."""
+"""Everything that is missing is reported at once, with how to get it."""
 
-from prerequisites import Missing, Prerequisite, check, report
+from local_stack.prerequisites import Missing, Prerequisite, check, report
 
 
 def prerequisite(name, found, minimum=None):
@@ -11,7 +11,7 @@ def test_what_is_new_enough_is_not_missing():
     assert check([prerequisite("jdk", "21.0.2", "21"), prerequisite("make", "GNU Make 4.3")]) == []
 
 
-def test_absent_and_old_ones_are_all_found():
+def test_absent_and_outdated_prerequisites_are_all_found():
     absent, old = prerequisite("cmake", None), prerequisite("jdk", "17.0.15", "21")
 
     assert check([absent, prerequisite("git", "git version 2.39"), old]) == [
@@ -20,7 +20,7 @@ def test_absent_and_old_ones_are_all_found():
     ]
 
 
-def test_the_report_says_what_why_and_how_on_this_system():
+def test_the_report_names_what_is_missing_why_it_is_needed_and_how_to_get_it_on_this_system():
     missing = check([prerequisite("cmake", None), prerequisite("jdk", "17.0.15", "21")])
 
     assert report(missing, "Fedora") == (

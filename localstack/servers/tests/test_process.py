@@ -8,15 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-import process
-from errors import StackError
+from local_stack import process
+from local_stack.errors import StackError
 
 DEADLINE_S = 20
 
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts Python code as a server; whatever is left of it is killed in the end."""
+    """Starts Python code as a server; what is left of it is killed at the end."""
     started = []
 
     def run(code):
@@ -42,7 +42,7 @@ def words(file):
     return file.read_text().split() if file.exists() else []
 
 
-def test_a_server_is_stopped_with_what_it_started_in_sessions_of_their_own(start, tmp_path):
+def test_a_server_is_stopped_with_children_that_have_sessions_of_their_own(start, tmp_path):
     child = (
         "import os, time, pathlib; os.setsid(); pathlib.Path('child').write_text(f'{os.getpid()} '); time.sleep(600)"
     )
@@ -55,7 +55,7 @@ def test_a_server_is_stopped_with_what_it_started_in_sessions_of_their_own(start
     assert not child_identity.alive()
 
 
-def test_a_server_that_ignores_the_request_is_killed_after_its_grace(start, tmp_path):
+def test_a_server_that_ignores_sigterm_is_killed_after_its_grace(start, tmp_path):
     identity, _ = start(
         "import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
         "pathlib.Path('ready').write_text('ready'); time.sleep(600)"
@@ -66,7 +66,7 @@ def test_a_server_that_ignores_the_request_is_killed_after_its_grace(start, tmp_
     assert not identity.alive()
 
 
-def test_another_process_that_got_the_same_id_is_left_alone(start):
+def test_another_process_with_the_same_id_is_left_alone(start):
     identity, popen = start("import time; time.sleep(600)")
     earlier = replace(identity, started="an earlier moment")
 
@@ -97,7 +97,7 @@ def test_a_server_that_ends_early_fails_with_the_end_of_its_log(start, tmp_path)
         process.wait_until(lambda: False, popen, "the server", log, DEADLINE_S)
 
     assert str(error.value) == (
-        f"the server ended with exit code 3 before it answered; its log is {log}\n    cannot read the configuration"
+        f"the server ended with exit code 3 before it was ready; its log is {log}\n    cannot read the configuration"
     )
 
 

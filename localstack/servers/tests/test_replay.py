@@ -1,24 +1,24 @@
-"""The command line of a replay is the function's event, and its answer is told in words."""
+"""The command line of a replay becomes the function's event, and the response becomes text."""
 
 import pytest
 
-import replay
-from errors import StackError
-from instance import Instance
+from local_stack.commands import replay
+from local_stack.errors import StackError
+from local_stack.instance import Instance
 
 
 def event(*words):
     return replay.event_of(replay._arguments(list(words)))
 
 
-def test_conditions_and_dry_run_are_the_functions_members():
+def test_conditions_and_dry_run_become_members_of_the_event():
     words = ["--service", "order.events", "--error-type", "a", "--error-type", "b", "--from", "now-2d", "--dry-run"]
     assert event(*words) == {"service": ["order.events"], "error_type": ["a", "b"], "from": "now-2d", "dry_run": True}
     assert event("--all") == {"all": True}
     assert event() == {}
 
 
-def test_a_command_line_that_names_no_dead_letters_is_refused_in_its_own_words():
+def test_a_command_line_that_names_no_dead_letters_is_refused_with_the_options_that_do():
     for words in ([], ["--dry-run"]):
         with pytest.raises(StackError, match="--all for every one"):
             replay.replay(Instance("none"), event(*words))
@@ -29,8 +29,8 @@ def test_objects_are_named_by_bucket_and_key_or_prefix():
     assert event("--bucket", "b", "--prefix", "") == {"s3": {"bucket": "b", "prefix": ""}}
 
 
-def test_an_answer_names_what_needs_a_look():
-    answer = {
+def test_the_text_names_what_was_refused_and_the_next_request():
+    response = {
         "complete": False,
         "stopped": "the invocation's time is over",
         "read": 12,
@@ -44,14 +44,14 @@ def test_an_answer_names_what_needs_a_look():
         "problems": [{"id": "t-0-1-2", "type": "mapper_parsing_exception", "reason": "failed to parse"}],
         "next": {"all": True, "after": [1]},
     }
-    told = replay.told(answer)
+    text = replay.describe(response)
     for words in ["12 read", "2 refused again", "order  mapper_parsing_exception", "t-0-1-2", '"after": [1]']:
-        assert words in told
-    assert "failed, to be replayed" not in told
+        assert words in text
+    assert "failed, to be replayed" not in text
 
 
 def test_a_dry_run_shows_where_the_documents_would_go():
-    answer = {
+    response = {
         "dry_run": True,
         "complete": True,
         "matched": 1,
@@ -60,5 +60,5 @@ def test_a_dry_run_shows_where_the_documents_would_go():
             {"id": "i", "service": "order", "error_type": "x", "reason": "y", "index": "microservices-2026.03.01"}
         ],
     }
-    assert "i -> microservices-2026.03.01" in replay.told(answer)
-    assert "nothing was changed" in replay.told(answer)
+    assert "i -> microservices-2026.03.01" in replay.describe(response)
+    assert "nothing was changed" in replay.describe(response)

@@ -1,4 +1,4 @@
-"""What the servers with TLS and users are started with: nothing that is known elsewhere."""
+"""The servers with TLS and users start with credentials that nobody else knows."""
 
 import argparse
 import ssl
@@ -6,12 +6,10 @@ import stat
 
 import pytest
 
-import elasticsearch_node
-import identity
-import opensearch_secured
-import stack
-from instance import Instance
-from servers import SERVERS, STACK
+from local_stack.commands import stack
+from local_stack.instance import Instance
+from local_stack.servers import credentials, elasticsearch, opensearch_secured
+from local_stack.servers.table import SERVERS, STACK
 
 
 @pytest.fixture(autouse=True)
@@ -19,20 +17,24 @@ def own_state(tmp_path, monkeypatch):
     monkeypatch.setenv("KAFKA_TO_SEARCH_STATE", str(tmp_path))
 
 
-def test_the_stack_is_without_the_secured_servers():
-    assert STACK == ["kafka", "opensearch", "localstack", "poller"]
-    assert set(SERVERS) - set(STACK) == {"opensearch-secured", "elasticsearch", "elasticsearch-6"}
+def test_the_secured_servers_are_not_part_of_the_stack():
+    assert [server.name for server in STACK] == ["kafka", "opensearch", "localstack", "poller"]
+    assert set(SERVERS) - {server.name for server in STACK} == {
+        "opensearch-secured",
+        "elasticsearch",
+        "elasticsearch-6",
+    }
 
 
-def test_a_server_has_a_password_and_a_ca_of_its_own_that_last():
-    made = identity.ensure(Instance("one"), "opensearch-secured")
-    other = identity.ensure(Instance("two"), "opensearch-secured")
+def test_a_server_keeps_a_password_and_a_ca_of_its_own():
+    made = credentials.ensure(Instance("one"), "opensearch-secured")
+    other = credentials.ensure(Instance("two"), "opensearch-secured")
     password, ca = made.password, made.ca.read_text()
 
     assert len(password) == 40
     assert password != other.password
     assert ca != other.ca.read_text()
-    again = identity.ensure(Instance("one"), "opensearch-secured")
+    again = credentials.ensure(Instance("one"), "opensearch-secured")
     assert (again.password, again.ca.read_text()) == (password, ca)
     for file in (made.password_file, made.keystore):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file
@@ -42,9 +44,9 @@ def test_a_server_has_a_password_and_a_ca_of_its_own_that_last():
     assert trusted["subject"] == trusted["issuer"]
 
 
-def test_a_private_file_is_for_its_owner_alone(tmp_path):
+def test_only_the_owner_may_read_a_private_file(tmp_path):
     file = tmp_path / "private"
-    identity.write_private(file, "first")
+    credentials.write_private(file, "first")
 
     assert (file.read_text(), stat.S_IMODE(file.stat().st_mode)) == ("first", 0o600)
 
@@ -56,19 +58,19 @@ def test_the_administrator_is_the_only_user_of_the_secured_opensearch():
 
 
 def test_both_layers_of_elasticsearch_are_encrypted():
-    lines = elasticsearch_node.security_settings("secret").splitlines()
+    lines = elasticsearch.security_settings("secret").splitlines()
 
     assert "xpack.security.enabled: true" in lines
     assert "xpack.security.http.ssl.enabled: true" in lines
     assert "xpack.security.transport.ssl.enabled: true" in lines
 
 
-def test_elasticsearch_asks_for_the_security_manager_where_there_is_one():
-    assert elasticsearch_node.java_options("17.0.15").endswith(" -Djava.security.manager=allow")
-    assert "security.manager" not in elasticsearch_node.java_options("25.0.1")
+def test_elasticsearch_may_install_the_security_manager_where_the_jdk_has_one():
+    assert elasticsearch.java_options("17.0.15").endswith(" -Djava.security.manager=allow")
+    assert "security.manager" not in elasticsearch.java_options("25.0.1")
 
 
-def test_servers_are_named_as_they_are_started():
-    assert stack._servers("opensearch-secured,elasticsearch") == ["opensearch-secured", "elasticsearch"]
+def test_a_server_that_does_not_exist_is_refused_with_the_names_of_those_that_do():
+    assert stack._server_names("opensearch-secured,elasticsearch") == ["opensearch-secured", "elasticsearch"]
     with pytest.raises(argparse.ArgumentTypeError, match="no server solr: there are kafka, opensearch, "):
-        stack._servers("kafka,solr")
+        stack._server_names("kafka,solr")

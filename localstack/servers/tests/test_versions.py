@@ -2,7 +2,8 @@
 
 import pytest
 
-from versions import at_least, minimum_rust, parse, pinned
+from local_stack import paths
+from local_stack.versions import at_least, minimum_rust, parse, pinned
 
 
 @pytest.mark.parametrize(
@@ -36,18 +37,12 @@ def test_a_version_is_compared_by_its_numbers(version, minimum, expected):
     assert at_least(version, minimum) is expected
 
 
-def test_every_environment_has_what_it_asks_for_among_its_constraints():
-    import paths
-
-    for name, asked in pinned()["environments"].items():
-        pinned_there = (
-            (paths.SERVERS / "constraints" / f"{name}.txt").read_text().lower().replace("_", "-").splitlines()
-        )
-        for requirement in asked:
-            assert requirement.replace("[runtime]", "").lower() in pinned_there
+def test_the_constraints_of_an_environment_pin_what_it_requires():
+    for name, requirements in pinned()["environments"].items():
+        constraints = (paths.SERVERS / "constraints" / f"{name}.txt").read_text().lower().replace("_", "-").splitlines()
+        for requirement in requirements:
+            assert requirement.replace("[runtime]", "").lower() in constraints
 
 
 def test_the_rust_version_is_the_workspaces_own():
-    import paths
-
     assert f'rust-version = "{minimum_rust()}"' in (paths.REPOSITORY / "Cargo.toml").read_text()

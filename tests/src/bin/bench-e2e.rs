@@ -1,6 +1,6 @@
-//! Measures the whole stack: events through Kafka, the poller and the deployed function into OpenSearch, beside bulk
-//! bodies of the same kind that are built beforehand and sent straight into the same OpenSearch. Run it by
-//! `make bench-e2e`, which starts a stack for it.
+//! Measures the whole stack: events through Kafka, the poller and the deployed function into OpenSearch, compared with bulk
+//! bodies of the same events that are built in advance and sent straight to the same OpenSearch. `make bench-e2e` starts a stack
+//! for it.
 
 #![expect(clippy::print_stdout, reason = "printing its figures is what a benchmark is for")]
 
@@ -9,21 +9,22 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use clap::Parser;
 use event_pipeline::settings::Settings;
-use integration_tests::flow::{Flow, FlowOptions, World, events, now_ms};
-use integration_tests::poll::{Look, until};
-use integration_tests::prebuilt::{Prebuilt, median, send};
+use integration_tests::live::flow::{Flow, FlowOptions, events};
+use integration_tests::live::poll::{Check, until};
+use integration_tests::live::prebuilt::{Prebuilt, median, send};
+use integration_tests::live::world::{World, now_ms};
 use reqwest::Method;
 
-/// Measures indexing through the function beside prebuilt bulk bodies.
+/// Compares indexing through the function with prebuilt bulk bodies.
 #[derive(Parser)]
 struct Arguments {
-    /// Events of a round: enough that the rate is that of a running stream, not of its start and end.
+    /// Events in a round: enough for the rate of a steady stream, without its start and end.
     #[arg(long, default_value_t = 200_000)]
     events: usize,
-    /// Rounds that count, each with both ways one after the other; the median of their ratios counts.
+    /// Measured rounds, each with both ways in turn; the result is the median of their ratios.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Connections that prebuilt bodies are sent on, and partitions of the topic: enough that OpenSearch never waits.
+    /// Connections for prebuilt bodies, and partitions of the topic: enough that OpenSearch never waits.
     #[arg(long, default_value_t = 6)]
     parallel: usize,
 }
@@ -35,14 +36,14 @@ async fn main() -> Result<()> {
     let endpoint = &world.stack.search_endpoint;
     let options = FlowOptions {
         partitions: arguments.parallel.try_into()?,
-        // As many as the payload's 6 MB hold.
+        // As many as fit the payload's 6 MB.
         batch_size: 10_000,
         ..FlowOptions::default()
     };
     let flow = world.flow("bench", options).await?;
     let mut prebuilt = Prebuilt::new(Settings::default());
     let (mut straight_rates, mut function_rates, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-    // The first round warms servers and function up, and does not count.
+    // The first round warms up the servers and the function and does not count.
     for round in 0..=arguments.rounds {
         empty(&world).await?;
         let bodies = prebuilt.bodies(arguments.events, now_ms)?;
@@ -71,12 +72,12 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Removes the daily indices, so that each round begins alike: what one wrote would be merged while the next is measured.
+/// Deletes the daily indices, so that every round starts the same: otherwise merges of one round's data slow the next.
 async fn empty(world: &World) -> Result<()> {
     world.search.request(Method::DELETE, "microservices-*", None).await.map(drop)
 }
 
-/// Publishes events and waits until OpenSearch has indexed them; returns events a second, from the first that is indexed.
+/// Publishes events and waits until OpenSearch has indexed them; returns events per second since the first was indexed.
 async fn through_function(world: &World, flow: &Flow, count: usize) -> Result<f64> {
     let records = events(count);
     let before = indexed(world).await?;
@@ -87,14 +88,14 @@ async fn through_function(world: &World, flow: &Flow, count: usize) -> Result<f6
         if n_indexed > 0 {
             first.get_or_insert((n_indexed, Instant::now()));
         }
-        Ok(Look::at(n_indexed >= count as u64, || format!("{n_indexed} of {count}")))
+        Ok(Check::at(n_indexed >= count as u64, || format!("{n_indexed} of {count}")))
     })
     .await?;
     let (n_before, started) = first.context("no event was seen to be indexed")?;
     Ok((count as u64 - n_before) as f64 / started.elapsed().as_secs_f64())
 }
 
-/// Documents that the daily indices have taken, without a refresh.
+/// Documents indexed in the daily indices, refreshed or not.
 async fn indexed(world: &World) -> Result<u64> {
     let path = "microservices-*/_stats/indexing?filter_path=_all.primaries.indexing.index_total";
     let stats = world.search.request(Method::GET, path, None).await?;

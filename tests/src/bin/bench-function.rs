@@ -1,5 +1,5 @@
-//! Measures the whole function: a release `bootstrap`, fed full payloads by a stand-in for the Lambda Runtime API and
-//! writing to a bulk endpoint that only counts. Both are this program: real servers would be what is measured.
+//! Measures the whole function: a release `bootstrap` that gets full payloads from a stand-in for the Lambda Runtime API and
+//! writes to a bulk endpoint that only counts. Both are in this program: with real servers, they would dominate.
 //!
 //! Prints CPU seconds per million events (user and system time of the function's process), peak memory, the size of
 //! the binary and the time from exec to the first request for an invocation.
@@ -22,10 +22,10 @@ use clap::Parser;
 use event_producer::payload::{Payload, RecordHeaders, payload};
 use flate2::read::GzDecoder;
 
-/// Measures a function's binary from `/next` to the answer.
+/// Measures a function's binary from `/next` to its response.
 #[derive(Parser)]
 struct Arguments {
-    /// The release binary of index-events; by default the one beside this program.
+    /// The release binary of index-events; by default the one next to this program.
     binary: Option<PathBuf>,
     /// Invocations measured, each a full payload.
     #[arg(long, default_value_t = 60)]
@@ -93,7 +93,7 @@ fn measure(binary: &Path, invocations: usize, payload: &Payload, compression: &s
     let counter = BulkCounter::start()?;
     let mut function = Function::start(binary, compression, counter.port)?;
     function.wait_until_ready()?;
-    // The first invocations open the connection and touch the memory.
+    // The first invocations open the connection and fault the memory in.
     for _ in 0..3 {
         function.invoke(&payload.json)?;
     }
@@ -117,16 +117,16 @@ fn measure(binary: &Path, invocations: usize, payload: &Payload, compression: &s
     })
 }
 
-/// Linux counts process time in hundredths of a second, whatever its own clock.
+/// Linux reports process time in hundredths of a second.
 fn ticks_per_second() -> f64 {
     100.0
 }
 
-/// The function's process and the Runtime API that it talks to.
+/// The function's process and its Runtime API.
 struct Function {
     process: Child,
     payloads: Sender<Arc<Vec<u8>>>,
-    answers: Receiver<(String, String)>,
+    responses: Receiver<(String, String)>,
     ready: Receiver<()>,
 }
 
@@ -135,11 +135,11 @@ impl Function {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
         let (payloads, next) = channel::<Arc<Vec<u8>>>();
-        let (answer, answers) = channel();
+        let (response, responses) = channel();
         let (is_ready, ready) = channel();
-        let api = Arc::new(RuntimeApi { next: Mutex::new(next), answer, is_ready });
+        let api = Arc::new(RuntimeApi { next: Mutex::new(next), response, is_ready });
         std::thread::spawn(move || {
-            // A client may open a connection before it has given the last one back.
+            // A client may open a connection before it has released the last one.
             for stream in listener.incoming().flatten() {
                 let api = Arc::clone(&api);
                 std::thread::spawn(move || api.serve(stream));
@@ -160,18 +160,19 @@ impl Function {
             .stdout(Stdio::null())
             .spawn()
             .with_context(|| format!("{} can't be started", binary.display()))?;
-        Ok(Self { process, payloads, answers, ready })
+        Ok(Self { process, payloads, responses, ready })
     }
 
     fn wait_until_ready(&mut self) -> Result<()> {
         self.ready
             .recv_timeout(Duration::from_secs(10))
-            .context("the function asked for no invocation in 10 s")
+            .context("the function requested no invocation in 10 s")
     }
 
     fn invoke(&mut self, payload: &[u8]) -> Result<()> {
         self.payloads.send(Arc::new(payload.to_vec()))?;
-        let (path, body) = self.answers.recv_timeout(Duration::from_secs(60)).context("no answer in 60 s")?;
+        let (path, body) =
+            self.responses.recv_timeout(Duration::from_secs(60)).context("no response in 60 s")?;
         ensure!(path.ends_with("/response") && body == r#"{"batchItemFailures":[]}"#, "{path}: {body}");
         Ok(())
     }
@@ -201,10 +202,10 @@ impl Drop for Function {
     }
 }
 
-/// The Runtime API: hands payloads out and takes answers.
+/// The Runtime API: sends payloads and receives responses.
 struct RuntimeApi {
     next: Mutex<Receiver<Arc<Vec<u8>>>>,
-    answer: Sender<(String, String)>,
+    response: Sender<(String, String)>,
     is_ready: Sender<()>,
 }
 
@@ -223,7 +224,7 @@ impl RuntimeApi {
             } else {
                 let responded = respond(reader.get_mut(), "202 Accepted", "", b"{}");
                 let body = String::from_utf8_lossy(&request.body).into_owned();
-                if self.answer.send((request.path, body)).is_err() {
+                if self.response.send((request.path, body)).is_err() {
                     return;
                 }
                 responded
@@ -244,7 +245,7 @@ fn invocation_headers() -> String {
     )
 }
 
-/// A bulk endpoint that counts documents and answers that each was created.
+/// A bulk endpoint that counts documents and responds that each was created.
 struct BulkCounter {
     port: u16,
     documents: Arc<AtomicU64>,
@@ -281,8 +282,8 @@ fn count_bulk_requests(stream: TcpStream, counter: &AtomicU64) {
         let n_documents = body.iter().filter(|byte| **byte == b'\n').count() / 2;
         counter.fetch_add(n_documents as u64, Ordering::Relaxed);
         let items = vec![r#"{"create":{"status":201}}"#; n_documents].join(",");
-        let answer = format!(r#"{{"errors":false,"items":[{items}]}}"#);
-        if respond(reader.get_mut(), "200 OK", "Content-Type: application/json\r\n", answer.as_bytes())
+        let response = format!(r#"{{"errors":false,"items":[{items}]}}"#);
+        if respond(reader.get_mut(), "200 OK", "Content-Type: application/json\r\n", response.as_bytes())
             .is_err()
         {
             return;
@@ -308,7 +309,7 @@ fn read_request(reader: &mut impl BufRead) -> Result<Request> {
         headers.insert(name.to_ascii_lowercase(), value.to_owned());
     }
     if headers.contains_key("transfer-encoding") {
-        bail!("bodies come with their length");
+        bail!("bodies must have a Content-Length");
     }
     let length = headers.get("content-length").map_or(Ok(0), |text| text.parse())?;
     let mut body = vec![0; length];

@@ -1,5 +1,5 @@
-//! Measures what the index template is worth: the same events under the cluster's dynamic mapping and under ours, with what
-//! each part of it gives. Run it by `make bench-index`, which starts an OpenSearch for it.
+//! Measures the index template: the same events with the cluster's dynamic mapping and with ours, and the gain of each part of
+//! the template. `make bench-index` starts an OpenSearch for it.
 
 #![expect(clippy::print_stdout, reason = "printing its figures is what a benchmark is for")]
 #![expect(
@@ -14,13 +14,13 @@ use chrono::{DateTime, Utc};
 use clap::Parser;
 use event_pipeline::index::IndexPrefix;
 use event_pipeline::settings::{DocumentId, Settings};
-use integration_tests::poll::{Look, until};
-use integration_tests::prebuilt::{Prebuilt, median, send};
-use integration_tests::search::Search;
+use integration_tests::live::poll::{Check, until};
+use integration_tests::live::prebuilt::{Prebuilt, median, send};
+use integration_tests::live::search::Search;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-/// Measures dynamic mapping beside the index template.
+/// Compares dynamic mapping with the index template.
 #[derive(Parser)]
 struct Arguments {
     /// URL of the OpenSearch that is measured.
@@ -29,28 +29,28 @@ struct Arguments {
     /// Events in an index.
     #[arg(long, default_value_t = 120_000)]
     events: usize,
-    /// Rounds of each variant, taken in turns; the median of each counts.
+    /// Rounds of each variant, in turn; the result is the median.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
-    /// Connections that bulk requests are sent on.
+    /// Connections for bulk requests.
     #[arg(long, default_value_t = 3)]
     parallel: usize,
 }
 
-/// The day that all events lie in.
+/// The day of all events.
 const DAY: &str = "2026-03-02T00:00:00Z";
 const HALF_HOUR_MS: i64 = 30 * 60 * 1000;
 
 /// A way to index the events.
 struct Variant {
     name: &'static str,
-    says: &'static str,
-    /// Body of the index template, `None` for the cluster's own ways.
+    description: &'static str,
+    /// Body of the index template; `None` for the cluster's defaults.
     template: Option<Value>,
     document_id: DocumentId,
 }
 
-/// What one variant came to.
+/// The figures of one variant.
 struct Measured {
     rates: Vec<f64>,
     bytes_per_event: f64,
@@ -63,7 +63,7 @@ async fn main() -> Result<()> {
     let search = Search::new(&arguments.endpoint)?;
     let variants = variants(&search).await?;
     let mut measured: Vec<Measured> = Vec::new();
-    // The first round warms the server up.
+    // The first round warms up the server.
     for round in 0..=arguments.rounds {
         for (position, variant) in variants.iter().enumerate() {
             let count = if round == 0 { arguments.events / 4 } else { arguments.events };
@@ -93,14 +93,14 @@ async fn main() -> Result<()> {
             each.bytes_per_event,
             100.0 * (1.0 - each.bytes_per_event / baseline.bytes_per_event),
             each.n_fields,
-            variant.says,
+            variant.description,
         );
     }
     println!();
-    compare_answers(&search, &variants).await
+    compare_responses(&search, &variants).await
 }
 
-/// The cluster's own ways, then our template part by part, and whole.
+/// The cluster's defaults, then our template part by part, and complete.
 async fn variants(search: &Search) -> Result<Vec<Variant>> {
     let whole: Value = serde_json::from_str(include_str!("../../../infra/search/index-template.json"))?;
     let template = &whole["template"];
@@ -120,13 +120,17 @@ async fn variants(search: &Search) -> Result<Vec<Variant>> {
         let names = [&mapping_settings[..], names].concat();
         json!({"settings": settings(&names), "mappings": template["mappings"]})
     };
-    let variant =
-        |name, says, template| Variant { name, says, template, document_id: DocumentId::Deterministic };
+    let variant = |name, description, template| Variant {
+        name,
+        description,
+        template,
+        document_id: DocumentId::Deterministic,
+    };
     let mut variants = vec![
         variant("dynamic mapping", "the cluster's own mapping and settings", None),
         variant("mapping", "our mapping alone", Some(with(&[]))),
         variant("mapping, codec", "and best_compression", Some(with(&["codec"]))),
-        variant("template", "and refresh_interval: the template whole", Some(template.clone())),
+        variant("template", "and refresh_interval: the complete template", Some(template.clone())),
         Variant {
             document_id: DocumentId::Auto,
             ..variant(
@@ -155,7 +159,7 @@ fn index(variant: &Variant) -> String {
     format!("{}-{}", prefix(variant), DAY.get(..10).unwrap_or_default().replace('-', "."))
 }
 
-/// Indexes `count` events anew, and looks at what became of them.
+/// Indexes `count` new events and measures the result.
 async fn measure(
     search: &Search,
     endpoint: &str,
@@ -185,13 +189,13 @@ async fn measure(
     search.request(Method::POST, &format!("{index}/_refresh"), None).await?;
     search.request(Method::POST, &format!("{index}/_forcemerge?max_num_segments=1"), None).await?;
     let stats = until("the merged index", Duration::from_secs(120), async || {
-        // The old segments go with a flush, and are counted until a refresh.
+        // A flush removes the old segments, but they are counted until a refresh.
         search.request(Method::POST, &format!("{index}/_flush?force=true"), None).await?;
         search.request(Method::POST, &format!("{index}/_refresh"), None).await?;
         let stats = search.request(Method::GET, &format!("{index}/_stats"), None).await?;
         let primaries = stats["_all"]["primaries"].clone();
         let is_merged = primaries["segments"]["count"] == 1 && primaries["merges"]["current"] == 0;
-        Ok(if is_merged { Look::Done(primaries) } else { Look::NotYet(primaries["segments"].to_string()) })
+        Ok(if is_merged { Check::Done(primaries) } else { Check::NotYet(primaries["segments"].to_string()) })
     })
     .await?;
     let n_documents = stats["docs"]["count"].as_u64().context("an index counts its documents")?;
@@ -205,26 +209,26 @@ async fn measure(
     })
 }
 
-/// Fields that a mapping has, multi-fields included.
+/// The number of fields in a mapping, multi-fields included.
 fn n_fields(mapping: &Value) -> usize {
     let children = ["properties", "fields"].iter().filter_map(|kind| mapping[kind].as_object());
     children.flat_map(serde_json::Map::values).map(|field| 1 + n_fields(field)).sum()
 }
 
-/// The name under which a field's exact text is searched: dynamic mapping has it as `<field>.keyword`.
+/// Maps a field to the one that holds its exact text: `<field>.keyword` with dynamic mapping.
 type Exact<'e> = &'e dyn Fn(&str) -> String;
 
-/// A question that users ask.
+/// A search that users run.
 struct Question {
     name: &'static str,
-    /// Its body, given a document to ask about.
-    ask: fn(exact: Exact<'_>, sample: &Value) -> Value,
+    /// Its body, given a document to search for.
+    body: fn(exact: Exact<'_>, sample: &Value) -> Value,
 }
 
 const QUESTIONS: [Question; 5] = [
     Question {
         name: "a service's newest events of an hour",
-        ask: |exact, _| {
+        body: |exact, _| {
             json!({
                 "size": 50, "sort": [{"@timestamp": "desc"}, {"kafka_offset": "desc"}], "track_total_hits": true,
                 "query": {"bool": {"filter": [
@@ -236,7 +240,7 @@ const QUESTIONS: [Question; 5] = [
     },
     Question {
         name: "an order's story, by its id",
-        ask: |exact, sample| {
+        body: |exact, sample| {
             json!({
                 "size": 100, "sort": [{"@timestamp": "asc"}, {"kafka_offset": "asc"}], "track_total_hits": true,
                 "query": {"term": {exact("orderId"): sample["orderId"]}},
@@ -245,7 +249,7 @@ const QUESTIONS: [Question; 5] = [
     },
     Question {
         name: "a trace",
-        ask: |exact, sample| {
+        body: |exact, sample| {
             json!({
                 "size": 100, "sort": [{"@timestamp": "asc"}, {"kafka_offset": "asc"}], "track_total_hits": true,
                 "query": {"term": {exact("trace.id"): sample["trace"]["id"]}},
@@ -254,7 +258,7 @@ const QUESTIONS: [Question; 5] = [
     },
     Question {
         name: "turnover by hour and event type",
-        ask: |exact, _| {
+        body: |exact, _| {
             json!({
                 "size": 0, "track_total_hits": true, "query": {"exists": {"field": "total"}},
                 "aggs": {"hours": {
@@ -269,7 +273,7 @@ const QUESTIONS: [Question; 5] = [
     },
     Question {
         name: "free text in the items' names",
-        ask: |_, sample| {
+        body: |_, sample| {
             json!({
                 "size": 50, "sort": [{"@timestamp": "desc"}, {"kafka_offset": "desc"}], "track_total_hits": true,
                 "query": {"match": {"items.name": {"query": sample["items"][0]["name"], "operator": "and"}}},
@@ -278,8 +282,8 @@ const QUESTIONS: [Question; 5] = [
     },
 ];
 
-/// Asks both mappings the same, sees that they answer the same, and says how long each took.
-async fn compare_answers(search: &Search, variants: &[Variant]) -> Result<()> {
+/// Runs every search with both mappings, checks that the results are the same, and prints how long each took.
+async fn compare_responses(search: &Search, variants: &[Variant]) -> Result<()> {
     let find =
         |name: &str| variants.iter().find(|variant| variant.name == name).context("the variant is measured");
     let (dynamic, ours) = (index(find("dynamic mapping")?), index(find("template")?));
@@ -288,21 +292,21 @@ async fn compare_answers(search: &Search, variants: &[Variant]) -> Result<()> {
     let sample = &sample["hits"]["hits"][0]["_source"];
     println!(
         "{:<40}{:>10}{:>16}{:>12}",
-        "the same question, the same answer", "hits", "dynamic, ms", "ours, ms"
+        "the same search, the same result", "hits", "dynamic, ms", "ours, ms"
     );
-    for Question { name, ask } in &QUESTIONS {
+    for Question { name, body } in &QUESTIONS {
         let (theirs, their_ms) =
-            answer(search, &dynamic, &ask(&|field| format!("{field}.keyword"), sample)).await?;
-        let (own, own_ms) = answer(search, &ours, &ask(&|field| field.to_owned(), sample)).await?;
-        ensure!(is_same(&theirs, &own), "{name}: the answers differ: {theirs} and {own}");
-        let n_hits = own["total"].as_u64().context("an answer counts its hits")?;
+            result(search, &dynamic, &body(&|field| format!("{field}.keyword"), sample)).await?;
+        let (own, own_ms) = result(search, &ours, &body(&|field| field.to_owned(), sample)).await?;
+        ensure!(is_same(&theirs, &own), "{name}: the results differ: {theirs} and {own}");
+        let n_hits = own["total"].as_u64().context("a response counts its hits")?;
         ensure!(n_hits > 0, "{name}: nothing is found");
         println!("{name:<40}{n_hits:>10}{their_ms:>16.1}{own_ms:>12.1}");
     }
     Ok(())
 }
 
-/// Whether two answers are the same, up to the precision of `float`, which dynamic mapping keeps fractions in.
+/// Whether two results are the same, up to the precision of `float`, the type that dynamic mapping gives fractions.
 fn is_same(theirs: &Value, own: &Value) -> bool {
     match (theirs, own) {
         (Value::Object(theirs), Value::Object(own)) => {
@@ -320,19 +324,19 @@ fn is_same(theirs: &Value, own: &Value) -> bool {
     }
 }
 
-/// The answer, without what differs by index, and the median of the times that it took.
-async fn answer(search: &Search, index: &str, question: &Value) -> Result<(Value, f64)> {
+/// The result of a search, without what differs by index, and the median of its times.
+async fn result(search: &Search, index: &str, question: &Value) -> Result<(Value, f64)> {
     const REPETITIONS: usize = 25;
     let path = format!("{index}/_search?request_cache=false");
     let mut times = Vec::new();
-    let mut answer = Value::Null;
+    let mut response = Value::Null;
     for _ in 0..REPETITIONS {
         let started = Instant::now();
-        answer = search.request(Method::POST, &path, Some(question)).await?;
+        response = search.request(Method::POST, &path, Some(question)).await?;
         times.push(started.elapsed().as_secs_f64() * 1e3);
     }
-    let hits = answer["hits"]["hits"].as_array().context("a search answers with hits")?;
+    let hits = response["hits"]["hits"].as_array().context("a search returns hits")?;
     let ids: Vec<&Value> = hits.iter().map(|hit| &hit["_id"]).collect();
-    let told = json!({"total": answer["hits"]["total"]["value"], "ids": ids, "aggregations": answer["aggregations"]});
-    Ok((told, median(&times)))
+    let result = json!({"total": response["hits"]["total"]["value"], "ids": ids, "aggregations": response["aggregations"]});
+    Ok((result, median(&times)))
 }

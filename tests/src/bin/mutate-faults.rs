@@ -1,9 +1,10 @@
-//! Takes out each protection of `tests/protections.yaml` in a copy of the tree, and runs the tests that have to fail then.
+//! Removes each protection of `tests/protections.yaml` from a copy of the tree, and runs the tests that have to fail then.
 //!
-//! `make mutate-faults` runs it beside a stack of its own. The copy and what is built of it stay in the state folder, so
-//! that a second run only builds what changed.
-#![expect(clippy::print_stdout, reason = "a run of an hour tells what it does")]
+//! `make mutate-faults` runs it with a stack of its own. The copy and its build stay in the state folder, so a second run
+//! only builds what changed.
+#![expect(clippy::print_stdout, reason = "a run of an hour reports its progress")]
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output};
 use std::time::Instant;
@@ -11,19 +12,28 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use integration_tests::protections::{self, Protection};
+use integration_tests::workspace::repository;
 
 /// Shows that each protection is needed: without it, its tests fail.
 #[derive(Parser)]
 struct Arguments {
+    /// Only checks that the code compiles without each protection. Needs no servers.
+    #[arg(long)]
+    check: bool,
     /// Only protections and tests with this text in their name.
     #[arg(long)]
     only: Option<String>,
 }
 
 fn main() -> Result<ExitCode> {
-    let only = Arguments::parse().only.unwrap_or_default();
-    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
-    let copy = Copy::of(&repository)?;
+    let arguments = Arguments::parse();
+    let only = arguments.only.unwrap_or_default();
+    let copy = Copy::of(&repository()?)?;
+    if arguments.check {
+        return copy.check(&only);
+    }
+    // Before a build of minutes.
+    instance()?;
     let tests = copy.build_tests()?;
     let mut survivors = Vec::new();
     let mut n_tests = 0;
@@ -36,7 +46,7 @@ fn main() -> Result<ExitCode> {
             continue;
         }
         println!("\nwithout: {}", protection.protection);
-        let originals = protection.take_out(&copy.tree)?;
+        let originals = protection.remove_from(&copy.tree)?;
         let passed = copy.run_tests(&tests, &protection, before.as_ref());
         for original in originals {
             original.put_back()?;
@@ -48,7 +58,7 @@ fn main() -> Result<ExitCode> {
     ensure!(n_tests > 0, "no protection and no test has `{only}` in its name");
     println!("\n{} of {n_tests} tests fail without their protection", n_tests - survivors.len());
     for survivor in &survivors {
-        println!("  passes all the same: {survivor}");
+        println!("  still passes: {survivor}");
     }
     Ok(if survivors.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -58,15 +68,11 @@ struct Copy {
     tree: PathBuf,
     target: PathBuf,
     state: PathBuf,
-    instance: String,
 }
 
 impl Copy {
-    /// Copies what git knows or would know of a tree; files that are the same already are left alone, for cargo.
+    /// Copies the files of a tree that git does not ignore. Unchanged files are left alone, so that cargo rebuilds nothing.
     fn of(repository: &Path) -> Result<Self> {
-        let instance = std::env::var("STACK_INSTANCE").context(
-            "STACK_INSTANCE is not set, so there are no servers to test on: run `make mutate-faults`",
-        )?;
         let state = std::env::var_os("KAFKA_TO_SEARCH_STATE")
             .map_or_else(|| repository.join(".stack"), PathBuf::from);
         let (tree, target) = (state.join("mutations/tree"), state.join("mutations/target"));
@@ -84,22 +90,51 @@ impl Copy {
             // Not older than what was built of the file's last version.
             std::fs::File::options().write(true).open(&to)?.set_modified(std::time::SystemTime::now())?;
         }
-        Ok(Self { tree, target, state, instance })
+        Ok(Self { tree, target, state })
     }
 
-    /// Builds the tests as they are; they stay so while protections are taken out.
+    /// Checks that each crate compiles without each of its protections.
+    fn check(&self, only: &str) -> Result<ExitCode> {
+        let mut n_broken = 0;
+        for protection in protections::read(&self.tree)? {
+            if !protection.protection.contains(only) {
+                continue;
+            }
+            let originals = protection.remove_from(&self.tree)?;
+            let crates: BTreeSet<&PathBuf> = protection.without.iter().map(|edit| &edit.in_crate).collect();
+            let checked = crates.into_iter().try_for_each(|each| {
+                let mut command = self.command("cargo");
+                command.args(["check", "--quiet", "--offline", "--manifest-path"]);
+                output(command.arg(self.tree.join(each).join("Cargo.toml"))).map(drop)
+            });
+            for original in originals {
+                original.put_back()?;
+            }
+            match checked {
+                Ok(()) => println!("compiles without: {}", protection.protection),
+                Err(error) => {
+                    n_broken += 1;
+                    println!("DOES NOT COMPILE without: {}\n{error:#}", protection.protection);
+                }
+            }
+        }
+        Ok(if n_broken == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    }
+
+    /// Builds the tests once, before any protection is removed.
     fn build_tests(&self) -> Result<PathBuf> {
         let mut command = self.command("cargo");
         command.args(["test", "--locked", "--profile", "local", "--package", "integration-tests"]);
         command.args(["--features", "live", "--test", "live", "--no-run"]);
-        let told = String::from_utf8(output(&mut command)?.stderr)?;
+        let log = String::from_utf8(output(&mut command)?.stderr)?;
         let line =
-            told.lines().find(|line| line.trim_start().starts_with("Executable ")).context("it is built")?;
-        let (_, path) = line.split_once('(').context("cargo tells where it is")?;
+            log.lines().find(|line| line.trim_start().starts_with("Executable ")).context("it is built")?;
+        let (_, path) = line.split_once('(').context("cargo names the file")?;
         Ok(PathBuf::from(path.trim_end_matches(')')))
     }
 
-    /// Runs the tests of a protection that is taken out, as `before` was and is no longer; gives those that pass.
+    /// Runs the tests of a removed protection and returns those that pass. `before` is the one removed before it, whose
+    /// crates have to be built again too.
     fn run_tests(
         &self,
         tests: &Path,
@@ -107,12 +142,11 @@ impl Copy {
         before: Option<&Protection>,
     ) -> Result<Vec<String>> {
         let began = Instant::now();
-        let is_to_be_built =
-            |folder| protection.touches(folder) || before.is_some_and(|it| it.touches(folder));
-        if is_to_be_built("functions") {
+        let is_outdated = |folder| protection.touches(folder) || before.is_some_and(|it| it.touches(folder));
+        if is_outdated("functions") {
             self.stack(&["deploy"])?;
         }
-        if is_to_be_built("localstack/kafka-poller") {
+        if is_outdated("localstack/kafka-poller") {
             self.stack(&["start", "poller"])?;
         }
         println!("  built in {} s", began.elapsed().as_secs());
@@ -122,9 +156,9 @@ impl Copy {
             let failure = self.failure(tests, test)?;
             let seconds = began.elapsed().as_secs();
             match failure {
-                Some(reason) => println!("  fails, as it has to: {test} ({seconds} s)\n      {reason}"),
+                Some(reason) => println!("  fails, as it should: {test} ({seconds} s)\n      {reason}"),
                 None => {
-                    println!("  PASSES ALL THE SAME: {test} ({seconds} s)");
+                    println!("  STILL PASSES: {test} ({seconds} s)");
                     passed.push(format!("{test} without: {}", protection.protection));
                 }
             }
@@ -132,7 +166,7 @@ impl Copy {
         Ok(passed)
     }
 
-    /// Runs a test; tells how it fails, if it does.
+    /// Runs a test and returns the error it fails with, or nothing if it passes.
     fn failure(&self, tests: &Path, test: &str) -> Result<Option<String>> {
         let output = self.command(tests).args(["--exact", test, "--nocapture"]).output()?;
         let text = [output.stdout, output.stderr].concat();
@@ -150,7 +184,7 @@ impl Copy {
         let (name, rest) = words.split_first().context("a command is named")?;
         let servers = self.tree.join("localstack/servers");
         let mut command = self.command(servers.join("python.sh"));
-        command.arg(servers.join("stack.py")).args([*name, "--instance", &self.instance]).args(rest);
+        command.arg(servers.join("stack.py")).args([*name, "--instance", &instance()?]).args(rest);
         output(&mut command).map(drop)
     }
 
@@ -160,12 +194,18 @@ impl Copy {
             .current_dir(&self.tree)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("KAFKA_TO_SEARCH_STATE", &self.state)
-            // They are built once for each protection: quickly, not small.
+            // Each protection means a build: it should be quick, not small.
             .env("CARGO_INCREMENTAL", "1")
             .env("CARGO_PROFILE_RELEASE_LTO", "off")
             .env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "16");
         command
     }
+}
+
+/// The stack to test on.
+fn instance() -> Result<String> {
+    std::env::var("STACK_INSTANCE")
+        .context("STACK_INSTANCE is not set, so there are no servers to test on: run `make mutate-faults`")
 }
 
 fn output(command: &mut Command) -> Result<Output> {

@@ -1,22 +1,22 @@
-//! Random faults for a while, from a seed, on a stream of events through the whole system; ends with the account.
+//! Random faults from a seed while events stream through the whole system, and the account at the end.
 
 use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use integration_tests::flow::World;
-use integration_tests::soak::{self, Options};
+use integration_tests::live::soak::{self, Options};
+use integration_tests::live::world::World;
 
-/// Strikes a stack with random faults while events flow, and keeps the account. Fails if a record is not indexed once.
+/// Injects random faults into a stack while events flow. Fails if a record is not indexed exactly once.
 #[derive(Parser)]
 struct Arguments {
-    /// How long faults go on.
+    /// How long faults are injected.
     #[arg(long, default_value_t = 10)]
     minutes: u64,
-    /// The same seed gives the same faults in the same order; without one, one is chosen and told.
+    /// The same seed injects the same faults in the same order. By default, a random one is chosen and printed.
     #[arg(long)]
     seed: Option<u64>,
-    /// Events a second.
+    /// Events per second.
     #[arg(long, default_value_t = 100)]
     rate: u32,
 }

@@ -1,19 +1,20 @@
-//! The cluster shows a certificate that the function does not trust: nothing is sent there, the records wait, and go
-//! through when either side is mended.
+//! The cluster presents a certificate that the function does not trust: nothing is sent to it. The records wait and get
+//! through once either side is fixed.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use integration_tests::certificate::Authority;
-use integration_tests::flow::{Flow, FlowOptions, Function, World};
-use integration_tests::tls_proxy::TlsProxy;
+use integration_tests::live::certificate::Authority;
+use integration_tests::live::flow::{Flow, FlowOptions, Function};
+use integration_tests::live::tls_proxy::TlsProxy;
+use integration_tests::live::world::World;
 
 const N_EVENTS: usize = 50;
 const RECOVERY: Duration = Duration::from_secs(90);
 const COMPLAINT: &str = "invalid peer certificate: UnknownIssuer";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_cluster_with_a_certificate_of_an_unknown_authority_gets_nothing_until_it_is_given() -> Result<()> {
+async fn nothing_is_sent_to_a_cluster_of_an_unknown_ca_until_the_ca_is_configured() -> Result<()> {
     let world = World::ready().await?;
     let authority = Authority::new()?;
     let proxy = TlsProxy::start(&world.stack.search_endpoint, authority.server()?).await?;
@@ -25,7 +26,7 @@ async fn a_cluster_with_a_certificate_of_an_unknown_authority_gets_nothing_until
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_cluster_that_changes_to_an_unknown_authority_gets_nothing_until_it_is_mended() -> Result<()> {
+async fn nothing_is_sent_to_a_cluster_that_presents_another_ca_until_that_is_fixed() -> Result<()> {
     let world = World::ready().await?;
     let (authority, another) = (Authority::new()?, Authority::new()?);
     let proxy = TlsProxy::start(&world.stack.search_endpoint, another.server()?).await?;
@@ -45,10 +46,10 @@ async fn nothing_gets_through(world: &World, flow: &Flow, proxy: &TlsProxy) -> R
     flow.publish_events(N_EVENTS)?;
     flow.wait_for_log("records failed").await?;
     let log = world.lambda.log(&flow.function).await?;
-    let told =
+    let line =
         log.iter().find(|line| line.contains("records failed")).map(String::as_str).unwrap_or_default();
-    ensure!(told.contains(COMPLAINT), "the function tells why: {told}");
-    ensure!(proxy.refused() > 0, "the function broke the connection off");
+    ensure!(line.contains(COMPLAINT), "the function logs the reason: {line}");
+    ensure!(proxy.rejected() > 0, "the function closed the connection");
     let found = world.search.find_topic(&flow.topic).await?;
     ensure!(found.is_empty(), "nothing was written, not even a dead letter: {found:?}");
     assert_eq!(flow.lag()?, i64::try_from(N_EVENTS)?, "the records wait");
@@ -56,7 +57,7 @@ async fn nothing_gets_through(world: &World, flow: &Flow, proxy: &TlsProxy) -> R
 }
 
 async fn everything_gets_through(flow: Flow) -> Result<()> {
-    let account = flow.settled(RECOVERY).await?;
+    let account = flow.completed(RECOVERY).await?;
     assert_eq!((account.records, account.indexed), (N_EVENTS, N_EVENTS), "{account}");
     flow.finish().await
 }

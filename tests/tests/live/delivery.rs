@@ -1,4 +1,4 @@
-//! Events of the three services end in the daily indices, whole.
+//! Events of the three services reach the daily indices, complete.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -6,16 +6,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use event_producer::generate::{Event, Generator, TOPICS};
 use integration_tests::account::Account;
-use integration_tests::flow::{World, daily, now_ms};
-use integration_tests::kafka::NewRecord;
-use integration_tests::poll::{Look, until};
-use integration_tests::search::INDICES;
+use integration_tests::live::flow::daily;
+use integration_tests::live::kafka::NewRecord;
+use integration_tests::live::poll::{Check, until};
+use integration_tests::live::search::INDICES;
+use integration_tests::live::world::{World, now_ms};
 use serde_json::{Value, json};
 
 const N_EVENTS: usize = 1_500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn events_of_all_three_topics_end_in_their_daily_indices_whole() -> Result<()> {
+async fn events_of_all_three_topics_reach_their_daily_indices_complete() -> Result<()> {
     let world = World::ready().await?;
     let now_ms = now_ms();
     let events: Vec<Event> = Generator::new(fastrand::u64(..), now_ms).take(N_EVENTS).collect();
@@ -33,11 +34,11 @@ async fn events_of_all_three_topics_end_in_their_daily_indices_whole() -> Result
         let group = format!("kafka-to-search-{topic}");
         until(&format!("{topic} to be indexed"), Duration::from_secs(60), async || {
             let lag = world.kafka.lag(&group, topic)?;
-            Ok(Look::at(lag == 0, || format!("{lag} records behind")))
+            Ok(Check::at(lag == 0, || format!("{lag} records behind")))
         })
         .await?;
         let account = Account::of(&world.kafka.read(topic)?, &world.search.find_topic(topic).await?);
-        ensure!(account.is_whole() && account.dead_lettered == 0, "{topic}: {account}");
+        ensure!(account.is_complete() && account.dead_lettered == 0, "{topic}: {account}");
     }
 
     let query = json!({"range": {"kafka_timestamp": {"gte": now_ms, "lte": now_ms}}});
@@ -52,7 +53,7 @@ async fn events_of_all_three_topics_end_in_their_daily_indices_whole() -> Result
         let key = (event.topic.to_owned(), event.key.clone());
         let same_key = documents.get(&key).with_context(|| format!("no document for {key:?}"))?;
         let hit = same_key.iter().find(|hit| hit.source == document(event, &hit.source, now_ms));
-        let hit = hit.with_context(|| format!("no document is the whole of {event:?}: {same_key:?}"))?;
+        let hit = hit.with_context(|| format!("no document has all of {event:?}: {same_key:?}"))?;
         assert_eq!(hit.index, daily("microservices", &hit.source));
         let place = |name: &str| hit.source[name].as_i64().unwrap_or(-1);
         let id = format!("{}-{}-{}-{now_ms}", event.topic, place("kafka_partition"), place("kafka_offset"));
@@ -71,7 +72,7 @@ fn record(event: &Event, timestamp_ms: i64) -> NewRecord {
     }
 }
 
-/// The document that an event has to become, at the place in Kafka that `found` has.
+/// The expected document of an event, with the partition and offset of `found`.
 fn document(event: &Event, found: &Value, timestamp_ms: i64) -> Value {
     let mut document: Value = serde_json::from_str(&event.value).expect("events are JSON");
     let time = ["timestamp", "occurredAt", "eventTime"].iter().find_map(|name| document[name].as_str());

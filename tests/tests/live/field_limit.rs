@@ -1,10 +1,11 @@
-//! An index whose mapping is full: new fields are stored and not mapped, and no event is refused.
+//! An index whose mapping is full: new fields are stored unmapped, and no event is rejected.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use integration_tests::flow::{Flow, FlowOptions, Function, World};
-use integration_tests::kafka::NewRecord;
+use integration_tests::live::flow::{Flow, FlowOptions, Function};
+use integration_tests::live::kafka::NewRecord;
+use integration_tests::live::world::World;
 use reqwest::Method;
 use serde_json::json;
 
@@ -12,14 +13,14 @@ const RECOVERY: Duration = Duration::from_secs(120);
 const INDICES: &str = "microservices-narrow-*";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn events_with_new_fields_are_indexed_when_the_mapping_has_no_room_left() -> Result<()> {
+async fn events_with_new_fields_are_indexed_when_the_mapping_is_full() -> Result<()> {
     let world = World::ready().await?;
     world.search.request(Method::DELETE, INDICES, None).await?;
     let template = json!({
         "index_patterns": [INDICES], "priority": 900,
         "template": {
             "settings": {"index.mapping.total_fields.limit": 30},
-            // What the account searches by; as text it would not be found.
+            // The account searches by this field; it would not find it as text.
             "mappings": {"properties": {"kafka_topic": {"type": "keyword"}}},
         },
     });
@@ -29,13 +30,13 @@ async fn events_with_new_fields_are_indexed_when_the_mapping_has_no_room_left() 
     let records: Vec<NewRecord> =
         (0..300).map(|n| NewRecord::of(json!({format!("field{n}"): n, "n": n}).to_string())).collect();
     flow.publish(&records)?;
-    let account = flow.settled(RECOVERY).await?;
+    let account = flow.completed(RECOVERY).await?;
     world.search.request(Method::DELETE, "_index_template/tests-narrow", None).await?;
     assert_eq!((account.records, account.indexed, account.dead_lettered), (300, 300, 0), "{account}");
 
     let mapped = mapped_fields(&world).await?;
-    assert!((1..30).contains(&mapped.len()), "what had room stays searchable: {mapped:?}");
-    every_document_is_whole(&flow).await?;
+    assert!((1..30).contains(&mapped.len()), "fields mapped before stay searchable: {mapped:?}");
+    every_document_is_complete(&flow).await?;
     flow.finish().await
 }
 
@@ -47,7 +48,7 @@ async fn mapped_fields(world: &World) -> Result<Vec<String>> {
     Ok(fields.flat_map(serde_json::Map::keys).filter(|name| name.starts_with("field")).cloned().collect())
 }
 
-async fn every_document_is_whole(flow: &Flow) -> Result<()> {
+async fn every_document_is_complete(flow: &Flow) -> Result<()> {
     for document in flow.documents(INDICES).await? {
         let n = &document.source["n"];
         assert_eq!(&document.source[format!("field{n}")], n, "{}", document.source);

@@ -1,13 +1,13 @@
 //! The whole system on real servers: Kafka, event source mappings, the deployed function, OpenSearch.
 //!
-//! One stack serves all tests, one at a time (`--test-threads=1`): some of them stop its servers. A test has a topic
-//! and a mapping of its own, and ends with the account.
+//! All tests share one stack and run one at a time (`--test-threads=1`), since some of them stop its servers. Each test has its
+//! own topic and mapping, and ends with the account.
 #![expect(
     clippy::indexing_slicing,
     reason = "a missing member of a JSON value is null, which the assertions find"
 )]
 
-mod broken_answers;
+mod broken_responses;
 mod certificates;
 mod delivery;
 mod field_limit;

@@ -1,11 +1,12 @@
-//! What services publish by mistake: each record is accounted for, and holds up no other.
+//! Records that services publish by mistake: each is accounted for and blocks no others.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use integration_tests::flow::{FlowOptions, World, now_ms};
-use integration_tests::kafka::NewRecord;
-use integration_tests::search::{DEAD_LETTERS, INDICES};
+use integration_tests::live::flow::FlowOptions;
+use integration_tests::live::kafka::NewRecord;
+use integration_tests::live::search::{DEAD_LETTERS, INDICES};
+use integration_tests::live::world::{World, now_ms};
 use serde_json::{Value, json};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -38,7 +39,7 @@ async fn malformed_huge_and_strange_records_are_indexed_and_tagged() -> Result<(
         .map(|value| NewRecord { value, timestamp_ms: Some(now_ms), ..NewRecord::default() })
         .collect();
     flow.publish(&records)?;
-    let account = flow.settled(Duration::from_secs(60)).await?;
+    let account = flow.completed(Duration::from_secs(60)).await?;
     assert_eq!(account.records, n_values);
 
     let documents = flow.documents(INDICES).await?;
@@ -58,36 +59,37 @@ async fn malformed_huge_and_strange_records_are_indexed_and_tagged() -> Result<(
     assert_eq!(
         twice,
         &json!(r#"{"orderId":"O-3","status":"a","status":"b"}"#),
-        "the cluster takes no key twice"
+        "the cluster rejects duplicate keys"
     );
     assert_eq!(at(7)?["tags"], failed_parse);
     for offset in [8, 9] {
         let document = at(offset)?;
         assert_eq!(document["tags"], json!(["_timestampoutofrange"]));
         let time = document["@timestamp"].as_str().context("a time")?;
-        assert_eq!(chrono_ms(time), Some(now_ms), "the record's own time stands in: {time}");
+        assert_eq!(chrono_ms(time), Some(now_ms), "the record's own time is used: {time}");
     }
     assert_eq!(at(10)?["original"], json!({"kafka_offset": "mine", "service": {"name": "x"}}));
     assert_eq!((&at(10)?["kafka_offset"], &at(10)?["service"]), (&json!(10), &json!(flow.topic)));
     assert_eq!(at(12)?["status"], json!("fine"));
 
-    // The cluster refuses a text where an object is mapped, and a field without a name.
+    // The cluster rejects a text where an object is mapped, and a field without a name.
     let dead_letters = flow.documents(DEAD_LETTERS).await?;
     for (offset, payload) in
         [(11, r#"{"orderId":"O-7","shippingAddress":"nowhere"}"#), (13, r#"{"orderId":"O-9","":1}"#)]
     {
-        let letter = dead_letters.iter().find(|letter| letter.source["kafka_offset"] == offset);
-        let letter = letter.with_context(|| format!("offset {offset} is no dead letter; {account}"))?;
-        assert_eq!(letter.source["error"]["type"], json!("mapper_parsing_exception"));
-        assert_eq!(letter.source["error"]["status"], json!(400));
-        assert_eq!(letter.source["payload"], json!(payload));
-        assert_eq!(letter.source["kafka_topic"], json!(flow.topic));
+        let dead_letter = dead_letters.iter().find(|hit| hit.source["kafka_offset"] == offset);
+        let dead_letter =
+            dead_letter.with_context(|| format!("offset {offset} is no dead letter; {account}"))?;
+        assert_eq!(dead_letter.source["error"]["type"], json!("mapper_parsing_exception"));
+        assert_eq!(dead_letter.source["error"]["status"], json!(400));
+        assert_eq!(dead_letter.source["payload"], json!(payload));
+        assert_eq!(dead_letter.source["kafka_topic"], json!(flow.topic));
     }
     assert_eq!(account.dead_lettered, 2, "{account}: {dead_letters:?}");
     flow.finish().await
 }
 
-/// Milliseconds of a time as the function writes it.
+/// Milliseconds since the epoch of a time that the function wrote.
 fn chrono_ms(text: &str) -> Option<i64> {
     chrono::DateTime::parse_from_rfc3339(text).ok().map(|time| time.timestamp_millis())
 }

@@ -1,30 +1,31 @@
-//! A mapping with few retries gives records up: they go to its on-failure destination, and nowhere else.
+//! A mapping with few retries abandons records: they go to its on-failure destination and nowhere else.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use integration_tests::destination::{Destination, Kind};
-use integration_tests::flow::{FlowOptions, Function, World};
-use integration_tests::poll::{Look, until};
-use integration_tests::search::INDICES;
+use integration_tests::live::destination::{Destination, DestinationType};
+use integration_tests::live::flow::{FlowOptions, Function};
+use integration_tests::live::poll::{Check, until};
+use integration_tests::live::search::INDICES;
+use integration_tests::live::world::World;
 use reqwest::Method;
 use serde_json::json;
 
 const RECOVERY: Duration = Duration::from_secs(90);
 
-/// Gives records up while their index is blocked, and goes on with those that come after.
-async fn gives_up_to(kind: Kind, name: &str) -> Result<()> {
+/// Abandons records while their index is blocked, and continues with those after them.
+async fn abandons_records_to(kind: DestinationType, name: &str) -> Result<()> {
     let world = World::ready().await?;
-    let destination = Destination::make(&world, kind).await?;
+    let destination = Destination::create(&world, kind).await?;
     let options = FlowOptions {
         partitions: 2,
         function: Function::Own(&[], 10),
-        give_up: Some((1, &destination)),
+        on_failure: Some((1, &destination)),
         ..FlowOptions::default()
     };
     let flow = world.flow(name, options).await?;
     flow.publish_events(50)?;
-    flow.settled(RECOVERY).await?;
+    flow.completed(RECOVERY).await?;
     let block = |value| json!({"index.blocks.write": value});
     let path = format!("{INDICES}/_settings");
     world.search.request(Method::PUT, &path, Some(&block(json!(true)))).await?;
@@ -32,60 +33,60 @@ async fn gives_up_to(kind: Kind, name: &str) -> Result<()> {
     flow.drained(RECOVERY).await?;
     world.search.request(Method::PUT, &path, Some(&block(json!(null)))).await?;
     flow.publish_events(20)?;
-    let account = flow.settled(RECOVERY).await?;
+    let account = flow.completed(RECOVERY).await?;
     assert_eq!((account.records, account.indexed, account.to_destinations), (100, 70, 30), "{account}");
     flow.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn records_that_are_given_up_are_in_the_queue() -> Result<()> {
-    gives_up_to(Kind::Queue, "given-up-sqs").await
+async fn abandoned_records_go_to_the_queue() -> Result<()> {
+    abandons_records_to(DestinationType::Queue, "abandoned-sqs").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn records_that_are_given_up_are_told_by_sns() -> Result<()> {
-    gives_up_to(Kind::Notifications, "given-up-sns").await
+async fn abandoned_records_are_published_to_sns() -> Result<()> {
+    abandons_records_to(DestinationType::Notifications, "abandoned-sns").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn records_that_are_given_up_are_in_the_bucket() -> Result<()> {
-    gives_up_to(Kind::Bucket, "given-up-s3").await
+async fn abandoned_records_go_to_the_bucket() -> Result<()> {
+    abandons_records_to(DestinationType::Bucket, "abandoned-s3").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn records_that_are_given_up_are_in_the_kafka_topic() -> Result<()> {
-    gives_up_to(Kind::KafkaTopic, "given-up-kafka").await
+async fn abandoned_records_go_to_the_kafka_topic() -> Result<()> {
+    abandons_records_to(DestinationType::KafkaTopic, "abandoned-kafka").await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_destination_that_is_away_is_waited_for() -> Result<()> {
+async fn offsets_wait_for_an_unavailable_destination() -> Result<()> {
     let world = World::ready().await?;
-    let destination = Destination::make(&world, Kind::KafkaTopic).await?;
+    let destination = Destination::create(&world, DestinationType::KafkaTopic).await?;
     let topic = destination.arn();
     let topic = topic.strip_prefix("kafka://").context("a topic")?;
     world.kafka.delete_topic(topic).await?;
-    let refused = Function::Own(&[("SEARCH_ENDPOINT", "http://127.0.0.1:1")], 3);
+    let unreachable = Function::Own(&[("SEARCH_ENDPOINT", "http://127.0.0.1:1")], 3);
     let options = FlowOptions {
         partitions: 1,
-        function: refused,
-        give_up: Some((0, &destination)),
+        function: unreachable,
+        on_failure: Some((0, &destination)),
         ..FlowOptions::default()
     };
-    let flow = world.flow("given-up-later", options).await?;
+    let flow = world.flow("abandoned-later", options).await?;
     flow.publish_events(30)?;
     flow.wait_for_log("records failed").await?;
-    // The poller has tried the destination by the time that it warns of it.
-    let log = world.stack.log(integration_tests::stack::Server::Poller).await?;
-    until("the poller to miss the destination", RECOVERY, async || {
+    // The poller has tried the destination when it logs this warning.
+    let log = world.stack.log(integration_tests::live::stack::Server::Poller).await?;
+    until("the poller to report the destination", RECOVERY, async || {
         let text = std::fs::read_to_string(&log)?;
-        let missed =
+        let is_reported =
             text.lines().any(|line| line.contains("did not take the records") && line.contains(topic));
-        Ok(Look::at(missed, || "no word of it".to_owned()))
+        Ok(Check::at(is_reported, || "no such line".to_owned()))
     })
     .await?;
     assert_eq!(flow.lag()?, 30, "no offset advances before the destination has the records");
     world.kafka.create_topic(topic, 1).await?;
-    let account = flow.settled(RECOVERY).await?;
+    let account = flow.completed(RECOVERY).await?;
     assert_eq!((account.records, account.indexed, account.to_destinations), (30, 0, 30), "{account}");
     flow.finish().await
 }

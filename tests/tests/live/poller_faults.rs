@@ -1,12 +1,13 @@
-//! The poller dies: what it had not committed is delivered again, and is in the index once.
+//! The poller dies: records that it had not committed are redelivered, and are in the index once.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use integration_tests::flow::{FlowOptions, Function, World};
-use integration_tests::proxy::Proxy;
-use integration_tests::stack::Server;
-use integration_tests::stream::Stream;
+use integration_tests::live::flow::{FlowOptions, Function};
+use integration_tests::live::proxy::Proxy;
+use integration_tests::live::stack::Server;
+use integration_tests::live::stream::Stream;
+use integration_tests::live::world::World;
 
 /// Events a second.
 const RATE: u32 = 200;
@@ -17,7 +18,7 @@ const N_KILLS: usize = 3;
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn the_poller_killed_at_random_points_loses_nothing() -> Result<()> {
     let world = World::ready().await?;
-    let proxy = slow_answers(&world).await?;
+    let proxy = slow_responses(&world).await?;
     let endpoint = proxy.endpoint();
     let function = Function::Own(&[("SEARCH_ENDPOINT", &endpoint)], 30);
     let options = FlowOptions { batch_size: 20, function, ..FlowOptions::default() };
@@ -28,36 +29,36 @@ async fn the_poller_killed_at_random_points_loses_nothing() -> Result<()> {
         let before = world.search.count_topic(&flow.topic).await?;
         world.stack.kill(Server::Poller).await?;
         world.stack.start(Server::Poller).await?;
-        // It has to be at work again before it is killed again, at a point that chance decides.
+        // It must be working again before it is killed again, at a random point.
         flow.wait_for_documents(before + fastrand::u64(1..200), RECOVERY).await?;
     }
     let sent = stream.stop().await?;
-    let account = flow.settled(RECOVERY).await?;
+    let account = flow.completed(RECOVERY).await?;
     assert_eq!((account.records, account.indexed), (sent, sent), "{account}");
     flow.finish().await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn the_poller_stopped_and_started_again_goes_on_where_it_was() -> Result<()> {
+async fn a_restarted_poller_resumes_where_it_was() -> Result<()> {
     let world = World::ready().await?;
-    let proxy = slow_answers(&world).await?;
+    let proxy = slow_responses(&world).await?;
     let endpoint = proxy.endpoint();
     let function = Function::Own(&[("SEARCH_ENDPOINT", &endpoint)], 30);
     let flow = world.flow("poller-stopped", FlowOptions { function, ..FlowOptions::default() }).await?;
     let stream = Stream::start(&world, &flow, RATE)?;
     flow.wait_for_documents(100, RECOVERY).await?;
     world.stack.stop(Server::Poller).await?;
-    stream.let_pass(200).await?;
+    stream.wait_for_more(200).await?;
     world.stack.start(Server::Poller).await?;
-    stream.let_pass(200).await?;
+    stream.wait_for_more(200).await?;
     let sent = stream.stop().await?;
-    let account = flow.settled(RECOVERY).await?;
+    let account = flow.completed(RECOVERY).await?;
     assert_eq!((account.records, account.indexed), (sent, sent), "{account}");
     flow.finish().await
 }
 
-/// A cluster that takes its time, so that there always are invocations in flight when the poller ends.
-async fn slow_answers(world: &World) -> Result<Proxy> {
+/// A slow cluster, so that there are always invocations in flight when the poller ends.
+async fn slow_responses(world: &World) -> Result<Proxy> {
     let proxy = Proxy::start(&world.stack.search_endpoint).await?;
     proxy.slow_down(Duration::from_millis(150));
     Ok(proxy)

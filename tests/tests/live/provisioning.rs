@@ -1,16 +1,16 @@
-//! The cluster's set-up as a custom resource of CloudFormation: made, changed and deleted by the deployed function, and
-//! failures that say why.
+//! The cluster's configuration as a CloudFormation custom resource: created, updated and deleted by the deployed function, and
+//! failures that name their reason.
 //!
-//! Stacks of the tests' own, each with nothing but the custom resource, ask the function that the template deployed. What
-//! CloudFormation does is LocalStack's, with the project's provider of custom resources.
+//! The tests have stacks of their own with only the custom resource, which invoke the function that the template deployed.
+//! CloudFormation is LocalStack's, with the project's provider of custom resources.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
 use http::Method;
-use integration_tests::flow::World;
-use integration_tests::poll::{Look, until};
+use integration_tests::live::poll::{Check, until};
+use integration_tests::live::world::World;
 use kafka_poller::aws::{Aws, Call};
 use reqwest::Url;
 use serde_json::{Value, json};
@@ -19,10 +19,10 @@ use serde_json::{Value, json};
 const DEPLOYED: &str = "kafka-to-search-provision-cluster";
 /// The template's own stack.
 const STACK: &str = "kafka-to-search";
-/// Longer than CloudFormation may have to wait for a sentence.
+/// Longer than a failure may take to reach CloudFormation.
 const A_MINUTE: Duration = Duration::from_secs(60);
 
-/// CloudFormation, and one stack of the test's own.
+/// CloudFormation, with one stack of the test's own.
 struct Stack {
     aws: Aws,
     name: String,
@@ -37,36 +37,36 @@ impl Stack {
         Ok(Self { aws, name: name.to_owned(), function: function.to_owned() })
     }
 
-    /// Makes the stack; returns its status when it has settled.
+    /// Creates the stack; returns its final status.
     async fn create(&self, properties: &Value) -> Result<String> {
         let template = self.template(properties);
-        self.ask("CreateStack", &[("TemplateBody", &template), ("OnFailure", "ROLLBACK")]).await?;
-        self.settled().await
+        self.call("CreateStack", &[("TemplateBody", &template), ("OnFailure", "ROLLBACK")]).await?;
+        self.final_status().await
     }
 
     async fn update(&self, properties: &Value) -> Result<String> {
-        self.ask("UpdateStack", &[("TemplateBody", &self.template(properties))]).await?;
-        self.settled().await
+        self.call("UpdateStack", &[("TemplateBody", &self.template(properties))]).await?;
+        self.final_status().await
     }
 
     /// Deletes the stack; returns when it is gone.
     async fn delete(&self) -> Result<()> {
-        self.ask("DeleteStack", &[]).await?;
+        self.call("DeleteStack", &[]).await?;
         until("the stack to be deleted", A_MINUTE, async || {
             let status = self.status().await?;
-            Ok(Look::at(status.is_none_or(|status| status == "DELETE_COMPLETE"), || "not yet".to_owned()))
+            Ok(Check::at(status.is_none_or(|status| status == "DELETE_COMPLETE"), || "not yet".to_owned()))
         })
         .await
     }
 
-    /// Why resources are in their state, a line each.
+    /// The status reasons of the resources, one per line.
     async fn reasons(&self) -> Result<String> {
-        let events = self.ask("DescribeStackEvents", &[]).await?;
+        let events = self.call("DescribeStackEvents", &[]).await?;
         Ok(elements(&events, "ResourceStatusReason").join("\n"))
     }
 
     async fn output(&self, key: &str) -> Result<String> {
-        let described = self.ask("DescribeStacks", &[]).await?;
+        let described = self.call("DescribeStacks", &[]).await?;
         let keys = elements(&described, "OutputKey");
         let position =
             keys.iter().position(|known| known == key).context(format!("no output {key} in {keys:?}"))?;
@@ -74,18 +74,18 @@ impl Stack {
     }
 
     async fn status(&self) -> Result<Option<String>> {
-        match self.ask("DescribeStacks", &[]).await {
+        match self.call("DescribeStacks", &[]).await {
             Ok(described) => Ok(elements(&described, "StackStatus").into_iter().next()),
             Err(error) if format!("{error:#}").contains("does not exist") => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    async fn settled(&self) -> Result<String> {
-        until("the stack to settle", 2 * A_MINUTE, async || {
+    async fn final_status(&self) -> Result<String> {
+        until("the stack to finish", 2 * A_MINUTE, async || {
             let status = self.status().await?.context("the stack exists")?;
-            let is_settled = !status.ends_with("_IN_PROGRESS");
-            Ok(if is_settled { Look::Done(status) } else { Look::NotYet(status) })
+            let is_final = !status.ends_with("_IN_PROGRESS");
+            Ok(if is_final { Check::Done(status) } else { Check::NotYet(status) })
         })
         .await
     }
@@ -106,7 +106,7 @@ impl Stack {
         .to_string()
     }
 
-    async fn ask(&self, action: &str, parameters: &[(&str, &str)]) -> Result<String> {
+    async fn call(&self, action: &str, parameters: &[(&str, &str)]) -> Result<String> {
         let mut form = vec![("Action", action), ("Version", "2010-05-15"), ("StackName", &self.name)];
         form.extend_from_slice(parameters);
         let body = Url::parse_with_params("http://localhost/", &form)?;
@@ -119,12 +119,12 @@ impl Stack {
             headers: &headers,
             body: Bytes::from(body.query().unwrap_or_default().to_owned()),
         };
-        let answer = self.aws.call(call).await.with_context(|| format!("{action} {}", self.name))?;
-        Ok(String::from_utf8(answer.body.to_vec())?)
+        let response = self.aws.call(call).await.with_context(|| format!("{action} {}", self.name))?;
+        Ok(String::from_utf8(response.body.to_vec())?)
     }
 }
 
-/// The texts of all elements of a name.
+/// The texts of all elements with this name.
 fn elements(xml: &str, name: &str) -> Vec<String> {
     let (begin, end) = (format!("<{name}>"), format!("</{name}>"));
     let texts = xml.split(&begin).skip(1).filter_map(|rest| rest.split_once(&end));
@@ -132,12 +132,13 @@ fn elements(xml: &str, name: &str) -> Vec<String> {
 }
 
 async fn refresh_interval(world: &World, path: &str, pointer: &str) -> Result<Value> {
-    let answer = world.search.request(Method::GET, path, None).await?;
-    Ok(answer.pointer(pointer).cloned().unwrap_or(Value::Null))
+    let response = world.search.request(Method::GET, path, None).await?;
+    Ok(response.pointer(pointer).cloned().unwrap_or(Value::Null))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_cluster_is_made_changed_and_deleted_and_keeps_its_data_unless_told_otherwise() -> Result<()> {
+async fn a_cluster_is_created_updated_and_deleted_and_keeps_its_data_unless_deletion_is_requested()
+-> Result<()> {
     let world = World::ready().await?;
     let prefix = "provisioned";
     let index = format!("{prefix}-2026.01.01");
@@ -157,8 +158,8 @@ async fn a_cluster_is_made_changed_and_deleted_and_keeps_its_data_unless_told_ot
     let event = json!({"@timestamp": "2026-01-01T00:00:00.000Z", "orderId": "o-1"});
     world.search.request(Method::PUT, &format!("{index}/_doc/1?refresh=true"), Some(&event)).await?;
     let mapping = world.search.request(Method::GET, &format!("{index}/_mapping"), None).await?;
-    let kind = &mapping[&index]["mappings"]["properties"]["orderId"]["type"];
-    ensure!(kind == "keyword", "the template is not used: {mapping}");
+    let field_type = &mapping[&index]["mappings"]["properties"]["orderId"]["type"];
+    ensure!(field_type == "keyword", "the template is not applied: {mapping}");
 
     let changed = json!({"IndexPrefix": prefix, "RetentionDays": 30, "RefreshInterval": "5s"});
     let status = stack.update(&changed).await?;
@@ -168,7 +169,10 @@ async fn a_cluster_is_made_changed_and_deleted_and_keeps_its_data_unless_told_ot
     stack.delete().await?;
     let kept = world.search.request(Method::GET, &format!("{index}/_count"), None).await?;
     ensure!(kept["count"] == 1, "{kept}");
-    ensure!(refresh_interval(&world, &settings, interval).await? == "5s", "what is kept needs its templates");
+    ensure!(
+        refresh_interval(&world, &settings, interval).await? == "5s",
+        "kept indices need their templates"
+    );
 
     let with_data = json!({"IndexPrefix": prefix, "RetentionDays": 30, "DeleteData": "true"});
     let status = stack.create(&with_data).await?;
@@ -197,7 +201,7 @@ async fn bad_properties_fail_the_stack_with_all_problems_at_once() -> Result<()>
     for named in
         ["IndexPrefix", "`Bad` must be lowercase", "RetentionDays", "`long`", "Shards", "Retention: unknown"]
     {
-        ensure!(reasons.contains(named), "{named} is not told: {reasons}");
+        ensure!(reasons.contains(named), "{named} is not reported: {reasons}");
     }
     stack.delete().await
 }
@@ -227,16 +231,16 @@ async fn a_changed_retention_of_the_template_reaches_the_cluster() -> Result<()>
     let world = World::ready().await?;
     let runs = async || {
         let log = world.lambda.log(DEPLOYED).await?;
-        anyhow::Ok(log.iter().filter(|line| line.contains("answering CloudFormation: success")).count())
+        anyhow::Ok(log.iter().filter(|line| line.contains("responding to CloudFormation: success")).count())
     };
     let n_runs = runs().await?;
 
     world.stack.deploy(&["RetentionDays=45", "RefreshInterval=11s"]).await?;
 
-    ensure!(runs().await? > n_runs, "the function was not asked");
+    ensure!(runs().await? > n_runs, "the function was not invoked");
     let stack = Stack::new(&world, STACK, DEPLOYED)?;
-    let told = stack.output("SearchClusterProvisioned").await?;
-    ensure!(told.contains(" applied; not applied: "), "{told}");
+    let output = stack.output("SearchClusterProvisioned").await?;
+    ensure!(output.contains(" applied; not applied: "), "{output}");
     let settings = "_component_template/microservices-settings";
     let interval = "/component_templates/0/component_template/template/settings/index/refresh_interval";
     ensure!(refresh_interval(&world, settings, interval).await? == "11s");

@@ -1,10 +1,10 @@
-//! Random faults on a stream of events. `make soak` has longer ones.
+//! Random faults on a stream of events. `make soak` runs longer ones.
 
 use std::time::Duration;
 
 use anyhow::Result;
-use integration_tests::flow::World;
-use integration_tests::soak::{self, Options};
+use integration_tests::live::soak::{self, Options};
+use integration_tests::live::world::World;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_minutes_of_random_faults_lose_nothing() -> Result<()> {

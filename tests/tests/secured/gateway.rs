@@ -1,32 +1,24 @@
-//! A gateway as Amazon OpenSearch Service has one: it checks each request's signature, and forwards what is signed
-//! rightly to the real cluster.
+//! A gateway like that of Amazon OpenSearch Service: it checks each request's signature and forwards correctly signed
+//! requests to the real cluster.
 
-use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use http::Response;
 use reqwest::Certificate;
-use reqwest::header::CONTENT_TYPE;
 use search_client::client::install_tls;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
+use testing::http_server::{HttpServer, ReceivedRequest, json_response};
+use testing::sigv4::{SignedRequest, Signer};
 
 use crate::servers::Server;
-use crate::signature::{Received, Signer};
 
-/// A running gateway. It ends when it is dropped.
+/// A running gateway. It stops when dropped.
 #[derive(Debug)]
 pub(crate) struct Gateway {
-    pub(crate) endpoint: String,
+    server: HttpServer,
     state: Arc<State>,
-    task: JoinHandle<()>,
 }
 
 #[derive(Debug)]
@@ -34,98 +26,70 @@ struct State {
     signer: Signer,
     cluster: Server,
     http: reqwest::Client,
-    judged: Mutex<Judged>,
+    outcomes: Mutex<Outcomes>,
 }
 
 /// What became of the requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Judged {
+pub(crate) struct Outcomes {
     /// Method and path of those that were forwarded.
     pub(crate) forwarded: Vec<String>,
-    /// Why the others were not.
-    pub(crate) refused: Vec<String>,
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    /// Why the others were rejected.
+    pub(crate) rejected: Vec<String>,
 }
 
 impl Gateway {
     /// Starts a gateway to the cluster on a free port.
     pub(crate) async fn start(cluster: &Server, signer: Signer) -> Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let endpoint = format!("http://{}", listener.local_addr()?);
         install_tls();
         let certificates = Certificate::from_pem_bundle(cluster.ca.as_bytes())?;
         let http = reqwest::Client::builder().tls_certs_only(certificates).build()?;
-        let state = Arc::new(State { signer, cluster: cluster.clone(), http, judged: Mutex::default() });
-        let serving = Arc::clone(&state);
-        let task = tokio::spawn(async move {
-            while let Ok((connection, _)) = listener.accept().await {
-                let state = Arc::clone(&serving);
-                let service = service_fn(move |request| answer(Arc::clone(&state), request));
-                let serving = hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(connection), service);
-                // An error means that the client went away.
-                tokio::spawn(serving);
-            }
-        });
-        Ok(Self { endpoint, state, task })
+        let state = Arc::new(State { signer, cluster: cluster.clone(), http, outcomes: Mutex::default() });
+        let responding = Arc::clone(&state);
+        let server = HttpServer::start(move |request| respond(Arc::clone(&responding), request)).await?;
+        Ok(Self { server, state })
     }
 
-    /// What became of the requests until now.
-    pub(crate) fn judged(&self) -> Judged {
-        self.state.judged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Its URL.
+    pub(crate) fn endpoint(&self) -> String {
+        self.server.endpoint()
+    }
+
+    /// What became of the requests so far.
+    pub(crate) fn outcomes(&self) -> Outcomes {
+        self.state.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let (status, body) = match state.judge_and_forward(request).await {
-        Ok(answer) => answer,
-        Err(error) => (502, Bytes::from(json!({"message": format!("{error:#}")}).to_string())),
-    };
-    let response = Response::builder().status(status).header(CONTENT_TYPE, "application/json");
-    Ok(response.body(Full::new(body)).expect("a status and a content type make a response"))
+async fn respond(state: Arc<State>, request: ReceivedRequest) -> Response<Bytes> {
+    let forwarded = state.check_and_forward(&request).await;
+    forwarded.unwrap_or_else(|error| json_response(502, &json!({"message": format!("{error:#}")})))
 }
 
 impl State {
-    async fn judge_and_forward(&self, request: Request<Incoming>) -> Result<(u16, Bytes)> {
-        let (head, body) = request.into_parts();
-        let body = body.collect().await?.to_bytes();
-        let headers = head
-            .headers
-            .iter()
-            .map(|(name, value)| Ok((name.as_str().to_owned(), value.to_str()?.to_owned())))
-            .collect::<Result<_>>()?;
-        let received = Received {
-            method: head.method.as_str(),
-            path: head.uri.path(),
-            query: head.uri.query().unwrap_or_default(),
-            headers,
-            body: &body,
-        };
-        if let Err(reason) = self.signer.check(&received) {
-            self.note(|judged| judged.refused.push(reason));
-            // As Amazon OpenSearch Service answers.
+    async fn check_and_forward(&self, request: &ReceivedRequest) -> Result<Response<Bytes>> {
+        if let Err(error) = self.signer.check(&SignedRequest::from(request)) {
+            self.note(|outcomes| outcomes.rejected.push(error.to_string()));
+            // The text of Amazon OpenSearch Service.
             let message = "The request signature we calculated does not match the signature you provided.";
-            return Ok((403, json!({"message": message}).to_string().into()));
+            return Ok(json_response(403, &json!({"message": message})));
         }
-        self.note(|judged| judged.forwarded.push(format!("{} {}", head.method, head.uri.path())));
-        let url = format!("{}{}", self.cluster.endpoint, head.uri);
-        let mut forwarded = self.http.request(head.method, url).body(body);
+        self.note(|outcomes| outcomes.forwarded.push(request.line()));
+        let url = format!("{}{}", self.cluster.endpoint, request.head.uri);
+        let mut forwarded = self.http.request(request.head.method.clone(), url).body(request.body.clone());
         for name in ["content-type", "content-encoding", "accept"] {
-            if let Some(value) = head.headers.get(name) {
+            if let Some(value) = request.head.headers.get(name) {
                 forwarded = forwarded.header(name, value);
             }
         }
         let password = Some(&self.cluster.password);
         let response = forwarded.basic_auth(&self.cluster.username, password).send().await?;
-        Ok((response.status().as_u16(), response.bytes().await?))
+        let forwarded =
+            Response::builder().status(response.status()).header("content-type", "application/json");
+        Ok(forwarded.body(response.bytes().await?)?)
     }
 
-    fn note(&self, change: impl FnOnce(&mut Judged)) {
-        change(&mut self.judged.lock().unwrap_or_else(PoisonError::into_inner));
+    fn note(&self, change: impl FnOnce(&mut Outcomes)) {
+        change(&mut self.outcomes.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }

@@ -1,5 +1,5 @@
-//! The command line `provision` on clusters with users: what is applied, that a second run changes nothing, that the
-//! functions' credentials can do their work and nothing else, and how they are made anew.
+//! The command line `provision` on clusters with users: what it applies, that a second run changes nothing, that the
+//! functions' credentials allow their work and nothing else, and how credentials are rotated.
 //!
 //! Secrets Manager is LocalStack's.
 
@@ -8,11 +8,12 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, ensure};
 use clap::Parser as _;
 use event_pipeline::outcome::Counts;
-use lambda_support::secrets::secrets_manager;
+use lambda_support::aws::secrets_manager;
 use provision_cluster::command_line::CommandLine;
 use reqwest::Method;
-use search_client::auth::{Auth, SecretKind};
+use search_client::auth::{Auth, CredentialType};
 use serde_json::{Value, json};
+use testing::environment::lookup;
 
 use crate::secrets::TestSecret;
 use crate::servers::{DAY, ELASTICSEARCH, ELASTICSEARCH_6, OPENSEARCH, Server, basic, batch, indexer, later};
@@ -45,27 +46,23 @@ impl<'s> Provisioning<'s> {
     }
 
     fn set(&mut self, name: &'static str, text: &str) {
-        self.variables.retain(|(known, _)| *known != name);
         self.variables.push((name, text.to_owned()));
     }
 
-    /// Runs `provision` with these words; no run may print the administrator's password.
-    async fn run(&self, words: &[&str]) -> Result<Printed> {
-        let command = CommandLine::try_parse_from(["provision"].iter().chain(words))?;
-        let lookup = |name: &str| {
-            self.variables.iter().find(|(known, _)| *known == name).map(|(_, text)| text.clone())
-        };
+    /// Runs `provision` with these arguments; no run may print the administrator's password.
+    async fn run(&self, arguments: &[&str]) -> Result<Printed> {
+        let command = CommandLine::try_parse_from(["provision"].iter().chain(arguments))?;
         let mut out = Vec::new();
-        let code = command.run(&lookup, secrets_manager().as_ref(), &mut out).await?;
+        let code = command.run(&lookup(self.variables.clone()), &secrets_manager(), &mut out).await?;
         let text = String::from_utf8(out)?;
         ensure!(!text.contains(&self.server.password), "the administrator's password is printed");
         Ok(Printed { succeeded: code == ExitCode::SUCCESS, text })
     }
 
-    /// Runs it, which must succeed; returns what was printed.
-    async fn succeed(&self, words: &[&str]) -> Result<String> {
-        let printed = self.run(words).await?;
-        ensure!(printed.succeeded, "{words:?}: {}", printed.text);
+    /// Runs it successfully; returns what it printed.
+    async fn succeed(&self, arguments: &[&str]) -> Result<String> {
+        let printed = self.run(arguments).await?;
+        ensure!(printed.succeeded, "{arguments:?}: {}", printed.text);
         Ok(printed.text)
     }
 
@@ -81,7 +78,7 @@ fn n_lines(text: &str, start: &str) -> usize {
     text.lines().filter(|line| line.starts_with(start)).count()
 }
 
-/// Whether a credential may do something: the status of the answer.
+/// The status of a request with this credential.
 async fn status(
     server: &Server,
     auth: &Auth,
@@ -89,24 +86,24 @@ async fn status(
     path: &str,
     body: Option<&Value>,
 ) -> Result<u16> {
-    Ok(server.ask(auth.clone(), method, path, body).await?.status)
+    Ok(server.send(auth.clone(), method, path, body).await?.status)
 }
 
-/// Each of these requests is forbidden.
+/// Checks that each of these requests is forbidden.
 async fn forbidden(server: &Server, auth: &Auth, requests: &[(Method, &str, Option<Value>)]) -> Result<()> {
     for (method, path, body) in requests {
-        let answer = server.ask(auth.clone(), method.clone(), path, body.as_ref()).await?;
-        ensure!(answer.status == 403, "{method} {path} was answered {answer:?}");
+        let response = server.send(auth.clone(), method.clone(), path, body.as_ref()).await?;
+        ensure!(response.status == 403, "{method} {path} returned {response:?}");
     }
     Ok(())
 }
 
-/// A credential is known to the cluster: what it asks for is forbidden, not unauthorized.
+/// Whether the cluster knows a credential: then the request is forbidden, not unauthorized.
 async fn is_known(server: &Server, auth: &Auth) -> Result<bool> {
     match status(server, auth, Method::GET, "_cluster/settings", None).await? {
         401 => Ok(false),
         403 => Ok(true),
-        other => anyhow::bail!("a function may not read settings, but was answered {other}"),
+        other => anyhow::bail!("a function may not read settings, but the status is {other}"),
     }
 }
 
@@ -137,8 +134,10 @@ async fn on_opensearch_each_function_can_do_its_work_and_nothing_else() -> Resul
         );
     }
     // This server has the security plugin and no other.
-    let lifecycle =
-        text.lines().find(|line| line.contains("lifecycle policy guarded")).context("lifecycle is told")?;
+    let lifecycle = text
+        .lines()
+        .find(|line| line.contains("lifecycle policy guarded"))
+        .context("the lifecycle is reported")?;
     ensure!(lifecycle.starts_with("not applied "), "{lifecycle}");
     for secret in [&writer_secret, &replayer_secret] {
         let value = secret.value().await?;
@@ -148,9 +147,9 @@ async fn on_opensearch_each_function_can_do_its_work_and_nothing_else() -> Resul
     }
     provisioning.nothing_is_left_to_do().await?;
 
-    let writer = writer_secret.credential(SecretKind::Basic).await?;
+    let writer = writer_secret.credential(CredentialType::Basic).await?;
     writes_and_does_nothing_else(&server, &writer, prefix).await?;
-    let replayer = replayer_secret.credential(SecretKind::Basic).await?;
+    let replayer = replayer_secret.credential(CredentialType::Basic).await?;
     replays_and_does_nothing_else(&server, &replayer, prefix).await?;
 
     let person = json!({"password": format!("Aa1-{}", server.password), "backend_roles": ["people"]});
@@ -168,16 +167,16 @@ async fn on_opensearch_each_function_can_do_its_work_and_nothing_else() -> Resul
         forbidden(&server, &reader, &[(method, path.as_str(), body)]).await?;
     }
 
-    credentials_are_made_anew(&mut provisioning, &writer_secret, SecretKind::Basic).await?;
+    credentials_are_rotated(&mut provisioning, &writer_secret, CredentialType::Basic).await?;
 
-    let last = writer_secret.credential(SecretKind::Basic).await?;
+    let last = writer_secret.credential(CredentialType::Basic).await?;
     provisioning.succeed(&["delete"]).await?;
-    ensure!(!is_known(&server, &last).await?, "the writer is still let in");
+    ensure!(!is_known(&server, &last).await?, "the writer still has access");
     ensure!(!server.documents(&format!("{prefix}-{DAY}")).await?.is_empty(), "the data is gone");
     Ok(())
 }
 
-/// Writes a batch, whose new fields grow the mapping and whose refused event becomes a dead letter.
+/// Writes a batch with new fields, which grow the mapping, and a rejected event, which becomes a dead letter.
 async fn writes_and_does_nothing_else(server: &Server, writer: &Auth, prefix: &str) -> Result<()> {
     let indexer = indexer(server.client(writer.clone())?, prefix)?;
     let events = [
@@ -224,16 +223,17 @@ async fn writes_and_does_nothing_else(server: &Server, writer: &Auth, prefix: &s
     .await
 }
 
-/// Searches, reads and removes dead letters; of the events it can read nothing.
+/// Searches, reads and removes dead letters; it can't read events.
 async fn replays_and_does_nothing_else(server: &Server, replayer: &Auth, prefix: &str) -> Result<()> {
-    let (daily, letters) = (format!("{prefix}-{DAY}"), format!("dead-letters-{prefix}-{DAY}"));
-    server.request(Method::POST, &format!("{letters}/_refresh"), None).await?;
-    let found =
-        server.ask(replayer.clone(), Method::POST, &format!("dead-letters-{prefix}-*/_search"), None).await?;
+    let (daily, dead_letters) = (format!("{prefix}-{DAY}"), format!("dead-letters-{prefix}-{DAY}"));
+    server.request(Method::POST, &format!("{dead_letters}/_refresh"), None).await?;
+    let found = server
+        .send(replayer.clone(), Method::POST, &format!("dead-letters-{prefix}-*/_search"), None)
+        .await?;
     ensure!(found.status == 200 && found.body["hits"]["total"]["value"] == 1, "{found:?}");
-    let letter = found.body["hits"]["hits"][0]["_id"].as_str().context("it has an id")?.to_owned();
-    let documents = json!({"docs": [{"_index": letters, "_id": letter}]});
-    let read = server.ask(replayer.clone(), Method::POST, "_mget", Some(&documents)).await?;
+    let id = found.body["hits"]["hits"][0]["_id"].as_str().context("it has an id")?.to_owned();
+    let documents = json!({"docs": [{"_index": dead_letters, "_id": id}]});
+    let read = server.send(replayer.clone(), Method::POST, "_mget", Some(&documents)).await?;
     ensure!(read.status == 200 && read.body["docs"][0]["found"] == true, "{read:?}");
 
     forbidden(
@@ -242,49 +242,49 @@ async fn replays_and_does_nothing_else(server: &Server, replayer: &Auth, prefix:
         &[
             (Method::POST, &format!("{daily}/_search"), None),
             (Method::DELETE, &daily, None),
-            (Method::DELETE, &letters, None),
+            (Method::DELETE, &dead_letters, None),
             (Method::GET, "_cluster/settings", None),
         ],
     )
     .await?;
 
     let removed =
-        server.ask(replayer.clone(), Method::DELETE, &format!("{letters}/_doc/{letter}"), None).await?;
+        server.send(replayer.clone(), Method::DELETE, &format!("{dead_letters}/_doc/{id}"), None).await?;
     ensure!(removed.status == 200, "{removed:?}");
     Ok(())
 }
 
-/// Makes the writer's credential anew: the one before stays valid until the next time.
-async fn credentials_are_made_anew(
+/// Rotates the writer's credential: the previous one stays valid until the next rotation.
+async fn credentials_are_rotated(
     provisioning: &mut Provisioning<'_>,
     secret: &TestSecret,
-    kind: SecretKind,
+    kind: CredentialType,
 ) -> Result<()> {
     let server = provisioning.server;
     let first = (secret.value().await?, secret.credential(kind).await?);
     provisioning.succeed(&["apply", "--rotate"]).await?;
     let second = (secret.value().await?, secret.credential(kind).await?);
     ensure!(first.0 != second.0, "the credential is the same");
-    ensure!(is_known(server, &first.1).await?, "a running function is refused");
-    ensure!(is_known(server, &second.1).await?, "the new credential is refused");
+    ensure!(is_known(server, &first.1).await?, "a running function is rejected");
+    ensure!(is_known(server, &second.1).await?, "the new credential is rejected");
 
     provisioning.set("CREDENTIAL_REVISION", "next");
     provisioning.succeed(&["apply"]).await?;
     let third = (secret.value().await?, secret.credential(kind).await?);
     ensure!(third.0 != second.0, "a changed revision changes nothing");
     ensure!(!is_known(server, &first.1).await?, "the first credential is still valid");
-    ensure!(is_known(server, &second.1).await?, "a running function is refused");
-    ensure!(is_known(server, &third.1).await?, "the new credential is refused");
+    ensure!(is_known(server, &second.1).await?, "a running function is rejected");
+    ensure!(is_known(server, &third.1).await?, "the new credential is rejected");
     provisioning.nothing_is_left_to_do().await
 }
 
 #[tokio::test]
-async fn a_wrong_administrators_password_fails_with_a_sentence_and_changes_nothing() -> Result<()> {
+async fn a_wrong_administrator_password_fails_and_changes_nothing() -> Result<()> {
     for (name, engine) in
         [(OPENSEARCH, "opensearch"), (ELASTICSEARCH, "elasticsearch"), (ELASTICSEARCH_6, "auto")]
     {
         let server = Server::find(name).await?;
-        let mut provisioning = Provisioning::new(&server, "refused", &[("SEARCH_ENGINE", engine)]);
+        let mut provisioning = Provisioning::new(&server, "rejected", &[("SEARCH_ENGINE", engine)]);
         provisioning.set("SEARCH_PASSWORD", "not-the-password");
 
         let printed = provisioning.run(&["apply"]).await?;
@@ -292,7 +292,7 @@ async fn a_wrong_administrators_password_fails_with_a_sentence_and_changes_nothi
         ensure!(!printed.succeeded, "{name}: {}", printed.text);
         ensure!(printed.text.contains("401"), "{name}: {}", printed.text);
         let templates = server.request(Method::GET, "_cat/templates?format=json&h=name", None).await?;
-        ensure!(!templates.to_string().contains("refused"), "{name}: {templates}");
+        ensure!(!templates.to_string().contains("rejected"), "{name}: {templates}");
     }
     Ok(())
 }
@@ -328,8 +328,8 @@ async fn on_elasticsearch_6_templates_lifecycle_roles_keys_and_watches_are_appli
         text.lines().filter(|line| line.starts_with("applied ") && line.contains("monitor older-")).count();
     ensure!(watches >= 4, "{watches} watches: {text}");
 
-    // What the writer's key may do, with a document: this release takes no bulk requests without types.
-    let writer = writer_secret.credential(SecretKind::ApiKey).await?;
+    // What the writer's key allows, with single documents: this release accepts no bulk requests without types.
+    let writer = writer_secret.credential(CredentialType::ApiKey).await?;
     let daily = "older-2026.01.01";
     let document = json!({"@timestamp": "2026-01-01T00:00:00.000Z", "orderId": "o-1"});
     let create = format!("{daily}/_doc/1/_create");
@@ -361,11 +361,11 @@ async fn on_elasticsearch_6_templates_lifecycle_roles_keys_and_watches_are_appli
     let policies = server.request(Method::GET, "_ilm/policy", None).await?;
     ensure!(policies.pointer(age) == Some(&json!("30d")), "{policies}");
 
-    credentials_are_made_anew(&mut provisioning, &writer_secret, SecretKind::ApiKey).await?;
+    credentials_are_rotated(&mut provisioning, &writer_secret, CredentialType::ApiKey).await?;
 
-    let last = writer_secret.credential(SecretKind::ApiKey).await?;
+    let last = writer_secret.credential(CredentialType::ApiKey).await?;
     provisioning.succeed(&["delete", "--delete-data"]).await?;
-    ensure!(!is_known(&server, &last).await?, "the writer is still let in");
+    ensure!(!is_known(&server, &last).await?, "the writer still has access");
     let left = server.request(Method::GET, "_cat/indices?format=json&h=index", None).await?;
     ensure!(!left.to_string().contains("older-"), "{left}");
     let policies = server.request(Method::GET, "_ilm/policy", None).await?;
@@ -374,14 +374,18 @@ async fn on_elasticsearch_6_templates_lifecycle_roles_keys_and_watches_are_appli
 }
 
 #[tokio::test]
-async fn on_elasticsearch_8_templates_are_applied_and_what_it_lacks_is_told() -> Result<()> {
+async fn on_elasticsearch_8_templates_are_applied_and_missing_features_are_reported() -> Result<()> {
     let server = Server::find(ELASTICSEARCH).await?;
     let prefix = "current";
     let mut provisioning = Provisioning::new(&server, prefix, &[]);
 
     // It does not serve `GET /`.
-    let asked = provisioning.run(&["apply"]).await?;
-    ensure!(!asked.succeeded && asked.text.contains("SEARCH_ENGINE"), "{}", asked.text);
+    let without_engine = provisioning.run(&["apply"]).await?;
+    ensure!(
+        !without_engine.succeeded && without_engine.text.contains("SEARCH_ENGINE"),
+        "{}",
+        without_engine.text
+    );
     provisioning.set("SEARCH_ENGINE", "elasticsearch");
     let text = provisioning.succeed(&["apply"]).await?;
     ensure!(

@@ -1,14 +1,14 @@
-//! Secrets Manager, that of the instance's LocalStack.
+//! The Secrets Manager of the stack's LocalStack.
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http::Method;
 use kafka_poller::aws::{Aws, Call};
-use search_client::auth::{Auth, SecretKind};
+use search_client::auth::{Auth, CredentialType};
 use search_client::client::install_tls;
 use serde_json::{Value, json};
 
-/// A secret of a test's own.
+/// A test's own secret.
 #[derive(Clone, Debug)]
 pub(crate) struct TestSecret {
     aws: Aws,
@@ -16,10 +16,10 @@ pub(crate) struct TestSecret {
 }
 
 impl TestSecret {
-    /// Makes a secret that holds no credential yet.
+    /// Creates a secret without a credential.
     pub(crate) async fn create(name: &str) -> Result<Self> {
         install_tls();
-        // As the functions' SDK finds it: by the variables that `stack.py with` sets.
+        // The same variables as the functions' SDK uses; `stack.py with` sets them.
         let endpoint = std::env::var("AWS_ENDPOINT_URL")
             .context("AWS_ENDPOINT_URL is not set: run `make test-secured`")?;
         let aws = Aws::new(Some(&endpoint), "us-east-1", |name| std::env::var(name).ok())?;
@@ -32,12 +32,12 @@ impl TestSecret {
 
     /// What it holds.
     pub(crate) async fn value(&self) -> Result<Value> {
-        let answer = self.call("GetSecretValue", &json!({"SecretId": self.id})).await?;
-        Ok(serde_json::from_str(answer["SecretString"].as_str().context("a secret is a text")?)?)
+        let response = self.call("GetSecretValue", &json!({"SecretId": self.id})).await?;
+        Ok(serde_json::from_str(response["SecretString"].as_str().context("a secret is a text")?)?)
     }
 
     /// The credential in it.
-    pub(crate) async fn credential(&self, kind: SecretKind) -> Result<Auth> {
+    pub(crate) async fn credential(&self, kind: CredentialType) -> Result<Auth> {
         Ok(Auth::from_secret(kind, &self.value().await?.to_string())?)
     }
 

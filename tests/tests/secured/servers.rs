@@ -1,33 +1,36 @@
-//! The servers of the instance that `STACK_INSTANCE` names, and what a test sends them.
+//! The servers of the stack that `STACK_INSTANCE` names, and what a test sends to them.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use index_events::config::Config;
 use index_events::handler::Handler;
-use indexing::config::Config;
+use indexing::bulk_writer::BULK_RETRIES;
 use indexing::indexer::Indexer;
 use reqwest::Method;
-use search_client::auth::{Auth, Secret, SecretKind};
-use search_client::backoff::Backoff;
+use search_client::auth::{Auth, CredentialType, Secret};
 use search_client::client::{BulkCompression, ClientOptions, RequestBody, SearchClient};
 use search_client::endpoint::Endpoint;
 use serde_json::{Value, json};
+use testing::environment::lookup;
+use testing::kafka_event::{EventRecord, payload};
 use tokio::process::Command;
 use tokio::time::Instant;
 
 /// OpenSearch with its security plugin.
 pub(crate) const OPENSEARCH: &str = "opensearch-secured";
-/// Elasticsearch of today, without lifecycles and user management.
+/// A current Elasticsearch, without lifecycles and user management.
 pub(crate) const ELASTICSEARCH: &str = "elasticsearch";
-/// Elasticsearch whole, of an older release, with a trial licence.
+/// An older Elasticsearch with all features, under a trial licence.
 pub(crate) const ELASTICSEARCH_6: &str = "elasticsearch-6";
 
-/// Time of all records of the tests: 2023-11-14.
-const TIMESTAMP_MS: u64 = 1_700_000_000_000;
-/// Their day, as index names have it.
+/// Timestamp of all records: 2023-11-14.
+const TIMESTAMP_MS: i64 = 1_700_000_000_000;
+/// Their day in index names.
 pub(crate) const DAY: &str = "2023.11.14";
 
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,9 +45,9 @@ pub(crate) struct Server {
     pub(crate) password: String,
 }
 
-/// What a server answered.
+/// A server's response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: Value,
 }
@@ -71,7 +74,7 @@ impl Server {
         basic(&self.username, &self.password)
     }
 
-    /// A client with any credentials.
+    /// A client with these credentials.
     pub(crate) fn client(&self, auth: Auth) -> Result<SearchClient> {
         self.client_that_trusts(&self.ca, auth)
     }
@@ -87,37 +90,37 @@ impl Server {
         })?)
     }
 
-    /// Sends a request with any credentials, and returns the answer whatever its status.
-    pub(crate) async fn ask(
+    /// Sends a request with these credentials; returns the response whatever its status.
+    pub(crate) async fn send(
         &self,
         auth: Auth,
         method: Method,
         path: &str,
         body: Option<&Value>,
-    ) -> Result<Answer> {
+    ) -> Result<Response> {
         let body = body.map_or(RequestBody::None, |body| RequestBody::Json(body.to_string().into()));
-        let reply = self.client(auth)?.request(method, path, body, TIMEOUT).await?;
-        // Some refusals are plain text.
-        let text = || Value::String(String::from_utf8_lossy(&reply.body).into_owned());
-        Ok(Answer {
-            status: reply.status,
-            body: serde_json::from_slice(&reply.body).unwrap_or_else(|_| text()),
+        let response = self.client(auth)?.request(method, path, body, TIMEOUT).await?;
+        // Some error responses are plain text.
+        let text = || Value::String(String::from_utf8_lossy(&response.body).into_owned());
+        Ok(Response {
+            status: response.status,
+            body: serde_json::from_slice(&response.body).unwrap_or_else(|_| text()),
         })
     }
 
-    /// Sends a request as the administrator, and returns the JSON of a success.
+    /// Sends a request as the administrator; returns the JSON of a successful response.
     pub(crate) async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let answer = self.ask(self.administrator(), method.clone(), path, body).await?;
-        ensure!((200..300).contains(&answer.status), "{method} {path} answered {answer:?}");
-        Ok(answer.body)
+        let response = self.send(self.administrator(), method.clone(), path, body).await?;
+        ensure!((200..300).contains(&response.status), "{method} {path} returned {response:?}");
+        Ok(response.body)
     }
 
-    /// The documents of an index by id, all that are written by now.
+    /// All documents written so far to an index, by id.
     pub(crate) async fn documents(&self, index: &str) -> Result<Vec<(String, Value)>> {
         self.request(Method::POST, &format!("{index}/_refresh?ignore_unavailable=true"), None).await?;
         let path = format!("{index}/_search?ignore_unavailable=true&size=100");
         let found = self.request(Method::POST, &path, Some(&json!({"query": {"match_all": {}}}))).await?;
-        let hits = found["hits"]["hits"].as_array().context("a search answers with hits")?;
+        let hits = found["hits"]["hits"].as_array().context("a search returns hits")?;
         let mut documents: Vec<_> = hits
             .iter()
             .map(|hit| (hit["_id"].as_str().unwrap_or_default().to_owned(), hit["_source"].clone()))
@@ -132,11 +135,11 @@ pub(crate) fn basic(username: &str, password: &str) -> Auth {
     Auth::Basic { username: username.to_owned(), password: Secret::new(password) }
 }
 
-/// Credentials of an API key, as it was given when it was made.
+/// Credentials of an API key, from the response that created it.
 pub(crate) fn api_key(made: &Value) -> Result<Auth> {
     let part = |name: &str| made[name].as_str().context("an API key has an id and a key");
     let encoded = BASE64_STANDARD.encode(format!("{}:{}", part("id")?, part("api_key")?));
-    Ok(Auth::from_secret(SecretKind::ApiKey, &json!({"api_key": encoded}).to_string())?)
+    Ok(Auth::from_secret(CredentialType::ApiKey, &json!({"api_key": encoded}).to_string())?)
 }
 
 /// The function's configuration for daily indices of this prefix.
@@ -145,18 +148,16 @@ pub(crate) fn configuration(endpoint: &str, prefix: &str, more: &[(&str, &str)])
     let mut variables =
         vec![("SEARCH_ENDPOINT", endpoint), ("INDEX_PREFIX", prefix), ("DEAD_LETTER_PREFIX", &dead_letters)];
     variables.extend_from_slice(more);
-    let lookup =
-        |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
-    Ok(Config::parse(&lookup)?)
+    Ok(Config::parse(&lookup(variables))?)
 }
 
 /// The function's indexer, for its account of a batch.
 pub(crate) fn indexer(client: SearchClient, prefix: &str) -> Result<Indexer<SearchClient>> {
-    let config = configuration("https://localhost", prefix, &[])?;
-    Ok(Indexer::new(client, config.settings, config.limits, Backoff::default()))
+    let config = configuration("https://localhost", prefix, &[])?.indexing;
+    Ok(Indexer::new(Arc::new(client), config.settings, config.limits, BULK_RETRIES))
 }
 
-/// The sentence that an invocation of the function ends with: the error, or nothing.
+/// The error message of an invocation, or nothing if it succeeds.
 pub(crate) async fn invoke(
     client: SearchClient,
     config: Config,
@@ -169,27 +170,21 @@ pub(crate) async fn invoke(
     handler.handle(payload, deadline_ms).await.err().map(|error| error.to_string())
 }
 
-/// A moment later than any test needs.
+/// A deadline that no test reaches.
 pub(crate) fn later() -> Instant {
     Instant::now() + TIMEOUT
 }
 
-/// A batch of Lambda's with these events in partition 0 of a topic, from offset 0 on.
+/// A Lambda batch with these events in partition 0 of a topic, from offset 0.
 pub(crate) fn batch(topic: &str, events: &[Value]) -> Vec<u8> {
-    let records: Vec<_> = events
-        .iter()
-        .enumerate()
-        .map(|(offset, event)| {
-            json!({
-                "topic": topic, "partition": 0, "offset": offset, "timestamp": TIMESTAMP_MS,
-                "timestampType": "CREATE_TIME", "headers": [], "value": BASE64_STANDARD.encode(event.to_string()),
-            })
-        })
-        .collect();
-    let partition = format!("{topic}-0");
-    json!({"eventSource": "SelfManagedKafka", "bootstrapServers": "127.0.0.1:9092", "records": {partition: records}})
-        .to_string()
-        .into_bytes()
+    let records = events.iter().zip(0..).map(|(event, offset)| EventRecord {
+        topic: topic.to_owned(),
+        offset,
+        timestamp_ms: TIMESTAMP_MS,
+        value: Some(event.to_string().into_bytes()),
+        ..EventRecord::default()
+    });
+    payload(records).to_string().into_bytes()
 }
 
 /// The id of a record's document.

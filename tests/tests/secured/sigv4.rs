@@ -1,14 +1,14 @@
-//! Requests signed with AWS Signature Version 4, checked by a gateway with a signature of its own, on a real OpenSearch.
+//! Requests signed with AWS Signature Version 4, on a real OpenSearch behind a gateway that computes the signature itself.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use search_client::client::SearchClient;
 use serde_json::json;
+use testing::sigv4::Signer;
 
 use crate::gateway::Gateway;
 use crate::servers::{DAY, OPENSEARCH, Server, batch, configuration, id, invoke};
-use crate::signature::Signer;
 
 const TOPIC: &str = "order.events";
 
@@ -22,7 +22,7 @@ fn signer(session_token: Option<&str>) -> Signer {
     }
 }
 
-/// Invokes the function as Lambda sets it up: with the credentials of its role in the environment.
+/// Invokes the function as Lambda does: with the credentials of its role in the environment.
 async fn invoke_with(
     gateway: &Gateway,
     role: &Signer,
@@ -39,8 +39,9 @@ async fn invoke_with(
         variables.push(("AWS_SESSION_TOKEN", token));
     }
     variables.extend_from_slice(more);
-    let config = configuration(&gateway.endpoint, prefix, &variables)?;
-    let client: SearchClient = config.search.connect().await?;
+    let config = configuration(&gateway.endpoint(), prefix, &variables)?;
+    let client: SearchClient =
+        config.indexing.search.connect(&lambda_support::aws::secrets_manager()).await?;
     let payload = batch(TOPIC, &[json!({"orderId": "o-1"}), json!({"orderId": "größer als 1 €"})]);
     Ok(invoke(client, config, &payload, Duration::from_secs(20)).await)
 }
@@ -54,9 +55,9 @@ async fn a_batch_that_the_functions_role_signed_is_written() -> Result<()> {
 
         let error = invoke_with(&gateway, &role, prefix, &[("BULK_COMPRESSION", compression)]).await?;
 
-        let judged = gateway.judged();
-        ensure!(error.is_none(), "{error:?} {judged:?}");
-        ensure!(judged.refused.is_empty() && judged.forwarded == ["POST /_bulk"], "{judged:?}");
+        let outcomes = gateway.outcomes();
+        ensure!(error.is_none(), "{error:?} {outcomes:?}");
+        ensure!(outcomes.rejected.is_empty() && outcomes.forwarded == ["POST /_bulk"], "{outcomes:?}");
         let ids: Vec<_> =
             cluster.documents(&format!("{prefix}-{DAY}")).await?.into_iter().map(|it| it.0).collect();
         ensure!(ids == [id(TOPIC, 0), id(TOPIC, 1)], "{ids:?}");
@@ -74,7 +75,7 @@ async fn what_another_key_signed_fails_and_is_no_dead_letter() -> Result<()> {
     let wrong_region = Signer { region: "us-east-1".to_owned(), ..right.clone() };
     let unexpected_token = Signer { session_token: Some("token".to_owned()), ..right };
 
-    for (n_refused, role) in [wrong_key, wrong_region, unexpected_token].iter().enumerate() {
+    for (n_rejected, role) in [wrong_key, wrong_region, unexpected_token].iter().enumerate() {
         let error = invoke_with(&gateway, role, prefix, &[]).await?.context("the invocation fails")?;
 
         ensure!(
@@ -82,8 +83,8 @@ async fn what_another_key_signed_fails_and_is_no_dead_letter() -> Result<()> {
             "{error}"
         );
         ensure!(error.contains("403"), "{error}");
-        let judged = gateway.judged();
-        ensure!(judged.refused.len() == n_refused + 1 && judged.forwarded.is_empty(), "{judged:?}");
+        let outcomes = gateway.outcomes();
+        ensure!(outcomes.rejected.len() == n_rejected + 1 && outcomes.forwarded.is_empty(), "{outcomes:?}");
     }
     for index in [format!("{prefix}-*"), format!("dead-letters-{prefix}-*")] {
         let documents = cluster.documents(&index).await?;

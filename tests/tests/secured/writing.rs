@@ -1,4 +1,4 @@
-//! Writing with credentials over TLS: what is written, what is refused, and what the function says.
+//! Writing with credentials over TLS: what is written, what is rejected, and the function's error.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::servers::{
 const TOPIC: &str = "order.events";
 const SHORT: Duration = Duration::from_secs(4);
 
-/// Two orders and a third whose total no index can take that has seen theirs.
+/// Two orders, and a third whose total conflicts with theirs in the mapping.
 fn orders() -> Vec<u8> {
     batch(
         TOPIC,
@@ -28,7 +28,7 @@ fn orders() -> Vec<u8> {
     )
 }
 
-/// Delivers a batch twice: each event is written once under its own id, and the refused one is a dead letter.
+/// Delivers a batch twice: each event is written once under its own id, and the rejected one is a dead letter.
 async fn a_batch_is_written_once(server: &Server, auth: Auth, prefix: &str) -> Result<()> {
     let indexer = indexer(server.client(auth)?, prefix)?;
     let payload = orders();
@@ -50,18 +50,19 @@ async fn a_batch_is_written_once(server: &Server, auth: Auth, prefix: &str) -> R
     ensure!(summary == expected, "{documents:?}");
 
     let dead_letters = server.documents(&format!("dead-letters-{prefix}-{DAY}")).await?;
-    let [(dead_id, letter)] = dead_letters.as_slice() else {
+    let [(dead_id, dead_letter)] = dead_letters.as_slice() else {
         anyhow::bail!("one dead letter is expected: {dead_letters:?}")
     };
     ensure!(*dead_id == id(TOPIC, 2), "{dead_id}");
-    let kind = letter["error"]["type"].as_str().unwrap_or_default();
-    ensure!(["mapper_parsing_exception", "document_parsing_exception"].contains(&kind), "{letter}");
-    let payload: Value = serde_json::from_str(letter["payload"].as_str().context("the payload is kept")?)?;
-    ensure!(payload["total"]["amount"] == 7, "{letter}");
+    let kind = dead_letter["error"]["type"].as_str().unwrap_or_default();
+    ensure!(["mapper_parsing_exception", "document_parsing_exception"].contains(&kind), "{dead_letter}");
+    let payload: Value =
+        serde_json::from_str(dead_letter["payload"].as_str().context("the payload is kept")?)?;
+    ensure!(payload["total"]["amount"] == 7, "{dead_letter}");
     Ok(())
 }
 
-/// Writes with credentials that the cluster refuses: the batch fails with a sentence, and nothing is written.
+/// Writes with credentials that the cluster rejects: the batch fails and nothing is written.
 async fn a_wrong_password_fails_every_record(server: &Server, prefix: &str) -> Result<()> {
     let config = configuration(&server.endpoint, prefix, &[])?;
     let client = server.client(basic(&server.username, "not-the-password"))?;
@@ -82,34 +83,34 @@ async fn nothing_is_written(server: &Server, prefix: &str) -> Result<()> {
 }
 
 #[tokio::test]
-async fn opensearch_takes_a_user_over_tls() -> Result<()> {
+async fn opensearch_accepts_a_user_over_tls() -> Result<()> {
     let server = Server::find(OPENSEARCH).await?;
     a_batch_is_written_once(&server, server.administrator(), "basic-opensearch").await
 }
 
 #[tokio::test]
-async fn elasticsearch_takes_a_user_over_tls() -> Result<()> {
+async fn elasticsearch_accepts_a_user_over_tls() -> Result<()> {
     let server = Server::find(ELASTICSEARCH).await?;
     a_batch_is_written_once(&server, server.administrator(), "basic-elasticsearch").await
 }
 
-/// The 8.x that can be had makes no API keys, and 6.8 takes no bulk requests without types: so the client's header is
-/// shown to 6.8 on single documents.
+/// The available 8.x creates no API keys, and 6.8 accepts no bulk requests without types: this sends the client's header to
+/// 6.8 with single documents.
 #[tokio::test]
-async fn elasticsearch_takes_an_api_key() -> Result<()> {
+async fn elasticsearch_accepts_an_api_key() -> Result<()> {
     let server = Server::find(ELASTICSEARCH_6).await?;
     let indices = json!([{"names": ["key-*"], "privileges": ["create_index", "create"]}]);
     let body = json!({"name": "key", "role_descriptors": {"writer": {"cluster": [], "indices": indices}}});
     let key = api_key(&server.request(Method::POST, "_security/api_key", Some(&body)).await?)?;
     let document = json!({"orderId": "o-1"});
 
-    let written = server.ask(key.clone(), Method::PUT, "key-1/_doc/1/_create", Some(&document)).await?;
+    let written = server.send(key.clone(), Method::PUT, "key-1/_doc/1/_create", Some(&document)).await?;
     ensure!(written.status == 201, "{written:?}");
     for (method, path) in
         [(Method::GET, "key-1/_doc/1"), (Method::DELETE, "key-1"), (Method::PUT, "other/_doc/1")]
     {
-        let refused = server.ask(key.clone(), method.clone(), path, Some(&document)).await?;
-        ensure!(refused.status == 403, "{method} {path}: {refused:?}");
+        let rejected = server.send(key.clone(), method.clone(), path, Some(&document)).await?;
+        ensure!(rejected.status == 403, "{method} {path}: {rejected:?}");
     }
     let documents = server.documents("key-1").await?;
     ensure!(documents == [("1".to_owned(), document)], "{documents:?}");
@@ -117,17 +118,17 @@ async fn elasticsearch_takes_an_api_key() -> Result<()> {
 }
 
 #[tokio::test]
-async fn opensearch_refuses_a_wrong_password() -> Result<()> {
+async fn opensearch_rejects_a_wrong_password() -> Result<()> {
     a_wrong_password_fails_every_record(&Server::find(OPENSEARCH).await?, "wrong-opensearch").await
 }
 
 #[tokio::test]
-async fn elasticsearch_refuses_a_wrong_password() -> Result<()> {
+async fn elasticsearch_rejects_a_wrong_password() -> Result<()> {
     a_wrong_password_fails_every_record(&Server::find(ELASTICSEARCH).await?, "wrong-elasticsearch").await
 }
 
 #[tokio::test]
-async fn a_server_of_an_unknown_ca_is_not_written_to() -> Result<()> {
+async fn nothing_is_written_to_a_server_of_an_unknown_ca() -> Result<()> {
     let (server, other) = (Server::find(OPENSEARCH).await?, Server::find(ELASTICSEARCH).await?);
     let prefix = "unknown-ca";
     let config = configuration(&server.endpoint, prefix, &[])?;
@@ -137,6 +138,6 @@ async fn a_server_of_an_unknown_ca_is_not_written_to() -> Result<()> {
 
     ensure!(error.starts_with("3 of 3 records failed, "), "{error}");
     ensure!(error.contains("certificate"), "{error}");
-    ensure!(!error.contains(&server.password), "a password is shown");
+    ensure!(!error.contains(&server.password), "the password is in the error");
     nothing_is_written(&server, prefix).await
 }

@@ -7,40 +7,42 @@ use search_client::auth::Secret;
 use search_client::engine::Engine;
 use serde_json::{Value, json};
 
-use super::asked_as;
-use super::credential::{Credential, Stored, fingerprint, names, next_name, random_letters};
+use super::credential::{Credential, StoredCredential, fingerprint, names, next_name, random_letters};
+use super::identity::identity_of;
 use super::roles;
-use crate::files::Who;
-use crate::provision::Run;
-use crate::refusal::CallError;
+use crate::call_error::CallError;
+use crate::files::FileError;
 use crate::report::StepError;
+use crate::role::Role;
+use crate::run::Run;
 
 /// <https://docs.opensearch.org/latest/security/access-control/api-keys/>
 const OPENSEARCH_KEYS: &str = "_plugins/_security/api/apitokens";
 /// <https://www.elastic.co/guide/en/elasticsearch/reference/current/security-api-create-api-key.html>
 const ELASTICSEARCH_KEYS: &str = "_security/api_key";
-/// Letters that tell the names of OpenSearch's keys apart.
-const SUFFIX: usize = 8;
+/// Letters at the end of a key's name that make it unique in OpenSearch.
+const SUFFIX_LEN: usize = 8;
 
-/// Why a key must be made anew; `None` if the cluster takes it, for some time yet, and it may do what it should.
-pub(super) async fn why_anew(
+/// Returns why a key must be replaced; `None` if the cluster accepts it, it does not expire soon, and its permissions are
+/// current.
+pub(super) async fn replacement_reason(
     run: &Run<'_>,
-    who: Who,
-    stored: &Stored,
+    role: Role,
+    stored: &StoredCredential,
 ) -> Result<Option<&'static str>, StepError> {
-    let permissions = permissions(run, who)?;
+    let permissions = permissions(run, role)?;
     if stored.role.is_some() && stored.permissions != Some(fingerprint(&permissions)) {
         return Ok(Some("the rights of its role changed"));
     }
     let works = match run.product.engine {
-        Engine::Elasticsearch => match asked_as(run, &stored.credential).await {
-            Ok(told) => told.is_some(),
+        Engine::Elasticsearch => match identity_of(run, &stored.credential).await {
+            Ok(identity) => identity.is_some(),
             Err(CallError::Unauthenticated { .. } | CallError::Forbidden { .. }) => false,
-            Err(error) => return Err(stored.credential.kept_out_of(error)),
+            Err(error) => return Err(stored.credential.redacted(error)),
         },
-        // A key may not ask the security API, not even who it is. So it is looked for among the keys.
+        // A key has no access to the security API, not even to its own identity. It is looked up in the list of keys.
         Engine::OpenSearch => match stored.key_id() {
-            // A person made it.
+            // A person created it.
             None => true,
             Some(id) => {
                 let now_ms =
@@ -52,49 +54,53 @@ pub(super) async fn why_anew(
             }
         },
     };
-    Ok((!works).then_some("the one in the secret does not work, or not much longer"))
+    Ok((!works).then_some("the one in the secret does not work or expires soon"))
 }
 
-/// Whether a key is valid and has more than a third of its life before it: OpenSearch lets none live longer than its
+/// Whether a key is valid for more than another third of its lifetime. In OpenSearch that is at most
 /// `max_duration_seconds`, 90 days by default.
 fn is_fresh(key: &Value, now_ms: u64) -> bool {
     let time = |name: &str| key.get(name).and_then(Value::as_u64);
     if key.get("revoked_at").is_some_and(|at| !at.is_null()) {
         return false;
     }
-    let (Some(made), Some(ends)) = (time("iat"), time("expires_at")) else { return true };
-    now_ms < ends && (ends - now_ms) > ends.saturating_sub(made) / 3
+    let (Some(created_ms), Some(expires_ms)) = (time("iat"), time("expires_at")) else { return true };
+    now_ms < expires_ms && (expires_ms - now_ms) > expires_ms.saturating_sub(created_ms) / 3
 }
 
-/// What a key is made to be allowed: the role's permissions.
-fn permissions(run: &Run<'_>, who: Who) -> Result<Value, StepError> {
-    roles::body(run.product, run.settings, who).map_err(|error| StepError::Other(error.to_string()))
+/// Returns the permissions of a key: those of its role.
+fn permissions(run: &Run<'_>, role: Role) -> Result<Value, FileError> {
+    roles::body(run.product, run.settings, role)
 }
 
-/// Makes a key.
-pub(super) async fn make(run: &Run<'_>, who: Who, stored: Option<&Stored>) -> Result<Stored, StepError> {
-    let role = who.role(run.settings);
-    let permissions = permissions(run, who)?;
+/// Creates a key.
+pub(super) async fn create(
+    run: &Run<'_>,
+    role: Role,
+    stored: Option<&StoredCredential>,
+) -> Result<StoredCredential, StepError> {
+    let permissions = permissions(run, role)?;
+    let role = role.name(run.settings);
     let credential = match run.product.engine {
         Engine::Elasticsearch => {
             let name = next_name(&role, stored);
-            // The key before the previous one had this name. Before 7.5 a name can't be had twice.
+            // The key before the previous one has this name. Before 7.5 a name must be unique.
             invalidate(run, &name).await?;
             let body = json!({"name": name, "role_descriptors": {role.clone(): permissions}});
-            let made = run.cluster.create(ELASTICSEARCH_KEYS, &body).await.map_err(with_mend)?;
-            let (id, key) = (member(&made, "id")?, member(&made, "api_key")?);
+            let created = run.cluster.create(ELASTICSEARCH_KEYS, &body).await.map_err(with_fix)?;
+            let (id, key) = (member(&created, "id")?, member(&created, "api_key")?);
             let key = Secret::new(STANDARD.encode_to_string(format!("{id}:{key}")));
             Credential::Key { name: Some(name), id: Some(id), key }
         }
         Engine::OpenSearch => {
-            // OpenSearch takes no name twice, not even that of a revoked key.
-            let name = format!("{}-{}", key_prefix(&role), random_letters(SUFFIX));
-            let made = run.cluster.create(OPENSEARCH_KEYS, &opensearch_key(&name, &permissions)).await?;
-            let (id, key) = (member(&made, "id")?, Secret::new(member(&made, "token")?));
+            // OpenSearch never accepts a name twice, not even that of a revoked key.
+            let name = format!("{}-{}", key_prefix(&role), random_letters(SUFFIX_LEN));
+            let created = run.cluster.create(OPENSEARCH_KEYS, &opensearch_key(&name, &permissions)).await?;
+            let (id, key) = (member(&created, "id")?, Secret::new(member(&created, "token")?));
             Credential::Key { name: Some(name), id: Some(id), key }
         }
     };
-    Ok(Stored {
+    Ok(StoredCredential {
         credential,
         role: Some(role),
         revision: run.settings.credential_revision.clone(),
@@ -102,27 +108,28 @@ pub(super) async fn make(run: &Run<'_>, who: Who, stored: Option<&Stored>) -> Re
     })
 }
 
-fn with_mend(error: CallError) -> StepError {
-    if error.refusal().is_some_and(|said| said.contains("derived api key")) {
-        let mend = "an API key can't make keys with rights: give the administrator's user and password";
-        return StepError::Other(format!("{error}; {mend}"));
+/// Adds the fix to an error that has a known one.
+fn with_fix(error: CallError) -> StepError {
+    if error.refusal().is_some_and(|message| message.contains("derived api key")) {
+        let fix = "an API key can't create keys with rights: give the administrator's user and password";
+        return StepError::Other(format!("{error}; {fix}"));
     }
     error.into()
 }
 
-/// A member of the answer that made a key; the error shows none of the answer.
-fn member(made: &Value, name: &str) -> Result<String, StepError> {
-    made.get(name).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
-        StepError::Other(format!("the cluster's answer to the request for an API key has no `{name}`"))
+/// Reads a member of the response with a new key. The error shows nothing of the response.
+fn member(response: &Value, name: &str) -> Result<String, StepError> {
+    response.get(name).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| {
+        StepError::Other(format!("the cluster's response to the request for an API key has no `{name}`"))
     })
 }
 
-/// OpenSearch takes letters, digits, `_` and `-` in a key's name, and no name twice.
+/// Returns the first part of a key's name. OpenSearch accepts letters, digits, `_` and `-`.
 fn key_prefix(role: &str) -> String {
     role.replace('.', "_")
 }
 
-/// A role as OpenSearch's keys have it: `index_pattern` where roles say `index_patterns`.
+/// Returns the request for a key of OpenSearch. It has `index_pattern` where roles have `index_patterns`.
 fn opensearch_key(name: &str, role: &Value) -> Value {
     let of_role = |member: &str| role.get(member).cloned().unwrap_or_else(|| json!([]));
     let indices = of_role("index_permissions");
@@ -137,26 +144,27 @@ fn opensearch_key(name: &str, role: &Value) -> Value {
     json!({"name": name, "cluster_permissions": of_role("cluster_permissions"), "index_permissions": indices})
 }
 
-/// Invalidates the keys of OpenSearch that were made before the one that `made` replaces. Elasticsearch's went when the
-/// new one took their name.
+/// Invalidates OpenSearch's keys of the role, except the new and the replaced one. Those of Elasticsearch were invalidated
+/// when the new key took their name.
 pub(super) async fn invalidate_older(
     run: &Run<'_>,
-    who: Who,
-    made: &Stored,
-    replaced: Option<&Stored>,
+    role: Role,
+    created: &StoredCredential,
+    replaced: Option<&StoredCredential>,
 ) -> Result<(), CallError> {
     if run.product.engine == Engine::OpenSearch {
-        let kept: Vec<_> = [Some(made), replaced].into_iter().flatten().filter_map(Stored::key_id).collect();
-        revoke_but(run, &who.role(run.settings), &kept).await?;
+        let kept: Vec<_> =
+            [Some(created), replaced].into_iter().flatten().filter_map(StoredCredential::key_id).collect();
+        revoke_except(run, &role.name(run.settings), &kept).await?;
     }
     Ok(())
 }
 
-/// Invalidates all keys of a role; whether there were any.
-pub(super) async fn invalidate_all(run: &Run<'_>, who: Who) -> Result<bool, CallError> {
-    let role = who.role(run.settings);
+/// Invalidates all keys of a role. Returns whether there were any.
+pub(super) async fn invalidate_all(run: &Run<'_>, role: Role) -> Result<bool, CallError> {
+    let role = role.name(run.settings);
     match run.product.engine {
-        Engine::OpenSearch => revoke_but(run, &role, &[]).await,
+        Engine::OpenSearch => revoke_except(run, &role, &[]).await,
         Engine::Elasticsearch => {
             let [first, second] = names(&role);
             Ok(invalidate(run, &first).await? | invalidate(run, &second).await?)
@@ -164,24 +172,24 @@ pub(super) async fn invalidate_all(run: &Run<'_>, who: Who) -> Result<bool, Call
     }
 }
 
-/// Invalidates Elasticsearch's keys of a name; whether there were any.
+/// Invalidates Elasticsearch's keys with a name. Returns whether there were any.
 async fn invalidate(run: &Run<'_>, name: &str) -> Result<bool, CallError> {
-    let answer = run.cluster.delete_by(ELASTICSEARCH_KEYS, Some(&json!({"name": name}))).await?;
-    let invalidated = answer.as_ref().and_then(|answer| answer.get("invalidated_api_keys")?.as_array());
+    let response = run.cluster.delete_matching(ELASTICSEARCH_KEYS, Some(&json!({"name": name}))).await?;
+    let invalidated = response.as_ref().and_then(|response| response.get("invalidated_api_keys")?.as_array());
     Ok(invalidated.is_some_and(|keys| !keys.is_empty()))
 }
 
-/// Revokes OpenSearch's keys of a role, but those with the given ids; whether there were any.
-async fn revoke_but(run: &Run<'_>, role: &str, kept: &[&str]) -> Result<bool, CallError> {
+/// Revokes OpenSearch's keys of a role, except those with the given ids. Returns whether there were any.
+async fn revoke_except(run: &Run<'_>, role: &str, kept: &[&str]) -> Result<bool, CallError> {
     let keys = run.cluster.get(OPENSEARCH_KEYS).await?;
     let prefix = format!("{}-", key_prefix(role));
     let mut any = false;
     for key in keys.as_ref().and_then(Value::as_array).into_iter().flatten() {
         let (id, name) = (key.get("id").and_then(Value::as_str), key.get("name").and_then(Value::as_str));
         let (Some(id), Some(name)) = (id, name) else { continue };
-        // Not the keys of another role that begins alike.
+        // Skips the keys of another role that starts alike.
         let is_ours = name.strip_prefix(&prefix).is_some_and(|rest| {
-            rest.len() == SUFFIX && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            rest.len() == SUFFIX_LEN && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
         });
         let is_revoked = key.get("revoked_at").is_some_and(|at| !at.is_null());
         if is_ours && !is_revoked && !kept.contains(&id) {
@@ -196,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_is_made_of_a_role() {
+    fn the_request_for_a_key_holds_the_permissions_of_the_role() {
         let role = json!({"description": "d", "cluster_permissions": ["indices:data/write/bulk"],
             "index_permissions": [{"index_patterns": ["a-*"], "allowed_actions": ["write"]}]});
         assert_eq!(
@@ -207,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_is_made_anew_in_the_last_third_of_its_life() {
+    fn a_key_is_replaced_in_the_last_third_of_its_lifetime() {
         let key = json!({"iat": 0, "expires_at": 900});
         assert!(is_fresh(&key, 599));
         assert!(!is_fresh(&key, 600) && !is_fresh(&key, 901));

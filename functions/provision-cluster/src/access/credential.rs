@@ -1,24 +1,24 @@
-//! Credentials of the functions, as a secret holds them: `{"username", "password"}` or `{"api_key"}`, which is all that the
-//! functions read, and beside it what the next run must know.
+//! Credentials of the functions in secrets: `{"username", "password"}` or `{"api_key"}`, which the functions read, and
+//! members that the next run needs.
 
 use rand::RngExt as _;
 use rand::distr::Alphanumeric;
-use search_client::auth::{Auth, Secret, SecretKind};
+use search_client::auth::{Auth, CredentialType, Secret};
 use serde_json::{Map, Value};
 
 use crate::report::StepError;
 
-/// A user with its password, or a key.
+/// A user with its password, or an API key.
 #[derive(Debug, Clone)]
 pub(super) enum Credential {
-    /// A user.
+    /// A user with its password.
     User { name: String, password: Secret },
-    /// A key, as it stands in a request, with the name and id that the cluster knows it by.
+    /// An API key as requests carry it, with its name and id in the cluster.
     Key { name: Option<String>, id: Option<String>, key: Secret },
 }
 
 impl Credential {
-    /// The way to log in with it.
+    /// The authentication that uses it.
     pub(super) fn auth(&self) -> Auth {
         match self {
             Self::User { name, password } => {
@@ -28,7 +28,7 @@ impl Credential {
         }
     }
 
-    /// What must never be told.
+    /// The part that must never be shown.
     fn secret(&self) -> &Secret {
         match self {
             Self::User { password, .. } => password,
@@ -36,8 +36,8 @@ impl Credential {
         }
     }
 
-    /// Takes the credential out of an error's text, should the cluster have repeated it.
-    pub(super) fn kept_out_of(&self, error: impl Into<StepError>) -> StepError {
+    /// Removes the credential from the text of an error, in case the cluster repeated it.
+    pub(super) fn redacted(&self, error: impl Into<StepError>) -> StepError {
         let error = error.into();
         let text = error.to_string();
         if text.contains(self.secret().expose()) {
@@ -47,41 +47,42 @@ impl Credential {
     }
 }
 
-/// A credential in a secret.
+/// A credential as a secret holds it.
 #[derive(Debug, Clone)]
-pub(super) struct Stored {
+pub(super) struct StoredCredential {
     /// The credential.
     pub(super) credential: Credential,
-    /// The role that it was made for; `None` if a person made it.
+    /// The role that it was created for; `None` if a person created it.
     pub(super) role: Option<String>,
-    /// `CredentialRevision` when it was made.
+    /// `CredentialRevision` at its creation.
     pub(super) revision: Option<String>,
-    /// Fingerprint of what a key was made to be allowed, which is the key's own and does not follow the role.
+    /// Fingerprint of the permissions that a key was created with. They do not follow changes of the role.
     pub(super) permissions: Option<String>,
 }
 
-impl Stored {
-    /// Reads a secret's text; `None` if it has no credential of this kind.
-    pub(super) fn parse(kind: SecretKind, text: &Secret) -> Option<Self> {
-        // What the functions could not read is none.
+impl StoredCredential {
+    /// Parses a secret's text; `None` if it holds no credential of this kind.
+    pub(super) fn parse(kind: CredentialType, text: &Secret) -> Option<Self> {
+        // The functions must be able to read it.
         Auth::from_secret(kind, text.expose()).ok()?;
         let members: Map<String, Value> = serde_json::from_str(text.expose()).ok()?;
         let member = |name: &str| members.get(name).and_then(Value::as_str).map(str::to_owned);
-        let filled = |name: &str| member(name).filter(|text| !text.is_empty());
+        let non_empty = |name: &str| member(name).filter(|text| !text.is_empty());
         let credential = match kind {
-            SecretKind::Basic => {
-                Credential::User { name: filled("username")?, password: Secret::new(filled("password")?) }
-            }
-            SecretKind::ApiKey => {
+            CredentialType::Basic => Credential::User {
+                name: non_empty("username")?,
+                password: Secret::new(non_empty("password")?),
+            },
+            CredentialType::ApiKey => {
                 let (name, id) = (member("api_key_name"), member("api_key_id"));
-                Credential::Key { name, id, key: Secret::new(filled("api_key")?) }
+                Credential::Key { name, id, key: Secret::new(non_empty("api_key")?) }
             }
         };
         let (role, revision, permissions) = (member("role"), member("revision"), member("permissions"));
         Some(Self { credential, role, revision, permissions })
     }
 
-    /// The text for a secret.
+    /// Writes the text of a secret.
     pub(super) fn text(&self) -> Secret {
         let mut members = Map::new();
         let mut put = |name: &str, value: &str| members.insert(name.to_owned(), value.into());
@@ -109,7 +110,7 @@ impl Stored {
         Secret::new(Value::Object(members).to_string())
     }
 
-    /// Id of a key.
+    /// Id of an API key.
     pub(super) fn key_id(&self) -> Option<&str> {
         match &self.credential {
             Credential::Key { id, .. } => id.as_deref(),
@@ -117,7 +118,7 @@ impl Stored {
         }
     }
 
-    /// Name of the user or key.
+    /// Name of the user or API key.
     fn name(&self) -> Option<&str> {
         match &self.credential {
             Credential::User { name, .. } => Some(name),
@@ -126,30 +127,30 @@ impl Stored {
     }
 }
 
-/// The two names that alternate for a role's users or keys: the one before stays valid while functions that run still use
-/// it.
+/// Returns the two names that a role's users or keys alternate between. The previous one stays valid while running
+/// functions still use it.
 pub(super) fn names(role: &str) -> [String; 2] {
     [format!("{role}-a"), format!("{role}-b")]
 }
 
-/// The name whose turn it is.
-pub(super) fn next_name(role: &str, stored: Option<&Stored>) -> String {
+/// Returns the name for the next credential.
+pub(super) fn next_name(role: &str, stored: Option<&StoredCredential>) -> String {
     let [first, second] = names(role);
-    if stored.and_then(Stored::name) == Some(first.as_str()) { second } else { first }
+    if stored.and_then(StoredCredential::name) == Some(first.as_str()) { second } else { first }
 }
 
-/// A password of 40 letters and digits, 238 bits, with the four kinds of characters that clusters' rules ask for.
+/// Generates a password of 40 letters and digits, 238 bits, with the four kinds of characters that password rules require.
 pub(super) fn new_password() -> Secret {
     let random: String = random_letters(40);
     Secret::new(format!("{random}-Aa1"))
 }
 
-/// Letters and digits, by the system's generator of secrets.
+/// Generates letters and digits with a cryptographic random number generator.
 pub(super) fn random_letters(n: usize) -> String {
     rand::rng().sample_iter(Alphanumeric).take(n).map(char::from).collect()
 }
 
-/// Fingerprint of a JSON value, FNV-1a: it tells that permissions changed, and keeps no secret.
+/// Returns the fingerprint of a JSON value, FNV-1a. It detects changed permissions and protects nothing.
 pub(super) fn fingerprint(value: &Value) -> String {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
     for byte in value.to_string().bytes() {
@@ -163,26 +164,29 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::refusal::CallError;
+    use crate::call_error::CallError;
 
     #[test]
-    fn a_secret_is_read_as_it_was_written() {
-        let stored = Stored {
+    fn a_secret_is_parsed_as_it_was_written() {
+        let stored = StoredCredential {
             credential: Credential::User { name: "shop-writer-a".into(), password: new_password() },
             role: Some("shop-writer".into()),
             revision: Some("2".into()),
             permissions: None,
         };
-        let read = Stored::parse(SecretKind::Basic, &stored.text()).unwrap();
+        let read = StoredCredential::parse(CredentialType::Basic, &stored.text()).unwrap();
         assert_eq!(read.text(), stored.text());
-        assert!(Stored::parse(SecretKind::ApiKey, &stored.text()).is_none(), "of another kind");
+        assert!(
+            StoredCredential::parse(CredentialType::ApiKey, &stored.text()).is_none(),
+            "it is of another kind"
+        );
         let key = Secret::new(r#"{"api_key":"k","api_key_id":"i"}"#);
-        assert_eq!(Stored::parse(SecretKind::ApiKey, &key).unwrap().key_id(), Some("i"));
+        assert_eq!(StoredCredential::parse(CredentialType::ApiKey, &key).unwrap().key_id(), Some("i"));
     }
 
     #[test]
-    fn names_take_turns() {
-        let stored = |name: &str| Stored {
+    fn names_alternate() {
+        let stored = |name: &str| StoredCredential {
             credential: Credential::User { name: name.into(), password: new_password() },
             role: None,
             revision: None,
@@ -195,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_credential_is_none() {
+    fn text_without_a_credential_is_none() {
         for text in ["", "x", "{}", "[]", r#"{"username":"a"}"#, r#"{"username":"","password":""}"#] {
-            assert!(Stored::parse(SecretKind::Basic, &Secret::new(text)).is_none(), "{text}");
+            assert!(StoredCredential::parse(CredentialType::Basic, &Secret::new(text)).is_none(), "{text}");
         }
     }
 
     #[test]
-    fn a_password_has_what_rules_ask_for_and_no_two_are_alike() {
+    fn passwords_satisfy_common_rules_and_differ() {
         let (one, other) = (new_password(), new_password());
         assert_ne!(one, other);
         for has in [char::is_uppercase, char::is_lowercase, char::is_numeric, |c: char| !c.is_alphanumeric()]
@@ -213,22 +217,19 @@ mod tests {
     }
 
     #[test]
-    fn a_credential_never_stands_in_an_error() {
+    fn an_error_never_holds_the_credential() {
         let credential = Credential::User { name: "a".into(), password: Secret::new("hunter2") };
         let error = CallError::Refused {
             request: "PUT /x".into(),
             status: 400,
-            said: "the password hunter2 is weak".into(),
+            message: "the password hunter2 is weak".into(),
         };
-        assert_eq!(
-            credential.kept_out_of(error).to_string(),
-            "PUT /x was answered 400: the password … is weak"
-        );
+        assert_eq!(credential.redacted(error).to_string(), "PUT /x returned 400: the password … is weak");
         assert!(!format!("{credential:?}").contains("hunter2"));
     }
 
     #[test]
-    fn a_fingerprint_tells_permissions_apart() {
+    fn different_permissions_have_different_fingerprints() {
         assert_eq!(fingerprint(&json!({"a": 1})), fingerprint(&json!({"a": 1})));
         assert_ne!(fingerprint(&json!({"a": 1})), fingerprint(&json!({"a": 2})));
     }

@@ -1,16 +1,17 @@
-//! Roles, as the files of `infra/search/roles` say.
+//! Roles, as the files of `infra/search/roles` define them.
 
 use search_client::engine::Engine;
 use serde_json::{Value, json};
 
-use crate::compare::holds;
-use crate::files::{FileError, Who, role};
+use crate::compare::matches;
+use crate::files::{self, FileError};
 use crate::product::Product;
-use crate::provision::Run;
 use crate::report::{Outcome, StepError};
+use crate::role::Role;
+use crate::run::Run;
 use crate::settings::Settings;
 
-/// Path of a role's API.
+/// Path of a role.
 pub fn path(product: Product, name: &str) -> String {
     match product.engine {
         Engine::OpenSearch => format!("_plugins/_security/api/roles/{name}"),
@@ -18,12 +19,12 @@ pub fn path(product: Product, name: &str) -> String {
     }
 }
 
-/// What a role may do, in the words of the product's version.
+/// Returns the permissions of a role, in the terms of the product's version.
 ///
 /// # Errors
 /// [`FileError`] when a file of `infra/search` can't be used.
-pub fn body(product: Product, settings: &Settings, who: Who) -> Result<Value, FileError> {
-    let mut body = role(product.engine, who).json(settings)?;
+pub fn body(product: Product, settings: &Settings, role: Role) -> Result<Value, FileError> {
+    let mut body = files::role(product.engine, role).json(settings)?;
     if product.engine == Engine::Elasticsearch {
         for index in body.get_mut("indices").and_then(Value::as_array_mut).into_iter().flatten() {
             if let Some(privileges) = index.get_mut("privileges").and_then(Value::as_array_mut) {
@@ -34,24 +35,25 @@ pub fn body(product: Product, settings: &Settings, who: Who) -> Result<Value, Fi
     Ok(body)
 }
 
-/// Replaces privileges that an older Elasticsearch has not got by those that come nearest.
+/// Replaces a privilege that an older Elasticsearch lacks by the closest one that it has.
 fn replace_newer(privilege: &mut Value, product: Product) {
     match privilege.as_str() {
-        // 7.5 made it of `create`, which can also overwrite.
+        // New in 7.5. `create` can also overwrite.
         Some("create_doc") if !product.is_elasticsearch_from(7, 5) => *privilege = json!("create"),
-        // 7.9 made it of `create_index`, for automatic creation alone.
+        // New in 7.9, for automatic creation only.
         Some("auto_configure") if !product.is_elasticsearch_from(7, 9) => *privilege = json!("create_index"),
         _ => {}
     }
 }
 
-/// Makes or changes a role.
-pub(super) async fn apply(run: &Run<'_>, who: Who) -> Result<Outcome, StepError> {
-    let name = who.role(run.settings);
+/// Creates or changes a role.
+pub(super) async fn apply(run: &Run<'_>, role: Role) -> Result<Outcome, StepError> {
+    let name = role.name(run.settings);
     let path = path(run.product, &name);
-    let body = body(run.product, run.settings, who).map_err(|error| StepError::Other(error.to_string()))?;
-    let there = run.cluster.get(&path).await?;
-    if there.as_ref().and_then(|there| there.get(&name)).is_some_and(|held| holds(held, &body)) {
+    let body = body(run.product, run.settings, role)?;
+    let response = run.cluster.get(&path).await?;
+    let current = response.as_ref().and_then(|response| response.get(&name));
+    if current.is_some_and(|current| matches(current, &body)) {
         return Ok(Outcome::Unchanged);
     }
     if run.is_dry() {

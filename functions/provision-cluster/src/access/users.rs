@@ -6,19 +6,19 @@ use search_client::engine::Engine;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::asked_as;
-use super::credential::{Credential, Stored, new_password, next_name};
-use crate::files::Who;
+use super::credential::{Credential, StoredCredential, new_password, next_name};
+use super::identity::identity_of;
+use crate::call_error::CallError;
 use crate::product::Product;
-use crate::provision::Run;
-use crate::refusal::CallError;
 use crate::report::StepError;
+use crate::role::Role;
+use crate::run::Run;
 
-/// A new user is known on every node after so long, at most.
+/// Longest time until every node knows a new user.
 const KNOWN_AFTER: Duration = Duration::from_secs(20);
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(250);
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// Path of a user's API.
+/// Path of a user.
 pub(super) fn path(product: Product, name: &str) -> String {
     match product.engine {
         Engine::OpenSearch => format!("_plugins/_security/api/internalusers/{name}"),
@@ -26,23 +26,27 @@ pub(super) fn path(product: Product, name: &str) -> String {
     }
 }
 
-/// Whether a user can log in, and if it was made here, has its role.
-pub(super) async fn works(run: &Run<'_>, stored: &Stored) -> Result<bool, StepError> {
-    match asked_as(run, &stored.credential).await {
-        Ok(Some(told)) => Ok(stored.role.as_ref().is_none_or(|role| has_role(&told, role))),
+/// Whether a user can log in, and has its role if it was created here.
+pub(super) async fn works(run: &Run<'_>, stored: &StoredCredential) -> Result<bool, StepError> {
+    match identity_of(run, &stored.credential).await {
+        Ok(Some(identity)) => Ok(stored.role.as_ref().is_none_or(|role| has_role(&identity, role))),
         Ok(None) | Err(CallError::Unauthenticated { .. } | CallError::Forbidden { .. }) => Ok(false),
-        Err(error) => Err(stored.credential.kept_out_of(error)),
+        Err(error) => Err(stored.credential.redacted(error)),
     }
 }
 
-fn has_role(told: &Value, role: &str) -> bool {
-    let roles = told.get("roles").and_then(Value::as_array).into_iter().flatten();
+fn has_role(identity: &Value, role: &str) -> bool {
+    let roles = identity.get("roles").and_then(Value::as_array).into_iter().flatten();
     roles.filter_map(Value::as_str).any(|name| name == role)
 }
 
-/// Makes the user whose turn it is, and waits until it can log in.
-pub(super) async fn make(run: &Run<'_>, who: Who, stored: Option<&Stored>) -> Result<Stored, StepError> {
-    let role = who.role(run.settings);
+/// Creates the user under the name whose turn it is, and waits until it can log in.
+pub(super) async fn create(
+    run: &Run<'_>,
+    role: Role,
+    stored: Option<&StoredCredential>,
+) -> Result<StoredCredential, StepError> {
+    let role = role.name(run.settings);
     let name = next_name(&role, stored);
     let password = new_password();
     let body = match run.product.engine {
@@ -53,18 +57,18 @@ pub(super) async fn make(run: &Run<'_>, who: Who, stored: Option<&Stored>) -> Re
     };
     let credential = Credential::User { name: name.clone(), password };
     let put = run.cluster.put(&path(run.product, &name), &body).await;
-    put.map_err(|error| credential.kept_out_of(error))?;
+    put.map_err(|error| credential.redacted(error))?;
     let revision = run.settings.credential_revision.clone();
-    let made = Stored { credential, role: Some(role), revision, permissions: None };
+    let created = StoredCredential { credential, role: Some(role), revision, permissions: None };
     let give_up = Instant::now() + KNOWN_AFTER;
-    while !works(run, &made).await? {
+    while !works(run, &created).await? {
         if Instant::now() >= give_up {
             return Err(StepError::Other(format!(
-                "the user {name} was made, but can't log in after {} s; look at the cluster's log, and run this again",
+                "the user {name} was created, but can't log in after {} s; look at the cluster's log, and run this again",
                 KNOWN_AFTER.as_secs()
             )));
         }
-        tokio::time::sleep(ASK_AGAIN_AFTER).await;
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    Ok(made)
+    Ok(created)
 }

@@ -1,19 +1,20 @@
 //! Index Lifecycle Management of Elasticsearch:
-//! <https://www.elastic.co/guide/en/elasticsearch/reference/current/ilm-put-lifecycle.html>. An index looks its policy up
-//! by name at each step, so a changed policy reaches those that have it.
+//! <https://www.elastic.co/guide/en/elasticsearch/reference/current/ilm-put-lifecycle.html>. An index looks up its
+//! policy by name at each step, so a changed policy applies to the indices that have it.
 
 use serde_json::{Value, json};
 
-use super::{NAMES_IN_A_PATH, Policy, Reached, is_daily};
-use crate::compare::{flat_settings, holds};
-use crate::provision::Run;
+use super::indices::{IndicesOutcome, MAX_NAMES_IN_PATH, is_daily};
+use super::policy::Policy;
+use crate::compare::{flat_settings, matches};
 use crate::report::{Outcome, StepError};
+use crate::run::Run;
 
-/// Makes or changes the policy.
+/// Creates or changes the policy.
 pub(super) async fn apply(run: &Run<'_>, policy: &Policy) -> Result<Outcome, StepError> {
-    let there = run.cluster.get(&policy.path).await?;
-    let held = there.as_ref().and_then(|there| there.get(&policy.name)?.get("policy"));
-    if held.is_some_and(|held| holds(held, policy.body.get("policy").unwrap_or(&Value::Null))) {
+    let response = run.cluster.get(&policy.path).await?;
+    let current = response.as_ref().and_then(|response| response.get(&policy.name)?.get("policy"));
+    if current.is_some_and(|current| matches(current, policy.body.get("policy").unwrap_or(&Value::Null))) {
         return Ok(Outcome::Unchanged);
     }
     if run.is_dry() {
@@ -23,18 +24,18 @@ pub(super) async fn apply(run: &Run<'_>, policy: &Policy) -> Result<Outcome, Ste
     Ok(Outcome::Applied)
 }
 
-/// Names the policy in the settings of the indices that exist and have none.
-pub(super) async fn reach_indices(run: &Run<'_>, policy: &Policy) -> Result<Reached, StepError> {
+/// Names the policy in the settings of the indices that have none.
+pub(super) async fn apply_to_indices(run: &Run<'_>, policy: &Policy) -> Result<IndicesOutcome, StepError> {
     let path =
         format!("{}-*/_settings?filter_path=*.settings.index.uuid,*.settings.index.lifecycle", policy.name);
-    let answer = run.cluster.get(&path).await?;
-    let (mut without, mut elsewhere) = (Vec::new(), 0);
-    let indices = answer.as_ref().and_then(Value::as_object).into_iter().flatten();
-    for (index, held) in indices.filter(|(index, _)| is_daily(index, &policy.name)) {
-        let settings = flat_settings(held.get("settings").unwrap_or(&Value::Null));
+    let response = run.cluster.get(&path).await?;
+    let (mut without, mut n_elsewhere) = (Vec::new(), 0);
+    let indices = response.as_ref().and_then(Value::as_object).into_iter().flatten();
+    for (index, current) in indices.filter(|(index, _)| is_daily(index, &policy.name)) {
+        let settings = flat_settings(current.get("settings").unwrap_or(&Value::Null));
         match settings.get("index.lifecycle.name").and_then(Value::as_str) {
             None => without.push(index.as_str()),
-            Some(name) if name != policy.name => elsewhere += 1,
+            Some(name) if name != policy.name => n_elsewhere += 1,
             Some(_) => {}
         }
     }
@@ -42,19 +43,19 @@ pub(super) async fn reach_indices(run: &Run<'_>, policy: &Policy) -> Result<Reac
     if !without.is_empty() {
         parts.push(format!("{} had no policy", without.len()));
     }
-    if elsewhere > 0 {
-        parts.push(format!("{elsewhere} under policies of other names, left there"));
+    if n_elsewhere > 0 {
+        parts.push(format!("{n_elsewhere} keep a policy of another name"));
     }
     let note = (!parts.is_empty()).then(|| parts.join(", "));
     if without.is_empty() {
-        return Ok(Reached { outcome: Outcome::Unchanged, note });
+        return Ok(IndicesOutcome { outcome: Outcome::Unchanged, note });
     }
     if run.is_dry() {
-        return Ok(Reached { outcome: Outcome::WouldApply, note });
+        return Ok(IndicesOutcome { outcome: Outcome::WouldApply, note });
     }
-    for indices in without.chunks(NAMES_IN_A_PATH) {
+    for indices in without.chunks(MAX_NAMES_IN_PATH) {
         let path = format!("{}/_settings", indices.join(","));
         run.cluster.put(&path, &json!({"index.lifecycle.name": policy.name})).await?;
     }
-    Ok(Reached { outcome: Outcome::Applied, note })
+    Ok(IndicesOutcome { outcome: Outcome::Applied, note })
 }

@@ -2,23 +2,26 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Change, NAMES_IN_A_PATH, Policy, Reached, is_daily};
-use crate::compare::holds;
-use crate::provision::Run;
-use crate::refusal::CallError;
+use super::indices::{IndicesOutcome, MAX_NAMES_IN_PATH, is_daily};
+use super::policy::{Policy, PolicyChange};
+use crate::call_error::CallError;
+use crate::compare::matches;
 use crate::report::{Outcome, StepError};
+use crate::run::Run;
+use crate::text::truncated;
 
-/// Makes the policy, or changes the one that is there by its sequence number.
+/// Creates the policy, or changes the current one by its sequence number.
 pub(super) async fn apply(run: &Run<'_>, policy: &Policy) -> Result<Outcome, StepError> {
-    let there = run.cluster.get(&policy.path).await?;
-    let path = match &there {
+    let response = run.cluster.get(&policy.path).await?;
+    let path = match &response {
         None => policy.path.clone(),
-        Some(there) => {
-            let (held, ours) = (there.get("policy").unwrap_or(&Value::Null), &policy.body);
-            if holds(&with_template_list(held), &with_template_list(ours.get("policy").unwrap_or(ours))) {
+        Some(response) => {
+            let current = response.get("policy").unwrap_or(&Value::Null);
+            let expected = policy.body.get("policy").unwrap_or(&policy.body);
+            if matches(&with_template_list(current), &with_template_list(expected)) {
                 return Ok(Outcome::Unchanged);
             }
-            let (seq_no, primary_term) = version(there, &policy.path)?;
+            let (seq_no, primary_term) = version(response, &policy.path)?;
             format!("{}?if_seq_no={seq_no}&if_primary_term={primary_term}", policy.path)
         }
     };
@@ -29,7 +32,7 @@ pub(super) async fn apply(run: &Run<'_>, policy: &Policy) -> Result<Outcome, Ste
     Ok(Outcome::Applied)
 }
 
-/// `ism_template` may be given as one object; it comes back as a list.
+/// Returns a policy with `ism_template` as a list. It may be sent as one object, but is returned as a list.
 fn with_template_list(policy: &Value) -> Value {
     let mut policy = policy.clone();
     if let Some(template) = policy.get_mut("ism_template").filter(|template| template.is_object()) {
@@ -38,67 +41,65 @@ fn with_template_list(policy: &Value) -> Value {
     policy
 }
 
-fn version(there: &Value, path: &str) -> Result<(i64, i64), CallError> {
-    let number = |name: &str| there.get(name).and_then(Value::as_i64);
-    number("_seq_no").zip(number("_primary_term")).ok_or_else(|| CallError::NotUnderstood {
+fn version(response: &Value, path: &str) -> Result<(i64, i64), CallError> {
+    let number = |name: &str| response.get(name).and_then(Value::as_i64);
+    number("_seq_no").zip(number("_primary_term")).ok_or_else(|| CallError::UnexpectedResponse {
         request: format!("GET /{path}"),
         what: "it has no _seq_no and _primary_term".into(),
     })
 }
 
-/// Puts the indices that exist under the policy as it is now: `add` where they have none, `change_policy` where they
-/// have an older one of the name. An index under a policy of another name was put there by a person, and stays there.
-pub(super) async fn reach_indices(
+/// Applies the current policy to the indices that exist: by `add` to those without one, by `change_policy` to those with an
+/// older version of it. An index keeps a policy of another name, because a person set it.
+pub(super) async fn apply_to_indices(
     run: &Run<'_>,
     policy: &Policy,
-    change: Change,
-) -> Result<Reached, StepError> {
-    let there = run.cluster.get(&policy.path).await?;
-    let seq_no = match &there {
-        Some(there) => Some(version(there, &policy.path)?.0),
+    change: PolicyChange,
+) -> Result<IndicesOutcome, StepError> {
+    let response = run.cluster.get(&policy.path).await?;
+    let seq_no = match &response {
+        Some(response) => Some(version(response, &policy.path)?.0),
         None => None,
     };
     let explained = run.cluster.get(&format!("_plugins/_ism/explain/{}-*", policy.name)).await?;
-    let nothing = Map::new();
-    let explained = explained.as_ref().and_then(Value::as_object).unwrap_or(&nothing);
-    let (mut without, mut older, mut elsewhere) = (Vec::new(), Vec::new(), 0);
+    let no_indices = Map::new();
+    let explained = explained.as_ref().and_then(Value::as_object).unwrap_or(&no_indices);
+    let (mut without, mut older, mut n_elsewhere) = (Vec::new(), Vec::new(), 0);
     for (index, state) in explained.iter().filter(|(index, _)| is_daily(index, &policy.name)) {
         match policy_of(state) {
             None => without.push(index.as_str()),
-            Some(name) if name != policy.name => elsewhere += 1,
+            Some(name) if name != policy.name => n_elsewhere += 1,
             Some(_) => match state.get("policy_seq_no").and_then(Value::as_i64) {
-                Some(held) if Some(held) != seq_no => older.push(index.as_str()),
-                // An index that is new has not begun with its policy, and may have been given the one of before.
-                None if change == Change::Now => older.push(index.as_str()),
+                Some(current) if Some(current) != seq_no => older.push(index.as_str()),
+                // ISM has not started with a new index yet. It may have the previous version.
+                None if change == PolicyChange::ThisRun => older.push(index.as_str()),
                 _ => {}
             },
         }
     }
-    let note = note(without.len(), older.len(), elsewhere);
+    let note = note(without.len(), older.len(), n_elsewhere);
     if without.is_empty() && older.is_empty() {
-        return Ok(Reached { outcome: Outcome::Unchanged, note });
+        return Ok(IndicesOutcome { outcome: Outcome::Unchanged, note });
     }
     if run.is_dry() {
-        return Ok(Reached { outcome: Outcome::WouldApply, note });
+        return Ok(IndicesOutcome { outcome: Outcome::WouldApply, note });
     }
-    let mut n_later = 0;
+    let mut n_busy = 0;
     for (api, indices) in [("add", without), ("change_policy", older)] {
-        for indices in indices.chunks(NAMES_IN_A_PATH) {
+        for indices in indices.chunks(MAX_NAMES_IN_PATH) {
             let path = format!("_plugins/_ism/{api}/{}", indices.join(","));
-            let answer = run.cluster.post(&path, &json!({"policy_id": policy.name})).await?;
-            n_later += later(&answer, &path)?;
+            let response = run.cluster.post(&path, &json!({"policy_id": policy.name})).await?;
+            n_busy += count_busy(&response, &path)?;
         }
     }
-    let later = (n_later > 0).then(|| {
-        format!(
-            "{n_later} of them between two states, so that they must be asked again: run this again later"
-        )
+    let busy = (n_busy > 0).then(|| {
+        format!("{n_busy} of them are between two states and could not be changed: run this again later")
     });
-    let note = [note, later].into_iter().flatten().collect::<Vec<_>>().join("; ");
-    Ok(Reached { outcome: Outcome::Applied, note: Some(note) })
+    let note = [note, busy].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    Ok(IndicesOutcome { outcome: Outcome::Applied, note: Some(note) })
 }
 
-/// The policy of an explained index, under the names of all versions.
+/// Returns the policy of an explained index. Versions name the member differently.
 fn policy_of(state: &Value) -> Option<&str> {
     let names = [
         "policy_id",
@@ -108,12 +109,12 @@ fn policy_of(state: &Value) -> Option<&str> {
     names.iter().find_map(|name| state.get(name)?.as_str()).filter(|name| !name.is_empty())
 }
 
-fn note(without: usize, older: usize, elsewhere: usize) -> Option<String> {
+fn note(n_without: usize, n_older: usize, n_elsewhere: usize) -> Option<String> {
     let mut parts = Vec::new();
     for (n, what) in [
-        (without, "had no policy"),
-        (older, "had the policy's version before"),
-        (elsewhere, "under policies of other names, left there"),
+        (n_without, "had no policy"),
+        (n_older, "had the previous version of the policy"),
+        (n_elsewhere, "keep a policy of another name"),
     ] {
         if n > 0 {
             parts.push(format!("{n} {what}"));
@@ -122,25 +123,26 @@ fn note(without: usize, older: usize, elsewhere: usize) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join(", "))
 }
 
-/// ISM answers 200 also when it refused some. How many have to wait because they go from one state to the next now.
-fn later(answer: &Value, path: &str) -> Result<usize, CallError> {
-    if answer.get("failures") != Some(&Value::Bool(true)) {
+/// Counts the indices that could not be changed because they are moving from one state to the next. ISM returns 200 even if
+/// it refused some indices; a refusal for any other reason is an error.
+fn count_busy(response: &Value, path: &str) -> Result<usize, CallError> {
+    if response.get("failures") != Some(&Value::Bool(true)) {
         return Ok(0);
     }
     let failed =
-        answer.get("failed_indices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let has_to_wait = |index: &Value| {
+        response.get("failed_indices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let is_busy = |index: &Value| {
         let reason = index.get("reason").and_then(Value::as_str).unwrap_or_default();
         reason.contains("transition") || reason.contains("migrating")
     };
-    if !failed.is_empty() && failed.iter().all(has_to_wait) {
+    if !failed.is_empty() && failed.iter().all(is_busy) {
         return Ok(failed.len());
     }
-    let refused: Vec<_> = failed.iter().filter(|index| !has_to_wait(index)).collect();
-    let said = serde_json::to_string(&refused).expect("JSON has a text");
+    let refused: Vec<_> = failed.iter().filter(|index| !is_busy(index)).collect();
+    let message = serde_json::to_string(&refused).expect("JSON has a text");
     Err(CallError::Refused {
         request: format!("POST /{path}"),
         status: 200,
-        said: crate::refusal::shortened(&said, 500),
+        message: truncated(&message, 500),
     })
 }

@@ -2,29 +2,29 @@
 
 use serde_json::Value;
 
-use super::Monitor;
-use crate::compare::holds;
-use crate::provision::Run;
-use crate::refusal::CallError;
+use super::definition::Monitor;
+use crate::call_error::CallError;
+use crate::compare::matches;
 use crate::report::{Outcome, StepError};
+use crate::run::Run;
 
 fn path(monitor: &Monitor) -> String {
     format!("_watcher/watch/{}", monitor.name)
 }
 
-/// Makes or changes the watch.
+/// Creates or changes the watch.
 pub(super) async fn apply(run: &Run<'_>, monitor: &Monitor) -> Result<Outcome, StepError> {
     let path = path(monitor);
-    let there = run.cluster.get(&path).await?;
+    let existing = run.cluster.get(&path).await?;
     let mut body = monitor.body.clone();
     let mut query = String::new();
-    if let Some(there) = &there {
-        let watch = there.get("watch").unwrap_or(&Value::Null);
+    if let Some(existing) = &existing {
+        let watch = existing.get("watch").unwrap_or(&Value::Null);
         keep_actions(&mut body, watch);
-        if holds(watch, &as_given_back(&body)) {
+        if matches(watch, &as_returned(&body)) {
             return Ok(Outcome::Unchanged);
         }
-        query = query_of_change(there);
+        query = update_query(existing);
     }
     if run.is_dry() {
         return Ok(Outcome::WouldApply);
@@ -33,8 +33,8 @@ pub(super) async fn apply(run: &Run<'_>, monitor: &Monitor) -> Result<Outcome, S
     Ok(Outcome::Applied)
 }
 
-/// A watch as Watcher gives it back: the time between two notifications in milliseconds.
-fn as_given_back(body: &Value) -> Value {
+/// Returns a watch as Watcher does, with the throttle period in milliseconds.
+fn as_returned(body: &Value) -> Value {
     let mut body = body.clone();
     if let Value::Object(members) = &mut body
         && let Some(millis) = members.get("throttle_period").and_then(Value::as_str).and_then(millis)
@@ -58,11 +58,11 @@ fn millis(span: &str) -> Option<u64> {
     Some(number * factor)
 }
 
-/// A watch that was turned off stays so. Passwords come back as `::es_redacted::`, and are kept only if the version of
-/// the watch is given.
-fn query_of_change(there: &Value) -> String {
-    let active = there.pointer("/status/state/active").and_then(Value::as_bool).unwrap_or(true);
-    let number = |name: &str| there.get(name).and_then(Value::as_i64);
+/// Returns the query of an update. A watch that was turned off stays off. Watcher returns passwords as `::es_redacted::`,
+/// and keeps them only if the request names the version of the watch.
+fn update_query(existing: &Value) -> String {
+    let active = existing.pointer("/status/state/active").and_then(Value::as_bool).unwrap_or(true);
+    let number = |name: &str| existing.get(name).and_then(Value::as_i64);
     match (number("_seq_no"), number("_primary_term"), number("_version")) {
         (Some(seq_no), Some(term), _) => {
             format!("?active={active}&if_seq_no={seq_no}&if_primary_term={term}")
@@ -72,16 +72,16 @@ fn query_of_change(there: &Value) -> String {
     }
 }
 
-/// Takes over the actions that people added to the watch that is there.
-fn keep_actions(body: &mut Value, there: &Value) {
-    let Some(held) = there.get("actions").and_then(Value::as_object) else { return };
+/// Copies the actions that people added to the existing watch.
+fn keep_actions(body: &mut Value, existing: &Value) {
+    let Some(existing_actions) = existing.get("actions").and_then(Value::as_object) else { return };
     let Some(actions) = body.get_mut("actions").and_then(Value::as_object_mut) else { return };
-    for (name, action) in held {
+    for (name, action) in existing_actions {
         actions.entry(name).or_insert_with(|| action.clone());
     }
 }
 
-/// Deletes the watch; whether it was there.
+/// Deletes the watch. Returns whether it existed.
 pub(super) async fn delete(run: &Run<'_>, monitor: &Monitor) -> Result<bool, CallError> {
     run.cluster.delete(&path(monitor)).await
 }
@@ -93,19 +93,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_watch_keeps_its_other_actions_and_its_state() {
-        let mut ours = json!({"actions": {"log": {"logging": {"text": "new"}}}});
-        let there = json!({"actions": {"log": {"logging": {"text": "old"}}, "mail": {"email": {}}}});
-        keep_actions(&mut ours, &there);
-        assert_eq!(ours, json!({"actions": {"log": {"logging": {"text": "new"}}, "mail": {"email": {}}}}));
+    fn an_update_keeps_the_actions_and_the_state_of_a_watch() {
+        let mut body = json!({"actions": {"log": {"logging": {"text": "new"}}}});
+        let existing = json!({"actions": {"log": {"logging": {"text": "old"}}, "mail": {"email": {}}}});
+        keep_actions(&mut body, &existing);
+        assert_eq!(body, json!({"actions": {"log": {"logging": {"text": "new"}}, "mail": {"email": {}}}}));
         assert_eq!(
-            as_given_back(&json!({"throttle_period": "30m"})),
+            as_returned(&json!({"throttle_period": "30m"})),
             json!({"throttle_period_in_millis": 1_800_000})
         );
-        assert_eq!(as_given_back(&json!({"throttle_period": "x"})), json!({"throttle_period": "x"}));
-        let there = json!({"_version": 3, "status": {"state": {"active": false}}});
-        assert_eq!(query_of_change(&there), "?active=false&version=3");
-        let there = json!({"_version": 3, "_seq_no": 7, "_primary_term": 1});
-        assert_eq!(query_of_change(&there), "?active=true&if_seq_no=7&if_primary_term=1");
+        assert_eq!(as_returned(&json!({"throttle_period": "x"})), json!({"throttle_period": "x"}));
+        let existing = json!({"_version": 3, "status": {"state": {"active": false}}});
+        assert_eq!(update_query(&existing), "?active=false&version=3");
+        let existing = json!({"_version": 3, "_seq_no": 7, "_primary_term": 1});
+        assert_eq!(update_query(&existing), "?active=true&if_seq_no=7&if_primary_term=1");
     }
 }

@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use provision_cluster::provision::{Done, Rotation};
+use provision_cluster::provision::RunOutcome;
+use provision_cluster::run::Rotation;
 use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
@@ -23,7 +24,7 @@ async fn world(stand_in: &StandIn, auth: &str) -> (Server, World) {
     (server, world)
 }
 
-fn line_of(done: &Done, what: &str) -> String {
+fn line_of(done: &RunOutcome, what: &str) -> String {
     let text = done.report.to_string();
     text.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}\n{text}")).to_owned()
 }
@@ -33,7 +34,7 @@ fn text<'v>(secret: &'v Value, name: &str) -> &'v str {
 }
 
 #[tokio::test]
-async fn a_user_is_made_tried_and_stored_and_then_left_alone() {
+async fn a_user_is_created_tested_and_stored_and_then_left_alone() {
     let stand_in = StandIn::opensearch("3.4.0");
     let (server, world) = world(&stand_in, "basic").await;
     let done = world.apply().await;
@@ -41,37 +42,38 @@ async fn a_user_is_made_tried_and_stored_and_then_left_alone() {
     assert!(line_of(&done, "user of microservices-writer").starts_with("applied"));
     let secret = world.secrets.json("writer");
     assert_eq!(text(&secret, "username"), "microservices-writer-a");
-    let user = stand_in.change(|state| state.held[&format!("{USERS}/microservices-writer-a")].0.clone());
+    let user = stand_in.change(|state| state.resources[&format!("{USERS}/microservices-writer-a")].0.clone());
     assert_eq!(
         user,
         json!({"password": secret["password"], "opendistro_security_roles": ["microservices-writer"]})
     );
     assert_ne!(secret["password"], world.secrets.json("replayer")["password"]);
-    server.take();
+    server.take_requests();
     let done = world.apply().await;
     assert!(line_of(&done, "user of microservices-writer").starts_with("unchanged"));
-    assert!(!server.take().iter().any(|asked| asked.method == "PUT"), "{}", done.report);
+    assert!(!server.take_requests().iter().any(|request| request.method == "PUT"), "{}", done.report);
     assert_eq!(world.secrets.json("writer"), secret);
 }
 
 #[tokio::test]
-async fn rotation_takes_the_other_user_and_leaves_the_one_before_valid() {
+async fn rotation_alternates_users_and_leaves_the_previous_one_valid() {
     let stand_in = StandIn::opensearch("3.4.0");
     let (_server, mut world) = world(&stand_in, "basic").await;
     world.apply().await;
     let first = world.secrets.json("writer");
-    world.rotation = Rotation::Asked;
+    world.rotation = Rotation::Requested;
     world.apply().await;
     let second = world.secrets.json("writer");
     assert_eq!(text(&second, "username"), "microservices-writer-b");
-    let held =
-        |name: &str| stand_in.change(|state| state.held[&format!("{USERS}/{name}")].0["password"].clone());
-    assert_eq!(held("microservices-writer-a"), first["password"], "functions that run still use it");
+    let password = |name: &str| {
+        stand_in.change(|state| state.resources[&format!("{USERS}/{name}")].0["password"].clone())
+    };
+    assert_eq!(password("microservices-writer-a"), first["password"], "running functions still use it");
     world.apply().await;
     let third = world.secrets.json("writer");
     assert_eq!(text(&third, "username"), "microservices-writer-a");
-    assert_ne!(held("microservices-writer-a"), first["password"], "the first is no longer valid");
-    assert_eq!(held("microservices-writer-b"), second["password"]);
+    assert_ne!(password("microservices-writer-a"), first["password"], "the first password is still valid");
+    assert_eq!(password("microservices-writer-b"), second["password"]);
 }
 
 #[tokio::test]
@@ -90,27 +92,27 @@ async fn a_changed_revision_rotates_once() {
 }
 
 #[tokio::test]
-async fn a_credential_that_does_not_work_is_made_anew_and_one_of_a_person_is_kept() {
+async fn a_credential_that_does_not_work_is_replaced_and_one_of_a_person_is_kept() {
     let stand_in = StandIn::opensearch("3.4.0");
     let (_server, mut world) = world(&stand_in, "basic").await;
-    // As a template makes a secret, before anything is in the cluster.
+    // What a template generates before the cluster has any user.
     world.secrets.put("writer", r#"{"username":"x","password":"generated"}"#);
-    let (admin, password) = crate::stand_in::ADMIN;
-    world.secrets.put("replayer", &json!({"username": admin, "password": password}).to_string());
+    let (admin, admin_password) = crate::stand_in::ADMIN;
+    world.secrets.put("replayer", &json!({"username": admin, "password": admin_password}).to_string());
     let done = world.apply().await;
     assert!(line_of(&done, "user of microservices-writer").contains("does not work"));
     assert!(line_of(&done, "user of microservices-replayer").starts_with("unchanged"));
     assert_eq!(text(&world.secrets.json("replayer"), "username"), admin);
     world.set("CREDENTIAL_REVISION", "2");
     world.apply().await;
-    assert_eq!(text(&world.secrets.json("replayer"), "username"), admin, "a revision alone is no reason");
+    assert_eq!(text(&world.secrets.json("replayer"), "username"), admin, "a revision alone replaced it");
     world.rotation = Rotation::RevisionChanged;
     world.apply().await;
     assert_eq!(text(&world.secrets.json("replayer"), "username"), "microservices-replayer-a");
 }
 
 #[tokio::test]
-async fn another_prefix_gets_users_of_its_own() {
+async fn another_prefix_gets_its_own_users() {
     let stand_in = StandIn::opensearch("3.4.0");
     let (_server, mut world) = world(&stand_in, "basic").await;
     world.apply().await;
@@ -121,17 +123,17 @@ async fn another_prefix_gets_users_of_its_own() {
 }
 
 #[tokio::test]
-async fn without_a_secret_to_store_it_in_no_user_is_made() {
+async fn no_user_is_created_without_a_secret_to_store_it_in() {
     let stand_in = StandIn::opensearch("3.4.0");
     let (server, mut world) = world(&stand_in, "basic").await;
     world.set("WRITER_SECRET_ID", "");
     let done = world.apply().await;
     assert!(line_of(&done, "user of microservices-writer").contains("set WriterSecretId to the id"));
-    assert!(!server.take().iter().any(|asked| asked.path.contains("microservices-writer-a")));
+    assert!(!server.take_requests().iter().any(|request| request.path.contains("microservices-writer-a")));
 }
 
 #[tokio::test]
-async fn elasticsearchs_keys_take_turns_by_name() {
+async fn elasticsearchs_keys_alternate_between_two_names() {
     let stand_in = StandIn::elasticsearch("8.19.21");
     let (_server, mut world) = world(&stand_in, "api_key").await;
     world.apply().await;
@@ -139,7 +141,7 @@ async fn elasticsearchs_keys_take_turns_by_name() {
     assert_eq!(text(&first, "api_key_name"), "microservices-writer-a");
     let done = world.apply().await;
     assert!(line_of(&done, "API key of microservices-writer").starts_with("unchanged"));
-    world.rotation = Rotation::Asked;
+    world.rotation = Rotation::Requested;
     world.apply().await;
     world.apply().await;
     let valid = |stand_in: &StandIn| {
@@ -151,7 +153,7 @@ async fn elasticsearchs_keys_take_turns_by_name() {
     let mut names = valid(&stand_in);
     names.retain(|name| name.contains("writer"));
     assert_eq!(names, ["microservices-writer-b", "microservices-writer-a"]);
-    // A key has the rights of the role as it was: with other rights there must be another key.
+    // A key keeps the rights that its role had. Changed rights need another key.
     world.rotation = Rotation::IfNeeded;
     world
         .secrets
@@ -161,7 +163,7 @@ async fn elasticsearchs_keys_take_turns_by_name() {
 }
 
 #[tokio::test]
-async fn opensearchs_keys_are_revoked_but_for_the_last_two() {
+async fn opensearchs_keys_are_revoked_except_the_last_two() {
     let stand_in = StandIn::opensearch("3.7.0");
     let (server, mut world) = world(&stand_in, "api_key").await;
     stand_in
@@ -169,13 +171,15 @@ async fn opensearchs_keys_are_revoked_but_for_the_last_two() {
     world.apply().await;
     let done = world.apply().await;
     assert!(line_of(&done, "API key of microservices-writer").starts_with("unchanged"), "{}", done.report);
-    let asked = server.take();
-    let made =
-        asked.iter().find(|asked| asked.line().starts_with("POST _plugins/_security/api/apitokens")).unwrap();
-    let body = made.json();
+    let requests = server.take_requests();
+    let create = requests
+        .iter()
+        .find(|request| request.line().starts_with("POST _plugins/_security/api/apitokens"))
+        .unwrap();
+    let body = create.json();
     assert!(body["index_permissions"][0]["index_pattern"].is_array(), "{body}");
     assert!(text(&body, "name").bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte)));
-    world.rotation = Rotation::Asked;
+    world.rotation = Rotation::Requested;
     for _ in 0..3 {
         world.apply().await;
     }
@@ -185,12 +189,12 @@ async fn opensearchs_keys_are_revoked_but_for_the_last_two() {
             state.keys.iter().filter(is_writers).cloned().partition(|key| key["revoked_at"].is_number());
         (valid, revoked.len())
     });
-    assert_eq!((valid.len(), revoked), (3, 2), "the last two and that of others");
+    assert_eq!((valid.len(), revoked), (3, 2), "not the last two and the one of others");
     assert_eq!(world.secrets.json("writer")["api_key_id"], valid[2]["id"]);
 }
 
 #[tokio::test]
-async fn keys_that_the_cluster_has_not_are_a_failure() {
+async fn missing_support_for_api_keys_is_a_failure() {
     let stand_in = StandIn::opensearch("3.4.0");
     let text = "no handler found for uri [/_plugins/_security/api/apitokens] and method [POST]";
     stand_in.refuse("_plugins/_security/api/apitokens", 400, json!({"error": text}));
@@ -201,7 +205,7 @@ async fn keys_that_the_cluster_has_not_are_a_failure() {
 }
 
 #[tokio::test]
-async fn iam_roles_are_mapped_and_a_role_of_before_loses_its_rights() {
+async fn iam_roles_are_mapped_and_a_previous_role_loses_its_rights() {
     let stand_in = StandIn::opensearch("3.4.0");
     let server = stand_in.start().await;
     let mut world = World::new(&server.endpoint).with(&[
@@ -211,12 +215,13 @@ async fn iam_roles_are_mapped_and_a_role_of_before_loses_its_rights() {
     ]);
     const MAPPING: &str = "_plugins/_security/api/rolesmapping";
     let by_hand = json!({"backend_roles": ["auditors"], "users": ["eve"], "hosts": []});
-    stand_in.change(|state| state.held.insert(format!("{MAPPING}/microservices-reader"), (by_hand, 1)));
+    stand_in.change(|state| state.resources.insert(format!("{MAPPING}/microservices-reader"), (by_hand, 1)));
     let done = world.apply().await;
     assert!(line_of(&done, "IAM role in microservices-writer").starts_with("applied"));
     assert!(line_of(&done, "IAM role in microservices-replayer").contains("ReplayerRoleArn is not set"));
-    let mapping =
-        |who: &str| stand_in.change(|state| state.held[&format!("{MAPPING}/microservices-{who}")].0.clone());
+    let mapping = |who: &str| {
+        stand_in.change(|state| state.resources[&format!("{MAPPING}/microservices-{who}")].0.clone())
+    };
     assert_eq!(mapping("writer")["backend_roles"], json!(["arn:aws:iam::123456789012:role/writer"]));
     assert_eq!(mapping("reader")["backend_roles"], json!(["auditors", "support", "developers"]));
     assert_eq!(mapping("reader")["users"], json!(["eve"]));
@@ -226,11 +231,11 @@ async fn iam_roles_are_mapped_and_a_role_of_before_loses_its_rights() {
     assert!(line_of(&done, "people of the role").starts_with("unchanged"));
 }
 
-/// Everything that is logged.
+/// Collects the log.
 #[derive(Clone, Default)]
-struct Logged(Arc<Mutex<Vec<u8>>>);
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
 
-impl Write for Logged {
+impl Write for LogBuffer {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         self.0.lock().unwrap().write(bytes)
     }
@@ -240,7 +245,7 @@ impl Write for Logged {
     }
 }
 
-impl<'w> MakeWriter<'w> for Logged {
+impl<'w> MakeWriter<'w> for LogBuffer {
     type Writer = Self;
 
     fn make_writer(&'w self) -> Self {
@@ -249,8 +254,8 @@ impl<'w> MakeWriter<'w> for Logged {
 }
 
 #[tokio::test]
-async fn no_credential_stands_in_a_report_a_log_or_an_answer() {
-    let logged = Logged::default();
+async fn no_credential_appears_in_a_report_or_a_log() {
+    let logged = LogBuffer::default();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(logged.clone()).finish();
     let _guard = tracing::subscriber::set_default(subscriber);
@@ -262,28 +267,28 @@ async fn no_credential_stands_in_a_report_a_log_or_an_answer() {
     ] {
         let (_server, mut world) = world(&stand_in, auth).await;
         world.set("REPLAYER_SECRET_ID", "");
-        let mut told = String::new();
+        let mut output = String::new();
         let mut secrets = vec![crate::stand_in::ADMIN.1.to_owned()];
         for _ in 0..3 {
-            world.rotation = Rotation::Asked;
-            told.push_str(&format!("{:?}\n", world.apply().await));
+            world.rotation = Rotation::Requested;
+            output.push_str(&format!("{:?}\n", world.apply().await));
             let last = text(&world.secrets.json("writer"), member).to_owned();
-            // A cluster that repeats what it refuses.
+            // The cluster repeats what it rejects.
             let refused = json!({"error": {"reason": format!("what you sent was {last}")}, "status": 400});
             for path in ["_plugins/_security/authinfo", "_security/_authenticate"] {
                 stand_in.refuse(path, 400, refused.clone());
             }
             secrets.push(last);
             world.rotation = Rotation::IfNeeded;
-            told.push_str(&format!("{:?}\n", world.apply().await));
+            output.push_str(&format!("{:?}\n", world.apply().await));
             stand_in.change(|state| state.refused.clear());
         }
-        told.push_str(&world.delete().await.report.to_string());
-        told.push_str(&String::from_utf8_lossy(&logged.0.lock().unwrap()));
+        output.push_str(&world.delete().await.report.to_string());
+        output.push_str(&String::from_utf8_lossy(&logged.0.lock().unwrap()));
         for secret in secrets {
-            let line = told.lines().find(|line| line.contains(&secret));
+            let line = output.lines().find(|line| line.contains(&secret));
             assert_eq!(line, None, "{auth}");
         }
-        assert!(told.contains("microservices-writer"), "something was told");
+        assert!(output.contains("microservices-writer"), "there is no output");
     }
 }

@@ -1,10 +1,10 @@
 //! Runs that apply.
 
-use provision_cluster::provision::Mode;
 use provision_cluster::report::Outcome;
+use provision_cluster::run::Mode;
 use serde_json::json;
 
-use crate::server::{Reply, Server};
+use crate::server::{RecordedRequest, ScriptedResponse, Server};
 use crate::stand_in::{StandIn, no_handler};
 use crate::world::World;
 
@@ -22,13 +22,13 @@ async fn opensearch() -> (StandIn, Server, World) {
 }
 
 fn changes(server: &Server) -> Vec<String> {
-    let asked = server.take();
+    let requests = server.take_requests();
     let is_change = |line: &String| !line.starts_with("GET") && !line.ends_with("/_search");
-    asked.iter().map(crate::server::Asked::line).filter(is_change).collect()
+    requests.iter().map(RecordedRequest::line).filter(is_change).collect()
 }
 
 #[tokio::test]
-async fn everything_is_applied_in_its_order_and_a_second_run_changes_nothing() {
+async fn everything_is_applied_in_order_and_a_second_run_changes_nothing() {
     let (_stand_in, server, world) = opensearch().await;
     let done = world.apply().await;
     assert_eq!(done.report.failures, Vec::<String>::new());
@@ -53,13 +53,13 @@ async fn everything_is_applied_in_its_order_and_a_second_run_changes_nothing() {
         ]
     );
     let done = world.apply().await;
-    // Saved objects can't be compared: they are imported again, over the same ids.
+    // Saved objects can't be compared. They are imported again with the same ids.
     assert_eq!(changes(&server), ["POST api/saved_objects/_import"], "{}", done.report);
     assert_eq!(done.report.count(|outcome| *outcome == Outcome::Applied), 1, "{}", done.report);
 }
 
 #[tokio::test]
-async fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
+async fn a_dry_run_reports_what_would_change_and_changes_nothing() {
     let (_stand_in, server, mut world) = opensearch().await;
     world.mode = Mode::DryRun;
     let done = world.apply().await;
@@ -68,19 +68,19 @@ async fn a_dry_run_tells_what_would_be_done_and_does_nothing() {
 }
 
 #[tokio::test]
-async fn a_changed_retention_updates_the_policy_by_its_version_and_reaches_the_indices() {
+async fn a_changed_retention_updates_the_policy_by_its_version_and_applies_to_the_indices() {
     let (stand_in, server, mut world) = opensearch().await;
     world.apply().await;
-    server.take();
+    server.take_requests();
     let seq_no = stand_in.change(|state| {
-        let seq_no = state.held[POLICY].1;
+        let seq_no = state.resources[POLICY].1;
         let managed = json!({"policy_id": "shop", "policy_seq_no": seq_no, "enabled": true});
         state.indices.insert("shop-2026.11.21".into(), managed.clone());
-        let mut between = managed;
-        between["transitioning"] = json!(true);
-        state.indices.insert("shop-2026.11.22".into(), between);
+        let mut transitioning = managed;
+        transitioning["transitioning"] = json!(true);
+        state.indices.insert("shop-2026.11.22".into(), transitioning);
         state.indices.insert("shop-2026.11.23".into(), json!({"policy_id": null, "enabled": null}));
-        // One that has not begun with its policy yet.
+        // ISM has not started with this one yet.
         state.indices.insert("shop-2026.11.25".into(), json!({"policy_id": "shop", "enabled": true}));
         state
             .indices
@@ -91,12 +91,14 @@ async fn a_changed_retention_updates_the_policy_by_its_version_and_reaches_the_i
     world.set("RETENTION_DAYS", "30");
     let done = world.apply().await;
     assert_eq!(done.report.failures, Vec::<String>::new());
-    let asked = server.take();
-    let puts: Vec<_> = asked.iter().filter(|asked| asked.method == "PUT").map(|asked| &asked.path).collect();
+    let requests = server.take_requests();
+    let puts: Vec<_> =
+        requests.iter().filter(|request| request.method == "PUT").map(|request| &request.path).collect();
     assert_eq!(puts, [&format!("{POLICY}?if_seq_no={seq_no}&if_primary_term=1")]);
-    let posts: Vec<_> = asked.iter().filter(|asked| asked.path.starts_with("_plugins/_ism/")).collect();
     let posts: Vec<_> =
-        posts.iter().filter(|asked| asked.method == "POST").map(|asked| asked.line()).collect();
+        requests.iter().filter(|request| request.path.starts_with("_plugins/_ism/")).collect();
+    let posts: Vec<_> =
+        posts.iter().filter(|request| request.method == "POST").map(|request| request.line()).collect();
     assert_eq!(
         posts,
         [
@@ -106,13 +108,15 @@ async fn a_changed_retention_updates_the_policy_by_its_version_and_reaches_the_i
     );
     let text = done.report.to_string();
     assert!(
-        text.contains("1 had no policy, 3 had the policy's version before, 1 under policies of other names"),
+        text.contains(
+            "1 had no policy, 3 had the previous version of the policy, 1 keep a policy of another name"
+        ),
         "{text}"
     );
-    assert!(text.contains("1 of them between two states"), "{text}");
-    let policy = stand_in.change(|state| state.held[POLICY].0.to_string());
+    assert!(text.contains("1 of them are between two states"), "{text}");
+    let policy = stand_in.change(|state| state.resources[POLICY].0.to_string());
     assert!(policy.contains("\"30d\"") && !policy.contains("\"90d\""), "{policy}");
-    // The index that was between two states is asked again by the next run, and only that.
+    // The next run changes the index that was between two states, and no other.
     stand_in.change(|state| state.indices["shop-2026.11.22"]["transitioning"] = json!(false));
     world.apply().await;
     let changes: Vec<_> = changes(&server).into_iter().filter(|line| line.contains("_ism")).collect();
@@ -120,11 +124,11 @@ async fn a_changed_retention_updates_the_policy_by_its_version_and_reaches_the_i
 }
 
 #[tokio::test]
-async fn what_people_added_to_a_monitor_is_kept() {
+async fn an_update_keeps_what_people_set_on_a_monitor() {
     let (stand_in, server, mut world) = opensearch().await;
     world.apply().await;
     stand_in.change(|state| {
-        for (path, (monitor, _)) in &mut state.held {
+        for (path, (monitor, _)) in &mut state.resources {
             if path.starts_with("_plugins/_alerting/monitors/") && monitor["name"] == "shop: silent service" {
                 monitor["enabled"] = json!(false);
                 monitor["triggers"][0]["bucket_level_trigger"]["actions"] =
@@ -132,10 +136,10 @@ async fn what_people_added_to_a_monitor_is_kept() {
             }
         }
     });
-    server.take();
+    server.take_requests();
     world.set("SILENCE_MINUTES", "45");
     let done = world.apply().await;
-    let puts: Vec<_> = server.take().into_iter().filter(|asked| asked.method == "PUT").collect();
+    let puts: Vec<_> = server.take_requests().into_iter().filter(|request| request.method == "PUT").collect();
     let [put] = puts.as_slice() else { panic!("{}", done.report) };
     assert!(put.path.contains("?if_seq_no="), "{}", put.path);
     let body = put.json();
@@ -144,7 +148,7 @@ async fn what_people_added_to_a_monitor_is_kept() {
 }
 
 #[tokio::test]
-async fn a_cluster_without_plugins_gets_the_rest_and_is_told_what_it_lacks() {
+async fn a_cluster_without_plugins_gets_the_rest_and_the_report_names_what_it_lacks() {
     for (status, body) in [
         (400, None),
         (405, Some(json!({"error": "Incorrect HTTP method for uri [/x] and method [GET], allowed: [POST]"}))),
@@ -153,13 +157,13 @@ async fn a_cluster_without_plugins_gets_the_rest_and_is_told_what_it_lacks() {
         let stand_in = StandIn::opensearch("3.4.0");
         let inner = stand_in.clone();
         for plugin in ["_plugins/_ism", "_plugins/_alerting", "_plugins/_security"] {
-            let asked = crate::server::Asked {
+            let request = RecordedRequest {
                 method: "GET".into(),
                 path: plugin.into(),
                 headers: http::HeaderMap::new(),
                 text: String::new(),
             };
-            inner.refuse(plugin, status, body.clone().unwrap_or_else(|| no_handler(&asked)));
+            inner.refuse(plugin, status, body.clone().unwrap_or_else(|| no_handler(&request)));
         }
         let server = stand_in.start().await;
         let world = World::new(&server.endpoint).with(&[("CODEC", "best_compression")]);
@@ -167,41 +171,41 @@ async fn a_cluster_without_plugins_gets_the_rest_and_is_told_what_it_lacks() {
         let text = done.report.to_string();
         assert_eq!(done.report.failures, Vec::<String>::new(), "{status}");
         assert_eq!(done.report.count(|outcome| *outcome == Outcome::Applied), 5, "{text}");
-        for lacking in [
+        for expected in [
             "lifecycle policy microservices: this OpenSearch has no plugin opensearch-index-management",
             "role microservices-writer: this OpenSearch has no security plugin",
             "monitor microservices: silent service: this OpenSearch has no plugin opensearch-alerting",
             "dashboards: no DashboardsEndpoint is given",
         ] {
-            assert!(text.contains(lacking), "{lacking}\n{text}");
+            assert!(text.contains(expected), "{expected}\n{text}");
         }
     }
 }
 
 #[tokio::test]
-async fn the_best_codec_is_taken_where_the_cluster_has_it() {
+async fn the_best_codec_is_used_where_the_cluster_has_it() {
     for has_it in [true, false] {
         let stand_in = StandIn::opensearch("3.4.0");
         let script = stand_in.clone();
-        let server = Server::start(move |asked| {
-            if !has_it && asked.text.contains("zstd_no_dict") {
+        let server = Server::start(move |request| {
+            if !has_it && request.text.contains("zstd_no_dict") {
                 let reason =
                     "unknown value for [index.codec] must be one of [default, lz4, best_compression, zlib]";
-                return Reply::Answer(400, json!({"error": {"reason": reason}, "status": 400}));
+                return ScriptedResponse::Json(400, json!({"error": {"reason": reason}, "status": 400}));
             }
-            script.reply(asked)
+            script.respond(request)
         })
         .await;
         let done = World::new(&server.endpoint).apply().await;
         assert_eq!(done.report.failures, Vec::<String>::new());
         let codecs = stand_in.change(|state| {
             ["_component_template/microservices-settings", "_index_template/dead-letters-microservices"]
-                .map(|path| state.held[path].0["template"]["settings"]["codec"].clone())
+                .map(|path| state.resources[path].0["template"]["settings"]["codec"].clone())
         });
         let expected = if has_it { "zstd_no_dict" } else { "best_compression" };
         assert_eq!(codecs, [expected, expected]);
         assert!(done.report.to_string().contains(&format!("(codec {expected})")));
-        server.take();
+        server.take_requests();
         for mode in [Mode::Apply, Mode::DryRun] {
             let mut world = World::new(&server.endpoint);
             world.mode = mode;
@@ -216,13 +220,14 @@ async fn the_best_codec_is_taken_where_the_cluster_has_it() {
 async fn the_users_own_component_is_never_overwritten() {
     let (stand_in, _server, world) = opensearch().await;
     let own = json!({"template": {"settings": {"index": {"refresh_interval": "60s"}}}});
-    stand_in.change(|state| state.held.insert("_component_template/shop-custom".into(), (own.clone(), 1)));
+    stand_in
+        .change(|state| state.resources.insert("_component_template/shop-custom".into(), (own.clone(), 1)));
     world.apply().await;
-    assert_eq!(stand_in.change(|state| state.held["_component_template/shop-custom"].0.clone()), own);
+    assert_eq!(stand_in.change(|state| state.resources["_component_template/shop-custom"].0.clone()), own);
 }
 
 #[tokio::test]
-async fn every_problem_is_told_at_once() {
+async fn every_problem_is_reported_at_once() {
     let (stand_in, server, world) = opensearch().await;
     let reason = "index template [shop] has index patterns [shop-*] matching patterns from existing templates [old] with \
                   patterns (old => [shop-*]) that have the same priority [200]";
@@ -236,10 +241,10 @@ async fn every_problem_is_told_at_once() {
     let done = world.apply().await;
     let failures = done.report.failures.join("\n");
     for expected in [
-        "index template shop: PUT /_index_template/shop was answered 400: ",
+        "index template shop: PUT /_index_template/shop returned 400: ",
         "another template has the same patterns: delete that one",
-        "lifecycle policy shop: the administrator's credential may not do GET /_plugins/_ism/policies/shop (403: no permissions",
-        "dashboards: DashboardsEndpoint: POST /api/saved_objects/_import?overwrite=true was answered 200: 3 of ",
+        "lifecycle policy shop: the administrator's credential lacks the rights for GET /_plugins/_ism/policies/shop (403: no permissions",
+        "dashboards: DashboardsEndpoint: POST /api/saved_objects/_import?overwrite=true returned 200: 3 of ",
         "missing_references",
     ] {
         assert!(failures.contains(expected), "{expected}\n{failures}");
@@ -247,20 +252,20 @@ async fn every_problem_is_told_at_once() {
     let changes = changes(&server);
     assert!(
         changes.iter().any(|line| line.ends_with("roles/shop-writer")),
-        "the others were tried: {changes:?}"
+        "the other steps did not run: {changes:?}"
     );
     assert!(changes.iter().any(|line| line.ends_with("_alerting/monitors")), "{changes:?}");
 }
 
 #[tokio::test]
-async fn a_refused_administrator_is_told_at_once() {
+async fn a_rejected_administrator_ends_the_run_at_once() {
     let (_stand_in, server, mut world) = opensearch().await;
     world.set("SEARCH_PASSWORD", "wrong-hunter2");
     let done = world.apply().await;
     let [failure] = done.report.failures.as_slice() else { panic!("{}", done.report) };
-    assert!(failure.contains("refuses the administrator's credential"), "{failure}");
+    assert!(failure.contains("rejects the administrator's credential"), "{failure}");
     assert!(!failure.contains("hunter2"), "{failure}");
-    assert_eq!(server.take().len(), 1, "nothing more is tried");
+    assert_eq!(server.take_requests().len(), 1, "more requests followed");
 }
 
 #[tokio::test(start_paused = true)]
@@ -270,26 +275,26 @@ async fn an_unreachable_cluster_is_given_up_within_a_minute() {
     drop(closed);
     let begin = tokio::time::Instant::now();
     let mut world = World::new(&endpoint);
-    world.patience = std::time::Duration::from_secs(600);
+    world.max_run = std::time::Duration::from_secs(600);
     let done = world.apply().await;
     let [failure] = done.report.failures.as_slice() else { panic!("{}", done.report) };
     assert!(
-        failure.contains("did not answer GET /") && failure.contains("check SEARCH_ENDPOINT"),
+        failure.contains("did not respond to GET /") && failure.contains("check SEARCH_ENDPOINT"),
         "{failure}"
     );
     assert!(begin.elapsed().as_secs() <= 45, "{:?}", begin.elapsed());
 }
 
 #[tokio::test]
-async fn a_busy_cluster_is_asked_again() {
+async fn a_request_to_a_busy_cluster_is_sent_again() {
     let stand_in = StandIn::opensearch("3.4.0");
     let (script, n) = (stand_in.clone(), std::sync::atomic::AtomicUsize::new(0));
-    let server = Server::start(move |asked| {
+    let server = Server::start(move |request| {
         let is_busy = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 3;
         if is_busy {
-            Reply::Answer(503, json!("OpenSearch Security not initialized."))
+            ScriptedResponse::Json(503, json!("OpenSearch Security not initialized."))
         } else {
-            script.reply(asked)
+            script.respond(request)
         }
     })
     .await;
@@ -298,15 +303,16 @@ async fn a_busy_cluster_is_asked_again() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_neither_product_is_told_and_may_be_told_what_it_is() {
+async fn a_server_that_does_not_identify_itself_is_reported_and_can_be_configured() {
     let stand_in = StandIn::opensearch("3.4.0");
     let script = stand_in.clone();
-    let server = Server::start(move |asked| match asked.path.as_str() {
-        "" => Reply::Answer(400, no_handler(asked)),
-        path if path.starts_with("_nodes") => {
-            Reply::Answer(200, json!({"nodes": {"a": {"version": "8.19.21"}, "b": {"version": "8.13.4"}}}))
-        }
-        _ => script.reply(asked),
+    let server = Server::start(move |request| match request.path.as_str() {
+        "" => ScriptedResponse::Json(400, no_handler(request)),
+        path if path.starts_with("_nodes") => ScriptedResponse::Json(
+            200,
+            json!({"nodes": {"a": {"version": "8.19.21"}, "b": {"version": "8.13.4"}}}),
+        ),
+        _ => script.respond(request),
     })
     .await;
     let world = World::new(&server.endpoint);
@@ -328,23 +334,24 @@ async fn elasticsearch_gets_its_lifecycle_watches_and_kibanas_objects() {
     let world = World::new(&server.endpoint).with(&[("DASHBOARDS_ENDPOINT", &server.endpoint)]);
     let done = world.apply().await;
     assert_eq!(done.report.failures, Vec::<String>::new());
-    let asked = server.take();
-    let import = asked.iter().find(|asked| asked.path.starts_with("api/")).unwrap();
+    let requests = server.take_requests();
+    let import = requests.iter().find(|request| request.path.starts_with("api/")).unwrap();
     assert_eq!((import.header("kbn-xsrf"), import.header("securitytenant")), (Some("true"), None));
     assert!(import.header("content-type").unwrap().starts_with("multipart/form-data; boundary="));
     assert!(import.header("authorization").unwrap().starts_with("Basic "));
     stand_in.change(|state| {
         for path in ["_ilm/policy/microservices", "_ilm/policy/dead-letters-microservices"] {
-            assert!(state.held.contains_key(path), "{path}");
+            assert!(state.resources.contains_key(path), "{path}");
         }
-        let settings = &state.held["_component_template/microservices-settings"].0["template"]["settings"];
+        let settings =
+            &state.resources["_component_template/microservices-settings"].0["template"]["settings"];
         assert_eq!(settings["lifecycle.name"], "microservices");
-        assert!(state.held.contains_key("_watcher/watch/microservices-silent-service"));
+        assert!(state.resources.contains_key("_watcher/watch/microservices-silent-service"));
     });
 }
 
 #[tokio::test]
-async fn a_licence_without_watcher_is_no_failure() {
+async fn a_licence_without_watcher_is_not_a_failure() {
     let stand_in = StandIn::elasticsearch("8.19.21");
     let denied = json!({"error": {"type": "security_exception", "reason": "current license is non-compliant for [watcher]"}});
     stand_in.refuse("_watcher", 403, denied);
@@ -352,5 +359,5 @@ async fn a_licence_without_watcher_is_no_failure() {
     let done = World::new(&server.endpoint).apply().await;
     assert_eq!(done.report.failures, Vec::<String>::new());
     let text = done.report.to_string();
-    assert!(text.contains("has no Watcher, or its licence has it not"), "{text}");
+    assert!(text.contains("has no Watcher, or its licence does not include it"), "{text}");
 }

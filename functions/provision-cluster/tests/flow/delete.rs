@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::server::Server;
+use crate::server::{RecordedRequest, Server};
 use crate::stand_in::StandIn;
 use crate::world::World;
 
@@ -20,17 +20,17 @@ async fn provisioned(stand_in: &StandIn) -> (Server, World) {
     (server, world)
 }
 
-fn held(stand_in: &StandIn) -> Vec<String> {
-    stand_in.change(|state| state.held.keys().cloned().collect())
+fn paths(stand_in: &StandIn) -> Vec<String> {
+    stand_in.change(|state| state.resources.keys().cloned().collect())
 }
 
 #[tokio::test]
-async fn data_and_what_it_needs_stay() {
+async fn data_stays_with_its_templates_and_lifecycle() {
     for stand_in in [StandIn::opensearch("3.4.0"), StandIn::elasticsearch("8.19.21")] {
         let (_server, world) = provisioned(&stand_in).await;
         let done = world.delete().await;
         assert_eq!(done.report.failures, Vec::<String>::new());
-        let left = held(&stand_in);
+        let left = paths(&stand_in);
         assert_eq!(left.len(), 7, "{left:?}");
         for path in &left {
             let stays =
@@ -43,7 +43,7 @@ async fn data_and_what_it_needs_stay() {
 }
 
 #[tokio::test]
-async fn data_goes_when_it_is_asked_for_and_no_other_index_does() {
+async fn data_is_deleted_on_request_and_other_indices_stay() {
     let stand_in = StandIn::opensearch("3.4.0");
     let (server, mut world) = provisioned(&stand_in).await;
     let settings = json!({"settings": {"index": {"uuid": "u"}}});
@@ -52,12 +52,13 @@ async fn data_goes_when_it_is_asked_for_and_no_other_index_does() {
             state.data.insert(name.into(), settings.clone());
         }
     });
-    server.take();
+    server.take_requests();
     world.set("DELETE_DATA", "true");
     let done = world.delete().await;
     assert_eq!(done.report.failures, Vec::<String>::new());
-    let deletes: Vec<_> = server.take().into_iter().filter(|asked| asked.method == "DELETE").collect();
-    let lines: Vec<_> = deletes.iter().map(crate::server::Asked::line).collect();
+    let deletes: Vec<_> =
+        server.take_requests().into_iter().filter(|request| request.method == "DELETE").collect();
+    let lines: Vec<_> = deletes.iter().map(RecordedRequest::line).collect();
     let position = |part: &str| {
         lines.iter().position(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}: {lines:?}"))
     };
@@ -71,6 +72,6 @@ async fn data_goes_when_it_is_asked_for_and_no_other_index_does() {
         !lines.iter().any(|line| line.contains("of-others") || line.contains("-copy") || line.contains('*')),
         "{lines:?}"
     );
-    assert_eq!(held(&stand_in), Vec::<String>::new());
-    assert_eq!(stand_in.change(|state| state.data.len()), 2, "those of others stay");
+    assert_eq!(paths(&stand_in), Vec::<String>::new());
+    assert_eq!(stand_in.change(|state| state.data.len()), 2, "an index of others was deleted");
 }

@@ -1,5 +1,5 @@
-//! Whole runs against stand-ins: scripts over HTTP that answer as the documentation of the APIs shows, for the plugins that
-//! no registry serves, and for faults that no server shows on demand. They say of themselves that they are no servers.
+//! Whole runs against stand-ins: scripts over HTTP that respond as the APIs are documented. They replace plugins that no
+//! registry serves, and servers with faults that can't be produced on demand. Their names say that they are not servers.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 

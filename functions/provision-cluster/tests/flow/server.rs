@@ -1,4 +1,4 @@
-//! An HTTP server that answers by a script and keeps what it was asked.
+//! An HTTP server that responds by a script and records the requests that it gets.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -12,9 +12,9 @@ use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-/// A request, as it came.
+/// A request as it was received.
 #[derive(Clone, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RecordedRequest {
     pub(crate) method: String,
     /// Path and query, without the first slash.
     pub(crate) path: String,
@@ -22,12 +22,12 @@ pub(crate) struct Asked {
     pub(crate) text: String,
 }
 
-impl Asked {
+impl RecordedRequest {
     pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or(Value::Null)
     }
 
-    /// Method and path without its query.
+    /// Method and path without the query.
     pub(crate) fn line(&self) -> String {
         format!("{} {}", self.method, self.path.split('?').next().unwrap())
     }
@@ -37,16 +37,18 @@ impl Asked {
     }
 }
 
-/// What a script answers: a status with a body, or nothing ever.
-pub(crate) enum Reply {
-    Answer(u16, Value),
-    Silence,
+/// What a script does with a request.
+pub(crate) enum ScriptedResponse {
+    /// Responds with a status and a JSON body.
+    Json(u16, Value),
+    /// Never responds.
+    Hang,
 }
 
-/// A running server. It ends when it is dropped.
+/// A running server. It stops when it is dropped.
 pub(crate) struct Server {
     pub(crate) endpoint: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    requests: Arc<Mutex<Vec<RecordedRequest>>>,
     task: JoinHandle<()>,
 }
 
@@ -57,51 +59,53 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(crate) async fn start(script: impl Fn(&Asked) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn start(
+        script: impl Fn(&RecordedRequest) -> ScriptedResponse + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let (log, script) = (Arc::clone(&asked), Arc::new(script));
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (log, script) = (Arc::clone(&requests), Arc::new(script));
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 let (log, script) = (Arc::clone(&log), Arc::clone(&script));
                 let service =
-                    service_fn(move |request| answer(request, Arc::clone(&log), Arc::clone(&script)));
+                    service_fn(move |request| respond(request, Arc::clone(&log), Arc::clone(&script)));
                 tokio::spawn(async move {
-                    // A client that goes away is no matter of the server's.
+                    // A client may close its connection at any time.
                     let _ = hyper::server::conn::http1::Builder::new()
                         .serve_connection(TokioIo::new(stream), service)
                         .await;
                 });
             }
         });
-        Self { endpoint, asked, task }
+        Self { endpoint, requests, task }
     }
 
-    /// What was asked since the last time.
-    pub(crate) fn take(&self) -> Vec<Asked> {
-        std::mem::take(&mut self.asked.lock().unwrap())
+    /// Returns the requests since the last call.
+    pub(crate) fn take_requests(&self) -> Vec<RecordedRequest> {
+        std::mem::take(&mut self.requests.lock().unwrap())
     }
 }
 
-async fn answer(
+async fn respond(
     request: Request<Incoming>,
-    log: Arc<Mutex<Vec<Asked>>>,
-    script: Arc<impl Fn(&Asked) -> Reply>,
+    log: Arc<Mutex<Vec<RecordedRequest>>>,
+    script: Arc<impl Fn(&RecordedRequest) -> ScriptedResponse>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.unwrap().to_bytes();
-    let asked = Asked {
+    let request = RecordedRequest {
         method: parts.method.to_string(),
         path: parts.uri.path_and_query().unwrap().as_str().trim_start_matches('/').to_owned(),
         headers: parts.headers,
         text: String::from_utf8_lossy(&body).into_owned(),
     };
-    log.lock().unwrap().push(asked.clone());
-    match script(&asked) {
-        Reply::Silence => std::future::pending().await,
-        Reply::Answer(status, body) => {
+    log.lock().unwrap().push(request.clone());
+    match script(&request) {
+        ScriptedResponse::Hang => std::future::pending().await,
+        ScriptedResponse::Json(status, body) => {
             let body = if body.is_null() { String::new() } else { body.to_string() };
             Ok(Response::builder().status(status).body(Full::from(body)).unwrap())
         }

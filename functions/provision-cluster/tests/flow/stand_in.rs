@@ -1,7 +1,6 @@
-//! Stand-ins for clusters with the plugins that no registry serves: they answer as the documentation of ISM, alerting, the
-//! security plugin, Dashboards, ILM, Watcher and API keys shows, and keep what they are given. They are no real servers:
-//! what is real about OpenSearch and Elasticsearch is met by `tests/tests/secured` and by the files' own tests in
-//! `infra/search/tests`.
+//! Stand-ins for clusters with the plugins that no registry serves. They respond as ISM, alerting, the security plugin,
+//! Dashboards, ILM, Watcher and API keys are documented, and keep what is put. They are not real servers: those are tested
+//! by `tests/tests/secured`, and by the tests of the files in `infra/search/tests`.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,26 +8,26 @@ use std::sync::{Arc, Mutex};
 use base64_simd::STANDARD;
 use serde_json::{Map, Value, json};
 
-use crate::server::{Asked, Reply, Server};
+use crate::server::{RecordedRequest, ScriptedResponse, Server};
 
 pub(crate) const ADMIN: (&str, &str) = ("admin", "admin-hunter2");
 
 /// What a stand-in holds.
 #[derive(Default)]
 pub(crate) struct State {
-    /// Everything that is put under its path: body and sequence number.
-    pub(crate) held: BTreeMap<String, (Value, i64)>,
-    /// Answers of `_ism/explain`, by index.
+    /// Resources by path, each with its sequence number.
+    pub(crate) resources: BTreeMap<String, (Value, i64)>,
+    /// Responses of `_ism/explain`, by index.
     pub(crate) indices: Map<String, Value>,
-    /// Settings of the indices, by name.
+    /// Settings of indices, by name.
     pub(crate) data: Map<String, Value>,
-    /// API keys, as they are listed.
+    /// API keys, as the APIs list them.
     pub(crate) keys: Vec<Value>,
-    /// Secrets of the keys, by id.
+    /// Secrets of the API keys, by id.
     pub(crate) key_secrets: BTreeMap<String, String>,
-    /// Paths, or methods with paths, that begin so are answered with this.
+    /// Errors for requests whose path, or method and path, starts so.
     pub(crate) refused: Vec<(String, u16, Value)>,
-    /// Answer to an import of saved objects.
+    /// Response to an import of saved objects.
     pub(crate) import: Option<Value>,
     seq_no: i64,
 }
@@ -39,9 +38,9 @@ pub(crate) struct StandIn {
     root: Value,
 }
 
-/// Answer of either product to a path that it has no handler for.
-pub(crate) fn no_handler(asked: &Asked) -> Value {
-    json!({"error": format!("no handler found for uri [/{}] and method [{}]", asked.path, asked.method)})
+/// Response of either product to a path without a handler.
+pub(crate) fn no_handler(request: &RecordedRequest) -> Value {
+    json!({"error": format!("no handler found for uri [/{}] and method [{}]", request.path, request.method)})
 }
 
 impl StandIn {
@@ -73,35 +72,35 @@ impl StandIn {
 
     pub(crate) async fn start(&self) -> Server {
         let stand_in = self.clone();
-        Server::start(move |asked| stand_in.reply(asked)).await
+        Server::start(move |request| stand_in.respond(request)).await
     }
 
-    pub(crate) fn reply(&self, asked: &Asked) -> Reply {
-        let (status, body) = self.answer(asked);
-        Reply::Answer(status, body)
+    pub(crate) fn respond(&self, request: &RecordedRequest) -> ScriptedResponse {
+        let (status, body) = self.response_to(request);
+        ScriptedResponse::Json(status, body)
     }
 
-    fn answer(&self, asked: &Asked) -> (u16, Value) {
+    fn response_to(&self, request: &RecordedRequest) -> (u16, Value) {
         let mut state = self.state.lock().unwrap();
-        let path = asked.path.split('?').next().unwrap();
-        let line = asked.line();
+        let path = request.path.split('?').next().unwrap();
+        let line = request.line();
         let is_refused = |start: &str| path.starts_with(start) || line.starts_with(start);
         if let Some((_, status, body)) = state.refused.iter().find(|(start, ..)| is_refused(start)) {
             return (*status, body.clone());
         }
-        let Some(user) = state.user_of(asked) else { return (401, json!("Unauthorized")) };
+        let Some(user) = state.user_of(request) else { return (401, json!("Unauthorized")) };
         if path.is_empty() {
             return (200, self.root.clone());
         }
-        match (asked.method.as_str(), path) {
+        match (request.method.as_str(), path) {
             ("GET", "_plugins/_security/authinfo" | "_security/_authenticate") => (200, user),
             ("GET", "_ilm/status") => (200, json!({"operation_mode": "RUNNING"})),
-            ("POST", "api/saved_objects/_import") => state.import(asked),
-            _ if path.starts_with("_plugins/_ism/") => state.ism(asked, path),
-            _ if path.starts_with("_plugins/_alerting/monitors") => state.alerting(asked, path),
-            _ if path.starts_with("_plugins/_security/api/apitokens") => state.tokens(asked, path),
-            _ if path == "_security/api_key" => state.api_keys(asked),
-            _ => state.plain(asked, path),
+            ("POST", "api/saved_objects/_import") => state.import(request),
+            _ if path.starts_with("_plugins/_ism/") => state.ism(request, path),
+            _ if path.starts_with("_plugins/_alerting/monitors") => state.alerting(request, path),
+            _ if path.starts_with("_plugins/_security/api/apitokens") => state.tokens(request, path),
+            _ if path == "_security/api_key" => state.api_keys(request),
+            _ => state.resource(request, path),
         }
     }
 }
@@ -109,24 +108,24 @@ impl StandIn {
 impl State {
     fn put(&mut self, path: &str, body: Value) -> i64 {
         self.seq_no += 1;
-        self.held.insert(path.to_owned(), (body, self.seq_no));
+        self.resources.insert(path.to_owned(), (body, self.seq_no));
         self.seq_no
     }
 
-    /// Who asks, as either product says it; `None` if the credential is wrong.
-    fn user_of(&self, asked: &Asked) -> Option<Value> {
-        let (kind, credential) = asked.header("authorization")?.split_once(' ')?;
+    /// Returns the user of a request as either product describes it; `None` if the credential is wrong.
+    fn user_of(&self, request: &RecordedRequest) -> Option<Value> {
+        let (kind, credential) = request.header("authorization")?.split_once(' ')?;
         if kind == "ApiKey" {
-            // OpenSearch's token, and Elasticsearch's base64 of id and key.
+            // The token of OpenSearch, or base64 of id and key for Elasticsearch.
             let text =
                 STANDARD.decode_to_vec(credential).ok().and_then(|bytes| String::from_utf8(bytes).ok());
             let is_known =
-                |id: &str, secret: &str| self.key_secrets.get(id).is_some_and(|held| held == secret);
+                |id: &str, secret: &str| self.key_secrets.get(id).is_some_and(|known| known == secret);
             let known = text
                 .as_ref()
                 .and_then(|text| text.split_once(':'))
                 .is_some_and(|(id, secret)| is_known(id, secret))
-                || self.key_secrets.values().any(|held| held == credential);
+                || self.key_secrets.values().any(|known| known == credential);
             return known.then(|| json!({"roles": []}));
         }
         let text = String::from_utf8(STANDARD.decode_to_vec(credential).ok()?).ok()?;
@@ -138,41 +137,41 @@ impl State {
             ("_plugins/_security/api/internalusers", "opendistro_security_roles"),
             ("_security/user", "roles"),
         ] {
-            if let Some((user, _)) = self.held.get(&format!("{path}/{name}")) {
+            if let Some((user, _)) = self.resources.get(&format!("{path}/{name}")) {
                 return (user["password"] == password).then(|| json!({"roles": user[member]}));
             }
         }
         None
     }
 
-    /// Things that are put, got and deleted by their path. Each API wraps what it gives back in its own way.
-    fn plain(&mut self, asked: &Asked, path: &str) -> (u16, Value) {
+    /// Resources that are put, got and deleted by their path. Each API wraps them differently when it returns them.
+    fn resource(&mut self, request: &RecordedRequest, path: &str) -> (u16, Value) {
         if path.ends_with("-*/_settings") {
             return (200, self.data.clone().into());
         }
-        match asked.method.as_str() {
+        match request.method.as_str() {
             "DELETE" if self.data.remove(path).is_some() => (200, json!({"acknowledged": true})),
             "PUT" => {
-                self.put(path, asked.json());
+                self.put(path, request.json());
                 (200, json!({"acknowledged": true}))
             }
-            "DELETE" => match self.held.remove(path) {
+            "DELETE" => match self.resources.remove(path) {
                 Some(_) => (200, json!({"acknowledged": true})),
                 None => (404, json!({"status": "NOT_FOUND"})),
             },
-            "GET" => match self.held.get(path) {
+            "GET" => match self.resources.get(path) {
                 Some((body, version)) => (200, wrapped(path, body, *version)),
                 None => (404, json!({"error": {"reason": "not found"}, "status": 404})),
             },
-            _ => (400, no_handler(asked)),
+            _ => (400, no_handler(request)),
         }
     }
 
     /// <https://docs.opensearch.org/latest/im-plugin/ism/api/>
-    fn ism(&mut self, asked: &Asked, path: &str) -> (u16, Value) {
+    fn ism(&mut self, request: &RecordedRequest, path: &str) -> (u16, Value) {
         let rest = path.trim_start_matches("_plugins/_ism/");
         if let Some(name) = rest.strip_prefix("policies/") {
-            return self.policy(asked, path, name);
+            return self.policy(request, path, name);
         }
         if rest.starts_with("explain/") {
             let mut explained = self.indices.clone();
@@ -180,8 +179,8 @@ impl State {
             return (200, explained.into());
         }
         let (api, names) = rest.split_once('/').unwrap();
-        let policy = asked.json()["policy_id"].as_str().unwrap().to_owned();
-        let seq_no = self.held[&format!("_plugins/_ism/policies/{policy}")].1;
+        let policy = request.json()["policy_id"].as_str().unwrap().to_owned();
+        let seq_no = self.resources[&format!("_plugins/_ism/policies/{policy}")].1;
         let mut failed = Vec::new();
         for name in names.split(',') {
             let state = self.indices.get_mut(name).unwrap();
@@ -199,9 +198,9 @@ impl State {
         (200, json!({"updated_indices": n, "failures": !failed.is_empty(), "failed_indices": failed}))
     }
 
-    fn policy(&mut self, asked: &Asked, path: &str, name: &str) -> (u16, Value) {
-        let there = self.held.get(path).cloned();
-        match (asked.method.as_str(), there) {
+    fn policy(&mut self, request: &RecordedRequest, path: &str, name: &str) -> (u16, Value) {
+        let existing = self.resources.get(path).cloned();
+        match (request.method.as_str(), existing) {
             ("GET", Some((body, seq_no))) => {
                 let mut policy = body["policy"].clone();
                 let added = json!({"policy_id": name, "last_updated_time": 1_577_990_934_044_u64, "schema_version": 21,
@@ -217,64 +216,64 @@ impl State {
             }
             ("GET", None) => (404, json!({"error": {"reason": "Policy not found"}, "status": 404})),
             ("PUT", Some((_, seq_no)))
-                if !asked.path.ends_with(&format!("?if_seq_no={seq_no}&if_primary_term=1")) =>
+                if !request.path.ends_with(&format!("?if_seq_no={seq_no}&if_primary_term=1")) =>
             {
                 (409, json!({"error": {"reason": format!("[{name}]: version conflict")}, "status": 409}))
             }
             ("PUT", _) => {
-                let seq_no = self.put(path, asked.json());
+                let seq_no = self.put(path, request.json());
                 (201, json!({"_id": name, "_version": 1, "_seq_no": seq_no, "_primary_term": 1}))
             }
-            ("DELETE", there) => {
-                self.held.remove(path);
-                (if there.is_some() { 200 } else { 404 }, json!({"result": "deleted"}))
+            ("DELETE", existing) => {
+                self.resources.remove(path);
+                (if existing.is_some() { 200 } else { 404 }, json!({"result": "deleted"}))
             }
-            _ => (400, no_handler(asked)),
+            _ => (400, no_handler(request)),
         }
     }
 
     /// <https://docs.opensearch.org/latest/observing-your-data/alerting/api/>
-    fn alerting(&mut self, asked: &Asked, path: &str) -> (u16, Value) {
+    fn alerting(&mut self, request: &RecordedRequest, path: &str) -> (u16, Value) {
         const MONITORS: &str = "_plugins/_alerting/monitors";
-        let held: Vec<_> = self.held.iter().filter(|(path, _)| path.starts_with(MONITORS)).collect();
-        match (asked.method.as_str(), path.strip_prefix(MONITORS).unwrap()) {
-            ("POST", "/_search") if held.is_empty() => {
+        let monitors: Vec<_> = self.resources.iter().filter(|(path, _)| path.starts_with(MONITORS)).collect();
+        match (request.method.as_str(), path.strip_prefix(MONITORS).unwrap()) {
+            ("POST", "/_search") if monitors.is_empty() => {
                 let reason = "Configured indices are not found: [.opendistro-alerting-config]";
                 (404, json!({"error": {"type": "alerting_exception", "reason": reason}, "status": 404}))
             }
             ("POST", "/_search") => {
-                // A match finds more than the name itself: here it finds all.
-                let hits: Vec<_> = held
+                // A match query finds more than the exact name. Here it finds all monitors.
+                let hits: Vec<_> = monitors
                     .iter()
                     .map(|(path, (body, seq_no))| {
                         let id = path.rsplit('/').next();
-                        json!({"_id": id, "_seq_no": seq_no, "_primary_term": 1, "_source": as_alerting_gives(body)})
+                        json!({"_id": id, "_seq_no": seq_no, "_primary_term": 1, "_source": as_alerting_returns(body)})
                     })
                     .collect();
                 (200, json!({"hits": {"total": {"value": hits.len()}, "hits": hits}}))
             }
             ("POST", "") => {
                 let id = format!("id{}", self.seq_no);
-                let seq_no = self.put(&format!("{MONITORS}/{id}"), asked.json());
+                let seq_no = self.put(&format!("{MONITORS}/{id}"), request.json());
                 (201, json!({"_id": id, "_version": 1, "_seq_no": seq_no, "_primary_term": 1}))
             }
-            _ => self.plain(asked, path),
+            _ => self.resource(request, path),
         }
     }
 
     /// <https://docs.opensearch.org/latest/api-reference/security/api-keys/create/>
-    fn tokens(&mut self, asked: &Asked, path: &str) -> (u16, Value) {
-        match asked.method.as_str() {
+    fn tokens(&mut self, request: &RecordedRequest, path: &str) -> (u16, Value) {
+        match request.method.as_str() {
             "GET" => (200, self.keys.clone().into()),
             "POST" => {
-                let body = asked.json();
+                let body = request.json();
                 if self.keys.iter().any(|key| key["name"] == body["name"]) {
                     return (400, json!({"status": "BAD_REQUEST", "message": "the name is taken"}));
                 }
                 self.seq_no += 1;
                 let (id, token) = (format!("key{}", self.seq_no), format!("os_hunter2{}", self.seq_no));
                 self.key_secrets.insert(id.clone(), token.clone());
-                // Far ahead of any clock.
+                // Far in the future.
                 let mut key =
                     json!({"id": id, "iat": 4_000_000_000_000_u64, "expires_at": 4_007_776_000_000_u64});
                 key.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
@@ -293,9 +292,9 @@ impl State {
     }
 
     /// <https://www.elastic.co/guide/en/elasticsearch/reference/current/security-api-create-api-key.html>
-    fn api_keys(&mut self, asked: &Asked) -> (u16, Value) {
-        let body = asked.json();
-        if asked.method == "POST" {
+    fn api_keys(&mut self, request: &RecordedRequest) -> (u16, Value) {
+        let body = request.json();
+        if request.method == "POST" {
             self.seq_no += 1;
             let (id, secret) = (format!("key{}", self.seq_no), format!("hunter2-{}", self.seq_no));
             self.key_secrets.insert(id.clone(), secret.clone());
@@ -314,28 +313,28 @@ impl State {
     }
 
     /// <https://www.elastic.co/guide/en/kibana/current/saved-objects-api-import.html>
-    fn import(&self, asked: &Asked) -> (u16, Value) {
-        if asked.header("osd-xsrf").or_else(|| asked.header("kbn-xsrf")).is_none() {
+    fn import(&self, request: &RecordedRequest) -> (u16, Value) {
+        if request.header("osd-xsrf").or_else(|| request.header("kbn-xsrf")).is_none() {
             return (400, json!({"statusCode": 400, "message": "Request must contain a xsrf header."}));
         }
-        let n = asked.text.lines().filter(|line| line.starts_with('{')).count();
+        let n = request.text.lines().filter(|line| line.starts_with('{')).count();
         (200, self.import.clone().unwrap_or_else(|| json!({"success": true, "successCount": n})))
     }
 }
 
-/// A monitor as alerting gives it back: with what it adds, and its query written out.
-fn as_alerting_gives(body: &Value) -> Value {
+/// Returns a monitor as alerting does, with added members and with its query's defaults written out.
+fn as_alerting_returns(body: &Value) -> Value {
     let mut monitor = body.clone();
     let added = json!({"schema_version": 8, "enabled_time": 1_562_703_611_363_u64, "owner": "alerting",
         "last_update_time": 1_562_703_611_363_u64, "data_sources": {"query_index": ".opensearch-alerting-queries"},
         "user": {"name": "admin", "roles": ["all_access"]}, "delete_query_index_in_every_run": false});
     monitor.as_object_mut().unwrap().extend(added.as_object().unwrap().clone());
-    write_out(&mut monitor);
+    write_defaults(&mut monitor);
     monitor
 }
 
-/// Queries come back with their defaults written out.
-fn write_out(value: &mut Value) {
+/// Writes out the defaults of queries.
+fn write_defaults(value: &mut Value) {
     match value {
         Value::Object(members) => {
             if members.contains_key("include_lower")
@@ -347,13 +346,14 @@ fn write_out(value: &mut Value) {
             if members.contains_key("should") {
                 members.insert("adjust_pure_negative".into(), json!(true));
             }
-            members.values_mut().for_each(write_out);
+            members.values_mut().for_each(write_defaults);
         }
-        Value::Array(elements) => elements.iter_mut().for_each(write_out),
+        Value::Array(elements) => elements.iter_mut().for_each(write_defaults),
         _ => {}
     }
 }
 
+/// Returns a resource as its API wraps it.
 fn wrapped(path: &str, body: &Value, version: i64) -> Value {
     let (api, name) = path.rsplit_once('/').unwrap();
     match api {

@@ -1,12 +1,13 @@
-//! What a run needs: settings, secrets in a map, and its report.
+//! What a run needs: settings, options, and secrets in a map.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use lambda_support::secrets::{Called, SecretStore};
-use provision_cluster::provision::{Done, Mode, Request, Rotation, apply, delete};
-use provision_cluster::settings::Config;
+use lambda_support::secrets::{SecretStore, StoreFuture};
+use provision_cluster::config::Config;
+use provision_cluster::provision::{RunOutcome, apply, delete};
+use provision_cluster::run::{Mode, Rotation, RunOptions};
 use search_client::auth::Secret;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -28,11 +29,11 @@ impl Secrets {
 }
 
 impl SecretStore for Secrets {
-    fn read<'c>(&'c self, id: &'c str) -> Called<'c, Option<Secret>> {
+    fn read<'s>(&'s self, id: &'s str) -> StoreFuture<'s, Option<Secret>> {
         Box::pin(async move { Ok(self.0.lock().unwrap().get(id).map(Secret::new)) })
     }
 
-    fn write<'c>(&'c self, id: &'c str, text: &'c Secret) -> Called<'c, ()> {
+    fn write<'s>(&'s self, id: &'s str, text: &'s Secret) -> StoreFuture<'s, ()> {
         Box::pin(async move {
             self.put(id, text.expose());
             Ok(())
@@ -40,13 +41,13 @@ impl SecretStore for Secrets {
     }
 }
 
-/// Settings of a run, and its secrets.
+/// The environment of a run.
 pub(crate) struct World {
     variables: BTreeMap<String, String>,
-    pub(crate) secrets: Secrets,
+    pub(crate) secrets: Arc<Secrets>,
     pub(crate) rotation: Rotation,
     pub(crate) mode: Mode,
-    pub(crate) patience: Duration,
+    pub(crate) max_run: Duration,
 }
 
 impl World {
@@ -56,10 +57,10 @@ impl World {
         let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
         Self {
             variables,
-            secrets: Secrets::default(),
+            secrets: Arc::default(),
             rotation: Rotation::IfNeeded,
             mode: Mode::Apply,
-            patience: Duration::from_secs(20),
+            max_run: Duration::from_secs(20),
         }
     }
 
@@ -78,15 +79,19 @@ impl World {
         Config::of_command_line(&|name| self.variables.get(name).cloned()).unwrap()
     }
 
-    fn request(&self) -> Request {
-        Request { mode: self.mode, rotation: self.rotation, until: Instant::now() + self.patience }
+    fn options(&self) -> RunOptions {
+        RunOptions { mode: self.mode, rotation: self.rotation, deadline: Instant::now() + self.max_run }
     }
 
-    pub(crate) async fn apply(&self) -> Done {
-        apply(&self.config(), &self.secrets, self.request()).await
+    fn store(&self) -> Arc<dyn SecretStore> {
+        Arc::<Secrets>::clone(&self.secrets)
     }
 
-    pub(crate) async fn delete(&self) -> Done {
-        delete(&self.config(), &self.secrets, self.request()).await
+    pub(crate) async fn apply(&self) -> RunOutcome {
+        apply(&self.config(), &self.store(), self.options()).await
+    }
+
+    pub(crate) async fn delete(&self) -> RunOutcome {
+        delete(&self.config(), &self.store(), self.options()).await
     }
 }

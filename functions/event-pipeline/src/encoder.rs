@@ -1,0 +1,71 @@
+//! Encodes the records of a batch into a bulk body, each as its document or as its dead letter.
+
+use crate::address::{ActionLine, Address};
+use crate::dead_letter;
+use crate::document::DocumentWriter;
+use crate::event::{BatchItem, KafkaRecord, RecordError};
+use crate::settings::Settings;
+use crate::timestamp::Timestamp;
+use crate::write_error::WriteError;
+
+/// Encodes records, keeping its buffers from one to the next.
+#[derive(Debug)]
+pub struct Encoder {
+    documents: DocumentWriter,
+}
+
+impl Encoder {
+    /// Makes an encoder for `settings`.
+    pub fn new(settings: Settings) -> Self {
+        Self { documents: DocumentWriter::new(settings) }
+    }
+
+    /// Appends the action line and the document line of `record` to `body`.
+    ///
+    /// # Errors
+    /// [`RecordError::Value`] when the value is not base64; nothing is appended then.
+    pub fn append(
+        &mut self,
+        record: &KafkaRecord<'_>,
+        body: &mut Vec<u8>,
+    ) -> Result<ActionLine, RecordError> {
+        self.documents.append(record, body)
+    }
+
+    /// Appends the action line and the dead letter of `item` to `body`.
+    pub fn append_dead_letter(
+        &mut self,
+        item: &BatchItem<'_>,
+        fault: &WriteError,
+        body: &mut Vec<u8>,
+    ) -> ActionLine {
+        let time = self.dead_letter_time(item);
+        dead_letter::append(body, self.documents.settings(), item, time, fault)
+    }
+
+    /// Returns the address of the document that [`Encoder::append`] writes for `item`, without writing it.
+    ///
+    /// # Errors
+    /// [`RecordError`] when `item` has no document.
+    pub fn document_address(&mut self, item: &BatchItem<'_>) -> Result<Address<'static>, RecordError> {
+        let record = item.record.as_ref().map_err(|error| *error)?;
+        let time = self.documents.time(record)?;
+        Ok(Address::of_document(self.documents.settings(), record, time))
+    }
+
+    /// Returns the address of the dead letter that [`Encoder::append_dead_letter`] writes for `item`, without
+    /// writing it.
+    pub fn dead_letter_address(&mut self, item: &BatchItem<'_>) -> Address<'static> {
+        let time = self.dead_letter_time(item);
+        Address::of_dead_letter(self.documents.settings(), item, time)
+    }
+
+    /// A dead letter has the time of its document. Where there is no document, it has the record's, and what can't be
+    /// read as a record has none.
+    fn dead_letter_time(&mut self, item: &BatchItem<'_>) -> Timestamp {
+        let Ok(record) = &item.record else { return Timestamp::EPOCH };
+        self.documents.time(record).unwrap_or_else(|_| {
+            record.timestamp_ms.and_then(Timestamp::from_kafka).unwrap_or(Timestamp::EPOCH)
+        })
+    }
+}

@@ -1,0 +1,158 @@
+//! What the cluster's response to one bulk operation means: the one table of statuses and error types.
+
+use serde::Deserialize;
+
+use crate::write_error::{ErrorKind, WriteError};
+
+/// Result of one bulk operation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemResult {
+    /// `create` wrote the document: 200 or 201.
+    Indexed,
+    /// `create` found the document already there: 409.
+    Duplicate,
+    /// `delete` removed the document: 200.
+    Deleted,
+    /// `delete` found no document: 404. An earlier request whose response was lost may have removed it.
+    NotFound,
+    /// `delete` found a newer version of the document and left it: 409.
+    Changed,
+    /// The document is at fault, however often it is sent.
+    Rejected(WriteError),
+    /// The document is not written although it may be sound.
+    Failed(WriteError),
+}
+
+/// Operation that an item responds to, by the name of the item's only member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ItemAction {
+    /// `delete`, which removes a document.
+    Delete,
+    /// `create`, the only other operation that is sent.
+    #[serde(other)]
+    Create,
+}
+
+/// What can turn a failed or rejected item into a written one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Remedy {
+    /// The cluster is too busy now: send the item again later.
+    Retry,
+    /// The document has a new field and its index no room for one: the index must stop mapping new fields.
+    StopMappingNewFields,
+}
+
+/// Types of a 400 that blame the index or the cluster, not the document.
+const SETUP_ERRORS: [&str; 8] = [
+    "index_closed_exception",
+    "index_not_found_exception",
+    "invalid_index_name_exception",
+    "invalid_alias_name_exception",
+    "action_request_validation_exception",
+    "routing_missing_exception",
+    // "this action would add [2] shards, but this cluster currently has [1000]/[1000] maximum shards open"
+    "validation_exception",
+    "illegal_index_shard_state_exception",
+];
+
+/// How the reason of an `illegal_argument_exception` begins when it blames the set-up. All its other reasons
+/// (immense term, mapping conflict …) blame the document.
+const SETUP_REASONS: [&str; 3] =
+    ["pipeline with id", "no write index is defined", "only write ops with an op_type of create"];
+
+/// Part of the reason when the index has as many fields as `index.mapping.total_fields.limit` allows.
+const FIELD_LIMIT: &str = "Limit of total fields";
+
+impl ItemResult {
+    /// Reads an item's status and error.
+    ///
+    /// Statuses are those of <https://docs.opensearch.org/latest/api-reference/document-apis/bulk/#response>:
+    /// 429 means "later", 400 means "never", 409 on `create` means "already there".
+    pub fn of(action: ItemAction, status: u16, error_type: &str, reason: &str) -> Self {
+        let error = || WriteError {
+            kind: ErrorKind::cluster(error_type),
+            status: Some(status),
+            reason: reason.to_owned(),
+        };
+        match (action, status) {
+            (ItemAction::Create, 200 | 201) => Self::Indexed,
+            (ItemAction::Create, 409) => Self::Duplicate,
+            (ItemAction::Delete, 200 | 201) => Self::Deleted,
+            (ItemAction::Delete, 404) => Self::NotFound,
+            (ItemAction::Delete, 409) => Self::Changed,
+            (_, 400) if !blames_setup(error_type, reason) => Self::Rejected(error()),
+            _ => Self::Failed(error()),
+        }
+    }
+
+    /// What would get the item written; `None` where it is written or nothing helps.
+    pub fn remedy(&self) -> Option<Remedy> {
+        match self {
+            Self::Failed(WriteError { status: Some(429 | 502 | 503 | 504), .. }) => Some(Remedy::Retry),
+            Self::Rejected(error) if error.reason.contains(FIELD_LIMIT) => Some(Remedy::StopMappingNewFields),
+            _ => None,
+        }
+    }
+}
+
+fn blames_setup(error_type: &str, reason: &str) -> bool {
+    SETUP_ERRORS.contains(&error_type)
+        || error_type == "illegal_argument_exception"
+            && SETUP_REASONS.iter().any(|start| reason.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn created(status: u16, error_type: &str, reason: &str) -> ItemResult {
+        ItemResult::of(ItemAction::Create, status, error_type, reason)
+    }
+
+    #[test]
+    fn documents_are_blamed_only_for_their_own_faults() {
+        for (status, error_type, reason) in [
+            (400, "mapper_parsing_exception", "failed to parse field [total] of type [double]"),
+            (400, "document_parsing_exception", "[1:2] failed to parse"),
+            (400, "strict_dynamic_mapping_exception", "mapping set to strict"),
+            (400, "illegal_argument_exception", "Document contains at least one immense term in field=\"x\""),
+        ] {
+            let result = created(status, error_type, reason);
+            assert!(matches!(result, ItemResult::Rejected(_)), "{error_type} {reason}");
+            assert_eq!(result.remedy(), None, "{error_type} {reason}");
+        }
+        for (status, error_type, reason) in [
+            (401, "security_exception", "missing authentication"),
+            (403, "cluster_block_exception", "index [x] blocked by: [FORBIDDEN/8/index write (api)];"),
+            (404, "index_not_found_exception", "no such index"),
+            (400, "illegal_argument_exception", "pipeline with id [x] does not exist"),
+            (400, "validation_exception", "this action would add [2] shards"),
+            (500, "exception", "boom"),
+        ] {
+            let result = created(status, error_type, reason);
+            assert!(matches!(result, ItemResult::Failed(_)), "{error_type} {reason}");
+            assert_eq!(result.remedy(), None, "{error_type} {reason}");
+        }
+        let reason = "Limit of total fields [1000] has been exceeded";
+        for error_type in ["illegal_argument_exception", "document_parsing_exception"] {
+            let result = created(400, error_type, reason);
+            assert_eq!(result.remedy(), Some(Remedy::StopMappingNewFields), "{error_type}");
+        }
+        for status in [429, 502, 503, 504] {
+            assert_eq!(created(status, "x", "y").remedy(), Some(Remedy::Retry), "{status}");
+        }
+        assert_eq!(created(201, "", ""), ItemResult::Indexed);
+        assert_eq!(created(409, "version_conflict_engine_exception", ""), ItemResult::Duplicate);
+    }
+
+    #[test]
+    fn a_delete_is_not_reported_as_a_write() {
+        let deleted = |status| ItemResult::of(ItemAction::Delete, status, "", "");
+        assert_eq!(
+            [deleted(200), deleted(404), deleted(409)],
+            [ItemResult::Deleted, ItemResult::NotFound, ItemResult::Changed]
+        );
+        assert_eq!(deleted(503).remedy(), Some(Remedy::Retry));
+    }
+}

@@ -1,0 +1,47 @@
+//! Writes the fields that documents and dead letters have in common: where an event came from.
+//!
+//! Every function appends whole members, each with a comma before it.
+
+use crate::append::{Value, append_decoded, append_member, append_name};
+use crate::event::KafkaRecord;
+use crate::settings::Settings;
+use crate::timestamp::Timestamp;
+
+/// Appends the fields that all events of a topic have in common.
+pub(crate) fn append_identity(out: &mut Vec<u8>, settings: &Settings, topic: &str) {
+    let service_name = topic.strip_suffix(settings.topic_suffix.as_str()).unwrap_or(topic);
+    for (name, value) in [
+        ("service", topic),
+        ("service_name", service_name),
+        ("environment", &settings.environment),
+        ("platform", &settings.platform),
+        ("kafka_topic", topic),
+    ] {
+        append_member(out, name, Value::Text(value));
+    }
+}
+
+/// Appends the record's timestamp and key, each where it has one.
+pub(crate) fn append_record_time_and_key(out: &mut Vec<u8>, record: &KafkaRecord<'_>, scratch: &mut Vec<u8>) {
+    if let Some(time) = record.timestamp_ms.and_then(Timestamp::from_kafka) {
+        append_member(out, "kafka_timestamp", Value::Number(time.millis()));
+    }
+    let Some(key) = record.key else { return };
+    scratch.clear();
+    let decoded = append_decoded(scratch, key);
+    match (decoded, std::str::from_utf8(scratch)) {
+        (Ok(()), Ok(text)) => {
+            append_member(out, "kafka_key", Value::Text(text));
+        }
+        (Err(_), _) => {
+            // Not base64: kept as the event has it.
+            append_member(out, "kafka_key", Value::Text(&String::from_utf8_lossy(&key.unescape())));
+        }
+        (Ok(()), Err(_)) => {
+            append_name(out, "kafka_key_base64");
+            out.push(b'"');
+            out.extend_from_slice(&key.unescape());
+            out.push(b'"');
+        }
+    }
+}

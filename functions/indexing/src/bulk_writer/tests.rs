@@ -1,0 +1,245 @@
+//! Scripts of responses, and what becomes of each operation.
+
+use std::sync::Mutex;
+
+use event_pipeline::address::{ActionLine, append_create};
+use event_pipeline::bulk::BulkLimits;
+use event_pipeline::item_result::ItemAction;
+
+use super::*;
+
+/// Stands in for a cluster, with responses that a real one can't be made to give: each request gets the next step of
+/// the script, and the bodies are kept.
+struct Script {
+    steps: Mutex<VecDeque<Step>>,
+    bodies: Mutex<Vec<String>>,
+}
+
+enum Step {
+    Response(u16, String),
+    Silence,
+    NewCredentials,
+}
+
+fn statuses(statuses: &[u16]) -> Step {
+    let items: Vec<_> = statuses
+        .iter()
+        .map(|status| match status {
+            200..300 => format!(r#"{{"create":{{"status":{status}}}}}"#),
+            _ => format!(r#"{{"create":{{"status":{status},"error":{{"type":"t{status}","reason":"r"}}}}}}"#),
+        })
+        .collect();
+    Step::Response(200, format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")))
+}
+
+fn response(status: u16) -> Step {
+    Step::Response(status, "{}".into())
+}
+
+impl BulkTransport for Script {
+    async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Response, SendError> {
+        self.bodies.lock().unwrap().push(String::from_utf8(body.to_vec()).unwrap());
+        let step = self.steps.lock().unwrap().pop_front().expect("the script has a step left");
+        match step {
+            Step::Response(status, body) => Ok(Response { status, body: body.into() }),
+            Step::Silence => {
+                sleep(timeout).await;
+                Err(SendError::Timeout(timeout))
+            }
+            Step::NewCredentials => panic!("credentials were to be renewed"),
+        }
+    }
+
+    async fn renew_credentials(&self) -> Renewed {
+        let mut steps = self.steps.lock().unwrap();
+        if matches!(steps.front(), Some(Step::NewCredentials)) {
+            steps.pop_front();
+            return Renewed::Yes;
+        }
+        Renewed::No
+    }
+}
+
+impl IndexMapping for Script {
+    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Response, SendError> {
+        self.send_bulk(format!("no more fields in {index}").into(), timeout).await
+    }
+}
+
+fn without_room() -> Step {
+    let error =
+        r#"{"type":"illegal_argument_exception","reason":"Limit of total fields [9] has been exceeded"}"#;
+    let item = format!(r#"{{"create":{{"status":400,"error":{error}}}}}"#);
+    Step::Response(200, format!(r#"{{"errors":true,"items":[{item},{item},{{"create":{{"status":201}}}}]}}"#))
+}
+
+const SECONDS: u64 = 30;
+
+fn policy() -> RetryPolicy {
+    RetryPolicy { backoff: Backoff { random: || 1.0, ..Backoff::DEFAULT }, ..BULK_RETRIES }
+}
+
+/// An action line for an operation whose lines are not read.
+fn any_action() -> ActionLine {
+    append_create(&mut Vec::new(), &Address { index: "any".into(), id: None })
+}
+
+/// Writes operations `a`, `b`, `c` … against the script; returns the bodies sent, and the result of each record.
+async fn run(n_operations: usize, steps: impl Into<VecDeque<Step>>) -> (Vec<String>, Vec<String>, BulkStats) {
+    let mut request = BulkRequest::default();
+    for record in 0..n_operations {
+        let line = [b'a' + record as u8, b'\n'];
+        let write = |body: &mut Vec<u8>| {
+            body.extend_from_slice(&line);
+            Ok::<_, ()>(any_action())
+        };
+        request.push(record, BulkLimits::default(), write).unwrap();
+    }
+    play(request, steps).await
+}
+
+/// Writes `request` against the script.
+async fn play(
+    request: BulkRequest,
+    steps: impl Into<VecDeque<Step>>,
+) -> (Vec<String>, Vec<String>, BulkStats) {
+    let script = Script { steps: Mutex::new(steps.into()), bodies: Mutex::default() };
+    let deadline = Instant::now() + Duration::from_secs(SECONDS);
+    let written = write(&script, request, deadline, &policy()).await;
+    assert!(script.steps.lock().unwrap().is_empty(), "every step of the script was used");
+    assert!(Instant::now() <= deadline, "the deadline was kept");
+    let mut results = written.results;
+    results.sort_by_key(|(record, _)| *record);
+    let outcomes = results.into_iter().map(|(record, result)| {
+        let what = match result {
+            ItemResult::Indexed => "indexed".into(),
+            ItemResult::Duplicate => "duplicate".into(),
+            ItemResult::Deleted => "deleted".into(),
+            ItemResult::NotFound => "not found".into(),
+            ItemResult::Changed => "changed".into(),
+            ItemResult::Rejected(error) => format!("rejected {}", error.kind),
+            ItemResult::Failed(error) => format!("failed {}", error.kind),
+        };
+        format!("{}: {what}", (b'a' + record as u8) as char)
+    });
+    (script.bodies.into_inner().unwrap(), outcomes.collect(), written.stats)
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_retryable_items_are_sent_again() {
+    let steps = [statuses(&[201, 429, 400, 503, 409]), statuses(&[409, 201])];
+    let (bodies, outcomes, stats) = run(5, steps).await;
+    assert_eq!(bodies, ["a\nb\nc\nd\ne\n", "b\nd\n"]);
+    assert_eq!(outcomes, ["a: indexed", "b: duplicate", "c: rejected t400", "d: indexed", "e: duplicate"]);
+    assert_eq!((stats.requests, stats.retries, stats.bytes), (2, 1, 14));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_index_without_room_for_new_fields_stores_documents_without_mapping_them() {
+    let request = || {
+        let mut request = BulkRequest::default();
+        for record in 0..3 {
+            let write = |body: &mut Vec<u8>| {
+                let line = append_create(body, &Address { index: "day".into(), id: None });
+                body.extend_from_slice(format!("{{\"n\":{record}}}\n").as_bytes());
+                Ok::<_, ()>(line)
+            };
+            request.push(record, BulkLimits::default(), write).unwrap();
+        }
+        request
+    };
+    let (bodies, outcomes, _) = play(request(), [without_room(), response(200), statuses(&[201, 201])]).await;
+    assert_eq!(bodies.get(1).unwrap(), "no more fields in day");
+    assert_eq!(bodies.last().unwrap().lines().count(), 4);
+    assert_eq!(outcomes, ["a: indexed", "b: indexed", "c: indexed"]);
+
+    let refused =
+        ["a: rejected illegal_argument_exception", "b: rejected illegal_argument_exception", "c: indexed"];
+    let (bodies, outcomes, _) = play(request(), [without_room(), response(403)]).await;
+    assert_eq!((bodies.len(), outcomes), (2, refused.map(String::from).to_vec()));
+
+    // A mapping that could not be changed is changed by another request, and no document is blamed.
+    let both_without_room = || {
+        let Step::Response(status, text) = without_room() else { unreachable!() };
+        Step::Response(status, text.replace(r#",{"create":{"status":201}}"#, ""))
+    };
+    let steps = [without_room(), response(503), both_without_room(), response(200), statuses(&[201, 201])];
+    let (bodies, outcomes, _) = play(request(), steps).await;
+    assert_eq!(
+        (bodies.len(), outcomes),
+        (5, ["a: indexed", "b: indexed", "c: indexed"].map(String::from).to_vec())
+    );
+
+    let steps = [without_room(), response(200), both_without_room()];
+    let (bodies, outcomes, _) = play(request(), steps).await;
+    assert_eq!((bodies.len(), outcomes), (3, refused.map(String::from).to_vec()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whole_requests_are_sent_again_until_one_gets_a_sound_response() {
+    let bad = |text: &str| Step::Response(200, text.into());
+    let steps = [
+        response(503),
+        response(429),
+        Step::Silence,
+        bad("<html>"),
+        bad(r#"{"errors":false,"items":[{"create":{"status":201}}]}"#),
+        statuses(&[201, 201]),
+    ];
+    let (bodies, outcomes, _) = run(2, steps).await;
+    assert_eq!((bodies.len(), outcomes), (6, vec!["a: indexed".to_owned(), "b: indexed".into()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn operations_that_outlast_the_deadline_have_failed() {
+    let steps: VecDeque<_> = (0..9).map(|_| statuses(&[429])).collect();
+    let (bodies, outcomes, _) = run(1, steps).await;
+    assert_eq!((bodies.len(), outcomes), (9, vec!["a: failed t429".to_owned()]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_after_the_deadline() {
+    let script = Script { steps: Mutex::default(), bodies: Mutex::default() };
+    let mut request = BulkRequest::default();
+    let write_a = |body: &mut Vec<u8>| {
+        body.extend_from_slice(b"a\n");
+        Ok::<_, ()>(any_action())
+    };
+    request.push(0, BulkLimits::default(), write_a).unwrap();
+    let written = write(&script, request, Instant::now(), &policy()).await;
+    assert_eq!(written.results, [(0, ItemResult::Failed(out_of_time()))]);
+    assert_eq!(written.stats, BulkStats::default());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_too_large_is_halved_until_a_single_document_is_at_fault() {
+    let steps = [response(413), statuses(&[201]), response(413), response(413), statuses(&[201])];
+    let (bodies, outcomes, stats) = run(3, steps).await;
+    assert_eq!(bodies, ["a\nb\nc\n", "a\n", "b\nc\n", "b\n", "c\n"]);
+    assert_eq!(outcomes, ["a: indexed", "b: rejected document_too_large", "c: indexed"]);
+    assert_eq!(stats.retries, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refused_credentials_are_renewed_once() {
+    let steps = [response(401), Step::NewCredentials, statuses(&[201])];
+    assert_eq!(run(1, steps).await.1, ["a: indexed"]);
+    let steps = [response(403), Step::NewCredentials, response(403)];
+    assert_eq!(run(1, steps).await.1, ["a: failed unauthorized"]);
+    assert_eq!(run(1, [response(401)]).await.1, ["a: failed unauthorized"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_setup_fault_fails_at_once_without_a_dead_letter() {
+    assert_eq!(run(2, [response(404)]).await.1, ["a: failed refused", "b: failed refused"]);
+    assert_eq!(run(2, [statuses(&[403, 201])]).await.1, ["a: failed t403", "b: indexed"]);
+}
+
+#[test]
+fn items_and_whole_requests_are_retried_for_the_same_statuses() {
+    for status in 100..600 {
+        let item = ItemResult::of(ItemAction::Create, status, "", "");
+        let is_retried = item.remedy() == Some(Remedy::Retry);
+        assert_eq!(BULK_RETRIES.retries_status(status), is_retried, "{status}");
+    }
+}

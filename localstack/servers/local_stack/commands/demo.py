@@ -1,0 +1,101 @@
+"""The user's commands: start the whole stack with events in it, stop it, publish more events, search. `make help` lists them."""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from local_stack import lifecycle, prerequisites, progress, sam
+from local_stack.commands import publishing, summary
+from local_stack.errors import StackError
+from local_stack.instance import Instance
+from local_stack.servers.poller import POLLER
+from local_stack.servers.table import DEPLOYMENT, STACK, stack_prerequisites
+
+EVENTS = 3000
+
+
+def up(instance: Instance, n_events: int) -> None:
+    """Starts the servers that do not run, deploys, publishes events and shows the result."""
+    prerequisites.require(stack_prerequisites())
+    lifecycle.start(instance, DEPLOYMENT)
+    sam.deploy(instance, [])
+    lifecycle.start(instance, [POLLER])
+    publishing.generate(instance, n_events)
+    summary.show(instance)
+
+
+def down(instance: Instance) -> None:
+    """Stops the servers of the stack; its data stays."""
+    if not lifecycle.info(instance):
+        progress.say(f"no server of the stack `{instance.name}` runs")
+        return
+    lifecycle.stop(instance)
+    progress.say(f"stopped; the data stays in {instance.folder} (`make demo-clean` removes it)")
+
+
+def clean(instance: Instance) -> None:
+    """Stops the servers and removes the stack's data; downloads stay in the cache."""
+    lifecycle.stop(instance)
+    shutil.rmtree(instance.folder, ignore_errors=True)
+    progress.say(f"removed {instance.folder}")
+
+
+def produce(instance: Instance, n_events: int, file: str | None, topic: str | None) -> None:
+    """Publishes generated events or the user's own file, and waits until they are searchable."""
+    for server in STACK:
+        if not instance.running(server.name):
+            raise StackError(f"{server.name} does not run: start the stack with `make demo`")
+    if file:
+        if not topic:
+            raise StackError(
+                "name the topic that the file's events go to: make produce FILE=events.ndjson TOPIC=order.events"
+            )
+        publishing.publish_file(instance, Path(file), topic)
+    else:
+        publishing.generate(instance, n_events)
+
+
+def main() -> int:
+    """Runs one command; prints a failure in one message."""
+    arguments = _arguments()
+    instance = Instance(arguments.instance)
+    try:
+        match arguments.command:
+            case "up":
+                up(instance, arguments.count)
+            case "down":
+                down(instance)
+            case "clean":
+                clean(instance)
+            case "produce":
+                produce(instance, arguments.count, arguments.file, arguments.topic)
+            case "search":
+                summary.search(instance, arguments.query)
+    except StackError as error:
+        progress.say(f"error: {error}")
+        return 1
+    except KeyboardInterrupt:
+        progress.say(
+            "interrupted; the started servers still run: `make status` lists them, `make demo-down` stops them"
+        )
+        return 130
+    return 0
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="demo.py", description=__doc__)
+    parser.add_argument("--instance", default="demo", metavar="NAME", help="which stack (default: %(default)s)")
+    commands = parser.add_subparsers(required=True, dest="command")
+    start = commands.add_parser("up", help="start everything, publish events, show the result")
+    start.add_argument("--count", type=int, default=EVENTS, help="how many events (default: %(default)s)")
+    commands.add_parser("down", help="stop the servers; keep the data")
+    commands.add_parser("clean", help="stop the servers and remove the data")
+    more = commands.add_parser("produce", help="publish more events")
+    more.add_argument("--count", type=int, default=EVENTS, help="how many generated events (default: %(default)s)")
+    more.add_argument("--file", help="your own events, one per line, instead of generated ones")
+    more.add_argument("--topic", help="the topic that the file's events go to")
+    search = commands.add_parser("search", help="search the daily indices")
+    search.add_argument(
+        "query", help="as in OpenSearch Dashboards' search box, for example: service_name:order AND total:>100"
+    )
+    return parser.parse_args()

@@ -1,0 +1,93 @@
+"""Publishes events to the instance's Kafka, and waits until each of them is searchable in OpenSearch."""
+
+import time
+from pathlib import Path
+
+from local_stack import cargo, rest
+from local_stack.errors import StackError
+from local_stack.instance import Instance
+from local_stack.process import run_logged, tail
+from local_stack.progress import say, step
+from local_stack.servers.kafka import KAFKA
+from local_stack.servers.localstack import LOCALSTACK
+from local_stack.servers.opensearch import OPENSEARCH
+from local_stack.servers.poller import POLLER
+
+INDICES = "microservices-*,dead-letters-microservices-*"
+WAIT_S = 120
+EVENTS_PER_S = 200  # far below the rate on a small machine, because this sets a deadline
+
+Offsets = dict[tuple[str, int], int]
+
+
+def generate(instance: Instance, count: int) -> None:
+    """Publishes realistic events of the three services."""
+    _publish(instance, f"publishing {count} events", ["generate", "--count", str(count)])
+
+
+def publish_file(instance: Instance, file: Path, topic: str) -> None:
+    """Publishes the user's own events, one per line."""
+    if not file.is_file():
+        raise StackError(f"there is no file {file}")
+    _publish(instance, f"publishing {file} to {topic}", ["file", "--topic", topic, str(file.resolve())])
+
+
+def _publish(instance: Instance, title: str, arguments: list[str]) -> None:
+    producer = cargo.build("event-producer")
+    servers = KAFKA.info(instance)["bootstrap_servers"]
+    before = KAFKA.end_offsets(instance)
+    log = instance.folder / "logs" / "event-producer.log"
+    command = [str(producer), arguments[0], "--bootstrap-servers", servers, *arguments[1:]]
+    run_logged(title, command, log)
+    say(tail(log))
+    after = KAFKA.end_offsets(instance)
+    _wait_until_searchable(instance, before, after)
+
+
+def _wait_until_searchable(instance: Instance, before: Offsets, after: Offsets) -> None:
+    """Counts the documents of exactly the published offsets, in the daily and the dead-letter indices."""
+    query = published_between(before, after)
+    wanted = sum(end - before.get(partition, 0) for partition, end in after.items())
+    if wanted == 0:
+        say("      no event was published")
+        return
+    endpoint = OPENSEARCH.info(instance)["endpoint"]
+    deadline = time.monotonic() + WAIT_S + wanted / EVENTS_PER_S
+    with step(f"waiting until {wanted} events are searchable"):
+        while (found := _count(endpoint, query)) < wanted:
+            if time.monotonic() > deadline:
+                raise StackError(
+                    f"only {found} of {wanted} events are searchable. {instance.log(POLLER.name)} and "
+                    f"{instance.log(LOCALSTACK.name)} show whether the function fails. Topics other than order.events, "
+                    "inventory.events and notification.events need an event source mapping of their own"
+                )
+            time.sleep(0.2)
+
+
+def published_between(before: Offsets, after: Offsets) -> dict:
+    """The query for the documents of the records whose offsets are in between."""
+    grown = {
+        partition: (before.get(partition, 0), end) for partition, end in after.items() if end > before.get(partition, 0)
+    }
+    return {
+        "bool": {
+            "should": [
+                {
+                    "bool": {
+                        "filter": [
+                            {"term": {"kafka_topic": topic}},
+                            {"term": {"kafka_partition": partition}},
+                            {"range": {"kafka_offset": {"gte": first, "lt": end}}},
+                        ]
+                    }
+                }
+                for (topic, partition), (first, end) in sorted(grown.items())
+            ],
+            "minimum_should_match": 1,
+        }
+    }
+
+
+def _count(endpoint: str, query: dict) -> int:
+    rest.call("POST", f"{endpoint}/{INDICES}/_refresh?ignore_unavailable=true")
+    return rest.call("POST", f"{endpoint}/{INDICES}/_count?ignore_unavailable=true", {"query": query})["count"]

@@ -1,0 +1,39 @@
+"""The table of servers."""
+
+from collections.abc import Iterable
+
+from local_stack import prerequisites
+from local_stack.prerequisites import Prerequisite
+from local_stack.server import Server
+from local_stack.servers.elasticsearch import ELASTICSEARCH_6, ELASTICSEARCH_8
+from local_stack.servers.kafka import KAFKA
+from local_stack.servers.localstack import LOCALSTACK
+from local_stack.servers.opensearch import OPENSEARCH
+from local_stack.servers.opensearch_secured import OPENSEARCH_SECURED
+from local_stack.servers.poller import POLLER
+
+# All servers by name, in the order in which they are listed; they are stopped in the reverse order. Those with TLS and users
+# are for tests, and start only where a command names them.
+SERVERS: dict[str, Server] = {
+    server.name: server
+    for server in (KAFKA, OPENSEARCH, OPENSEARCH_SECURED, ELASTICSEARCH_8, ELASTICSEARCH_6, LOCALSTACK, POLLER)
+}
+# The servers of the project's stack: those that a deployment needs, and the poller, which serves the deployed mappings.
+DEPLOYMENT: tuple[Server, ...] = (KAFKA, OPENSEARCH, LOCALSTACK)
+STACK: tuple[Server, ...] = (*DEPLOYMENT, POLLER)
+
+
+def stack_prerequisites() -> list[Prerequisite]:
+    """What the stack needs besides Python, which python.sh has found."""
+    return _of(STACK, prerequisites.rust(), prerequisites.git())
+
+
+def live_test_prerequisites() -> list[Prerequisite]:
+    """What the tests on real servers need: all servers, and OpenSSL for a Kafka with TLS."""
+    return _of(SERVERS.values(), prerequisites.rust(), prerequisites.git(), prerequisites.openssl())
+
+
+def _of(servers: Iterable[Server], *more: Prerequisite) -> list[Prerequisite]:
+    """The servers' prerequisites and some more, each once."""
+    needed = [prerequisite for server in servers for prerequisite in server.prerequisites()]
+    return list(dict.fromkeys([*needed, *more]))

@@ -1,0 +1,21 @@
+//! Real servers and what tests do with them: a topic of a test's own with a way into the index, proxies that break responses
+//! or add TLS, and random faults.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a missing member of a JSON value is null, which differs from every value"
+)]
+
+pub mod certificate;
+pub mod destination;
+pub mod flow;
+pub mod kafka;
+pub mod lambda;
+pub mod poll;
+pub mod prebuilt;
+pub mod proxy;
+pub mod search;
+pub mod soak;
+pub mod stack;
+pub mod stream;
+pub mod tls_proxy;
+pub mod world;

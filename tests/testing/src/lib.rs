@@ -1,0 +1,13 @@
+//! Helpers that the tests of several crates share: environment variables as a table, servers as a script or on a free port,
+//! responses to bulk requests, the payload of an event source mapping, percent-encoding, and AWS signatures computed a second
+//! time.
+//!
+//! Only dev-dependencies name this crate, and it depends on no other crate of the workspace.
+
+pub mod bulk;
+pub mod environment;
+pub mod http_server;
+pub mod kafka_event;
+pub mod percent;
+pub mod script;
+pub mod sigv4;
