@@ -1,10 +1,6 @@
 //! Times are read as `tests/fixtures/times.json` says, as the Logstash pipeline in `infra/elk` reads them.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::disallowed_methods,
-    reason = "a test fails by panicking, and reads its fixtures"
-)]
+#![expect(clippy::disallowed_methods, reason = "a test reads its fixtures")]
 
 use std::fs;
 use std::path::Path;

@@ -13,7 +13,8 @@ CASES = json.loads((REPOSITORY / "tests" / "fixtures" / "times.json").read_text(
 READ_TIME = """
   text = @json_text.call(event.get("text"))
   time = @time_ms.call(JSON.parse(text), text, "t")
-  event.set("outcome", time.is_a?(Integer) ? @as_timestamp.call(time).to_s : { nil => "unparsed", :out_of_range => "out of range" }[time])
+  outcomes = { nil => "unparsed", :out_of_range => "out of range" }
+  event.set("outcome", time.is_a?(Integer) ? @as_timestamp.call(time).to_s : outcomes[time])
 """
 
 
