@@ -1,36 +1,37 @@
-//! Handles an invocation: reads what is asked for, replays it or shows it, and answers.
+//! Handles an invocation: replays what its event requests, or shows what a replay would do.
 
 use std::io::Write as _;
-use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use event_pipeline::settings::DocumentId;
 use indexing::config::Config;
 use lambda_runtime::Diagnostic;
 use lambda_support::deadline::work_until;
-use search_client::backoff::Backoff;
-use serde::Serialize;
 use thiserror::Error;
 use tracing::info;
 
-use crate::answer::{Answer, Preview};
-use crate::cluster::{Cluster, ReadError};
+use crate::cluster::Cluster;
+use crate::dead_letter_preview::preview_dead_letters;
+use crate::dead_letter_walk::replay_dead_letters;
 use crate::metrics;
-use crate::pace::Pace;
-use crate::replay::Replayer;
+use crate::object_walk::{preview_objects, replay_objects};
+use crate::reader::ReadError;
+use crate::replayer::Replayer;
 use crate::request::{Mode, Request, RequestError, Source};
+use crate::response::{DryRunResponse, ReplayResponse, Response, Run};
 use crate::s3::{ObjectStore, S3Error};
+use crate::time_budget::TimeBudget;
 
-/// Says why an invocation did nothing.
+/// Why an invocation did nothing.
 #[derive(Debug, Error)]
 pub enum InvocationError {
     /// The event is not valid.
     #[error(transparent)]
     Request(#[from] RequestError),
-    /// Documents without ids of their own can't be told apart.
+    /// Documents without ids of their own would be written twice.
     #[error(
-        "DOCUMENT_ID is `auto`: a record that is replayed twice would be two documents; set it to `deterministic` for \
-         this function, and write to indices that take ids"
+        "DOCUMENT_ID is `auto`: a record that is replayed twice would become two documents; set it to `deterministic` \
+         for this function, and write to indices that accept ids"
     )]
     NoIds,
     /// The dead letters can't be read.
@@ -53,17 +54,7 @@ impl From<InvocationError> for Diagnostic {
     }
 }
 
-/// What an invocation answers.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Reply {
-    /// What was done.
-    Answer(Answer),
-    /// What would be done.
-    Preview(Preview),
-}
-
-/// Handles invocations. Make one and keep it.
+/// Handles invocations. Create one and keep it.
 pub struct Handler<C, S> {
     replayer: Replayer<C>,
     store: S,
@@ -71,49 +62,75 @@ pub struct Handler<C, S> {
 }
 
 impl<C: Cluster + 'static, S: ObjectStore> Handler<C, S> {
-    /// Makes a handler that reads and writes `cluster`, and reads objects from `store`.
+    /// Creates a handler that replays into `cluster`, and reads objects from `store`.
     pub fn new(cluster: C, store: S, config: Config, function_name: String) -> Self {
-        let replayer = Replayer::new(Arc::new(cluster), config, Backoff::default());
-        Self { replayer, store, function_name }
+        Self { replayer: Replayer::new(cluster, config), store, function_name }
     }
 
     /// Handles one invocation, whose Lambda deadline is `deadline_ms` since the epoch.
     ///
     /// # Errors
     /// [`InvocationError`] when nothing was done.
-    pub async fn handle(&self, payload: &[u8], deadline_ms: u64) -> Result<Reply, InvocationError> {
-        let mut pace = Pace::begin(work_until(deadline_ms, SystemTime::now()));
+    pub async fn handle(&self, payload: &[u8], deadline_ms: u64) -> Result<Response, InvocationError> {
+        let mut budget = TimeBudget::until(work_until(deadline_ms, SystemTime::now()));
         let request = Request::parse(payload)?;
         if self.replayer.settings().document_id == DocumentId::Auto {
             return Err(InvocationError::NoIds);
         }
-        let going_on = |after: Option<_>| request.going_on_after(after.or_else(|| request.after()));
-        match (&request.source, request.mode) {
-            (Source::DeadLetters { filter, after }, Mode::Replay) => {
-                let answer = self.replayer.replay(filter, after.clone(), going_on, &mut pace).await?;
-                Ok(self.told(answer))
+        match request.mode {
+            Mode::Replay => {
+                let Run { mut response, after } = self.replay(&request.source, &mut budget).await?;
+                response.next = (!response.complete).then(|| request.next_event(after));
+                self.report(&response);
+                Ok(Response::Replay(response))
             }
-            (Source::DeadLetters { filter, .. }, Mode::DryRun) => {
-                Ok(Reply::Preview(self.replayer.preview(filter, &pace).await?))
-            }
-            (Source::Objects { objects, after }, Mode::Replay) => {
-                let replayed =
-                    self.replayer.replay_objects(&self.store, objects, after.clone(), going_on, &mut pace);
-                Ok(self.told(replayed.await?))
-            }
-            (Source::Objects { objects, after }, Mode::DryRun) => {
-                let previewed =
-                    self.replayer.preview_objects(&self.store, objects, after.clone(), going_on, &mut pace);
-                Ok(Reply::Preview(previewed.await?))
+            Mode::DryRun => {
+                let Run { mut response, after } = self.preview(&request.source, &mut budget).await?;
+                response.next = (!response.complete).then(|| request.next_event(after));
+                Ok(Response::DryRun(response))
             }
         }
     }
 
-    fn told(&self, answer: Answer) -> Reply {
-        let counts = answer.counts;
+    async fn replay(
+        &self,
+        source: &Source,
+        budget: &mut TimeBudget,
+    ) -> Result<Run<ReplayResponse>, InvocationError> {
+        let Self { replayer, store, .. } = self;
+        match source {
+            Source::DeadLetters { filter, after } => {
+                Ok(replay_dead_letters(replayer, filter, after.clone(), budget).await?)
+            }
+            Source::Objects { objects, after } => {
+                Ok(replay_objects(replayer, store, objects, after.clone(), budget).await?)
+            }
+        }
+    }
+
+    async fn preview(
+        &self,
+        source: &Source,
+        budget: &mut TimeBudget,
+    ) -> Result<Run<DryRunResponse>, InvocationError> {
+        match source {
+            Source::DeadLetters { filter, .. } => {
+                let response = preview_dead_letters(&self.replayer, filter, budget).await?;
+                Ok(Run { response, after: None })
+            }
+            Source::Objects { objects, after } => {
+                let settings = self.replayer.settings();
+                Ok(preview_objects(settings, &self.store, objects, after.clone(), budget).await?)
+            }
+        }
+    }
+
+    /// Logs and measures a replay.
+    fn report(&self, response: &ReplayResponse) {
+        let counts = response.counts;
         info!(
-            complete = answer.complete,
-            stopped = answer.stopped,
+            complete = response.complete,
+            stopped = response.stopped,
             n_read = counts.read,
             n_indexed = counts.indexed,
             n_duplicates = counts.duplicates,
@@ -123,8 +140,8 @@ impl<C: Cluster + 'static, S: ObjectStore> Handler<C, S> {
             "replay ended"
         );
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
-        // Standard output is the way metrics are recorded; if it is closed there is nobody to tell.
-        let _ = writeln!(std::io::stdout().lock(), "{}", metrics::line(&answer, now_ms, &self.function_name));
-        Reply::Answer(answer)
+        // Metrics go to standard output. If it is closed, there is nowhere left to report that.
+        let _ =
+            writeln!(std::io::stdout().lock(), "{}", metrics::line(response, now_ms, &self.function_name));
     }
 }

@@ -1,4 +1,4 @@
-//! The function's `bootstrap`: reads its configuration, makes its clients once, and serves invocations.
+//! The function's `bootstrap`: reads the configuration, creates the clients once, and serves invocations.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), lambda_runtime::Error> {
     let config = Config::parse(&variable)?;
     let client = config.search.connect(&secrets_manager()).await?;
-    // Signed with the role's credentials, which stay the same for the life of an execution environment.
+    // Calls to S3 are signed with the role's credentials, which stay the same for the life of an execution environment.
     let objects = S3Config::read(&variable).connect()?;
     let name = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
     let handler = Arc::new(Handler::new(client, objects, config, name));

@@ -2,14 +2,14 @@
 
 use lambda_support::metrics::{Unit, embedded_metrics};
 
-use crate::answer::Answer;
+use crate::response::ReplayResponse;
 
 /// CloudWatch namespace of the metrics, the same as that of index-events.
 const NAMESPACE: &str = "KafkaToSearch";
 
-/// The line that records what a replay did.
-pub(crate) fn line(answer: &Answer, timestamp_ms: u64, function_name: &str) -> String {
-    let (counts, stats) = (&answer.counts, &answer.stats);
+/// Returns the line of embedded metrics that records what a replay did.
+pub(crate) fn line(response: &ReplayResponse, timestamp_ms: u64, function_name: &str) -> String {
+    let (counts, stats) = (&response.counts, &response.stats);
     let metrics = [
         ("ReplayRead", Unit::Count, counts.read as u64),
         ("EventsIndexed", Unit::Count, counts.indexed as u64),

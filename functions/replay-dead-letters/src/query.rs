@@ -1,12 +1,13 @@
-//! Searches for dead letters: a page of places, or what a dry run shows.
+//! Bodies of the searches for dead letters.
 
 use event_pipeline::index::IndexPrefix;
 use serde_json::{Value, json};
 
-use crate::request::Filter;
+use crate::response::NONE;
+use crate::selection::Filter;
 
-/// Where the dead letters of `prefix` are searched. A shard that does not answer is an error: it would hide some.
-pub fn search_path(prefix: &IndexPrefix) -> String {
+/// Path of the search for dead letters of `prefix`. A shard that does not respond is an error: it would hide some.
+pub(crate) fn search_path(prefix: &IndexPrefix) -> String {
     format!(
         "{}-*/_search?ignore_unavailable=true&allow_no_indices=true&allow_partial_search_results=false",
         prefix.as_str()
@@ -14,11 +15,11 @@ pub fn search_path(prefix: &IndexPrefix) -> String {
 }
 
 /// Name of the aggregation of [`indices`].
-pub const INDICES: &str = "indices";
+pub(crate) const INDICES: &str = "indices";
 
 /// Body of the search for the indices that hold such dead letters. `dead-letters-a-*` also finds those of
-/// `dead-letters-a-b`: [`is_daily`] tells them apart, as no query on `_index` can.
-pub fn indices(filter: &Filter) -> Value {
+/// `dead-letters-a-b`: [`is_daily`] distinguishes them, as no query on `_index` can.
+pub(crate) fn indices(filter: &Filter) -> Value {
     json!({
         "size": 0,
         "query": query(None, filter),
@@ -27,8 +28,8 @@ pub fn indices(filter: &Filter) -> Value {
     })
 }
 
-/// Whether `index` is `prefix` with a day.
-pub fn is_daily(prefix: &IndexPrefix, index: &str) -> bool {
+/// Whether the name `index` is `prefix` and a day.
+pub(crate) fn is_daily(prefix: &IndexPrefix, index: &str) -> bool {
     let day = index.strip_prefix(prefix.as_str()).and_then(|rest| rest.strip_prefix('-'));
     let form = b"0000.00.00";
     day.is_some_and(|day| {
@@ -40,10 +41,10 @@ pub fn is_daily(prefix: &IndexPrefix, index: &str) -> bool {
     })
 }
 
-/// Body of the search for the `size` next dead letters behind `after`, places only.
+/// Body of the search for the next `size` dead letters behind `after`, without their sources.
 ///
-/// The order is the records' own. `_seq_no` tells apart what is equal in all else, such as records without an offset.
-pub fn page(indices: &[String], filter: &Filter, after: Option<&[Value]>, size: usize) -> Value {
+/// The order is that of the records. `_seq_no` orders what is equal in all else, such as records without an offset.
+pub(crate) fn page(indices: &[String], filter: &Filter, after: Option<&[Value]>, size: usize) -> Value {
     let mut body = json!({
         "size": size,
         "query": query(Some(indices), filter),
@@ -63,15 +64,13 @@ pub fn page(indices: &[String], filter: &Filter, after: Option<&[Value]>, size: 
     body
 }
 
-/// Names of the aggregations of [`overview`].
-pub const BY_SERVICE: &str = "by_service";
-/// Inside of [`BY_SERVICE`].
-pub const BY_ERROR: &str = "by_error";
-/// What stands for a service or an error type that a dead letter does not have.
-pub const NONE: &str = "(none)";
+/// Name of the aggregation by service in [`overview`].
+pub(crate) const BY_SERVICE: &str = "by_service";
+/// Name of the aggregation by error type within [`BY_SERVICE`].
+pub(crate) const BY_ERROR: &str = "by_error";
 
-/// Body of the search that a dry run makes: how many there are, by service and error type, and the first `size`.
-pub fn overview(indices: &[String], filter: &Filter, size: usize) -> Value {
+/// Body of a dry run's search: how many dead letters there are by service and error type, and the first `size`.
+pub(crate) fn overview(indices: &[String], filter: &Filter, size: usize) -> Value {
     let mut body = page(indices, filter, None, size);
     if let Some(members) = body.as_object_mut() {
         members.insert("track_total_hits".into(), true.into());
@@ -126,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn indices_of_a_longer_prefix_are_told_apart() {
+    fn indices_of_a_longer_prefix_are_left_out() {
         assert!(is_daily(&prefix(), "dead-2026.03.01"));
         for other in
             ["dead-strict-2026.03.01", "dead-2026.03", "dead2026.03.01", "dead-2026.03.0x", "dead-2026-03-01"]
@@ -163,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_goes_on_behind_the_last() {
+    fn a_page_continues_behind_the_last_hit() {
         let after = [json!(5), Value::Null, json!(0), json!(7), json!(3)];
         let body = page(&days(), &Filter::default(), Some(&after), 10);
         assert_eq!((&body["search_after"], &body["size"]), (&json!(after), &json!(10)));

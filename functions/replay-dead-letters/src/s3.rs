@@ -1,5 +1,5 @@
-//! The three calls to S3 that a replay makes. The SDK's crate for S3 costs minutes of building and megabytes of the
-//! function; these lines sign with the key that the search client has anyway.
+//! The three S3 calls that a replay makes. The SDK's crate for S3 would add minutes to the build and megabytes to the
+//! function; this file signs with the key type that the search client has anyway.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use search_client::sigv4::SigningKey;
 use serde::Deserialize;
 use thiserror::Error;
 
-/// Where on-failure records are: S3, or in tests a map.
+/// Where on-failure records are stored: S3, or a map in tests.
 pub trait ObjectStore: Send + Sync {
-    /// Keys that begin with `prefix`, in order, behind `after`; none means that there are no more.
+    /// Lists the next keys behind `after` that start with `prefix`, in order. No keys means that there are no more.
     fn list(
         &self,
         bucket: &str,
@@ -21,14 +21,14 @@ pub trait ObjectStore: Send + Sync {
         after: Option<&str>,
     ) -> impl Future<Output = Result<Vec<String>, S3Error>> + Send;
 
-    /// An object's content.
+    /// Gets an object's content.
     fn get(&self, bucket: &str, key: &str) -> impl Future<Output = Result<Bytes, S3Error>> + Send;
 
-    /// Deletes an object; one that is gone already is no error.
+    /// Deletes an object. It is no error if the object does not exist.
     fn delete(&self, bucket: &str, key: &str) -> impl Future<Output = Result<(), S3Error>> + Send;
 }
 
-/// Says why S3 did not do what was asked.
+/// Why a call to S3 failed.
 #[derive(Debug, Error)]
 pub enum S3Error {
     /// The function has no region or no credentials.
@@ -37,13 +37,13 @@ pub enum S3Error {
     /// The endpoint is not a URL.
     #[error("AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL is `{0}`, which is not a URL")]
     Endpoint(String),
-    /// The HTTP client can't be made.
-    #[error("the HTTP client of S3 can't be made: {0}")]
+    /// The HTTP client can't be built.
+    #[error("the HTTP client for S3 can't be built: {0}")]
     Build(#[source] reqwest::Error),
-    /// No answer.
-    #[error("S3 did not answer for {what}: {source}; a function in a VPC needs a gateway endpoint of S3")]
+    /// There was no response.
+    #[error("S3 did not respond for {what}: {source}; a function in a VPC needs a gateway endpoint for S3")]
     Unreachable {
-        /// What was asked for.
+        /// The object or prefix.
         what: String,
         /// What happened.
         source: reqwest::Error,
@@ -51,29 +51,29 @@ pub enum S3Error {
     /// The request could not be signed.
     #[error(transparent)]
     Signing(#[from] SendError),
-    /// S3 refused.
-    #[error("S3 answered {status} {code} for {what}: {message}{}", mend(*.status))]
+    /// S3 refused the call.
+    #[error("S3 refused {what} with status {status} {code}: {message}{}", hint(*.status))]
     Refused {
-        /// What was asked for.
+        /// The object or prefix.
         what: String,
         /// HTTP status.
         status: StatusCode,
-        /// S3's code.
+        /// S3's error code.
         code: String,
-        /// S3's words.
+        /// S3's message.
         message: String,
     },
-    /// The list is not what S3 documents.
-    #[error("S3's list of {what} is not understood: {source}")]
+    /// The list does not have the form that S3 documents.
+    #[error("S3's list of {what} can't be read: {source}")]
     List {
-        /// What was asked for.
+        /// The object or prefix.
         what: String,
         /// What is wrong.
         source: quick_xml::DeError,
     },
 }
 
-fn mend(status: StatusCode) -> &'static str {
+fn hint(status: StatusCode) -> &'static str {
     match status {
         StatusCode::FORBIDDEN => "; deploy with ReplayBucketArn, so that the function may read the bucket",
         StatusCode::NOT_FOUND => "; check bucket and key",
@@ -82,7 +82,7 @@ fn mend(status: StatusCode) -> &'static str {
     }
 }
 
-/// Where S3 is and who asks; what is missing is told when it is needed.
+/// Endpoint and credentials of S3. A missing value is an error only when it is needed.
 #[derive(Clone, PartialEq, Eq)]
 pub struct S3Config {
     endpoint: Option<String>,
@@ -93,7 +93,7 @@ pub struct S3Config {
 }
 
 impl S3Config {
-    /// Reads the variables that Lambda sets, and those that lead to a LocalStack.
+    /// Reads the variables that Lambda sets, and those that name a LocalStack.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Self {
         let variables = Variables::new(lookup);
         Self {
@@ -105,10 +105,10 @@ impl S3Config {
         }
     }
 
-    /// Makes the client. No connection is opened yet.
+    /// Builds the client, without opening a connection.
     ///
     /// # Errors
-    /// [`S3Error`] when the HTTP client can't be made.
+    /// [`S3Error`] when the HTTP client can't be built.
     pub fn connect(self) -> Result<S3, S3Error> {
         let http = reqwest::Client::builder()
             .user_agent(concat!("kafka-to-search/", env!("CARGO_PKG_VERSION")))
@@ -143,14 +143,14 @@ impl S3Config {
     }
 }
 
-/// S3, with buckets in the path.
+/// A client of S3 that puts buckets in the path.
 pub struct S3 {
     http: reqwest::Client,
     config: S3Config,
 }
 
-/// Keys in one list.
-const LIST: &str = "1000";
+/// Most keys in one list.
+const MAX_KEYS: &str = "1000";
 
 #[derive(Deserialize)]
 struct List {
@@ -165,7 +165,7 @@ struct Content {
 }
 
 #[derive(Default, Deserialize)]
-struct ErrorAnswer {
+struct ErrorBody {
     #[serde(rename = "Code", default)]
     code: String,
     #[serde(rename = "Message", default)]
@@ -189,8 +189,8 @@ impl S3 {
         if status.is_success() {
             return Ok(body);
         }
-        // An answer without the documented error still has its status.
-        let ErrorAnswer { code, message } = quick_xml::de::from_reader(body.as_ref()).unwrap_or_default();
+        // A response without the documented body still has its status.
+        let ErrorBody { code, message } = quick_xml::de::from_reader(body.as_ref()).unwrap_or_default();
         Err(S3Error::Refused { what: what.to_owned(), status, code, message })
     }
 }
@@ -199,8 +199,8 @@ impl ObjectStore for S3 {
     async fn list(&self, bucket: &str, prefix: &str, after: Option<&str>) -> Result<Vec<String>, S3Error> {
         let what = format!("s3://{bucket}/{prefix}");
         let mut url = self.url(bucket, "")?;
-        // Signed in the order of the names, each escaped alike.
-        let mut query = format!("list-type=2&max-keys={LIST}&prefix={}", escaped_whole(prefix));
+        // A signature covers the parameters in the order of their names, each value escaped in the same way.
+        let mut query = format!("list-type=2&max-keys={MAX_KEYS}&prefix={}", escaped_whole(prefix));
         if let Some(after) = after {
             query.push_str(&format!("&start-after={}", escaped_whole(after)));
         }
@@ -220,12 +220,12 @@ impl ObjectStore for S3 {
     }
 }
 
-/// Escapes a key for a path, slashes kept.
+/// Escapes a key for a path, and keeps its slashes.
 fn escaped(key: &str) -> String {
     key.split('/').map(escaped_whole).collect::<Vec<_>>().join("/")
 }
 
-/// Escapes all but what RFC 3986 calls unreserved, as signatures ask for.
+/// Escapes all but the characters that RFC 3986 calls unreserved, as signatures require.
 fn escaped_whole(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {
@@ -239,13 +239,14 @@ fn escaped_whole(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use search_client::client::install_tls;
+    use testing::environment::lookup;
+
     use super::*;
 
     fn s3(pairs: &[(&str, &str)]) -> S3 {
-        let lookup =
-            |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
-        // Err means that a provider is installed already.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let lookup = lookup(pairs.iter().copied());
+        install_tls();
         S3Config::read(&lookup).connect().unwrap()
     }
 
@@ -258,14 +259,14 @@ mod tests {
     }
 
     #[test]
-    fn what_lambda_should_have_set_is_named_when_it_is_missing() {
+    fn a_missing_or_bad_variable_is_named() {
         assert!(s3(&[]).url("b", "k").unwrap_err().to_string().contains("AWS_REGION"));
         let error = s3(&[("AWS_ENDPOINT_URL", "nowhere")]).url("b", "k").unwrap_err();
         assert!(error.to_string().contains("`nowhere`"));
     }
 
     #[test]
-    fn a_list_is_read_as_s3_documents_it() {
+    fn a_list_is_parsed_as_s3_documents_it() {
         let xml = r#"<?xml version="1.0" encoding="UTF-8"?>
             <ListBucketResult xmlns="http://s3.amazonaws.com/doc/2006-03-01/"><Name>b</Name><KeyCount>2</KeyCount>
             <Contents><Key>a&amp;b</Key><Size>5</Size></Contents><Contents><Key>c</Key><Size>6</Size></Contents>

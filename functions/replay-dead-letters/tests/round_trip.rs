@@ -1,5 +1,5 @@
-//! A record becomes a dead letter and is made again from it: the same document, id and index, and the same dead letter
-//! should it be refused again. For every record of `tests/fixtures/parity`, and for odd ones.
+//! The record that is made from a dead letter gives the same document, id and index as the original, and the same dead
+//! letter if it is refused again. Holds for every record of `tests/fixtures/parity`, and for odd ones.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
@@ -11,22 +11,22 @@ use event_pipeline::encoder::Encoder;
 use event_pipeline::event::{BatchItem, read_batch};
 use event_pipeline::settings::Settings;
 use event_pipeline::write_error::{ErrorKind, WriteError};
-use replay_dead_letters::letter::{Letter, event};
+use replay_dead_letters::dead_letter::{DeadLetter, event_of};
 use serde_json::{Value, json};
 
 fn settings() -> Settings {
     Settings { header_fields: vec!["tenant".into(), "signature".into()], ..Settings::default() }
 }
 
-/// The bulk lines of the record's document; `None` where no document can be made.
-fn document(entry: &BatchItem<'_>) -> Option<String> {
+/// The bulk lines of the record's document; `None` where the record gives no document.
+fn document(item: &BatchItem<'_>) -> Option<String> {
     let mut body = Vec::new();
-    Encoder::new(settings()).append(entry.record.as_ref().ok()?, &mut body).ok()?;
+    Encoder::new(settings()).append(item.record.as_ref().ok()?, &mut body).ok()?;
     Some(String::from_utf8(body).unwrap())
 }
 
-fn dead_letter(entry: &BatchItem<'_>) -> String {
-    let fault = match (&entry.record, document(entry)) {
+fn dead_letter(item: &BatchItem<'_>) -> String {
+    let error = match (&item.record, document(item)) {
         (Err(error), _) => {
             WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: error.to_string() }
         }
@@ -40,25 +40,27 @@ fn dead_letter(entry: &BatchItem<'_>) -> String {
         },
     };
     let mut body = Vec::new();
-    Encoder::new(settings()).append_dead_letter(entry, &fault, &mut body);
+    Encoder::new(settings()).append_dead_letter(item, &error, &mut body);
     String::from_utf8(body).unwrap()
 }
 
 /// Makes the record again and compares both documents and both dead letters, byte by byte.
 fn assert_round_trip(payload: &[u8], what: &str) {
     let batch = read_batch(payload).unwrap();
-    let [entry] = batch.as_slice() else { panic!("{what}: one record") };
-    let letter = dead_letter(entry);
-    let [action, source] = letter.lines().collect::<Vec<_>>().try_into().unwrap();
+    let [item] = batch.as_slice() else { panic!("{what}: one record") };
+    let dead_letter_lines = dead_letter(item);
+    let [action, source] = dead_letter_lines.lines().collect::<Vec<_>>().try_into().unwrap();
     let action: Value = serde_json::from_str(action).unwrap();
     let id = action.pointer("/create/_id").and_then(Value::as_str).unwrap();
-    let record =
-        Letter::parse(source).unwrap().record(id).unwrap_or_else(|fault| panic!("{what}: {fault}\n{source}"));
-    let again = event([&record]);
+    let record = DeadLetter::parse(source)
+        .unwrap()
+        .record(id)
+        .unwrap_or_else(|error| panic!("{what}: {error}\n{source}"));
+    let again = event_of([&record]);
     let batch_again = read_batch(again.as_bytes()).unwrap();
-    let [entry_again] = batch_again.as_slice() else { panic!("{what}: one record again") };
-    assert_eq!(document(entry_again), document(entry), "{what}\n{source}\n{again}");
-    assert_eq!(dead_letter(entry_again), letter, "{what}\n{again}");
+    let [item_again] = batch_again.as_slice() else { panic!("{what}: one record again") };
+    assert_eq!(document(item_again), document(item), "{what}\n{source}\n{again}");
+    assert_eq!(dead_letter(item_again), dead_letter_lines, "{what}\n{again}");
 }
 
 /// A text or null member, or its `_base64` twin, as base64.
@@ -78,7 +80,7 @@ fn header(of: &Value) -> Value {
 }
 
 #[test]
-fn every_parity_fixture_is_the_same_record_again() {
+fn every_parity_fixture_is_made_again_unchanged() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/parity");
     let mut n_fixtures = 0;
     for file in fs::read_dir(folder).unwrap() {
@@ -90,8 +92,8 @@ fn every_parity_fixture_is_the_same_record_again() {
         let record = fixture.get("record").unwrap();
         let member = |name: &str| record.get(name).unwrap_or(&Value::Null);
         let headers: Vec<_> = member("headers").as_array().into_iter().flatten().map(header).collect();
-        let place = format!("{}-{}", member("topic").as_str().unwrap(), member("partition"));
-        let payload = json!({"eventSource": "SelfManagedKafka", "records": {place: [{
+        let partition_key = format!("{}-{}", member("topic").as_str().unwrap(), member("partition"));
+        let payload = json!({"eventSource": "SelfManagedKafka", "records": {partition_key: [{
             "topic": member("topic"), "partition": member("partition"), "offset": member("offset"),
             "timestamp": member("timestamp"), "timestampType": "CREATE_TIME",
             "key": base64(record, "key"), "value": base64(record, "value"), "headers": headers,
@@ -103,9 +105,9 @@ fn every_parity_fixture_is_the_same_record_again() {
 }
 
 #[test]
-fn odd_records_are_the_same_records_again() {
+fn odd_records_are_made_again_unchanged() {
     for record in [
-        // Timestamps that are none.
+        // Timestamps that are missing or not valid.
         r#"{"topic":"a.events","partition":0,"offset":1,"timestamp":-1,"value":"e30="}"#,
         r#"{"topic":"a.events","partition":0,"offset":1,"value":"e30="}"#,
         r#"{"topic":"a.events","partition":0,"offset":1,"timestamp":9223372036854775807,"value":"e30="}"#,
@@ -124,7 +126,7 @@ fn odd_records_are_the_same_records_again() {
         r#"{"topic":"a.events","partition":0,"offset":1,"timestamp":5,"value":"e30=","headers":[{"tenant":[97],"tenant":[98]}]}"#,
         // A topic that looks like the id of a dead letter.
         r#"{"topic":"a-unreadable","partition":12,"offset":1,"timestamp":1234567890123456,"value":"e30="}"#,
-        // What can't be read as a record.
+        // Text that can't be read as a record.
         r#"{"value":"e30="}"#,
         r#"{"offset":7,"value":{"not":"base64"}}"#,
         r#"{"topic":"a.events","partition":0,"offset":-7,"value":[1]}"#,
@@ -133,32 +135,35 @@ fn odd_records_are_the_same_records_again() {
         r#""}]}}""#,
         "null",
     ] {
-        for place in ["a.events-0", "with-many-dashes-3", "nowhere", ""] {
-            assert_round_trip(format!(r#"{{"records":{{"{place}":[{record}]}}}}"#).as_bytes(), record);
+        for partition_key in ["a.events-0", "with-many-dashes-3", "nowhere", ""] {
+            assert_round_trip(
+                format!(r#"{{"records":{{"{partition_key}":[{record}]}}}}"#).as_bytes(),
+                record,
+            );
         }
     }
 }
 
 #[test]
 fn several_records_keep_their_order() {
-    let letter = |offset: i64| {
+    let source = |offset: i64| {
         json!({"kafka_topic": "a", "kafka_partition": offset % 2, "kafka_offset": offset, "payload": "{}"})
             .to_string()
     };
-    let letters: Vec<String> = (0..5).map(letter).collect();
+    let sources: Vec<String> = (0..5).map(source).collect();
     let records: Vec<_> =
-        letters.iter().map(|text| Letter::parse(text).unwrap().record("any").unwrap()).collect();
-    let event = event(&records);
+        sources.iter().map(|text| DeadLetter::parse(text).unwrap().record("any").unwrap()).collect();
+    let event = event_of(&records);
     let batch = read_batch(event.as_bytes()).unwrap();
-    let offsets: Vec<_> = batch.iter().map(|entry| entry.record.as_ref().unwrap().offset).collect();
+    let offsets: Vec<_> = batch.iter().map(|item| item.record.as_ref().unwrap().offset).collect();
     assert_eq!(offsets, [0, 1, 2, 3, 4]);
 }
 
 #[test]
-fn what_is_no_dead_letter_is_refused_in_words() {
-    let refused = |text: &str, id: &str| match Letter::parse(text) {
-        Ok(letter) => letter.record(id).unwrap_err().to_string(),
-        Err(fault) => fault.to_string(),
+fn a_document_that_is_not_a_dead_letter_is_refused_with_the_reason() {
+    let refused = |text: &str, id: &str| match DeadLetter::parse(text) {
+        Ok(dead_letter) => dead_letter.record(id).unwrap_err().to_string(),
+        Err(error) => error.to_string(),
     };
     assert!(refused(r#"{"payload":"{}"}"#, "x").contains("kafka_topic"));
     assert!(refused(r#"{"kafka_offset":"x"}"#, "x").contains("form of a dead letter"));

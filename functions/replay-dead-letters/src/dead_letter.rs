@@ -1,5 +1,5 @@
-//! Makes the Kafka record of a dead letter again, as the event source mapping had it, so that the pipeline gives the
-//! same document, id and index.
+//! Makes the Kafka record of a dead letter again, as the event source mapping delivered it, so that the pipeline makes the
+//! same document, id and index from it.
 
 use base64_simd::STANDARD;
 use event_pipeline::event::{EventError, read_batch};
@@ -7,9 +7,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
-/// A dead letter's fields, those that a replay needs.
+/// The fields of a dead letter that a replay needs.
 #[derive(Debug, Deserialize)]
-pub struct Letter<'a> {
+pub struct DeadLetter<'a> {
     service_name: Option<String>,
     kafka_topic: Option<String>,
     kafka_partition: Option<i64>,
@@ -21,53 +21,53 @@ pub struct Letter<'a> {
     kafka_headers_raw: Option<&'a RawValue>,
     payload: Option<String>,
     payload_base64: Option<String>,
-    error: Option<LetterError>,
+    error: Option<ErrorField>,
 }
 
 #[derive(Debug, Deserialize)]
-struct LetterError {
+struct ErrorField {
     #[serde(rename = "type")]
     kind: Option<String>,
     reason: Option<String>,
 }
 
-/// Says why no record can be made of a dead letter.
+/// Why a document gives no record.
 #[derive(Debug, Error)]
-pub enum LetterFault {
-    /// A field has not the type that the pipeline writes.
-    #[error("it has not the form of a dead letter: {0}")]
+pub enum DeadLetterError {
+    /// A field does not have the type that the pipeline writes.
+    #[error("it does not have the form of a dead letter: {0}")]
     Form(#[from] serde_json::Error),
     /// Topic, partition or offset is missing.
     #[error("it has no kafka_topic, kafka_partition and kafka_offset")]
-    NoPlace,
-    /// A record that could not be read is kept in `payload`.
+    NoOffset,
+    /// The record could not be read, and `payload`, which should hold it, is missing.
     #[error("it has no payload, which should hold the record that could not be read")]
-    NoRecord,
-    /// The record that was made of it is not one.
-    #[error("no record can be made of it: {0}")]
+    NoPayload,
+    /// Its fields don't form a record.
+    #[error("its fields form no record: {0}")]
     Record(#[from] EventError),
-    /// Its fields give another number of records than one.
-    #[error("it gives {0} records, not one")]
+    /// Its fields form no record or several.
+    #[error("its fields form {0} records, not one")]
     NotOne(usize),
 }
 
-/// A record as it stands in an event: its list's key, and its JSON text.
+/// A record as it stands in an event: the key of its list, and its JSON text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RecordText {
     partition_key: String,
     json: String,
 }
 
-/// What the pipeline says of a record that it can't read.
+/// Type of the error of a record that the pipeline could not read.
 const UNREADABLE: &str = "unreadable_record";
 const UNREADABLE_SUFFIX: &str = "-unreadable";
 
-impl<'a> Letter<'a> {
-    /// Reads the `_source` of a dead letter.
+impl<'a> DeadLetter<'a> {
+    /// Parses the `_source` of a dead letter.
     ///
     /// # Errors
-    /// [`LetterFault::Form`] when it is none.
-    pub fn parse(source: &'a str) -> Result<Self, LetterFault> {
+    /// [`DeadLetterError::Form`] when it is not one.
+    pub fn parse(source: &'a str) -> Result<Self, DeadLetterError> {
         Ok(serde_json::from_str(source)?)
     }
 
@@ -81,7 +81,7 @@ impl<'a> Letter<'a> {
         self.error.as_ref()?.kind.as_deref()
     }
 
-    /// The error in the cluster's words.
+    /// The text of that error.
     pub fn reason(&self) -> Option<&str> {
         self.error.as_ref()?.reason.as_deref()
     }
@@ -89,32 +89,33 @@ impl<'a> Letter<'a> {
     /// Makes the record of the dead letter with this `_id`.
     ///
     /// # Errors
-    /// [`LetterFault`] when its fields do not give one.
-    pub fn record(&self, id: &str) -> Result<RecordText, LetterFault> {
+    /// [`DeadLetterError`] when its fields don't form one.
+    pub fn record(&self, id: &str) -> Result<RecordText, DeadLetterError> {
         let record = match self.unreadable_partition_key(id) {
             Some(partition_key) => {
-                RecordText { partition_key, json: self.payload.clone().ok_or(LetterFault::NoRecord)? }
+                RecordText { partition_key, json: self.payload.clone().ok_or(DeadLetterError::NoPayload)? }
             }
-            None => self.readable(id)?,
+            None => self.readable_record(id)?,
         };
-        // One dead letter must stay one record, whatever its text holds.
-        let event = event([&record]);
+        // Whatever text a dead letter holds, it must stay one record.
+        let event = event_of([&record]);
         match read_batch(event.as_bytes())?.len() {
             1 => Ok(record),
-            n_records => Err(LetterFault::NotOne(n_records)),
+            n_records => Err(DeadLetterError::NotOne(n_records)),
         }
     }
 
-    fn readable(&self, id: &str) -> Result<RecordText, LetterFault> {
+    fn readable_record(&self, id: &str) -> Result<RecordText, DeadLetterError> {
         let (Some(topic), Some(partition), Some(offset)) =
             (&self.kafka_topic, self.kafka_partition, self.kafka_offset)
         else {
-            return Err(LetterFault::NoPlace);
+            return Err(DeadLetterError::NoOffset);
         };
         let partition_key = format!("{topic}-{partition}");
-        // A timestamp that is none is not among the fields, but it is in the id.
-        let in_id = id.strip_prefix(&format!("{partition_key}-{offset}-")).and_then(|text| text.parse().ok());
-        let timestamp: i64 = in_id.or(self.kafka_timestamp).unwrap_or(-1);
+        // A timestamp that is not valid is left out of the fields, but it is in the id.
+        let time_in_id: Option<i64> =
+            id.strip_prefix(&format!("{partition_key}-{offset}-")).and_then(|text| text.parse().ok());
+        let timestamp = time_in_id.or(self.kafka_timestamp).unwrap_or(-1);
         let mut json = format!(
             r#"{{"topic":{},"partition":{partition},"offset":{offset},"timestamp":{timestamp}"#,
             quoted(topic)
@@ -124,7 +125,7 @@ impl<'a> Letter<'a> {
             (None, base64) => base64.clone(),
         };
         let value = match (&self.payload, &self.payload_base64) {
-            // What should have been base64 and was not is kept as it stood.
+            // A value that should have been base64 and was not is kept as it came.
             (Some(text), _) if self.error_type() == Some(UNREADABLE) => Some(text.clone()),
             (Some(text), _) => Some(STANDARD.encode_to_string(text)),
             (None, base64) => base64.clone(),
@@ -144,7 +145,7 @@ impl<'a> Letter<'a> {
         Ok(RecordText { partition_key, json })
     }
 
-    /// The key of the list that a record stood in which could not be read; `None` for a record that could.
+    /// The key of the list that held a record which could not be read; `None` for a record that could be.
     fn unreadable_partition_key(&self, id: &str) -> Option<String> {
         if self.error_type() != Some(UNREADABLE) {
             return None;
@@ -161,14 +162,14 @@ impl<'a> Letter<'a> {
     }
 }
 
-/// The event of a Kafka event source mapping that holds `records` in their order.
-pub fn event<'r>(records: impl IntoIterator<Item = &'r RecordText>) -> String {
+/// Returns the event of a Kafka event source mapping that holds `records` in their order.
+pub fn event_of<'r>(records: impl IntoIterator<Item = &'r RecordText>) -> String {
     let mut event = String::from(r#"{"eventSource":"SelfManagedKafka","records":{"#);
     for (i, RecordText { partition_key, json }) in records.into_iter().enumerate() {
         if i > 0 {
             event.push(',');
         }
-        // The same key again and again: it keeps the order, and the pipeline's reader takes each list as it comes.
+        // A key may come several times: that keeps the order, and the pipeline reads each list as it comes.
         event.push_str(&quoted(partition_key));
         event.push_str(":[");
         event.push_str(json);

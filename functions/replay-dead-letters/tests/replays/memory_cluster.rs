@@ -1,0 +1,138 @@
+//! A cluster in memory: it creates documents, deletes them if they are unchanged, searches and gets them. It depends on no
+//! crate of the workspace.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+/// An HTTP status and body.
+pub(crate) type StatusAndBody = (u16, String);
+
+/// The documents of a cluster, and which requests it refuses.
+#[derive(Default)]
+pub(crate) struct MemoryCluster {
+    /// `_seq_no` and source by index and id.
+    pub(crate) documents: BTreeMap<(String, String), (i64, Value)>,
+    seq_no: i64,
+    /// Documents with this member are refused, except as dead letters.
+    pub(crate) refuses: Option<&'static str>,
+    /// Every bulk request gets this status.
+    pub(crate) bulk_status: Option<u16>,
+    /// Documents that requests were to create, without dead letters.
+    pub(crate) n_creates: usize,
+}
+
+impl MemoryCluster {
+    /// Puts a document, new or in place of another.
+    pub(crate) fn put(&mut self, index: &str, id: &str, source: Value) {
+        self.seq_no += 1;
+        self.documents.insert((index.into(), id.into()), (self.seq_no, source));
+    }
+
+    /// Ids of the documents in indices whose names start with `prefix`.
+    pub(crate) fn ids(&self, prefix: &str) -> Vec<String> {
+        let in_indices = self.documents.keys().filter(|(index, _)| index.starts_with(prefix));
+        in_indices.map(|(_, id)| id.clone()).collect()
+    }
+
+    /// Responds to a bulk request.
+    pub(crate) fn bulk(&mut self, body: &[u8]) -> StatusAndBody {
+        if let Some(status) = self.bulk_status {
+            return (status, "no".into());
+        }
+        let mut lines = body.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+        let mut items = Vec::new();
+        while let Some(line) = lines.next() {
+            let action: Value = serde_json::from_slice(line).unwrap();
+            let (name, status) = if action.get("create").is_some() {
+                let source = serde_json::from_slice(lines.next().unwrap()).unwrap();
+                ("create", self.create(&action["create"], source))
+            } else {
+                ("delete", self.delete(&action["delete"]))
+            };
+            let error =
+                (status == 400).then(|| json!({"type": "mapper_parsing_exception", "reason": "refused"}));
+            items.push(json!({name: {"status": status, "error": error}}));
+        }
+        (200, json!({"items": items}).to_string())
+    }
+
+    fn create(&mut self, action: &Value, source: Value) -> u16 {
+        let (index, id) = address(action);
+        let is_document = index.starts_with("micro");
+        self.n_creates += usize::from(is_document);
+        let is_refused = is_document && self.refuses.is_some_and(|member| source.get(member).is_some());
+        if self.documents.contains_key(&(index.clone(), id.clone())) {
+            409
+        } else if is_refused {
+            400
+        } else {
+            self.put(&index, &id, source);
+            201
+        }
+    }
+
+    fn delete(&mut self, action: &Value) -> u16 {
+        let address = address(action);
+        let is_unchanged =
+            self.documents.get(&address).is_some_and(|(seq_no, _)| json!(seq_no) == action["if_seq_no"]);
+        if is_unchanged {
+            self.documents.remove(&address);
+        }
+        if is_unchanged { 200 } else { 409 }
+    }
+
+    /// Responds to a search for dead letters. The order is that of `_seq_no`, the last of the sort values.
+    pub(crate) fn search(&self, body: &Value) -> StatusAndBody {
+        let after = body["search_after"].as_array().and_then(|values| values.last()?.as_i64()).unwrap_or(-1);
+        let size = usize::try_from(body["size"].as_u64().unwrap()).unwrap();
+        let mut found: Vec<_> = self
+            .documents
+            .iter()
+            .filter(|((index, _), (seq_no, _))| index.starts_with("dead") && *seq_no > after)
+            .collect();
+        found.sort_by_key(|(_, (seq_no, _))| *seq_no);
+        let total = found.len();
+        let hits: Vec<_> = found
+            .into_iter()
+            .take(size)
+            .map(|((index, id), (seq_no, _))| json!({"_index": index, "_id": id, "sort": [null, null, null, null, seq_no]}))
+            .collect();
+        let indices: BTreeSet<_> =
+            self.documents.keys().map(|(index, _)| index).filter(|index| index.starts_with("dead")).collect();
+        let indices: Vec<_> = indices.into_iter().map(|index| json!({"key": index})).collect();
+        let by_error = json!([{"key": "mapper_parsing_exception", "doc_count": total}]);
+        let response = json!({
+            "_shards": {"failed": 0},
+            "hits": {"total": {"value": total}, "hits": hits},
+            "aggregations": {
+                "indices": {"buckets": indices},
+                "by_service": {"buckets": [{"key": "order", "by_error": {"buckets": by_error}}]},
+            },
+        });
+        (200, response.to_string())
+    }
+
+    /// Responds to a multi-get.
+    pub(crate) fn multi_get(&self, body: &Value) -> StatusAndBody {
+        let docs: Vec<_> = body["docs"].as_array().unwrap().iter().map(|doc| self.get(doc)).collect();
+        (200, json!({"docs": docs}).to_string())
+    }
+
+    fn get(&self, doc: &Value) -> Value {
+        let address = address(doc);
+        let mut response = json!({"_index": address.0, "_id": address.1, "found": false});
+        if let Some((seq_no, source)) = self.documents.get(&address) {
+            response["found"] = json!(true);
+            response["_seq_no"] = json!(seq_no);
+            response["_primary_term"] = json!(1);
+            response["_source"] = source.clone();
+        }
+        response
+    }
+}
+
+fn address(of: &Value) -> (String, String) {
+    let text = |name: &str| of[name].as_str().unwrap().to_owned();
+    (text("_index"), text("_id"))
+}
