@@ -3,14 +3,14 @@
 //! It needs no Kafka, clock or environment: the same seed and `now` generate the same events.
 
 mod catalogue;
-mod event;
 mod story;
 
 use rand::rngs::Xoshiro256PlusPlus;
 use rand::{RngExt, SeedableRng};
 
-pub use event::{Event, INVENTORY_TOPIC, NOTIFICATION_TOPIC, ORDER_TOPIC, TOPICS};
 use story::Story;
+
+pub use crate::event::{Event, INVENTORY_TOPIC, NOTIFICATION_TOPIC, ORDER_TOPIC, TOPICS};
 
 /// How many orders are active at once, so that the events of different stories interleave.
 const STORIES_UNDER_WAY: usize = 40;

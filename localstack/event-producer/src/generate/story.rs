@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::catalogue::{self, Address, Customer};
-use super::event::{Event, INVENTORY_TOPIC, NOTIFICATION_TOPIC, ORDER_TOPIC};
+use crate::event::{Event, INVENTORY_TOPIC, NOTIFICATION_TOPIC, ORDER_TOPIC};
 
 /// The events of an order that are still to come.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! An event and the topics that events go to.
+//! An event of one of the three services, and the topics that they publish to.
 
 /// The topic of the order service.
 pub const ORDER_TOPIC: &str = "order.events";
