@@ -388,6 +388,7 @@ fn the_dashboard_shows_metrics_that_the_functions_record() {
     }
     for name in [
         "EventsIndexed",
+        "EventsRescued",
         "EventsDuplicate",
         "EventsDeadLettered",
         "EventsFailed",

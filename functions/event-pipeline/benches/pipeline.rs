@@ -1,4 +1,4 @@
-//! The pipeline beside the obvious way to write it, on one 6 MB payload, and the parts that its time goes to.
+//! Compares the pipeline with the obvious way to write it, on one 6 MB payload, and measures its parts.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,7 +7,7 @@
     clippy::disallowed_methods,
     reason = "a benchmark fails by panicking, and has the clock"
 )]
-#![expect(clippy::print_stdout, reason = "printing its figures is what a benchmark is for")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::hint::black_box;
 use std::io::Write as _;
@@ -31,13 +31,13 @@ const NOW_MS: i64 = 1_772_360_430_123;
 const HEADERS: [(RecordHeaders, &str); 2] =
     [(RecordHeaders::None, "no headers"), (RecordHeaders::TraceAndCorrelation, "two headers")];
 
-/// Payload to bulk bodies as the function does it; returns the bytes of the bodies.
+/// Turns a payload into bulk bodies as the function does; returns the bytes of the bodies.
 fn pipeline(encoder: &mut Encoder, request: &mut BulkRequest, payload: &[u8]) -> usize {
     let limits = BulkLimits::default();
     let mut bytes = 0;
     request.clear();
-    for (i, entry) in read_batch(payload).unwrap().iter().enumerate() {
-        let record = entry.record.as_ref().unwrap();
+    for (i, item) in read_batch(payload).unwrap().iter().enumerate() {
+        let record = item.record.as_ref().unwrap();
         while request.push(i, limits, |body| encoder.append(record, body)).unwrap() == Pushed::Full {
             bytes += black_box(request.body()).len();
             request.clear();
@@ -46,7 +46,7 @@ fn pipeline(encoder: &mut Encoder, request: &mut BulkRequest, payload: &[u8]) ->
     bytes + black_box(request.body()).len()
 }
 
-/// The same documents the way most handlers are written: typed event, `Value`, `to_vec`.
+/// Makes the same documents the way most handlers do: typed event, `Value`, `to_vec`.
 fn obvious(payload: &[u8]) -> usize {
     let event: KafkaEvent = serde_json::from_slice(payload).unwrap();
     let (mut bytes, mut body) = (0, Vec::new());
@@ -123,15 +123,15 @@ fn parts(criterion: &mut Criterion) {
     let batch = read_batch(&payload.json).unwrap();
     let mut group = criterion.benchmark_group("parts");
     group.throughput(Throughput::Elements(payload.n_records as u64));
-    group.bench_function("envelope", |bencher| {
+    group.bench_function("event", |bencher| {
         bencher.iter(|| read_batch(black_box(&payload.json)).unwrap().len())
     });
     let mut decoded = Vec::new();
     group.bench_function("base64", |bencher| {
         bencher.iter(|| {
-            for entry in &batch {
+            for item in &batch {
                 decoded.clear();
-                let value = entry.record.as_ref().unwrap().value.unwrap();
+                let value = item.record.as_ref().unwrap().value.unwrap();
                 STANDARD.decode_append(value.unescape(), &mut decoded).unwrap();
                 black_box(&decoded);
             }
@@ -139,8 +139,8 @@ fn parts(criterion: &mut Criterion) {
     });
     let mut encoder = Encoder::new(Settings::default());
     let mut body = Vec::new();
-    for entry in &batch {
-        encoder.append(entry.record.as_ref().unwrap(), &mut body).unwrap();
+    for item in &batch {
+        encoder.append(item.record.as_ref().unwrap(), &mut body).unwrap();
     }
     for level in [1, 6] {
         let mut compressed = Vec::with_capacity(body.len());
@@ -168,7 +168,7 @@ fn main() {
     Criterion::default().configure_from_args().final_summary();
 }
 
-/// Takes both in turns and the best of each, so that a noisy machine is noisy for both, and prints the ratio.
+/// Runs both in turns, so that a noisy machine affects both alike, and prints the ratio of their best times.
 fn compare() {
     const ROUNDS: usize = 25;
     for (headers, name) in HEADERS {

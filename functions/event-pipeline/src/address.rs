@@ -1,6 +1,6 @@
 //! The address of a document, which is its index and id, and the action line that carries it in a bulk request.
 //!
-//! No other file decides what an index or an id is called, or writes an action line.
+//! No other file names an index or an id, or writes an action line.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ use crate::timestamp::Timestamp;
 pub struct Address<'a> {
     /// Name of the index.
     pub index: Cow<'a, str>,
-    /// The document's `_id`; `None` where the cluster makes one up.
+    /// The document's `_id`; `None` where the cluster generates one.
     pub id: Option<Cow<'a, str>>,
 }
 

@@ -1,13 +1,13 @@
-//! A bulk request: its body, and which record each operation in it stands for.
+//! A bulk request: its body, and the record and address of each operation in it.
 
 use std::ops::Range;
 
 use crate::address::{ActionLine, Address};
 
-/// Bounds of one bulk request, before compression.
+/// Limits of one bulk request, before compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BulkLimits {
-    /// Bytes of the body. A single document that is larger goes alone.
+    /// Bytes of the body. A document that is larger is sent in a request of its own.
     pub max_bytes: usize,
     /// Operations in the body.
     pub max_operations: usize,
@@ -22,11 +22,11 @@ impl Default for BulkLimits {
 /// One operation of a bulk request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Operation {
-    /// Place of the record in the batch.
+    /// Position of the record in the batch.
     pub record: usize,
-    /// Its lines in the body.
+    /// Range of its lines in the body.
     lines: Range<usize>,
-    /// The first of them.
+    /// The first of those lines.
     action: ActionLine,
 }
 
@@ -43,7 +43,7 @@ impl BulkRequest {
         &self.body
     }
 
-    /// Takes the body out, to hand it on without a copy; [`BulkRequest::put_back`] brings it back.
+    /// Takes the body out, to pass it on without a copy, until [`BulkRequest::put_back`].
     pub fn take_body(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.body)
     }
@@ -58,7 +58,8 @@ impl BulkRequest {
         &self.operations
     }
 
-    /// The address of the document that the operation at `position` is for; `None` while the body is taken out.
+    /// The address in the operation at `position`; `None` while the body is taken out. The same document in another form
+    /// goes to this address too.
     pub fn address(&self, position: usize) -> Option<Address<'_>> {
         let operation = self.operations.get(position)?;
         operation.action.address(self.body.get(operation.lines.clone())?)
@@ -69,7 +70,7 @@ impl BulkRequest {
         self.operations.len()
     }
 
-    /// Whether there is nothing to send.
+    /// Whether there are no operations.
     pub fn is_empty(&self) -> bool {
         self.operations.is_empty()
     }
@@ -80,8 +81,8 @@ impl BulkRequest {
         self.operations.clear();
     }
 
-    /// Appends one operation, which `write` puts into the body. When `write` fails, or the request would pass
-    /// `limits` with it, the body is as it was before.
+    /// Appends one operation, whose lines `write` appends to the body. When `write` fails, or the request would exceed
+    /// `limits`, the request stays as it was.
     pub fn push<E>(
         &mut self,
         record: usize,
@@ -140,12 +141,12 @@ impl BulkRequest {
     }
 }
 
-/// What became of an operation that was to be added.
+/// Whether [`BulkRequest::push`] added the operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
     /// It is in the request.
     Added,
-    /// It does not fit: send the request first.
+    /// It does not fit into the request, which has to be sent first.
     Full,
 }
 
@@ -184,14 +185,14 @@ mod tests {
     }
 
     #[test]
-    fn a_document_larger_than_the_limit_goes_alone() {
+    fn a_document_larger_than_the_limit_gets_a_request_of_its_own() {
         let mut request = BulkRequest::default();
         assert_eq!(push(&mut request, 0, "longer than ten bytes"), Pushed::Added);
         assert_eq!(push(&mut request, 1, "b"), Pushed::Full);
     }
 
     #[test]
-    fn what_fails_to_be_written_leaves_no_trace() {
+    fn a_failed_write_leaves_the_request_as_it_was() {
         let mut request = three();
         request.retain(|i| i < 2);
         let before = request.clone();
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_retained_keeps_its_lines_and_records() {
+    fn retained_operations_keep_their_lines_and_records() {
         let mut request = three();
         request.retain(|i| i != 1);
         assert_eq!(request.body(), b"a\nccc\n");
@@ -211,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_together_are_the_whole() {
+    fn both_halves_together_are_the_whole_request() {
         let mut first = three();
         let second = first.split_half().unwrap();
         assert_eq!((first.body(), second.body()), (&b"a\n"[..], &b"bb\nccc\n"[..]));

@@ -1,7 +1,7 @@
-//! Writes dead letters: what could not be indexed, with why, where it came from, and the payload as it was.
+//! Writes dead letters: records that could not be indexed, with the error and their origin.
 //!
-//! A dead letter holds the whole record (payload, key, headers, timestamp), so that it can be put through the
-//! pipeline again and gives the same document, id and index.
+//! A dead letter holds the whole record (payload, key, headers, timestamp), so that a replay gives the same
+//! document under the same id in the same index.
 
 use crate::address::{ActionLine, Address, append_create, document_index};
 use crate::append::{Value, append_decoded, append_json_string, append_member, append_name};
@@ -83,12 +83,12 @@ fn append_opening(body: &mut Vec<u8>, settings: &Settings, time: Timestamp, faul
     append_member(body, "target_index", Value::Text(&document_index(settings, time)));
 }
 
-/// Appends JSON text without its line ends, which are white space there.
+/// Appends JSON text without its line ends, which can only be white space between its tokens.
 fn append_on_one_line(out: &mut Vec<u8>, json: &[u8]) {
     out.extend(json.iter().filter(|byte| !matches!(byte, b'\n' | b'\r')));
 }
 
-/// Whether JSON text can stand in a document as it is.
+/// Whether the JSON text of a value can be part of a document as it is.
 fn is_sound(json: &[u8]) -> bool {
     let object = [br#"{"headers":"#, json, b"}"].concat();
     std::str::from_utf8(json).is_ok() && ObjectScanner::default().scan(&object, &NameTable::default()).is_ok()

@@ -20,6 +20,7 @@ use crate::extra::Extra;
 use crate::headers::Headers;
 use crate::origin::{append_identity, append_record_time_and_key};
 use crate::payload::{Payload, PayloadReader};
+use crate::rescue::{self, Rescue, RescueForm};
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
 
@@ -31,7 +32,10 @@ pub(crate) struct DocumentWriter {
     headers: Headers,
     partition: PartitionText,
     extra: Extra,
+    tags: Vec<&'static str>,
     scratch: Vec<u8>,
+    /// How documents are written that the cluster rejected as they were.
+    rescue: Option<Rescue>,
 }
 
 /// What all records of a partition have in common, written once.
@@ -46,13 +50,25 @@ struct PartitionText {
 
 impl DocumentWriter {
     pub(crate) fn new(settings: Settings) -> Self {
+        Self::with_rescue(settings, None)
+    }
+
+    /// Makes a writer of documents in the form of `rescue`.
+    pub(crate) fn rescuing(settings: Settings, rescue: Rescue) -> Self {
+        Self::with_rescue(settings, Some(rescue))
+    }
+
+    fn with_rescue(settings: Settings, rescue: Option<Rescue>) -> Self {
+        let moved = rescue.iter().flat_map(Rescue::fields);
         Self {
-            payloads: PayloadReader::new(&settings),
+            payloads: PayloadReader::new(&settings, moved),
             settings,
             headers: Headers::default(),
             partition: PartitionText::default(),
             extra: Extra::default(),
+            tags: Vec::new(),
             scratch: Vec::new(),
+            rescue,
         }
     }
 
@@ -80,11 +96,12 @@ impl DocumentWriter {
             body.truncate(start);
             return Err(RecordError::Value);
         }
-        let text = body.get_mut(document..).unwrap_or_default();
+        self.tags.clear();
         let payload = match record.value {
-            Some(_) => self.payloads.read(text),
-            None => self.payloads.read_null(),
+            Some(_) => self.payloads.read(body, document, &mut self.tags),
+            None => self.payloads.read_null(&mut self.tags),
         };
+        let text = body.get_mut(document..).unwrap_or_default();
         if let Payload::Object(shape) = payload
             && shape.newlines
         {
@@ -93,12 +110,23 @@ impl DocumentWriter {
         }
         self.headers.read(record.headers, &self.settings.header_fields);
         let members = self.payloads.members(text);
-        let chosen = self.payloads.time(&members, record.timestamp_ms);
-        let tags = [payload.tag(), chosen.tag];
-        self.extra.collect(&members, &self.headers, &self.settings.header_fields, tags);
-        self.open_document(&payload, record, body, document);
-        self.append_fields(record, chosen.time, body);
-        Ok(action.fill_in(body, chosen.time))
+        let time = self.payloads.time(&self.settings, &members, record.timestamp_ms, &mut self.tags);
+        let rescue = match payload {
+            Payload::DeepObject => Some(Rescue::of_deep_object()),
+            Payload::Object(_) => self.rescue.take(),
+            Payload::Text | Payload::Binary | Payload::Tombstone => None,
+        };
+        self.tags.extend(rescue.is_some().then_some(rescue::TAG));
+        self.extra.collect(
+            &members,
+            &self.headers,
+            &self.settings.header_fields,
+            &self.tags,
+            rescue.as_ref(),
+        );
+        self.open_document(payload, rescue.as_ref(), record, body, document);
+        self.append_fields(record, time, body);
+        Ok(action.fill_in(body, time))
     }
 
     /// Returns the time that the document of `record` has, without writing it.
@@ -110,13 +138,24 @@ impl DocumentWriter {
         match record.value {
             Some(value) => {
                 append_decoded(&mut self.scratch, value).map_err(|_| RecordError::Value)?;
-                self.payloads.read(&self.scratch);
+                self.payloads.read(&mut self.scratch, 0, &mut self.tags);
             }
             None => {
-                self.payloads.read_null();
+                self.payloads.read_null(&mut self.tags);
             }
         }
-        Ok(self.payloads.time(&self.payloads.members(&self.scratch), record.timestamp_ms).time)
+        let members = self.payloads.members(&self.scratch);
+        Ok(self.payloads.time(&self.settings, &members, record.timestamp_ms, &mut self.tags))
+    }
+
+    /// Returns the payload of `record` where it is a JSON object.
+    pub(crate) fn object_payload(&mut self, record: &KafkaRecord<'_>) -> Option<Vec<u8>> {
+        let mut text = Vec::new();
+        append_decoded(&mut text, record.value?).ok()?;
+        match self.payloads.read(&mut text, 0, &mut self.tags) {
+            Payload::Object(_) => Some(text),
+            Payload::DeepObject | Payload::Text | Payload::Binary | Payload::Tombstone => None,
+        }
     }
 
     fn set_partition(&mut self, record: &KafkaRecord<'_>) {
@@ -133,16 +172,36 @@ impl DocumentWriter {
         append_name(&mut text.fields, "kafka_offset");
     }
 
-    /// Writes the document up to where our fields go, a brace or a comma last.
+    /// Makes the decoded payload the beginning of the document, up to where our fields go: ends with a brace or a comma.
     fn open_document(
         &mut self,
-        payload: &Payload,
+        payload: Payload,
+        rescue: Option<&Rescue>,
         record: &KafkaRecord<'_>,
         body: &mut Vec<u8>,
         document: usize,
     ) {
-        match payload {
-            Payload::Object(shape) => {
+        match (payload, rescue.map(|rescue| &rescue.form)) {
+            (Payload::Object(shape), Some(RescueForm::Payload)) => {
+                self.keep_aside(body, document);
+                let object = self.scratch.get(shape.open..=shape.close).unwrap_or_default();
+                body.extend_from_slice(br#"{"conflict":"#);
+                body.extend_from_slice(object);
+                append_member(
+                    body,
+                    "conflict_text",
+                    Value::Text(std::str::from_utf8(object).unwrap_or_default()),
+                );
+                body.push(b',');
+            }
+            (Payload::Object(_) | Payload::DeepObject, Some(RescueForm::Text))
+            | (Payload::Text | Payload::DeepObject, _) => {
+                self.keep_aside(body, document);
+                body.extend_from_slice(br#"{"message":"#);
+                append_json_string(body, std::str::from_utf8(&self.scratch).unwrap_or_default());
+                body.push(b',');
+            }
+            (Payload::Object(shape), Some(RescueForm::Members(_)) | None) => {
                 body.truncate(document + shape.close);
                 for range in self.extra.removed.iter().rev() {
                     let after = skip_comma(body, document + range.end);
@@ -156,23 +215,22 @@ impl DocumentWriter {
                     body.push(b',');
                 }
             }
-            Payload::Text => {
-                self.scratch.clear();
-                self.scratch.extend_from_slice(body.get(document..).unwrap_or_default());
-                body.truncate(document);
-                body.extend_from_slice(br#"{"message":"#);
-                append_json_string(body, std::str::from_utf8(&self.scratch).unwrap_or_default());
-                body.push(b',');
-            }
-            Payload::Binary => {
+            (Payload::Binary, _) => {
                 body.truncate(document);
                 body.extend_from_slice(br#"{"message_base64":""#);
                 let base64 = record.value.map(|value| value.unescape()).unwrap_or_default();
                 body.extend_from_slice(&base64);
                 body.extend_from_slice(b"\",");
             }
-            Payload::Tombstone => body.push(b'{'),
+            (Payload::Tombstone, _) => body.push(b'{'),
         }
+    }
+
+    /// Moves the document's text from the body into `scratch`.
+    fn keep_aside(&mut self, body: &mut Vec<u8>, document: usize) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(body.get(document..).unwrap_or_default());
+        body.truncate(document);
     }
 
     fn append_fields(&mut self, record: &KafkaRecord<'_>, time: Timestamp, body: &mut Vec<u8>) {
@@ -187,7 +245,7 @@ impl DocumentWriter {
     }
 }
 
-/// Position behind the comma that follows a member, or of what follows if it is the last one.
+/// Position behind the comma that follows a member; `end` if it is the last one.
 fn skip_comma(body: &[u8], end: usize) -> usize {
     let rest = body.get(end..).unwrap_or_default();
     match rest.iter().position(|byte| !byte.is_ascii_whitespace()) {

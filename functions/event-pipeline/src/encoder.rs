@@ -4,6 +4,8 @@ use crate::address::{ActionLine, Address};
 use crate::dead_letter;
 use crate::document::DocumentWriter;
 use crate::event::{BatchItem, KafkaRecord, RecordError};
+use crate::event_time;
+use crate::rescue::Rescue;
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
 use crate::write_error::WriteError;
@@ -30,6 +32,25 @@ impl Encoder {
         body: &mut Vec<u8>,
     ) -> Result<ActionLine, RecordError> {
         self.documents.append(record, body)
+    }
+
+    /// Appends the action line and the document line of `record` as [`Encoder::append`] does, in the form of `rescue`.
+    ///
+    /// # Errors
+    /// [`RecordError::Value`] when the value is not base64; nothing is appended then.
+    pub fn append_rescued(
+        &mut self,
+        record: &KafkaRecord<'_>,
+        rescue: &Rescue,
+        body: &mut Vec<u8>,
+    ) -> Result<ActionLine, RecordError> {
+        DocumentWriter::rescuing(self.documents.settings().clone(), rescue.clone()).append(record, body)
+    }
+
+    /// Returns the JSON object that is the payload of `record`, repaired where it is nearly JSON; `None` where there is none,
+    /// so that no other form of the document could be accepted.
+    pub fn object_payload(&mut self, record: &KafkaRecord<'_>) -> Option<Vec<u8>> {
+        self.documents.object_payload(record)
     }
 
     /// Appends the action line and the dead letter of `item` to `body`.
@@ -65,7 +86,12 @@ impl Encoder {
     fn dead_letter_time(&mut self, item: &BatchItem<'_>) -> Timestamp {
         let Ok(record) = &item.record else { return Timestamp::EPOCH };
         self.documents.time(record).unwrap_or_else(|_| {
-            record.timestamp_ms.and_then(Timestamp::from_kafka).unwrap_or(Timestamp::EPOCH)
+            event_time::choose(
+                self.documents.settings(),
+                record.timestamp_ms,
+                std::iter::empty(),
+                &mut Vec::new(),
+            )
         })
     }
 }

@@ -1,15 +1,15 @@
-//! Reads the event of a Kafka event source mapping, borrowing from the payload, one record at a time.
+//! Reads the event of a Kafka event source mapping, borrowing from the invocation's payload.
 //!
 //! The shape is that of <https://docs.aws.amazon.com/lambda/latest/dg/with-kafka-process.html>. `KafkaEvent` of
 //! `aws_lambda_events` refuses a whole event for one odd record (no headers, a header byte over 127, timestamp -1)
-//! and rounds timestamps through a float; here an odd record is its own affair.
+//! and rounds timestamps through a float. Here an odd record does not affect the others.
 
 use thiserror::Error;
 
 use crate::json::{JsonError, Scanner};
 use crate::json_string::RawString;
 
-/// Says why a payload can't be read at all, so that none of its records can be told apart.
+/// Says why none of the records in a payload can be read.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
 pub enum EventError {
     /// The payload is not JSON.
@@ -23,13 +23,13 @@ pub enum EventError {
     NoRecords,
 }
 
-/// Says why a record can't be read as a Kafka record. Reading it again would give the same.
+/// Says why a record can't be read as a Kafka record. Delivering it again does not help.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 pub enum RecordError {
     /// The record is JSON but not an object.
     #[error("record is not a JSON object")]
     NotAnObject,
-    /// Neither the record nor its place in the event names a topic and a partition.
+    /// Neither the record nor the key of its list names a topic and a partition.
     #[error("record has no topic and partition")]
     NoPartition,
     /// The record has no offset, or one that is not a whole number.
@@ -40,7 +40,7 @@ pub enum RecordError {
     Value,
 }
 
-/// A Kafka record as the event source mapping passes it on.
+/// A Kafka record as the event source mapping delivers it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KafkaRecord<'a> {
     /// Name of the topic.
@@ -49,7 +49,7 @@ pub struct KafkaRecord<'a> {
     pub partition: i64,
     /// Offset in the partition.
     pub offset: i64,
-    /// Milliseconds since the epoch; `None` where the record has none. -1 is kept: Kafka's "no timestamp".
+    /// Milliseconds since the epoch; `None` where the record has none. Kafka's "no timestamp", -1, is kept.
     pub timestamp_ms: Option<i64>,
     /// Base64 of the key; `None` for a null key.
     pub key: Option<RawString<'a>>,
@@ -59,20 +59,20 @@ pub struct KafkaRecord<'a> {
     pub headers: Option<&'a [u8]>,
 }
 
-/// One record of a batch: where it stands in the event, and the record or why it can't be read.
+/// One item of a batch: a record, or why it can't be read as one, and where it is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BatchItem<'a> {
     /// Key of the record's list in `records`: `topic-partition`.
     pub partition_key: &'a str,
-    /// The record's own JSON text.
+    /// JSON text of the record.
     pub json: &'a [u8],
-    /// The record's offset, if that much can be read of it.
+    /// The record's offset, which even an item that is no readable record can have.
     pub offset: Option<i64>,
-    /// The record, if it can be read as one.
+    /// The record, or why the item can't be read as one.
     pub record: Result<KafkaRecord<'a>, RecordError>,
 }
 
-/// Reads the batch in `payload`, in its order.
+/// Reads the batch in `payload`. Keeps the order of the records.
 ///
 /// # Errors
 /// [`EventError`] when the payload is not an event of a Kafka event source mapping.
@@ -118,7 +118,8 @@ fn read_record<'a>(scanner: &mut Scanner<'a>, partition_key: &'a str) -> Result<
     let (offset, record) = match Fields::read(scanner) {
         Ok(fields) => (fields.offset, fields.into_record(partition_key)),
         Err(_) => {
-            // An odd record is read again as any JSON value, to find its end; if it is not JSON, nothing is.
+            // It is not an object. It is read again as any JSON value to find its end. If it is not JSON at all, the
+            // whole payload isn't.
             scanner.seek(start);
             scanner.value()?;
             (None, Err(RecordError::NotAnObject))
@@ -128,7 +129,7 @@ fn read_record<'a>(scanner: &mut Scanner<'a>, partition_key: &'a str) -> Result<
     Ok(BatchItem { partition_key, json, offset, record })
 }
 
-/// A record's members, each `None` where it is missing, null or not of its type.
+/// The members of a record, each `None` where it is missing, null or of another type.
 #[derive(Default)]
 struct Fields<'a> {
     topic: Option<&'a str>,
@@ -152,7 +153,7 @@ impl<'a> Fields<'a> {
     fn read(scanner: &mut Scanner<'a>) -> Result<Self, JsonError> {
         let mut fields = Self::default();
         scanner.object(|scanner, name| {
-            // A name with escapes is none of these.
+            // No encoder writes one of these names with escapes.
             match name.plain().unwrap_or_default() {
                 b"topic" if scanner.peek()? == b'"' => fields.topic = borrowed_text(scanner.string()?),
                 b"partition" => fields.partition = scanner.whole_number()?,
@@ -173,7 +174,7 @@ impl<'a> Fields<'a> {
                     }
                 }
                 b"headers" if scanner.peek()? == b'[' => {
-                    let text = scanner.array_unread()?;
+                    let text = scanner.unvalidated_array()?;
                     fields.headers = Some(scanner.slice(text)).filter(|text| text.len() > 2);
                 }
                 _ => {
@@ -211,7 +212,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// The text of a string without escapes. Topics have none: Kafka allows only letters, digits, `.`, `_` and `-`.
+/// The text of a string, if it has no escapes. Topics have none: Kafka allows only letters, digits, `.`, `_` and `-`.
 fn borrowed_text(raw: RawString<'_>) -> Option<&str> {
     std::str::from_utf8(raw.plain()?).ok()
 }
@@ -289,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn no_records_is_an_empty_batch_only_where_it_says_so() {
+    fn a_batch_is_empty_only_if_the_event_has_an_empty_list_of_records() {
         assert_eq!(read_batch(br#"{"records":{}}"#).unwrap(), []);
         assert_eq!(read_batch(br#"{"records":null}"#).unwrap(), []);
         assert_eq!(read_batch(br#"{"records":{"t-0":null}}"#).unwrap(), []);
@@ -298,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_cut_short_fails_whole() {
+    fn a_truncated_payload_is_refused_as_a_whole() {
         let payload = event(json!({"t-0": [{"offset": 1, "value": "AA=="}]}));
         for end in 0..payload.len() {
             assert!(read_batch(&payload[..end]).is_err(), "cut at {end}");

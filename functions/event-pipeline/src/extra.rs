@@ -1,37 +1,46 @@
-//! Gathers the fields that only some documents have: trace, correlation, headers, clashes and tags.
+//! Collects the fields that only some documents have: trace, correlation id, headers, clashing members and tags.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::append::{Value, append_json_string, append_member, append_name};
 use crate::headers::{Headers, TraceParent};
 use crate::members::{Known, MemberName, Members};
+use crate::rescue::{Rescue, RescueForm};
+use crate::write_error::shortened;
 
 /// Fields of one document. The buffers are kept from one document to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Extra {
     /// The fields as JSON text, each with a comma before it: `,"trace":{…},"tags":[…]`.
     pub(crate) fields: Vec<u8>,
-    /// Members of the payload that are taken out of it, in order.
+    /// Ranges of the payload's members that are removed from it, in order.
     pub(crate) removed: Vec<Range<usize>>,
+    /// Members for `original`, each with a comma before it.
     moved: Vec<u8>,
+    /// Members for `conflict`, each with a comma before it.
+    conflicting: Vec<u8>,
 }
 
 impl Extra {
-    /// Gathers the fields of a document from its payload's members, its headers (`header_names` are the configured
-    /// ones) and the tags that it is to have.
+    /// Collects the fields of a document from the members of its payload, from its headers (`header_names` are the
+    /// configured ones) and from the tags that it gets.
     pub(crate) fn collect(
         &mut self,
         members: &Members<'_>,
         headers: &Headers,
         header_names: &[String],
-        tags: [Option<&str>; 2],
+        tags: &[&str],
+        rescue: Option<&Rescue>,
     ) {
-        let Self { fields, removed, moved } = self;
+        let Self { fields, removed, moved, conflicting } = self;
         fields.clear();
         removed.clear();
+        moved.clear();
+        conflicting.clear();
 
         let trace = TraceFields::find(headers, members);
-        for (field, id) in [("trace", trace.trace_id), ("span", trace.span_id)] {
+        for (field, id) in [("trace", &trace.trace_id), ("span", &trace.span_id)] {
             if let Some(id) = id {
                 append_name(fields, field);
                 fields.extend_from_slice(br#"{"id":"#);
@@ -47,14 +56,29 @@ impl Extra {
         {
             append_member(fields, "correlation_id", Value::Json(id));
         }
+        if let Some(id) = headers.binary_correlation_id() {
+            append_member(
+                fields,
+                "correlation_id_base64",
+                Value::Text(&base64_simd::STANDARD.encode_to_string(id)),
+            );
+        }
         append_kept_headers(fields, headers, header_names);
 
-        let has_tags = tags.iter().any(Option::is_some);
+        let has_tags = !tags.is_empty();
         let mut tags_in_payload = None;
-
-        moved.clear();
-        for member in members.scanner.members() {
+        // Where the whole payload moves, its members stay together.
+        let is_moved_whole =
+            rescue.is_some_and(|rescue| matches!(rescue.form, RescueForm::Payload | RescueForm::Text));
+        let in_place = if is_moved_whole { &[] } else { members.scanner.members() };
+        for member in in_place {
             let value = members.text.get(member.value.clone()).unwrap_or_default();
+            let key = members.text.get(member.key.clone()).unwrap_or_default();
+            if rescue.is_some_and(|rescue| rescue.moves(&unquoted(key))) {
+                removed.push(member.key.start..member.value.end);
+                append_raw_member(conflicting, key, value);
+                continue;
+            }
             let is_object = value.first() == Some(&b'{');
             let clashes = match MemberName::of(member.name) {
                 MemberName::Reserved => true,
@@ -81,22 +105,62 @@ impl Extra {
             };
             if clashes {
                 removed.push(member.key.start..member.value.end);
-                moved.push(b',');
-                moved.extend_from_slice(members.text.get(member.key.clone()).unwrap_or_default());
-                moved.push(b':');
-                moved.extend_from_slice(value);
+                append_raw_member(moved, key, value);
             }
         }
-        if let Some(moved) = moved.get(1..) {
+        if let Some(rescue) = rescue {
+            // `original` itself can be what the cluster rejects.
+            if rescue.moves("original")
+                && let Some(members) = moved.get(1..)
+            {
+                append_raw_member(conflicting, b"\"original\"", &[b"{", members, b"}"].concat());
+                moved.clear();
+            }
+            append_conflict(fields, rescue, conflicting.get(1..));
+        }
+        if let Some(members) = moved.get(1..) {
             append_name(fields, "original");
             fields.push(b'{');
-            fields.extend_from_slice(moved);
+            fields.extend_from_slice(members);
             fields.push(b'}');
         }
         if has_tags {
-            append_tags(fields, tags_in_payload, tags.into_iter().flatten());
+            append_tags(fields, tags_in_payload, tags.iter().copied());
         }
     }
+}
+
+/// The text of a key that stands in quotes.
+fn unquoted(key: &[u8]) -> String {
+    // A key with an unpaired surrogate is no text, and no field.
+    serde_json::from_slice(key).unwrap_or_default()
+}
+
+fn append_raw_member(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
+    out.push(b',');
+    out.extend_from_slice(key);
+    out.push(b':');
+    out.extend_from_slice(value);
+}
+
+/// Appends what was moved, as it was and as text, and why. `members` is `None` where the whole payload moves: it stands in
+/// front then.
+fn append_conflict(out: &mut Vec<u8>, rescue: &Rescue, members: Option<&[u8]>) {
+    if let Some(members) = members {
+        let object = [b"{", members, b"}"].concat();
+        append_member(out, "conflict", Value::Json(&object));
+        append_member(out, "conflict_text", Value::Text(&String::from_utf8_lossy(&object)));
+    }
+    append_name(out, "conflict_field");
+    out.push(b'[');
+    for (position, field) in rescue.fields().into_iter().enumerate() {
+        if position > 0 {
+            out.push(b',');
+        }
+        append_json_string(out, field);
+    }
+    out.push(b']');
+    append_member(out, "conflict_reason", Value::Text(shortened(&rescue.reason)));
 }
 
 fn append_kept_headers(out: &mut Vec<u8>, headers: &Headers, names: &[String]) {
@@ -126,7 +190,7 @@ fn append_kept_headers(out: &mut Vec<u8>, headers: &Headers, names: &[String]) {
     }
 }
 
-/// Appends our tags behind those of the payload: an array's elements, or a single string.
+/// Appends our tags behind those of the payload, which are an array or a single string.
 fn append_tags<'t>(out: &mut Vec<u8>, own: Option<&[u8]>, tags: impl Iterator<Item = &'t str>) {
     append_name(out, "tags");
     out.push(b'[');
@@ -147,33 +211,40 @@ fn append_tags<'t>(out: &mut Vec<u8>, own: Option<&[u8]>, tags: impl Iterator<It
     out.push(b']');
 }
 
-/// Ids to be written as `trace.id` and `span.id`; `None` where the payload has its own there, or none is known.
+/// The ids to write as `trace.id` and `span.id`; `None` where the payload has that field itself, or there is no id.
 #[derive(Default)]
 struct TraceFields<'a> {
-    trace_id: Option<&'a str>,
-    span_id: Option<&'a str>,
+    trace_id: Option<Cow<'a, str>>,
+    span_id: Option<Cow<'a, str>>,
 }
 
 impl<'a> TraceFields<'a> {
     fn find(headers: &'a Headers, members: &Members<'a>) -> Self {
         if let Some(TraceParent { trace_id, span_id }) = headers.traceparent() {
-            return Self { trace_id: Some(trace_id), span_id: Some(span_id) };
+            return Self { trace_id: Some(trace_id.into()), span_id: Some(span_id.into()) };
         }
         if members.scanner.members().is_empty() {
             return Self::default();
         }
-        let parent = members.first_text(&[Known::Traceparent]).and_then(TraceParent::parse);
+        // A context with escapes is read aside: its ids are copied.
+        let (parent_trace_id, parent_span_id) = match members.first_text(&[Known::Traceparent]) {
+            Some(Cow::Borrowed(text)) => {
+                TraceParent::parse(text).map(|p| (Cow::Borrowed(p.trace_id), Cow::Borrowed(p.span_id)))
+            }
+            Some(Cow::Owned(text)) => TraceParent::parse(&text)
+                .map(|p| (Cow::Owned(p.trace_id.to_owned()), Cow::Owned(p.span_id.to_owned()))),
+            None => None,
+        }
+        .unzip();
         let unless_there = |id, object: Known, dotted: Known| {
             let there = members.get(dotted).is_some()
                 || members.get(object).is_some_and(|value| value.starts_with(b"{"));
             if there { None } else { id }
         };
-        let trace_id = parent
-            .map(|p| p.trace_id)
-            .or_else(|| members.first_text(&[Known::SnakeTraceId, Known::CamelTraceId]));
-        let span_id = parent
-            .map(|p| p.span_id)
-            .or_else(|| members.first_text(&[Known::SnakeSpanId, Known::CamelSpanId]));
+        let trace_id =
+            parent_trace_id.or_else(|| members.first_text(&[Known::SnakeTraceId, Known::CamelTraceId]));
+        let span_id =
+            parent_span_id.or_else(|| members.first_text(&[Known::SnakeSpanId, Known::CamelSpanId]));
         Self {
             trace_id: unless_there(trace_id, Known::Trace, Known::DottedTraceId),
             span_id: unless_there(span_id, Known::Span, Known::DottedSpanId),

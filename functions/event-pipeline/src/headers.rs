@@ -1,13 +1,13 @@
-//! Reads what is wanted of a record's headers: trace context, correlation id, and the configured ones.
+//! Reads the headers of a record that documents have: trace context, correlation id and the configured ones.
 
 use std::ops::Range;
 
 use crate::header_bytes::read_byte_array;
 use crate::json::{JsonError, Scanner};
 
-/// Header names that carry a correlation id, compared without case.
+/// Names of headers with a correlation id, compared without regard to case.
 const CORRELATION: [&str; 4] = ["x-correlation-id", "correlation-id", "correlation_id", "correlationid"];
-/// W3C trace context, <https://www.w3.org/TR/trace-context/#traceparent-header>.
+/// Name of the header with the W3C trace context, <https://www.w3.org/TR/trace-context/#traceparent-header>.
 const TRACEPARENT: &str = "traceparent";
 
 /// Trace and parent id of a `traceparent`.
@@ -18,7 +18,7 @@ pub(crate) struct TraceParent<'a> {
 }
 
 impl<'a> TraceParent<'a> {
-    /// Reads `version-traceid-parentid-flags`; `None` for what the specification calls invalid.
+    /// Parses `version-traceid-parentid-flags`; `None` if the specification calls it invalid.
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
         let text = text.trim();
         let (version, trace_id, span_id, flags) =
@@ -36,26 +36,26 @@ impl<'a> TraceParent<'a> {
     }
 }
 
-/// What was found in a record's headers. Its buffers are kept from one record to the next.
+/// The headers of one record. Its buffers are kept from one record to the next.
 #[derive(Debug, Default)]
 pub(crate) struct Headers {
     bytes: Vec<u8>,
     traceparent: Option<Range<usize>>,
     correlation_id: Option<Range<usize>>,
-    /// For each configured name, its value.
+    /// The value of each configured name.
     kept: Vec<Option<Range<usize>>>,
 }
 
 impl Headers {
-    /// Reads `[{"name": [bytes]}, …]`. A header that comes again replaces the earlier one, as Kafka's
-    /// `Headers.lastHeader` does; one whose value is null or not a list of bytes is passed over.
+    /// Reads `[{"name": [bytes]}, …]`. Of several headers with one name the last one counts, as in Kafka's
+    /// `Headers.lastHeader`. A header whose value is null or not a list of bytes is ignored.
     pub(crate) fn read(&mut self, headers: Option<&[u8]>, keep: &[String]) {
         self.bytes.clear();
         (self.traceparent, self.correlation_id) = (None, None);
         self.kept.clear();
         self.kept.resize(keep.len(), None);
         let Some(text) = headers else { return };
-        // A list that is not JSON after all ends the reading: what came before it counts.
+        // The list has not been validated yet. If it is not JSON, the headers before the error count.
         let _odd: Result<(), JsonError> = Scanner::new(text).array(|scanner| {
             if scanner.peek()? != b'{' {
                 return scanner.value().map(drop);
@@ -96,15 +96,23 @@ impl Headers {
         std::str::from_utf8(self.bytes(range.as_ref()?)).ok()
     }
 
+    /// The trace context, if there is a valid one.
     pub(crate) fn traceparent(&self) -> Option<TraceParent<'_>> {
         TraceParent::parse(self.text(&self.traceparent)?)
     }
 
+    /// The correlation id, if there is one that is text.
     pub(crate) fn correlation_id(&self) -> Option<&str> {
         self.text(&self.correlation_id)
     }
 
-    /// The configured headers that the record has, by their place among the configured names.
+    /// The correlation id where it is not UTF-8.
+    pub(crate) fn binary_correlation_id(&self) -> Option<&[u8]> {
+        let bytes = self.bytes(self.correlation_id.as_ref()?);
+        std::str::from_utf8(bytes).is_err().then_some(bytes)
+    }
+
+    /// The configured headers that the record has, each with its position among the configured names.
     pub(crate) fn kept(&self) -> impl Iterator<Item = (usize, &[u8])> {
         self.kept.iter().enumerate().filter_map(|(i, range)| Some((i, self.bytes(range.as_ref()?))))
     }

@@ -4,23 +4,23 @@ use thiserror::Error;
 
 use crate::timestamp::Timestamp;
 
-/// What a daily index's name begins with: `<prefix>-YYYY.MM.DD`.
+/// The prefix of a daily index's name, `<prefix>-YYYY.MM.DD`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexPrefix(String);
 
-/// Says why a text can't begin an index name.
+/// Says why a text can't be a prefix.
 ///
 /// The rules are those of
 /// <https://docs.opensearch.org/latest/api-reference/index-apis/create-index/#index-naming-restrictions>.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum IndexPrefixError {
-    /// Nothing was given.
+    /// The text is empty.
     #[error("index prefix is empty: give a name such as `microservices`")]
     Empty,
-    /// Index names are lowercase.
+    /// Index names must be lowercase.
     #[error("index prefix `{0}` must be lowercase")]
     NotLowercase(String),
-    /// The cluster keeps such names to itself.
+    /// The cluster does not accept names that begin with one of these.
     #[error("index prefix `{0}` must not begin with `_`, `-`, `+` or `.`")]
     BadStart(String),
     /// Index names can't hold some characters.

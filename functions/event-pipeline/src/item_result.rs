@@ -39,8 +39,8 @@ pub enum ItemAction {
 pub enum Remedy {
     /// The cluster is too busy now: send the item again later.
     Retry,
-    /// The document has a new field and its index no room for one: the index must stop mapping new fields.
-    StopMappingNewFields,
+    /// The cluster failed, or the document makes it fail: send the item again a few times.
+    RetryBriefly,
 }
 
 /// Types of a 400 that blame the index or the cluster, not the document.
@@ -60,9 +60,6 @@ const SETUP_ERRORS: [&str; 8] = [
 /// (immense term, mapping conflict …) blame the document.
 const SETUP_REASONS: [&str; 3] =
     ["pipeline with id", "no write index is defined", "only write ops with an op_type of create"];
-
-/// Part of the reason when the index has as many fields as `index.mapping.total_fields.limit` allows.
-const FIELD_LIMIT: &str = "Limit of total fields";
 
 impl ItemResult {
     /// Reads an item's status and error.
@@ -90,7 +87,7 @@ impl ItemResult {
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
             Self::Failed(WriteError { status: Some(429 | 502 | 503 | 504), .. }) => Some(Remedy::Retry),
-            Self::Rejected(error) if error.reason.contains(FIELD_LIMIT) => Some(Remedy::StopMappingNewFields),
+            Self::Failed(error) if error.may_be_the_documents() => Some(Remedy::RetryBriefly),
             _ => None,
         }
     }
@@ -117,6 +114,7 @@ mod tests {
             (400, "document_parsing_exception", "[1:2] failed to parse"),
             (400, "strict_dynamic_mapping_exception", "mapping set to strict"),
             (400, "illegal_argument_exception", "Document contains at least one immense term in field=\"x\""),
+            (400, "illegal_argument_exception", "Limit of total fields [1000] has been exceeded"),
         ] {
             let result = created(status, error_type, reason);
             assert!(matches!(result, ItemResult::Rejected(_)), "{error_type} {reason}");
@@ -128,17 +126,12 @@ mod tests {
             (404, "index_not_found_exception", "no such index"),
             (400, "illegal_argument_exception", "pipeline with id [x] does not exist"),
             (400, "validation_exception", "this action would add [2] shards"),
-            (500, "exception", "boom"),
         ] {
             let result = created(status, error_type, reason);
             assert!(matches!(result, ItemResult::Failed(_)), "{error_type} {reason}");
             assert_eq!(result.remedy(), None, "{error_type} {reason}");
         }
-        let reason = "Limit of total fields [1000] has been exceeded";
-        for error_type in ["illegal_argument_exception", "document_parsing_exception"] {
-            let result = created(400, error_type, reason);
-            assert_eq!(result.remedy(), Some(Remedy::StopMappingNewFields), "{error_type}");
-        }
+        assert_eq!(created(500, "stream_constraints_exception", "y").remedy(), Some(Remedy::RetryBriefly));
         for status in [429, 502, 503, 504] {
             assert_eq!(created(status, "x", "y").remedy(), Some(Remedy::Retry), "{status}");
         }

@@ -1,8 +1,8 @@
-//! Reads JSON text in place, validating it, without a tree.
+//! Reads and validates JSON text in place, without building a tree.
 //!
-//! Why not a parser crate: the hot path needs three things in one pass over each payload that no crate gives
-//! together: RFC 8259 validation, the byte positions of a few top-level members, and the duplicate keys at every
-//! depth that OpenSearch and Elasticsearch refuse (`object.rs`). `benches/pipeline.rs` shows what that saves.
+//! Why not a parser crate: the hot path needs three things in one pass over each payload, and no crate has them all:
+//! RFC 8259 validation, the byte positions of a few top-level members, and the detection of duplicate keys at any depth,
+//! which OpenSearch and Elasticsearch refuse (`object.rs`). `benches/pipeline.rs` measures what that saves.
 
 use std::ops::Range;
 
@@ -10,32 +10,35 @@ use thiserror::Error;
 
 use crate::json_string::{RawString, next_string_stop};
 
-/// Says why a text is not JSON that the cluster would take. Positions are bytes from the start of the text.
+/// Says why the cluster would not accept a text as JSON. Positions are bytes from the start of the text.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
 pub enum JsonError {
     /// The text ends inside a value.
     #[error("JSON text ends early at byte {0}")]
     End(usize),
-    /// A byte that the grammar (RFC 8259) does not allow there.
+    /// The grammar (RFC 8259) does not allow this byte here.
     #[error("unexpected byte at {0} of JSON text")]
     Unexpected(usize),
-    /// Something other than white space follows the value.
-    #[error("JSON text goes on after its value at byte {0}")]
+    /// The value is followed by more than white space.
+    #[error("unexpected text after the JSON value at byte {0}")]
     Trailing(usize),
-    /// An object has the same key twice; the cluster refuses such a document.
-    #[error("JSON object has the key at byte {0} twice")]
+    /// Objects and arrays are nested deeper than any cluster reads.
+    #[error("JSON text is nested too deep at byte {0}")]
+    TooDeep(usize),
+    /// An object has a duplicate key, which the cluster refuses.
+    #[error("duplicate key at byte {0} of JSON text")]
     DuplicateKey(usize),
     /// The text is not an object.
     #[error("JSON text is not an object")]
     NotAnObject,
 }
 
-/// Reads JSON text from left to right. Every method leaves the position after what it read.
+/// Reads JSON text from left to right. Every method leaves the position behind what it read.
 #[derive(Debug, Clone)]
 pub struct Scanner<'a> {
     pub(crate) text: &'a [u8],
     pub(crate) pos: usize,
-    /// Whether white space with line ends was read.
+    /// Whether the white space read so far has a line end.
     pub(crate) newlines: bool,
 }
 
@@ -45,17 +48,22 @@ impl<'a> Scanner<'a> {
         Self { text, pos: 0, newlines: false }
     }
 
-    /// Position of the next byte to be read.
+    /// Position of the next byte to read.
     pub fn position(&self) -> usize {
         self.pos
     }
 
-    /// Goes back, or on, to a position that this scanner gave before.
+    /// Moves to a position that [`Scanner::position`] returned.
     pub fn seek(&mut self, pos: usize) {
         self.pos = pos;
     }
 
-    /// The bytes of a range that this scanner has read.
+    /// The bytes that were not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.text.get(self.pos..).unwrap_or_default()
+    }
+
+    /// The bytes in `range`, which this scanner must have read.
     pub fn slice(&self, range: Range<usize>) -> &'a [u8] {
         self.text.get(range).unwrap_or_default()
     }
@@ -86,7 +94,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Skips white space and reads `byte` if it comes next.
+    /// Skips white space and reads `byte` if it is next; returns whether it was.
     #[inline(always)]
     pub fn take(&mut self, byte: u8) -> Result<bool, JsonError> {
         let found = self.peek()? == byte;
@@ -131,8 +139,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a string known to be long and almost surely without escapes, such as base64, at memory speed.
-    /// Its content is not validated: whoever decodes it does that.
+    /// Reads a string that is long and hardly ever has escapes, such as base64, at memory speed. Does not validate the
+    /// content: the decoder does.
     pub fn long_string(&mut self) -> Result<RawString<'a>, JsonError> {
         self.expect(b'"')?;
         let rest = self.text.get(self.pos..).unwrap_or_default();
@@ -147,9 +155,9 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads an array by its brackets and strings alone, at memory speed, and returns where it stands. What lies
-    /// between them is not validated: whoever reads the elements does that.
-    pub fn array_unread(&mut self) -> Result<Range<usize>, JsonError> {
+    /// Reads an array at memory speed, looking at nothing but brackets and strings, and returns its range. Does not
+    /// validate what is between them: the reader of the elements does.
+    pub fn unvalidated_array(&mut self) -> Result<Range<usize>, JsonError> {
         self.expect(b'[')?;
         let start = self.pos - 1;
         let mut depth = 1;
@@ -205,7 +213,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Reads a whole number, as a JSON number or as a string of one; any other value is read and gives `None`.
+    /// Reads a whole number, written as a JSON number or in a string. Reads any other value too, as `None`.
     pub fn whole_number(&mut self) -> Result<Option<i64>, JsonError> {
         self.peek()?;
         let digits = self.text.get(self.pos..).unwrap_or_default().iter().take(18);
@@ -232,7 +240,7 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
-    /// Reads a value that is neither an object nor an array; `first` is its first byte, not yet read.
+    /// Reads a value that is neither an object nor an array; `first` is its first byte, which [`Scanner::peek`] returned.
     #[inline(always)]
     pub(crate) fn scalar(&mut self, first: u8) -> Result<(), JsonError> {
         match first {
@@ -248,7 +256,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads any value, validating it, and returns where it stands.
+    /// Reads and validates any value, and returns its range.
     pub fn value(&mut self) -> Result<Range<usize>, JsonError> {
         let first = self.peek()?;
         let start = self.pos;
@@ -260,7 +268,7 @@ impl<'a> Scanner<'a> {
     }
 
     fn container(&mut self) -> Result<(), JsonError> {
-        // Whether each open level is an object. No recursion: depth is bounded by memory, not by the stack.
+        // Whether each open level is an object. There is no recursion, so memory limits the depth, not the stack.
         let mut levels: Vec<bool> = Vec::new();
         loop {
             match self.peek()? {
@@ -302,8 +310,7 @@ impl<'a> Scanner<'a> {
         Ok(key)
     }
 
-    /// Reads the object that comes next, handing each key to `member`, which reads the member's value from the
-    /// scanner.
+    /// Reads an object. Calls `member` with each key, and `member` must read the value from the scanner.
     pub fn object<E: From<JsonError>>(
         &mut self,
         mut member: impl FnMut(&mut Self, RawString<'a>) -> Result<(), E>,
@@ -321,7 +328,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads the array that comes next, calling `element` with the scanner before each element.
+    /// Reads an array. Calls `element` before each element, and `element` must read it from the scanner.
     pub fn array<E: From<JsonError>>(
         &mut self,
         mut element: impl FnMut(&mut Self) -> Result<(), E>,
@@ -364,7 +371,7 @@ mod tests {
     #[test]
     fn an_array_is_bounded_by_its_brackets_outside_strings() {
         let text = br#"[{"a]":[1,2]},{"b\"[":[]}] ,7"#;
-        assert_eq!(Scanner::new(text).array_unread(), Ok(0..text.len() - 3));
-        assert_eq!(Scanner::new(br#"[{"a":"]"#).array_unread(), Err(JsonError::End(8)));
+        assert_eq!(Scanner::new(text).unvalidated_array(), Ok(0..text.len() - 3));
+        assert_eq!(Scanner::new(br#"[{"a":"]"#).unvalidated_array(), Err(JsonError::End(8)));
     }
 }

@@ -1,8 +1,8 @@
-//! JSON strings as they stand in a text, and the search for where one ends.
+//! JSON strings as they are written in a text, and the search for their end.
 
 use std::borrow::Cow;
 
-/// A JSON string as it stands in the text, without its quotes.
+/// A JSON string as it is written in the text, without its quotes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RawString<'a> {
     bytes: &'a [u8],

@@ -1,10 +1,13 @@
 //! Finds the members of a payload that the pipeline reads, or that have the name of one of our fields.
 
+use std::borrow::Cow;
+
 use crate::name_table::NameTable;
 use crate::object::ObjectScanner;
 
-/// Fields that every document may have from us. A payload's member of that name always goes to `original`.
-const RESERVED: [&str; 13] = [
+/// Fields that every document may have from us, and names that the engines keep to themselves. A payload's member of that
+/// name always goes to `original`.
+const RESERVED: [&str; 41] = [
     "@timestamp",
     "service",
     "service_name",
@@ -18,6 +21,36 @@ const RESERVED: [&str; 13] = [
     "kafka_key_base64",
     "kafka_headers",
     "original",
+    "correlation_id_base64",
+    "conflict",
+    "conflict_field",
+    "conflict_reason",
+    "conflict_text",
+    // Metadata of OpenSearch and Elasticsearch: refused in a document, or with an effect of its own, such as that of
+    // `_doc_count` on counts, https://docs.opensearch.org/latest/mappings/metadata-fields/index/.
+    "_id",
+    "_index",
+    "_type",
+    "_uid",
+    "_all",
+    "_source",
+    "_routing",
+    "_parent",
+    "_doc_count",
+    "_field_names",
+    "_ignored",
+    "_ignored_source",
+    "_inference_fields",
+    "_seq_no",
+    "_primary_term",
+    "_version",
+    "_size",
+    "_nested_path",
+    "_tier",
+    "_tsid",
+    "_feature",
+    "_meta",
+    "_data_stream_timestamp",
 ];
 
 /// A member that is ours in some documents only, or that such a field is made from.
@@ -103,12 +136,14 @@ impl<'a> Members<'a> {
         self.text.get(self.scanner.member(number)?.value.clone())
     }
 
-    /// The first of `names` whose value is a string without escapes, without its quotes.
-    pub(crate) fn first_text(&self, names: &[Known]) -> Option<&'a str> {
+    /// The first of `names` whose value is a string with something in it.
+    pub(crate) fn first_text(&self, names: &[Known]) -> Option<Cow<'a, str>> {
         names.iter().find_map(|name| match self.get(*name)? {
-            [b'"', text @ .., b'"'] if !text.is_empty() && !text.contains(&b'\\') => {
-                std::str::from_utf8(text).ok()
+            [b'"', b'"'] => None,
+            [b'"', text @ .., b'"'] if !text.contains(&b'\\') => {
+                std::str::from_utf8(text).ok().map(Cow::Borrowed)
             }
+            quoted @ [b'"', ..] => serde_json::from_slice(quoted).ok().map(Cow::Owned),
             _ => None,
         })
     }

@@ -1,10 +1,10 @@
-//! A table of names that are searched for among an object's keys.
+//! The table of names to search for among an object's keys.
 
-/// Names to be found among an object's keys; most keys are turned away by their first and last byte and length.
+/// Names to search for among an object's keys. Most other keys are ruled out by their first byte, last byte and length.
 #[derive(Debug, Clone)]
 pub struct NameTable {
     names: Vec<String>,
-    /// Numbers of the names, by what `slot` makes of them.
+    /// Numbers of the names, by their [`NameTable::slot`].
     slots: Vec<Vec<usize>>,
 }
 
@@ -15,7 +15,7 @@ impl Default for NameTable {
 }
 
 impl NameTable {
-    /// Makes a table; names are numbered in their order, one that comes again is left out.
+    /// Makes a table. Numbers the names in their order, leaving out repeated ones.
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
         let mut table = Self::default();
         for name in names {

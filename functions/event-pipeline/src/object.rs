@@ -1,4 +1,4 @@
-//! Scans a whole JSON object: validates it, finds some of its members and refuses a key that comes twice.
+//! Scans a whole JSON object: validates it, finds some of its members and refuses duplicate keys.
 
 use std::ops::Range;
 
@@ -6,37 +6,38 @@ use crate::json::{JsonError, Scanner};
 use crate::json_string::RawString;
 use crate::name_table::NameTable;
 
-/// A top-level member of an object that [`ObjectScanner`] was asked to find.
+/// A top-level member of an object whose name is in the table of the scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Number of the name in the table that the scan was given.
+    /// Number of the name in the table.
     pub name: usize,
-    /// Where the key stands, with its quotes.
+    /// Range of the key, with its quotes.
     pub key: Range<usize>,
-    /// Where the value stands.
+    /// Range of the value.
     pub value: Range<usize>,
 }
 
-/// What [`ObjectScanner::scan`] learned of an object besides its members.
+/// What [`ObjectScanner::scan`] finds out about an object besides its members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectShape {
     /// Position of the opening brace.
     pub open: usize,
     /// Position of the closing brace.
     pub close: usize,
-    /// Whether white space between the tokens holds line ends, which a bulk body can't.
+    /// Whether there are line ends in the white space between tokens, which a bulk body can't hold.
     pub newlines: bool,
 }
 
-/// Scans whole objects, keeping its buffers from one to the next so that a steady stream allocates nothing.
+/// Scans whole objects, keeping its buffers from one to the next. Only an object key with escapes and an object with more
+/// than 48 keys allocate.
 #[derive(Debug, Default)]
 pub struct ObjectScanner {
-    /// The objects and arrays around the one that is being read.
+    /// The objects and arrays around the open one.
     levels: Vec<Level>,
-    /// Hashes of the keys of all open objects, and where those keys stand.
+    /// Hashes of the keys of all open objects, and the ranges of those keys.
     hashes: Vec<u64>,
     keys: Vec<Range<usize>>,
-    /// Where keys with escapes begin, in order, and what they mean.
+    /// Start and text of each key with escapes, in order.
     unescaped: Vec<(usize, Vec<u8>)>,
     members: Vec<Member>,
 }
@@ -47,14 +48,17 @@ struct Level {
     is_object: bool,
     /// Where this object's keys begin in `ObjectScanner::keys`.
     first_key: usize,
-    /// A bit for each key's hash: a key whose bit is free is new.
+    /// One bit for each key's hash: a key whose bit is not set is new.
     seen: u64,
 }
 
-/// Objects with more keys than this are checked once, when they close, by sorting their keys.
+/// Levels that OpenSearch and Elasticsearch read; Jackson, their parser, refuses more,
+/// <https://javadoc.io/doc/com.fasterxml.jackson.core/jackson-core/latest/com/fasterxml/jackson/core/StreamReadConstraints.html>.
+const MAX_DEPTH: usize = 1000;
+/// Objects with more keys than this are checked once, by sorting the keys when the object closes.
 const CHECK_EACH_KEY: usize = 48;
 
-/// Mixes a key's length, first and last eight bytes; equal hashes are told apart by the bytes.
+/// Mixes a key's length and its first and last eight bytes. Keys with equal hashes are compared by their bytes.
 #[inline(always)]
 fn hash_key(key: &[u8]) -> u64 {
     const K: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -70,8 +74,8 @@ fn hash_key(key: &[u8]) -> u64 {
 }
 
 impl ObjectScanner {
-    /// Validates that `text` is one JSON object that the cluster can take, and finds its top-level members that
-    /// are in `names`. See [`ObjectScanner::members`] for those.
+    /// Validates that `text` is one JSON object that the cluster accepts, and finds its top-level members whose names
+    /// are in `names`: [`ObjectScanner::members`] has them.
     pub fn scan(&mut self, text: &[u8], names: &NameTable) -> Result<ObjectShape, JsonError> {
         self.clear();
         let mut scanner = Scanner::new(text);
@@ -95,7 +99,7 @@ impl ObjectScanner {
         self.members.iter().find(|member| member.name == name)
     }
 
-    /// Forgets what the last scan found.
+    /// Forgets the members that the last scan found.
     pub fn clear(&mut self) {
         self.levels.clear();
         self.hashes.clear();
@@ -104,7 +108,7 @@ impl ObjectScanner {
         self.members.clear();
     }
 
-    // In line with its helpers, the scanner's position and the level stay in registers: half of the whole time.
+    // Inlined with its helpers, it keeps the scanner's position and the level in registers, which halves the time.
     #[inline(always)]
     fn walk(&mut self, scanner: &mut Scanner<'_>, names: &NameTable) -> Result<(), JsonError> {
         scanner.pos += 1;
@@ -118,7 +122,7 @@ impl ObjectScanner {
                 b'{' => {
                     scanner.pos += 1;
                     if !scanner.take(b'}')? {
-                        self.levels.push(level);
+                        self.open(scanner, level)?;
                         level = Level { is_object: true, first_key: self.keys.len(), seen: 0 };
                         self.key(scanner, names, &mut level)?;
                         continue;
@@ -127,7 +131,7 @@ impl ObjectScanner {
                 b'[' => {
                     scanner.pos += 1;
                     if !scanner.take(b']')? {
-                        self.levels.push(level);
+                        self.open(scanner, level)?;
                         level = Level { is_object: false, first_key: self.keys.len(), seen: 0 };
                         continue;
                     }
@@ -135,7 +139,7 @@ impl ObjectScanner {
                 first => scanner.scalar(first)?,
             }
             loop {
-                // A value has just ended: at the top level it may be one that was asked for.
+                // A value has just ended. At the top level it may be that of a member that was found.
                 if self.levels.is_empty()
                     && let Some(member) = self.members.last_mut()
                     && member.value.end == 0
@@ -159,6 +163,15 @@ impl ObjectScanner {
     }
 
     #[inline(always)]
+    fn open(&mut self, scanner: &Scanner<'_>, outer: Level) -> Result<(), JsonError> {
+        if self.levels.len() >= MAX_DEPTH {
+            return Err(JsonError::TooDeep(scanner.pos));
+        }
+        self.levels.push(outer);
+        Ok(())
+    }
+
+    #[inline(always)]
     fn key(
         &mut self,
         scanner: &mut Scanner<'_>,
@@ -177,7 +190,7 @@ impl ObjectScanner {
         };
         if let Some(name) = wanted {
             scanner.peek()?;
-            // The end of the value is not known yet: 0 until `walk` comes to it.
+            // The end of the value is not known yet: it is 0 until `walk` gets there.
             self.members.push(Member { name, key: start - 1..end + 1, value: scanner.pos..0 });
         }
         let bit = 1 << (hash & 63);
@@ -190,7 +203,7 @@ impl ObjectScanner {
         Ok(())
     }
 
-    /// Keeps what a key with escapes means; returns its hash and its number in `names`.
+    /// Keeps the text of a key with escapes, and returns its hash and its number in `names`.
     #[cold]
     fn escaped_key(
         &mut self,
@@ -204,8 +217,8 @@ impl ObjectScanner {
         found
     }
 
-    /// Whether the object whose keys begin at `first_key` has `key` already. Large objects are looked at when they
-    /// close.
+    /// Whether the object whose keys begin at `first_key` has `key` already. Large objects are not checked here but
+    /// when they close.
     #[cold]
     fn is_known(&self, text: &[u8], first_key: usize, hash: u64, key: &Range<usize>) -> bool {
         let earlier = self.hashes.get(first_key..).unwrap_or_default();
@@ -236,7 +249,7 @@ impl ObjectScanner {
         twice.map_or(Ok(()), |(_, (_, start))| Err(JsonError::DuplicateKey(*start)))
     }
 
-    /// What a key means.
+    /// The text of a key, its escapes resolved.
     fn name<'t>(&'t self, text: &'t [u8], key: &Range<usize>) -> &'t [u8] {
         match self.unescaped.binary_search_by_key(&key.start, |(start, _)| *start) {
             Ok(place) => self.unescaped.get(place).map(|(_, name)| name.as_slice()).unwrap_or_default(),
@@ -254,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn members_are_found_with_their_places() {
+    fn members_are_found_with_their_ranges() {
         let text = r#" {"a":1, "time" : [1,{"time":2}] ,"b":{"time":3},"service":"x\"y"} "#;
         let mut scanner = ObjectScanner::default();
         let shape = scanner.scan(text.as_bytes(), &NameTable::new(["time", "service"])).unwrap();
@@ -268,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_twice_is_refused_at_every_depth() {
+    fn duplicate_keys_are_refused_at_any_depth() {
         assert_eq!(scan(r#"{"a":1,"a":2}"#), Err(JsonError::DuplicateKey(8)));
         assert_eq!(scan(r#"{"a":[{"b":1,"c":2,"b":3}]}"#), Err(JsonError::DuplicateKey(20)));
         assert_eq!(scan(r#"{"a":1,"\u0061":2}"#), Err(JsonError::DuplicateKey(8)));
@@ -276,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_twice_among_thousands_is_refused() {
+    fn a_duplicate_key_among_thousands_is_refused() {
         let keys = |n: usize| {
             (0..n).map(|i| format!("\"some-longer-key-{i}-tail\":{i}")).collect::<Vec<_>>().join(",")
         };
@@ -286,13 +299,15 @@ mod tests {
     }
 
     #[test]
-    fn depth_is_bounded_by_memory_alone() {
-        let deep = format!("{{\"a\":{}1{}}}", "[".repeat(200_000), "]".repeat(200_000));
-        assert!(scan(&deep).is_ok());
+    fn what_no_cluster_reads_is_too_deep() {
+        let nested = |depth| format!("{{\"a\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        assert!(scan(&nested(MAX_DEPTH)).is_ok());
+        assert!(matches!(scan(&nested(MAX_DEPTH + 1)), Err(JsonError::TooDeep(_))));
+        assert!(matches!(scan(&nested(200_000)), Err(JsonError::TooDeep(_))));
     }
 
     #[test]
-    fn only_objects_are_objects() {
+    fn anything_but_one_object_is_refused() {
         for text in ["[]", "1", "\"a\"", "null", "true"] {
             assert_eq!(scan(text), Err(JsonError::NotAnObject), "{text}");
         }

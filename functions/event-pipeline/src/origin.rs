@@ -4,8 +4,8 @@
 
 use crate::append::{Value, append_decoded, append_member, append_name};
 use crate::event::KafkaRecord;
+use crate::event_time;
 use crate::settings::Settings;
-use crate::timestamp::Timestamp;
 
 /// Appends the fields that all events of a topic have in common.
 pub(crate) fn append_identity(out: &mut Vec<u8>, settings: &Settings, topic: &str) {
@@ -23,7 +23,7 @@ pub(crate) fn append_identity(out: &mut Vec<u8>, settings: &Settings, topic: &st
 
 /// Appends the record's timestamp and key, each where it has one.
 pub(crate) fn append_record_time_and_key(out: &mut Vec<u8>, record: &KafkaRecord<'_>, scratch: &mut Vec<u8>) {
-    if let Some(time) = record.timestamp_ms.and_then(Timestamp::from_kafka) {
+    if let Some(time) = event_time::indexable(record.timestamp_ms) {
         append_member(out, "kafka_timestamp", Value::Number(time.millis()));
     }
     let Some(key) = record.key else { return };

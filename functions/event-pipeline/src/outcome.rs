@@ -1,5 +1,6 @@
 //! What became of a record, and how many records of a batch ended in which way.
 
+use crate::rescue::Rescue;
 use crate::write_error::WriteError;
 
 /// What became of one record. Every record of a batch ends in exactly one of these.
@@ -7,6 +8,8 @@ use crate::write_error::WriteError;
 pub enum Outcome {
     /// The cluster wrote the document.
     Indexed,
+    /// The cluster wrote the document in another form, after it had rejected it as it was.
+    Rescued(Rescue),
     /// The cluster had the document already.
     Duplicate,
     /// The document is at fault and the dead-letter index has it.
@@ -20,8 +23,10 @@ pub enum Outcome {
 pub struct Counts {
     /// Records in the batch.
     pub received: usize,
-    /// Written now.
+    /// Written now, in whatever form.
     pub indexed: usize,
+    /// Those of them that were written in another form.
+    pub rescued: usize,
     /// Written before.
     pub duplicates: usize,
     /// In the dead-letter index.
@@ -38,6 +43,10 @@ impl Counts {
             counts.received += 1;
             match outcome {
                 Outcome::Indexed => counts.indexed += 1,
+                Outcome::Rescued(_) => {
+                    counts.indexed += 1;
+                    counts.rescued += 1;
+                }
                 Outcome::Duplicate => counts.duplicates += 1,
                 Outcome::DeadLettered(_) => counts.dead_lettered += 1,
                 Outcome::Failed(_) => counts.failed += 1,
@@ -50,14 +59,23 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rescue::RescueForm;
     use crate::write_error::ErrorKind;
 
     #[test]
     fn every_record_is_counted_once() {
         let error =
             WriteError { kind: ErrorKind::DocumentTooLarge, status: Some(413), reason: String::new() };
-        let outcomes = [Outcome::Indexed, Outcome::Duplicate, Outcome::DeadLettered(error), Outcome::Indexed];
-        let counts = Counts { received: 4, indexed: 2, duplicates: 1, dead_lettered: 1, failed: 0 };
+        let rescue = Rescue { form: RescueForm::Payload, reason: String::new() };
+        let outcomes = [
+            Outcome::Indexed,
+            Outcome::Duplicate,
+            Outcome::DeadLettered(error),
+            Outcome::Indexed,
+            Outcome::Rescued(rescue),
+        ];
+        let counts =
+            Counts { received: 5, indexed: 3, rescued: 1, duplicates: 1, dead_lettered: 1, failed: 0 };
         assert_eq!(Counts::of(&outcomes), counts);
     }
 }

@@ -1,13 +1,14 @@
-//! What the pipeline can be told: how documents are named, timed and enriched.
+//! The settings of the pipeline: how documents are named, timed and enriched.
 
 use crate::index::IndexPrefix;
+use crate::time_text::Zone;
 
 /// How a document gets its `_id`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum DocumentId {
     /// `topic-partition-offset-timestamp`: a record delivered again is the same document.
     Deterministic,
-    /// The cluster makes one; for collections that refuse ids (OpenSearch Serverless time series).
+    /// The cluster generates it; for collections that refuse ids (OpenSearch Serverless time series).
     Auto,
 }
 
@@ -22,10 +23,12 @@ pub struct Settings {
     pub environment: String,
     /// Value of the field `platform`.
     pub platform: String,
-    /// Taken off the topic's end to give `service_name`.
+    /// Removed from the end of the topic to make `service_name`.
     pub topic_suffix: String,
     /// Top-level fields that may hold the event's time, tried in this order.
     pub timestamp_fields: Vec<String>,
+    /// Zone of times that name none.
+    pub timestamp_zone: Zone,
     /// How far before the record's own timestamp an event's time may lie, in milliseconds.
     pub max_past_ms: i64,
     /// How far after the record's own timestamp an event's time may lie, in milliseconds.
@@ -36,6 +39,10 @@ pub struct Settings {
     pub document_id: DocumentId,
 }
 
+/// Names that loggers and serializers give to an event's time. `createdAt` is not among them: it is when the thing was made
+/// that the event is about.
+const TIMESTAMP_FIELDS: [&str; 8] =
+    ["timestamp", "@timestamp", "eventTime", "occurredAt", "time", "ts", "ts_ms", "timeUnixNano"];
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 impl Default for Settings {
@@ -47,9 +54,8 @@ impl Default for Settings {
             environment: "kubernetes".into(),
             platform: "demo-micro".into(),
             topic_suffix: ".events".into(),
-            timestamp_fields: ["timestamp", "@timestamp", "eventTime", "occurredAt", "createdAt", "time"]
-                .map(String::from)
-                .to_vec(),
+            timestamp_fields: TIMESTAMP_FIELDS.map(String::from).to_vec(),
+            timestamp_zone: Zone::UTC,
             max_past_ms: 30 * DAY_MS,
             max_future_ms: DAY_MS,
             header_fields: Vec::new(),

@@ -1,31 +1,32 @@
-//! Timestamps: what counts as one in an event, and how `@timestamp` is written.
+//! Timestamps: which forms are read as a time, and how `@timestamp` is written.
 
 use chrono::{DateTime, Datelike, NaiveDate, Timelike};
 
-/// Milliseconds since 1970-01-01T00:00:00Z that lie in the years 0 to 9999, which four digits can write.
+/// Milliseconds since 1970-01-01T00:00:00Z, in the years 0 to 9999, which have four digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(i64);
 
-/// Whole numbers up to this size are seconds, larger ones milliseconds: in seconds it is the year 5138, in
-/// milliseconds March 1973.
+/// Whole numbers up to this one are read as seconds, larger ones as milliseconds: it is the year 5138 in seconds, and
+/// March 1973 in milliseconds.
 const MAX_SECONDS: i64 = 100_000_000_000;
 
 impl Timestamp {
     /// 1970-01-01T00:00:00.000Z.
     pub const EPOCH: Self = Self(0);
 
-    /// Takes milliseconds since the epoch; `None` outside the years 0 to 9999.
+    /// Makes a timestamp of milliseconds since the epoch; `None` outside the years 0 to 9999.
     pub fn from_millis(millis: i64) -> Option<Self> {
         (-62_167_219_200_000..=253_402_300_799_999).contains(&millis).then_some(Self(millis))
     }
 
-    /// Takes a Kafka record's timestamp; `None` for -1, Kafka's "no timestamp", and for what no producer means.
+    /// Makes a timestamp of a Kafka record's; `None` for -1, Kafka's "no timestamp", for other negative numbers and after
+    /// the year 9999.
     pub fn from_kafka(millis: i64) -> Option<Self> {
         Self::from_millis(millis).filter(|_| millis >= 0)
     }
 
     /// Reads the text of a JSON value: an RFC 3339 string with any offset, or epoch seconds or milliseconds as a
-    /// number or a string of one. Parts of a millisecond are cut off.
+    /// number or in a string. Fractions of a millisecond are cut off.
     pub fn from_json(value: &[u8]) -> Option<Self> {
         match value {
             [b'"', text @ .., b'"'] => Self::from_text(std::str::from_utf8(text).ok()?),
@@ -34,7 +35,7 @@ impl Timestamp {
     }
 
     fn from_text(text: &str) -> Option<Self> {
-        if let Some(time) = Self::from_usual_text(text.as_bytes()) {
+        if let Some(time) = Self::from_usual_form(text.as_bytes()) {
             return Some(time);
         }
         let text = text.trim();
@@ -44,9 +45,9 @@ impl Timestamp {
         }
     }
 
-    /// `YYYY-MM-DDTHH:MM:SSZ` with or without milliseconds, which is how nearly all producers write; reading just
-    /// this takes a fifth of the time of a general parser. `None` for everything else, which is then parsed.
-    fn from_usual_text(text: &[u8]) -> Option<Self> {
+    /// Reads `YYYY-MM-DDTHH:MM:SSZ`, with or without milliseconds, which nearly all producers write, in a fifth of the
+    /// time that a general parser takes. `None` for any other form, which the general parser reads.
+    fn from_usual_form(text: &[u8]) -> Option<Self> {
         let (seconds, millis) = match text {
             [seconds @ .., b'Z'] if seconds.len() == 19 => (seconds, 0),
             [seconds @ .., b'.', a, b, c, b'Z'] if seconds.len() == 19 => (seconds, number(&[*a, *b, *c])?),
@@ -141,7 +142,7 @@ impl Timestamp {
     }
 }
 
-/// The number that `digits` are; `None` if one of them is not a digit.
+/// Parses a number of digits alone; `None` if another character is among them.
 fn number(digits: &[u8]) -> Option<u32> {
     let step = |sum: u32, byte: &u8| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0'));
     digits.iter().try_fold(0, step)
@@ -187,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_time_is_none() {
+    fn other_values_are_not_read_as_a_time() {
         for value in [
             r#""""#,
             r#""yesterday""#,
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn kafka_says_no_timestamp_with_minus_one() {
+    fn a_kafka_timestamp_of_minus_one_is_none() {
         assert_eq!(Timestamp::from_kafka(-1), None);
         assert_eq!(Timestamp::from_kafka(i64::MAX), None);
         assert_eq!(Timestamp::from_kafka(5), Some(Timestamp(5)));
@@ -218,19 +219,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back_the_same(millis in -62_167_219_200_000i64..=253_402_300_799_999) {
+        fn a_written_time_reads_back_the_same(millis in -62_167_219_200_000i64..=253_402_300_799_999) {
             let time = Timestamp::from_millis(millis).unwrap();
             let quoted = [b"\"".as_slice(), &time.to_text(), b"\""].concat();
             prop_assert_eq!(Timestamp::from_json(&quoted), Some(time));
         }
 
         #[test]
-        fn the_usual_form_reads_as_the_general_one(
+        fn the_fast_parser_agrees_with_the_general_one(
             text in "[0-2][0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{3})?Z",
         ) {
             let general = DateTime::parse_from_rfc3339(&text).ok().map(|time| Timestamp(time.timestamp_millis()));
-            // A leap second is left to the general parser.
-            if let Some(usual) = Timestamp::from_usual_text(text.as_bytes()) {
+            // Leap seconds are left to the general parser.
+            if let Some(usual) = Timestamp::from_usual_form(text.as_bytes()) {
                 prop_assert_eq!(Some(usual), general, "{}", text);
             } else {
                 prop_assert!(general.is_none() || text.contains(":60"), "{}", text);
@@ -238,7 +239,7 @@ mod tests {
         }
 
         #[test]
-        fn no_text_makes_it_panic(text in ".*") {
+        fn no_text_causes_a_panic(text in ".*") {
             let _ = Timestamp::from_json(text.as_bytes());
             let _ = Timestamp::from_json(format!("\"{text}\"").as_bytes());
         }

@@ -83,6 +83,12 @@ impl fmt::Display for ErrorKind {
 }
 
 impl WriteError {
+    /// Whether the document can be what makes the cluster fail: a server error of one item, other than those of a busy or
+    /// unreachable cluster. OpenSearch reports a key of 500 dotted parts so.
+    pub fn may_be_the_documents(&self) -> bool {
+        matches!((&self.kind, self.status), (ErrorKind::Cluster(_), Some(500 | 501 | 505..=599)))
+    }
+
     /// The HTTP status as a number, 0 where there is none: the form that dead letters and logs use.
     pub fn status_number(&self) -> u16 {
         self.status.unwrap_or_default()

@@ -1,4 +1,4 @@
-//! The pipeline stays pure: nothing that does IO is among its dependencies.
+//! No dependency of the pipeline does IO.
 
 use std::process::Command;
 

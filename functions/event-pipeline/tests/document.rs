@@ -1,10 +1,11 @@
-//! The document contract: what a record's action and document look like, whole.
+//! The document contract: the whole action line and document of a record.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test or benchmark fails by panicking")]
 
 use base64_simd::STANDARD;
 use event_pipeline::encoder::Encoder;
 use event_pipeline::event::read_batch;
+use event_pipeline::rescue::{Rescue, RescueForm};
 use event_pipeline::settings::{DocumentId, Settings};
 use event_pipeline::write_error::{ErrorKind, WriteError};
 use serde_json::{Value, json};
@@ -73,7 +74,7 @@ fn headers(pairs: &[(&str, &str)]) -> Value {
 }
 
 #[test]
-fn a_document_is_the_payload_with_our_fields_behind() {
+fn our_fields_follow_those_of_the_payload() {
     let case =
         value(r#"{"eventType":"OrderCreated", "total": 1.10,"timestamp":"2026-03-01T12:20:29+02:00"}"#)
             .with("key", json!(STANDARD.encode_to_string("o-1")));
@@ -104,14 +105,14 @@ fn the_first_timestamp_field_that_parses_counts() {
 }
 
 #[test]
-fn without_a_time_of_its_own_an_event_has_the_records() {
+fn an_event_without_a_time_gets_that_of_its_record() {
     for payload in [r#"{"a":1}"#, r#"{"timestamp":"never"}"#, r#"{"nested":{"timestamp":0}}"#] {
         assert_eq!(value(payload).document()["@timestamp"], "2026-03-01T10:20:30.123Z", "{payload}");
     }
 }
 
 #[test]
-fn a_far_off_time_is_not_used_and_tagged() {
+fn a_far_off_time_is_tagged_and_not_used() {
     let day_ms = 24 * 60 * 60 * 1000;
     for (time, tagged) in
         [(K - 30 * day_ms, false), (K - 30 * day_ms - 1, true), (K + day_ms, false), (K + day_ms + 1, true)]
@@ -124,7 +125,7 @@ fn a_far_off_time_is_not_used_and_tagged() {
 }
 
 #[test]
-fn without_any_time_a_document_says_so() {
+fn a_document_without_any_time_is_tagged() {
     let case = value(r#"{"a":1}"#).with("timestamp", json!(-1));
     let text = case.text();
     assert!(text.contains(r#""_index":"microservices-1970.01.01","_id":"order.events-2-42--1""#), "{text}");
@@ -151,7 +152,7 @@ fn clashing_members_go_to_original() {
 }
 
 #[test]
-fn a_payload_of_nothing_but_clashes_leaves_a_sound_document() {
+fn a_payload_of_nothing_but_clashes_leaves_a_valid_document() {
     for payload in [r#"{"service":1}"#, r#"{ "service":1 , "platform":2 }"#, "{}", " { } "] {
         assert_eq!(value(payload).document()["service"], "order.events", "{payload}");
     }
@@ -170,24 +171,105 @@ fn line_ends_between_tokens_become_spaces() {
 }
 
 #[test]
-fn what_is_not_a_json_object_is_kept_whole_in_message() {
-    for payload in [
-        "",
-        "plain text",
-        "[1,2]",
-        "17",
-        "\"a\"",
-        "null",
-        r#"{"a":1"#,
-        r#"{"a":1,"a":2}"#,
-        "{}{}",
-        "\u{feff}{}",
-    ] {
+fn a_payload_that_is_not_a_json_object_is_kept_whole_in_message() {
+    for payload in
+        ["", "plain text", "[1,2]", "17", "\"a\"", "null", r#"{"a":1"#, "{}{}", "NaN", "\u{feff}[]"]
+    {
         let document = value(payload).document();
         assert_eq!(document["message"], payload);
         assert_eq!(document["tags"], json!(["_jsonparsefailure"]), "{payload}");
         assert_eq!(document["service_name"], "order");
     }
+}
+
+#[test]
+fn what_is_nearly_json_keeps_its_fields_and_says_what_was_changed() {
+    for (payload, fields, tags) in [
+        ("\u{feff}{\"a\":1}", json!({"a": 1}), Value::Null),
+        (r#"{"a":1,"a":2}"#, json!({"a": 2}), json!(["_duplicatekey"])),
+        (
+            r#"{"a":NaN,"b":{"c":1,"c":-Infinity}}"#,
+            json!({"a": null, "b": {"c": null}}),
+            json!(["_duplicatekey", "_nonfinite"]),
+        ),
+        (r#"{"tags":["x"],"a":NaN}"#, json!({"a": null}), json!(["x", "_nonfinite"])),
+    ] {
+        let document = value(payload).document();
+        for (name, expected) in fields.as_object().unwrap() {
+            assert_eq!(&document[name], expected, "{payload}");
+        }
+        assert_eq!(document["tags"], tags, "{payload}");
+    }
+}
+
+#[test]
+fn names_that_the_engines_keep_to_themselves_go_to_original() {
+    let document =
+        value(r#"{"_id":"a","_source":{"e":1},"_doc_count":7,"_links":1,"conflict":2}"#).document();
+    assert_eq!(
+        document["original"],
+        json!({"_id": "a", "_source": {"e": 1}, "_doc_count": 7, "conflict": 2})
+    );
+    assert_eq!((&document["_links"], document.get("_id")), (&json!(1), None));
+}
+
+#[test]
+fn an_object_deeper_than_any_cluster_reads_is_kept_as_text() {
+    let payload =
+        format!("{{\"a\":{}1{},\"timestamp\":\"2026-03-01T00:00:00Z\"}}", "[".repeat(1200), "]".repeat(1200));
+    let document = value(&payload).document();
+    assert_eq!(document["message"], payload);
+    assert_eq!(document["tags"], json!(["_mappingconflict"]));
+    assert_eq!(document["conflict_reason"], "the payload is nested deeper than 1000 levels");
+}
+
+#[test]
+fn a_rejected_document_is_written_again_under_its_own_address() {
+    let case = value(r#"{"a":{"b":1}, "service":"x","timestamp":"2026-02-28T23:00:00Z","c":2}"#);
+    let payload = case.payload();
+    let batch = read_batch(&payload).unwrap();
+    let record = batch[0].record.as_ref().unwrap();
+    let mut encoder = Encoder::new(Settings::default());
+    let mut written = |form| {
+        let mut body = Vec::new();
+        let rescue = Rescue { form, reason: "failed to parse field [a]".into() };
+        encoder.append_rescued(record, &rescue, &mut body).unwrap();
+        let text = String::from_utf8(body).unwrap();
+        let (action, document) = text.trim_end().split_once('\n').unwrap();
+        assert_eq!(action, case.text().lines().next().unwrap(), "the address stays");
+        let document: Value = serde_json::from_str(document).unwrap();
+        assert_eq!(document["tags"], json!(["_mappingconflict"]));
+        assert_eq!(document["conflict_reason"], "failed to parse field [a]");
+        assert_eq!((&document["service"], &document["kafka_offset"]), (&json!("order.events"), &json!(42)));
+        document
+    };
+
+    let document = written(RescueForm::Members(vec!["a".into()]));
+    assert_eq!(document["conflict"], json!({"a": {"b": 1}}));
+    assert_eq!(document["conflict_text"], r#"{"a":{"b":1}}"#);
+    assert_eq!(
+        (&document["c"], &document["original"], document.get("a")),
+        (&json!(2), &json!({"service": "x"}), None)
+    );
+    assert_eq!(document["conflict_field"], json!(["a"]));
+
+    let document = written(RescueForm::Members(vec!["original".into(), "c".into()]));
+    assert_eq!(document["conflict"], json!({"c": 2, "original": {"service": "x"}}));
+    assert_eq!((document.get("original"), &document["a"]), (None, &json!({"b": 1})));
+
+    let document = written(RescueForm::Payload);
+    assert_eq!(
+        document["conflict"],
+        json!({"a": {"b": 1}, "service": "x", "timestamp": "2026-02-28T23:00:00Z", "c": 2})
+    );
+    assert_eq!((document.get("a"), &document["conflict_field"]), (None, &json!(["*"])));
+
+    let document = written(RescueForm::Text);
+    assert_eq!(
+        document["message"],
+        r#"{"a":{"b":1}, "service":"x","timestamp":"2026-02-28T23:00:00Z","c":2}"#
+    );
+    assert_eq!((document.get("a"), document.get("conflict")), (None, None));
 }
 
 #[test]
@@ -264,7 +346,7 @@ fn configured_headers_are_kept() {
 }
 
 #[test]
-fn ids_can_be_left_to_the_cluster() {
+fn the_cluster_can_generate_the_ids() {
     let mut case = value("{}");
     case.settings.document_id = DocumentId::Auto;
     assert!(
@@ -298,7 +380,7 @@ fn a_dead_letter_keeps_bytes_that_are_not_text() {
 }
 
 #[test]
-fn a_dead_letter_takes_no_header_list_that_the_cluster_would_refuse() {
+fn headers_that_the_cluster_would_refuse_are_kept_as_text_in_a_dead_letter() {
     let payload = br#"{"records":{"t-0":[{"offset":1,"value":"e30=","headers":[{"a":[1],"a":[2]}]}]}}"#;
     let batch = read_batch(payload).unwrap();
     let mut body = Vec::new();

@@ -1,4 +1,4 @@
-//! The JSON reader agrees with serde_json on what is JSON, and takes any bytes without panicking.
+//! Our JSON scanner accepts what serde_json accepts and nothing else, and does not panic on any bytes.
 
 use event_pipeline::json::Scanner;
 use event_pipeline::name_table::NameTable;
@@ -63,13 +63,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2000))]
 
     #[test]
-    fn what_serde_json_reads_is_read_and_nothing_else(text in json_like()) {
+    fn the_scanner_accepts_what_serde_json_accepts(text in json_like()) {
         let raw: Result<&serde_json::value::RawValue, _> = serde_json::from_str(&text);
         prop_assert_eq!(accepts(text.as_bytes()), raw.is_ok(), "{}", text);
     }
 
     #[test]
-    fn every_value_is_read(value in json_value()) {
+    fn every_value_is_accepted(value in json_value()) {
         for text in [serde_json::to_string(&value).unwrap(), serde_json::to_string_pretty(&value).unwrap()] {
             prop_assert!(accepts(text.as_bytes()));
             let object = ObjectScanner::default().scan(text.as_bytes(), &NameTable::default());
@@ -78,7 +78,7 @@ proptest! {
     }
 
     #[test]
-    fn no_bytes_make_it_panic(text in prop::collection::vec(any::<u8>(), 0..64)) {
+    fn no_bytes_cause_a_panic(text in prop::collection::vec(any::<u8>(), 0..64)) {
         let _ = accepts(&text);
         let _ = ObjectScanner::default().scan(&text, &NameTable::new(["a"]));
     }

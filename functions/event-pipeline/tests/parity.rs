@@ -1,4 +1,4 @@
-//! The documents of `tests/fixtures/parity`, which the Logstash pipeline in `infra/elk` has to give as well.
+//! The pipeline writes the documents of `tests/fixtures/parity`, as the Logstash pipeline in `infra/elk` does.
 
 #![expect(
     clippy::unwrap_used,
@@ -43,7 +43,7 @@ fn event(record: &Value) -> Vec<u8> {
 }
 
 #[test]
-fn every_fixture_gives_the_document_that_is_owed() {
+fn every_fixture_gives_its_expected_document() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/parity");
     let mut paths: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "json"));

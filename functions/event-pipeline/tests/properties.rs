@@ -1,4 +1,4 @@
-//! Properties that hold for any record whatsoever.
+//! Properties that hold for any record.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test or benchmark fails by panicking")]
 
@@ -15,7 +15,7 @@ use event_pipeline::write_error::{ErrorKind, WriteError};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// JSON-like text made of tokens that our own names and odd forms are among.
+/// JSON-like text made of tokens, our own field names and odd values among them.
 fn payload() -> impl Strategy<Value = Vec<u8>> {
     let name = prop::sample::select(vec![
         "a",
@@ -108,14 +108,17 @@ fn settings() -> Settings {
     Settings { header_fields: vec!["tenant".into()], ..Settings::default() }
 }
 
-/// The two lines that an entry is written as: its document, or its dead letter if it can't have one.
-fn lines(encoder: &mut Encoder, entry: &BatchItem<'_>) -> String {
+fn fault() -> WriteError {
+    WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: String::new() }
+}
+
+/// The two lines of an item: its document, or its dead letter if it can't have a document.
+fn lines(encoder: &mut Encoder, item: &BatchItem<'_>) -> String {
     let mut body = Vec::new();
-    let written = entry.record.as_ref().is_ok_and(|record| encoder.append(record, &mut body).is_ok());
+    let written = item.record.as_ref().is_ok_and(|record| encoder.append(record, &mut body).is_ok());
     if !written {
         assert_eq!(body, b"", "nothing is left of a document that can't be written");
-        let fault = WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: String::new() };
-        encoder.append_dead_letter(entry, &fault, &mut body);
+        encoder.append_dead_letter(item, &fault(), &mut body);
     }
     String::from_utf8(body).unwrap()
 }
@@ -124,16 +127,16 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(3000))]
 
     #[test]
-    fn every_line_is_an_object_with_no_key_twice(records in prop::collection::vec(record(), 1..4)) {
+    fn every_line_is_an_object_without_duplicate_keys(records in prop::collection::vec(record(), 1..4)) {
         let payload = event(&records);
         let batch = read_batch(&payload).unwrap();
         prop_assert_eq!(batch.len(), records.len());
         let mut encoder = Encoder::new(settings());
-        for entry in &batch {
-            let text = lines(&mut encoder, entry);
+        for item in &batch {
+            let text = lines(&mut encoder, item);
             prop_assert_eq!(text.matches('\n').count(), 2, "{}", text);
             for line in text.lines() {
-                // Two readers of different make agree: our scanner also refuses a key that comes twice.
+                // Two independent parsers agree. Ours also refuses duplicate keys.
                 let scanned = ObjectScanner::default().scan(line.as_bytes(), &NameTable::default());
                 prop_assert!(scanned.is_ok(), "{:?}: {}", scanned, line);
                 prop_assert!(serde_json::from_str::<&serde_json::value::RawValue>(line).is_ok(), "{}", line);
@@ -146,8 +149,8 @@ proptest! {
         let payload = event(&records);
         let batch = read_batch(&payload).unwrap();
         let mut one_encoder = Encoder::new(settings());
-        let together: Vec<_> = batch.iter().map(|entry| lines(&mut one_encoder, entry)).collect();
-        let alone: Vec<_> = batch.iter().map(|entry| lines(&mut Encoder::new(settings()), entry)).collect();
+        let together: Vec<_> = batch.iter().map(|item| lines(&mut one_encoder, item)).collect();
+        let alone: Vec<_> = batch.iter().map(|item| lines(&mut Encoder::new(settings()), item)).collect();
         prop_assert_eq!(&together, &alone);
         let actions: HashSet<_> = together.iter().map(|text| text.lines().next()).collect();
         let n_arrays = records.iter().filter(|record| record.is_array()).count();
@@ -155,7 +158,28 @@ proptest! {
     }
 
     #[test]
-    fn requests_hold_every_document_once_within_their_bounds(
+    fn an_address_is_known_without_writing_and_kept_when_written(records in prop::collection::vec(record(), 1..4)) {
+        let payload = event(&records);
+        let limits = BulkLimits::default();
+        let mut encoder = Encoder::new(settings());
+        for item in &read_batch(&payload).unwrap() {
+            let mut request = BulkRequest::default();
+            let address = encoder.document_address(item);
+            let written = item.record.clone().and_then(|record| {
+                request.push(0, limits, |body| encoder.append(&record, body)).map(drop)
+            });
+            prop_assert_eq!(written.map(|()| request.address(0).unwrap()), address);
+
+            let mut request = BulkRequest::default();
+            let address = encoder.dead_letter_address(item);
+            let fault = fault();
+            request.push(0, limits, |body| Ok::<_, ()>(encoder.append_dead_letter(item, &fault, body))).unwrap();
+            prop_assert_eq!(request.address(0), Some(address));
+        }
+    }
+
+    #[test]
+    fn requests_hold_every_document_once_within_their_limits(
         records in prop::collection::vec(record(), 1..12),
         max_bytes in 1..3000usize,
         max_operations in 1..5usize,
@@ -165,8 +189,8 @@ proptest! {
         let limits = BulkLimits { max_bytes, max_operations };
         let mut encoder = Encoder::new(settings());
         let (mut requests, mut request, mut unwritten) = (Vec::new(), BulkRequest::default(), Vec::new());
-        for (i, entry) in batch.iter().enumerate() {
-            let Ok(record) = &entry.record else { unwritten.push(i); continue };
+        for (i, item) in batch.iter().enumerate() {
+            let Ok(record) = &item.record else { unwritten.push(i); continue };
             loop {
                 match request.push(i, limits, |body| encoder.append(record, body)) {
                     Ok(Pushed::Added) => break,
@@ -187,7 +211,7 @@ proptest! {
     }
 
     #[test]
-    fn no_payload_makes_it_panic(payload in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn no_payload_causes_a_panic(payload in prop::collection::vec(any::<u8>(), 0..200)) {
         let _ = read_batch(&payload);
     }
 }

@@ -9,7 +9,6 @@ use event_pipeline::event::{BatchItem, EventError};
 use event_pipeline::outcome::Outcome;
 use event_pipeline::write_error::WriteError;
 use indexing::bulk_writer::BULK_RETRIES;
-use indexing::field_limit::IndexMapping;
 use indexing::indexer::{IndexedBatch, Indexer};
 use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
@@ -57,7 +56,7 @@ pub struct Handler<T> {
     function_name: String,
 }
 
-impl<T: BulkTransport + IndexMapping + 'static> Handler<T> {
+impl<T: BulkTransport + 'static> Handler<T> {
     /// Creates a handler that writes through `transport`.
     pub fn new(transport: T, config: Config, function_name: String) -> Self {
         let Config { indexing, batch_failures } = config;
@@ -99,6 +98,7 @@ fn log_outcomes(batch: &IndexedBatch<'_>) {
     info!(
         n_received = counts.received,
         n_indexed = counts.indexed,
+        n_rescued = counts.rescued,
         n_duplicates = counts.duplicates,
         n_dead_lettered = counts.dead_lettered,
         n_failed = counts.failed,
@@ -108,6 +108,14 @@ fn log_outcomes(batch: &IndexedBatch<'_>) {
         "batch indexed"
     );
     let pairs = || batch.items.iter().zip(&batch.outcomes);
+    if let Some((item, rescue)) = pairs().find_map(|(item, outcome)| match outcome {
+        Outcome::Rescued(rescue) => Some((item, rescue)),
+        _ => None,
+    }) {
+        let (n, first, fields, reason) =
+            (counts.rescued, place(item), rescue.fields().join(","), &rescue.reason);
+        warn!(n, first, fields, reason, "documents rejected as they were, and written in another form");
+    }
     if let Some((item, WriteError { kind, reason, .. })) = pairs().find_map(|(item, outcome)| match outcome {
         Outcome::DeadLettered(error) => Some((item, error)),
         _ => None,

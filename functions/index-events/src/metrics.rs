@@ -22,6 +22,7 @@ impl Measures {
         let mut metrics = vec![
             ("EventsReceived", Unit::Count, counts.received as u64),
             ("EventsIndexed", Unit::Count, counts.indexed as u64),
+            ("EventsRescued", Unit::Count, counts.rescued as u64),
             ("EventsDuplicate", Unit::Count, counts.duplicates as u64),
             ("EventsDeadLettered", Unit::Count, counts.dead_lettered as u64),
             ("EventsFailed", Unit::Count, counts.failed as u64),

@@ -16,7 +16,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use index_events::config::Config;
 use index_events::handler::Handler;
-use indexing::field_limit::IndexMapping;
 use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
 use search_client::client::{Renewed, Response, SendError};
@@ -54,12 +53,6 @@ impl BulkTransport for ScriptedCluster {
 
     async fn renew_credentials(&self) -> Renewed {
         Renewed::No
-    }
-}
-
-impl IndexMapping for ScriptedCluster {
-    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Response, SendError> {
-        self.send_bulk(format!("no more fields in {index}\n").into(), timeout).await
     }
 }
 

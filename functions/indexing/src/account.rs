@@ -1,13 +1,18 @@
 //! Keeps account of a batch: every record gets exactly one outcome.
 
+use std::collections::HashMap;
+
 use event_pipeline::item_result::ItemResult;
 use event_pipeline::outcome::Outcome;
+use event_pipeline::rescue::Rescue;
 use event_pipeline::write_error::{ErrorKind, WriteError};
 
 /// What is known of each record of a batch.
 pub(crate) struct Account {
     outcomes: Vec<Option<Outcome>>,
     rejected: Vec<(usize, WriteError)>,
+    /// Records whose documents may be what makes the cluster fail.
+    suspects: Vec<(usize, WriteError)>,
     is_dead_lettered: Vec<bool>,
 }
 
@@ -17,6 +22,7 @@ impl Account {
         Self {
             outcomes: vec![None; n_records],
             rejected: Vec::new(),
+            suspects: Vec::new(),
             is_dead_lettered: vec![false; n_records],
         }
     }
@@ -31,13 +37,46 @@ impl Account {
         std::mem::take(&mut self.rejected)
     }
 
+    /// Takes out the records whose documents may be what makes the cluster fail.
+    pub(crate) fn take_suspects(&mut self) -> Vec<(usize, WriteError)> {
+        std::mem::take(&mut self.suspects)
+    }
+
+    /// Whether the cluster took any document of the batch.
+    pub(crate) fn has_written(&self) -> bool {
+        self.outcomes.iter().flatten().any(|outcome| !matches!(outcome, Outcome::Failed(_)))
+    }
+
     /// Enters the results of the documents.
     pub(crate) fn enter_documents(&mut self, results: Vec<(usize, ItemResult)>) {
+        self.enter(results, |_| Outcome::Indexed);
+    }
+
+    /// Enters the results of documents in another form, that of each record in `rescues`.
+    pub(crate) fn enter_rescued(
+        &mut self,
+        results: Vec<(usize, ItemResult)>,
+        rescues: &HashMap<usize, Rescue>,
+    ) {
+        self.enter(results, |record| {
+            rescues.get(&record).map_or(Outcome::Indexed, |rescue| Outcome::Rescued(rescue.clone()))
+        });
+    }
+
+    /// Notes that `record` has failed.
+    pub(crate) fn fail(&mut self, record: usize, error: WriteError) {
+        self.set(record, Outcome::Failed(error));
+    }
+
+    fn enter(&mut self, results: Vec<(usize, ItemResult)>, written: impl Fn(usize) -> Outcome) {
         for (record, result) in results {
             match result {
-                ItemResult::Indexed => self.set(record, Outcome::Indexed),
+                ItemResult::Indexed => self.set(record, written(record)),
                 ItemResult::Duplicate => self.set(record, Outcome::Duplicate),
                 ItemResult::Rejected(error) => self.reject(record, error),
+                ItemResult::Failed(error) if error.may_be_the_documents() => {
+                    self.suspects.push((record, error))
+                }
                 ItemResult::Failed(error) => self.set(record, Outcome::Failed(error)),
                 ItemResult::Deleted | ItemResult::NotFound | ItemResult::Changed => {
                     self.set(record, Outcome::Failed(not_a_create()));

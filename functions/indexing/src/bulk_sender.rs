@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use tracing::error;
 
 use crate::bulk_writer::{BulkStats, Written, write};
-use crate::field_limit::IndexMapping;
 use crate::transport::BulkTransport;
 
 /// Sends operations until a deadline: push them one by one, then finish.
@@ -27,7 +26,7 @@ pub struct BulkSender<T> {
     stats: BulkStats,
 }
 
-impl<T: BulkTransport + IndexMapping + 'static> BulkSender<T> {
+impl<T: BulkTransport + 'static> BulkSender<T> {
     /// Makes a sender whose requests keep within `limits` and are retried by `policy` until `deadline`.
     pub fn new(transport: Arc<T>, limits: BulkLimits, policy: RetryPolicy, deadline: Instant) -> Self {
         Self {

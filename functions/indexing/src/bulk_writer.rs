@@ -4,7 +4,6 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
-use event_pipeline::address::Address;
 use event_pipeline::bulk::{BulkRequest, Operation};
 use event_pipeline::bulk_response::read_bulk_response;
 use event_pipeline::item_result::{ItemResult, Remedy};
@@ -17,7 +16,6 @@ use search_client::retry::{
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
-use crate::field_limit::{FullIndices, IndexMapping, MappingStop};
 use crate::response_error::{response_error, send_error};
 use crate::transport::BulkTransport;
 
@@ -54,6 +52,8 @@ impl std::ops::AddAssign for BulkStats {
     }
 }
 
+/// Times that an item is sent again after a server error that its document may be the cause of.
+const BRIEF_RETRIES: u32 = 2;
 /// Shortest time that a request is worth starting for.
 const MIN_ATTEMPT: Duration = Duration::from_millis(50);
 
@@ -73,9 +73,9 @@ pub const BULK_RETRIES: RetryPolicy = RetryPolicy {
 ///
 /// Only the operations that need it are retried, by `policy`: items that the cluster could not take, and whole requests
 /// that got no response, a bad one, or one that `policy` retries. 413 halves the request. 401 and 403 renew the
-/// credentials, once. An index that has no room for a new field is set to map no more of them, once, and its documents
-/// are sent again.
-pub async fn write<T: BulkTransport + IndexMapping>(
+/// credentials, once. An item with another server error is retried a few times, as the
+/// document may be the cause.
+pub async fn write<T: BulkTransport>(
     transport: &T,
     request: BulkRequest,
     deadline: Instant,
@@ -86,7 +86,7 @@ pub async fn write<T: BulkTransport + IndexMapping>(
         deadline,
         policy,
         renewal: CredentialRenewal::default(),
-        full_indices: FullIndices::default(),
+        n_brief_retries: 0,
         written: Written::default(),
     };
     let mut parts = VecDeque::from([request]);
@@ -104,7 +104,8 @@ struct Writer<'w, T> {
     deadline: Instant,
     policy: &'w RetryPolicy,
     renewal: CredentialRenewal,
-    full_indices: FullIndices,
+    /// Responses after which an item was retried that may fail for its document.
+    n_brief_retries: u32,
     written: Written,
 }
 
@@ -116,7 +117,7 @@ enum Part {
     TooLarge(WriteError),
 }
 
-impl<T: BulkTransport + IndexMapping> Writer<'_, T> {
+impl<T: BulkTransport> Writer<'_, T> {
     /// Gives every operation of `request` its result, or returns the halves that it has to be sent as.
     async fn write_part(&mut self, mut request: BulkRequest) -> Option<[BulkRequest; 2]> {
         match self.write_with_retries(&mut request).await {
@@ -223,6 +224,7 @@ impl<T: BulkTransport + IndexMapping> Writer<'_, T> {
     ) -> Attempted<Part, WriteError> {
         let mut again = vec![false; results.len()];
         let mut next = Attempted::Done(Part::Complete);
+        let mut is_brief = false;
         for (position, (result, again)) in results.into_iter().zip(&mut again).enumerate() {
             let result = match (result.remedy(), result) {
                 (Some(Remedy::Retry), ItemResult::Failed(error)) => {
@@ -230,25 +232,13 @@ impl<T: BulkTransport + IndexMapping> Writer<'_, T> {
                     next = Attempted::Retry(error);
                     continue;
                 }
-                (Some(Remedy::StopMappingNewFields), ItemResult::Rejected(error)) => {
-                    match self.make_room(request.address(position)).await {
-                        MappingStop::Done => {
-                            *again = true;
-                            if matches!(next, Attempted::Done(_)) {
-                                next = Attempted::RetryAtOnce(error);
-                            }
-                            continue;
-                        }
-                        MappingStop::Unavailable(error) => {
-                            *again = true;
-                            next = Attempted::Retry(error);
-                            continue;
-                        }
-                        MappingStop::Refused(why) => {
-                            let reason = format!("{}; {why}", error.reason);
-                            ItemResult::Rejected(WriteError { reason, ..error })
-                        }
-                    }
+                (Some(Remedy::RetryBriefly), ItemResult::Failed(error))
+                    if self.n_brief_retries < BRIEF_RETRIES =>
+                {
+                    *again = true;
+                    is_brief = true;
+                    next = Attempted::Retry(error);
+                    continue;
                 }
                 (_, result) => result,
             };
@@ -256,22 +246,9 @@ impl<T: BulkTransport + IndexMapping> Writer<'_, T> {
                 self.written.results.push((operation.record, result));
             }
         }
-        self.full_indices.end_response();
+        self.n_brief_retries += u32::from(is_brief);
         request.retain(|position| again.get(position).copied().unwrap_or(true));
         next
-    }
-
-    fn time_left(&self) -> Duration {
-        self.deadline.saturating_duration_since(Instant::now())
-    }
-
-    /// Makes an index without room for new fields take documents that have some.
-    async fn make_room(&mut self, address: Option<Address<'_>>) -> MappingStop {
-        let Some(Address { index, .. }) = address else {
-            return MappingStop::Refused("its index is not known".into());
-        };
-        let timeout = self.time_left() / 2;
-        self.full_indices.make_room(self.transport, &index, self.policy, timeout).await
     }
 
     fn finish_all(&mut self, request: &mut BulkRequest, result: impl Fn() -> ItemResult) {

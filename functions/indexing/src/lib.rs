@@ -4,7 +4,6 @@ mod account;
 pub mod bulk_sender;
 pub mod bulk_writer;
 pub mod config;
-pub mod field_limit;
 pub mod indexer;
 mod response_error;
 pub mod transport;

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use indexing::field_limit::IndexMapping;
 use indexing::transport::BulkTransport;
 use reqwest::Method;
 use search_client::client::{RequestBody, Response, SearchClient, SendError};
 
 /// A cluster to replay into. Implemented by a cluster's client, and in tests by a stand-in.
-pub trait Cluster: BulkTransport + IndexMapping {
+pub trait Cluster: BulkTransport {
     /// Posts JSON, once; `None` if the response's body has more than `max_bytes`.
     fn post(
         &self,

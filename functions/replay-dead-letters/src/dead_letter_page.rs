@@ -115,7 +115,7 @@ impl ReplayedPage {
         for (Replayable { stored, service, .. }, (item, outcome)) in replayable.iter().zip(outcomes) {
             let stored = *stored;
             match outcome {
-                Outcome::Indexed => {
+                Outcome::Indexed | Outcome::Rescued(_) => {
                     self.counts.indexed += 1;
                     removals.push(Removal { stored, reason: RemovalReason::Indexed });
                 }

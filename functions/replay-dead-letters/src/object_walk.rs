@@ -151,7 +151,7 @@ impl<C: Cluster + 'static, S: ObjectStore> ObjectReplay<'_, C, S> {
         let mut first_failure = None;
         for (item, outcome) in batch.items.iter().zip(&batch.outcomes) {
             match outcome {
-                Outcome::Indexed | Outcome::Duplicate => {}
+                Outcome::Indexed | Outcome::Rescued(_) | Outcome::Duplicate => {}
                 Outcome::DeadLettered(error) => {
                     let offset = item.offset.map_or_else(|| "none".to_owned(), |offset| offset.to_string());
                     let id = format!("{} offset {offset} in {key}", item.partition_key);

@@ -1,6 +1,6 @@
 //! Scripts of responses, and what becomes of each operation.
 
-use event_pipeline::address::{ActionLine, append_create};
+use event_pipeline::address::{ActionLine, Address, append_create};
 use event_pipeline::bulk::BulkLimits;
 use event_pipeline::item_result::ItemAction;
 use serde_json::json;
@@ -49,18 +49,6 @@ impl BulkTransport for ScriptedCluster {
             None => Renewed::No,
         }
     }
-}
-
-impl IndexMapping for ScriptedCluster {
-    async fn stop_mapping_new_fields(&self, index: &str, timeout: Duration) -> Result<Response, SendError> {
-        self.send_bulk(format!("no more fields in {index}").into(), timeout).await
-    }
-}
-
-fn without_room() -> Step {
-    let item =
-        || bulk::failed(400, "illegal_argument_exception", "Limit of total fields [9] has been exceeded");
-    Step::Response(200, bulk::response([item(), item(), json!(201)]).to_string())
 }
 
 const SECONDS: u64 = 30;
@@ -125,44 +113,11 @@ async fn only_retryable_items_are_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_index_without_room_for_new_fields_stores_documents_without_mapping_them() {
-    let request = || {
-        let mut request = BulkRequest::default();
-        for record in 0..3 {
-            let write = |body: &mut Vec<u8>| {
-                let line = append_create(body, &Address { index: "day".into(), id: None });
-                body.extend_from_slice(format!("{{\"n\":{record}}}\n").as_bytes());
-                Ok::<_, ()>(line)
-            };
-            request.push(record, BulkLimits::default(), write).unwrap();
-        }
-        request
-    };
-    let (bodies, outcomes, _) = play(request(), [without_room(), response(200), statuses(&[201, 201])]).await;
-    assert_eq!(bodies.get(1).unwrap(), "no more fields in day");
-    assert_eq!(bodies.last().unwrap().lines().count(), 4);
-    assert_eq!(outcomes, ["a: indexed", "b: indexed", "c: indexed"]);
-
-    let refused =
-        ["a: rejected illegal_argument_exception", "b: rejected illegal_argument_exception", "c: indexed"];
-    let (bodies, outcomes, _) = play(request(), [without_room(), response(403)]).await;
-    assert_eq!((bodies.len(), outcomes), (2, refused.map(String::from).to_vec()));
-
-    // A mapping that could not be changed is changed by another request, and no document is blamed.
-    let both_without_room = || {
-        let Step::Response(status, text) = without_room() else { unreachable!() };
-        Step::Response(status, text.replace(r#",{"create":{"status":201}}"#, ""))
-    };
-    let steps = [without_room(), response(503), both_without_room(), response(200), statuses(&[201, 201])];
-    let (bodies, outcomes, _) = play(request(), steps).await;
-    assert_eq!(
-        (bodies.len(), outcomes),
-        (5, ["a: indexed", "b: indexed", "c: indexed"].map(String::from).to_vec())
-    );
-
-    let steps = [without_room(), response(200), both_without_room()];
-    let (bodies, outcomes, _) = play(request(), steps).await;
-    assert_eq!((bodies.len(), outcomes), (3, refused.map(String::from).to_vec()));
+async fn an_item_with_a_server_error_is_retried_briefly() {
+    let (bodies, outcomes, _) = run(2, [statuses(&[500, 201]), statuses(&[500]), statuses(&[500])]).await;
+    assert_eq!(bodies, ["a\nb\n", "a\n", "a\n"].map(|lines| lines.replace('\n', "\n")));
+    assert_eq!(outcomes, ["a: failed t500", "b: indexed"]);
+    assert_eq!(run(1, [statuses(&[500]), statuses(&[201])]).await.1, ["a: indexed"]);
 }
 
 #[tokio::test(start_paused = true)]

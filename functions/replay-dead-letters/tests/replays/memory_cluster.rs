@@ -14,7 +14,7 @@ pub(crate) struct MemoryCluster {
     /// `_seq_no` and source by index and id.
     pub(crate) documents: BTreeMap<(String, String), (i64, Value)>,
     seq_no: i64,
-    /// Documents with this member are refused, except as dead letters.
+    /// Documents with this member are refused in every form, except as dead letters.
     pub(crate) refuses: Option<&'static str>,
     /// Every bulk request gets this status.
     pub(crate) bulk_status: Option<u16>,
@@ -61,7 +61,7 @@ impl MemoryCluster {
         let (index, id) = address(action);
         let is_document = index.starts_with("micro");
         self.n_creates += usize::from(is_document);
-        let is_refused = is_document && self.refuses.is_some_and(|member| source.get(member).is_some());
+        let is_refused = is_document && self.refuses.is_some_and(|member| holds(&source, member));
         if self.documents.contains_key(&(index.clone(), id.clone())) {
             409
         } else if is_refused {
@@ -135,4 +135,10 @@ impl MemoryCluster {
 fn address(of: &Value) -> (String, String) {
     let text = |name: &str| of[name].as_str().unwrap().to_owned();
     (text("_index"), text("_id"))
+}
+
+/// Whether `member` is in the document, in the payload that moved to `conflict`, or in its text.
+fn holds(source: &Value, member: &str) -> bool {
+    let in_text = source["message"].as_str().is_some_and(|text| text.contains(&format!("\"{member}\"")));
+    in_text || source.get(member).is_some() || source["conflict"].get(member).is_some()
 }

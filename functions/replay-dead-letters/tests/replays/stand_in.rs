@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use indexing::field_limit::IndexMapping;
 use indexing::transport::BulkTransport;
 use replay_dead_letters::cluster::Cluster;
 use search_client::client::{Renewed, Response, SendError};
@@ -95,12 +94,6 @@ impl BulkTransport for StandIn {
 
     async fn renew_credentials(&self) -> Renewed {
         Renewed::No
-    }
-}
-
-impl IndexMapping for StandIn {
-    async fn stop_mapping_new_fields(&self, _index: &str, _timeout: Duration) -> Result<Response, SendError> {
-        Ok(Response { status: 403, body: Bytes::new() })
     }
 }
 
