@@ -21,6 +21,8 @@ use crate::values::{Leaf, Scalar, leaves};
 pub(crate) const RECORD_MS: i64 = 1_795_827_846_251;
 /// Searches in one request.
 const SEARCHES: usize = 400;
+/// Characters after which an analyzer begins a new term.
+const LONGEST_WORD: usize = 255;
 /// Words of one document that are searched for. Of more, these are chosen at random.
 const MAX_WORDS: usize = 40;
 
@@ -233,7 +235,9 @@ impl<'s> Shapes<'s> {
                 Scalar::Number(number) => {
                     let value: f64 = number.parse()?;
                     if types.is_some_and(|types| is_numeric(types, &leaf.path)) && value.is_finite() {
-                        let range = format!(r#"{{"gte":{number},"lte":{number}}}"#);
+                        // -0 is less than 0, and `-0` in a query is 0.
+                        let (from, to) = if value == 0.0 { ("-0.0", "0.0") } else { (&**number, &**number) };
+                        let range = format!(r#"{{"gte":{from},"lte":{to}}}"#);
                         let range: Box<RawValue> = serde_json::from_str(&range)?;
                         let mut ranges = HashMap::new();
                         ranges.insert(leaf.path.as_str(), range);
@@ -356,10 +360,14 @@ fn is_numeric(types: &HashMap<String, String>, path: &str) -> bool {
 }
 
 /// The words of a text that an analyzer makes terms of.
-fn words_of(text: &str) -> impl Iterator<Item = String> {
+fn words_of(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|c: char| c.is_whitespace() || c.is_control())
+        .flat_map(|word| {
+            // A query of as many words as JSON text has would have too many clauses.
+            let ends_word = move |c| word.len() > LONGEST_WORD && r#"{}[]":"#.contains(c);
+            word.split(ends_word).map(|word| word.chars().take(LONGEST_WORD).collect::<String>())
+        })
         .filter(|word| word.chars().any(char::is_alphanumeric))
-        .map(str::to_owned)
 }
 
 /// A word as it stands in a query string.
