@@ -9,7 +9,7 @@ LIVE := --package integration-tests --package event-producer --package kafka-pol
     --features integration-tests/live,event-producer/live,kafka-poller/live,kafka-poller/tls
 # The tests of TLS, credentials and provisioning need other servers than the rest.
 LIVE_TESTS := --lib --bins --test live
-SECURED := --servers opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
+SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay provision build deploy-local test test-fast test-live test-search \
@@ -70,7 +70,7 @@ test-live: ## Run the integration tests on a separate stack on free ports, which
 	@$(MAKE) --no-print-directory test-secured
 	@$(MAKE) --no-print-directory test-search
 
-test-secured: ## Run the tests of TLS, credentials and provisioning on separate, secured servers
+test-secured: ## Run the tests of TLS, credentials, provisioning and events of any shape on separate servers
 	cargo test --locked $(LIVE) --test secured --no-run
 	$(STACK) with $(SECURED) -- cargo test --locked $(LIVE) --test secured
 
