@@ -30,13 +30,36 @@ struct Member {
 }
 
 fn named_member(reason: &str, members: &[Member]) -> Option<String> {
-    fields_in(reason).find_map(|field| {
-        let is_it =
-            |member: &&Member| is_at_or_below(field, &member.name) || is_at_or_below(&member.name, field);
+    // `Could not dynamically add mapping for field [b.c]. Existing mapping for [a.b] …`: the first name is relative.
+    let existing = reason.find("Existing mapping for [").and_then(|start| reason.get(start..));
+    let fields = existing.into_iter().flat_map(fields_in).chain(fields_in(reason));
+    fields.into_iter().find_map(|field| {
+        // Members that clash with fields of ours are under `original`.
+        let moved = field.name.strip_prefix("original.").map(|name| Field { name, ..field });
+        moved.into_iter().chain([field]).find_map(|field| field.member(members))
+    })
+}
+
+/// A name in a reason.
+#[derive(Debug, Clone, Copy)]
+struct Field<'r> {
+    name: &'r str,
+    /// Whether the reason was cut within it.
+    is_cut: bool,
+}
+
+impl Field<'_> {
+    /// The member that the field is at, in, or around.
+    fn member(self, members: &[Member]) -> Option<String> {
+        let is_it = |member: &&Member| {
+            is_at_or_below(self.name, &member.name)
+                || is_at_or_below(&member.name, self.name)
+                || self.is_cut && member.name.starts_with(self.name)
+        };
         // `a.b.c` is below the member `a.b` rather than below `a`, where both are there.
         let longest = members.iter().filter(|member| !member.name.is_empty()).filter(is_it);
         longest.max_by_key(|member| member.name.len()).map(|member| member.name.clone())
-    })
+    }
 }
 
 /// Whether the dotted name `inner` is `outer`, or of a field below it.
@@ -44,13 +67,22 @@ fn is_at_or_below(inner: &str, outer: &str) -> bool {
     inner.strip_prefix(outer).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
-/// The names in `[…]` and `"…"` of a reason, in their order.
-fn fields_in(reason: &str) -> impl Iterator<Item = &str> {
+/// The names in `[…]` and `"…"` of a reason, in their order, without those of types.
+fn fields_in(reason: &str) -> impl Iterator<Item = Field<'_>> {
+    let is_type = |start| {
+        let before = reason.get(..start).unwrap_or_default();
+        before.ends_with("type ") || before.ends_with("] to ")
+    };
     let bracketed = reason.match_indices('[').map(|(start, _)| (start, ']'));
     let quoted = reason.match_indices("field=\"").map(|(start, opening)| (start + opening.len() - 1, '"'));
     let mut starts: Vec<(usize, char)> = bracketed.chain(quoted).collect();
+    starts.retain(|(start, _)| !is_type(*start));
     starts.sort_unstable();
-    starts.into_iter().filter_map(|(start, end)| reason.get(start + 1..)?.split(end).next())
+    starts.into_iter().filter_map(|(start, end)| {
+        let rest = reason.get(start + 1..)?;
+        let (name, is_cut) = rest.split_once(end).map_or((rest, true), |(name, _)| (name, false));
+        (!name.is_empty()).then_some(Field { name, is_cut })
+    })
 }
 
 fn shaped_member(reason: &str, members: &[Member]) -> Option<String> {
@@ -173,10 +205,17 @@ mod tests {
                 "Could not dynamically add mapping for field [a.b]. Existing mapping for [a] must be of type object",
                 "a",
             ),
+            (
+                "Could not dynamically add mapping for field [id.c]. Existing mapping for [a.id] must be of type object",
+                "a",
+            ),
+            ("failed to parse field [original.id] of type [double] in document", "id"),
+            ("object mapping for [original.original.id] tried to parse field [null] as object", "original"),
         ] {
             assert_eq!(blamed_member(reason, payload).as_deref(), Some(expected), "{reason}");
         }
-        assert_eq!(blamed_member("failed to parse field [unknown] of type [long]", payload), None);
+        assert_eq!(blamed_member("failed to parse field [unknown] of type [type]", payload), None);
+        assert_eq!(blamed_member("mapper [unknown] cannot be changed from type [id] to [type]", payload), None);
         assert_eq!(blamed_member("Limit of total fields [1000] has been exceeded", payload), None);
     }
 
@@ -205,6 +244,13 @@ mod tests {
         ] {
             assert_eq!(blamed_member(reason, payload.as_bytes()).as_deref(), Some(expected), "{reason}");
         }
+    }
+
+    #[test]
+    fn a_name_that_the_reason_is_cut_in_is_found_by_its_beginning() {
+        let payload = format!(r#"{{"id":1,"{}":2}}"#, "n".repeat(1000));
+        let reason = format!("failed to parse field [{}", "n".repeat(300));
+        assert_eq!(blamed_member(&reason, payload.as_bytes()), Some("n".repeat(1000)));
     }
 
     #[test]

@@ -36,6 +36,8 @@ pub(crate) struct DocumentWriter {
     scratch: Vec<u8>,
     /// How documents are written that the cluster rejected as they were.
     rescue: Option<Rescue>,
+    /// Whether the last document has another form because no cluster reads its payload.
+    is_too_deep: bool,
 }
 
 /// What all records of a partition have in common, written once.
@@ -69,6 +71,7 @@ impl DocumentWriter {
             tags: Vec::new(),
             scratch: Vec::new(),
             rescue,
+            is_too_deep: false,
         }
     }
 
@@ -87,6 +90,7 @@ impl DocumentWriter {
         body: &mut Vec<u8>,
     ) -> Result<ActionLine, RecordError> {
         let start = body.len();
+        self.is_too_deep = false;
         self.set_partition(record);
         let action = self.partition.actions.append(body, record);
         let document = body.len();
@@ -101,6 +105,7 @@ impl DocumentWriter {
             Some(_) => self.payloads.read(body, document, &mut self.tags),
             None => self.payloads.read_null(&mut self.tags),
         };
+        self.is_too_deep = payload == Payload::DeepObject;
         let text = body.get_mut(document..).unwrap_or_default();
         if let Payload::Object(shape) = payload
             && shape.newlines
@@ -127,6 +132,11 @@ impl DocumentWriter {
         self.open_document(payload, rescue.as_ref(), record, body, document);
         self.append_fields(record, time, body);
         Ok(action.fill_in(body, time))
+    }
+
+    /// The form of the last document, where it is not the usual one although the cluster has not rejected it.
+    pub(crate) fn rescue_of_last(&self) -> Option<Rescue> {
+        self.is_too_deep.then(Rescue::of_deep_object)
     }
 
     /// Returns the time that the document of `record` has, without writing it.

@@ -34,6 +34,11 @@ impl Encoder {
         self.documents.append(record, body)
     }
 
+    /// The form of the document that [`Encoder::append`] wrote last, where no cluster could read it as it was.
+    pub fn rescue_of_last(&self) -> Option<Rescue> {
+        self.documents.rescue_of_last()
+    }
+
     /// Appends the action line and the document line of `record` as [`Encoder::append`] does, in the form of `rescue`.
     ///
     /// # Errors

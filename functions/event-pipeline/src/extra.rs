@@ -109,13 +109,6 @@ impl Extra {
             }
         }
         if let Some(rescue) = rescue {
-            // `original` itself can be what the cluster rejects.
-            if rescue.moves("original")
-                && let Some(members) = moved.get(1..)
-            {
-                append_raw_member(conflicting, b"\"original\"", &[b"{", members, b"}"].concat());
-                moved.clear();
-            }
             append_conflict(fields, rescue, conflicting.get(1..));
         }
         if let Some(members) = moved.get(1..) {

@@ -12,6 +12,7 @@ pub mod conflict;
 mod dead_letter;
 mod document;
 pub mod encoder;
+mod epoch;
 pub mod event;
 mod event_time;
 mod extra;

@@ -89,6 +89,32 @@ impl ObjectScanner {
         Ok(ObjectShape { open, close, newlines: scanner.newlines })
     }
 
+    /// Validates that `text` is one JSON object, however deep and with whatever keys, and finds the same members as
+    /// [`ObjectScanner::scan`]: the last one of each name.
+    pub fn scan_members(&mut self, text: &[u8], names: &NameTable) -> Result<(), JsonError> {
+        self.clear();
+        let mut scanner = Scanner::new(text);
+        scanner.expect(b'{')?;
+        let mut is_open = !scanner.take(b'}')?;
+        while is_open {
+            scanner.peek()?;
+            let start = scanner.pos;
+            let name = names.find(&scanner.string()?.unescape());
+            let key = start..scanner.pos;
+            scanner.expect(b':')?;
+            let value = scanner.value()?;
+            if let Some(name) = name {
+                self.members.retain(|member| member.name != name);
+                self.members.push(Member { name, key, value });
+            }
+            is_open = scanner.take(b',')?;
+            if !is_open {
+                scanner.expect(b'}')?;
+            }
+        }
+        scanner.end()
+    }
+
     /// The members that the last scan found, in the order of the text.
     pub fn members(&self) -> &[Member] {
         &self.members
@@ -304,6 +330,20 @@ mod tests {
         assert!(scan(&nested(MAX_DEPTH)).is_ok());
         assert!(matches!(scan(&nested(MAX_DEPTH + 1)), Err(JsonError::TooDeep(_))));
         assert!(matches!(scan(&nested(200_000)), Err(JsonError::TooDeep(_))));
+    }
+
+    #[test]
+    fn members_of_an_object_of_any_depth_are_found() {
+        let deep = format!("{}1{}", "[".repeat(200_000), "]".repeat(200_000));
+        let text = format!("{{ \"time\":1,\"a\":{deep}, \"t\\u0069me\" : 2 }}");
+        let mut scanner = ObjectScanner::default();
+        scanner.scan_members(text.as_bytes(), &NameTable::new(["time"])).unwrap();
+        let values: Vec<_> = scanner.members().iter().map(|m| text.get(m.value.clone()).unwrap()).collect();
+        assert_eq!(values, ["2"], "the last one of a name counts");
+        for text in ["{}x", "{\"a\"}", "{\"a\":1", "[]", "{\"a\":1,}"] {
+            assert!(scanner.scan_members(text.as_bytes(), &NameTable::default()).is_err(), "{text}");
+        }
+        assert_eq!(scanner.scan_members(b" {} ", &NameTable::default()), Ok(()));
     }
 
     #[test]

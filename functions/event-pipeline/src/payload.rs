@@ -1,7 +1,7 @@
 //! Reads a record's payload: what it is, its members, and the time of its event.
 
 use crate::event_time;
-use crate::json::{JsonError, Scanner};
+use crate::json::JsonError;
 use crate::members::{Members, name_table};
 use crate::name_table::NameTable;
 use crate::nearly_json::repair;
@@ -85,7 +85,9 @@ impl PayloadReader {
         }
         let payload = match self.scanner.scan(text, &self.names) {
             Ok(shape) => return Payload::Object(shape),
-            Err(JsonError::TooDeep(_)) if is_json(text) => Payload::DeepObject,
+            Err(JsonError::TooDeep(_)) if self.scanner.scan_members(text, &self.names).is_ok() => {
+                return Payload::DeepObject;
+            }
             Err(_) => Payload::Text,
         };
         self.scanner.clear();
@@ -108,10 +110,4 @@ impl PayloadReader {
         let own = self.timestamp_names.iter().filter_map(|name| members.value(*name));
         event_time::choose(settings, record_ms, own, tags)
     }
-}
-
-/// Whether `text` is one JSON value, however deep.
-fn is_json(text: &[u8]) -> bool {
-    let mut scanner = Scanner::new(text);
-    scanner.value().and_then(|_| scanner.end()).is_ok()
 }

@@ -47,28 +47,13 @@ impl Account {
         self.outcomes.iter().flatten().any(|outcome| !matches!(outcome, Outcome::Failed(_)))
     }
 
-    /// Enters the results of the documents.
-    pub(crate) fn enter_documents(&mut self, results: Vec<(usize, ItemResult)>) {
-        self.enter(results, |_| Outcome::Indexed);
-    }
-
-    /// Enters the results of documents in another form, that of each record in `rescues`.
-    pub(crate) fn enter_rescued(
+    /// Enters the results of the documents. Those of `rescues` are written in that form.
+    pub(crate) fn enter_documents(
         &mut self,
         results: Vec<(usize, ItemResult)>,
         rescues: &HashMap<usize, Rescue>,
     ) {
-        self.enter(results, |record| {
-            rescues.get(&record).map_or(Outcome::Indexed, |rescue| Outcome::Rescued(rescue.clone()))
-        });
-    }
-
-    /// Notes that `record` has failed.
-    pub(crate) fn fail(&mut self, record: usize, error: WriteError) {
-        self.set(record, Outcome::Failed(error));
-    }
-
-    fn enter(&mut self, results: Vec<(usize, ItemResult)>, written: impl Fn(usize) -> Outcome) {
+        let written = |record| rescues.get(&record).cloned().map_or(Outcome::Indexed, Outcome::Rescued);
         for (record, result) in results {
             match result {
                 ItemResult::Indexed => self.set(record, written(record)),
@@ -83,6 +68,11 @@ impl Account {
                 }
             }
         }
+    }
+
+    /// Notes that `record` has failed.
+    pub(crate) fn fail(&mut self, record: usize, error: WriteError) {
+        self.set(record, Outcome::Failed(error));
     }
 
     /// Enters the results of the dead letters.
@@ -156,7 +146,7 @@ mod tests {
     #[test]
     fn a_record_without_a_result_has_failed() {
         let mut account = Account::new(2);
-        account.enter_documents(vec![(1, ItemResult::Indexed)]);
+        account.enter_documents(vec![(1, ItemResult::Indexed)], &HashMap::new());
         let outcomes = account.close(Vec::new());
         assert!(
             matches!(outcomes.first(), Some(Outcome::Failed(error)) if error.kind == ErrorKind::NoResult)
@@ -167,10 +157,8 @@ mod tests {
     #[test]
     fn a_rejected_record_is_dead_lettered_only_with_its_dead_letter() {
         let mut account = Account::new(2);
-        account.enter_documents(vec![
-            (0, ItemResult::Rejected(rejection())),
-            (1, ItemResult::Rejected(rejection())),
-        ]);
+        let results = vec![(0, ItemResult::Rejected(rejection())), (1, ItemResult::Rejected(rejection()))];
+        account.enter_documents(results, &HashMap::new());
         let rejected = account.take_rejected();
         account.enter_dead_letters(vec![(0, ItemResult::Indexed), (1, ItemResult::Rejected(rejection()))]);
         let refused = WriteError {
@@ -184,7 +172,7 @@ mod tests {
     #[test]
     fn a_delete_reported_for_a_create_is_not_a_write() {
         let mut account = Account::new(1);
-        account.enter_documents(vec![(0, ItemResult::Deleted)]);
+        account.enter_documents(vec![(0, ItemResult::Deleted)], &HashMap::new());
         assert_eq!(account.close(Vec::new()), [Outcome::Failed(not_a_create())]);
     }
 }

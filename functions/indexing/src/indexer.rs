@@ -62,17 +62,21 @@ impl<T: BulkTransport + 'static> Indexer<T> {
         let mut account = Account::new(items.len());
 
         let mut sender = self.sender(deadline);
+        let mut too_deep = HashMap::new();
         for (position, item) in items.iter().enumerate() {
             let pushed = match &item.record {
                 Ok(record) => sender.push(position, |body| encoder.append(record, body)).await,
                 Err(error) => Err(*error),
             };
+            if item.record.is_ok() {
+                too_deep.extend(encoder.rescue_of_last().map(|rescue| (position, rescue)));
+            }
             if let Err(error) = pushed {
                 account.reject(position, unreadable(error));
             }
         }
         let (results, stats) = sender.finish().await;
-        account.enter_documents(results);
+        account.enter_documents(results, &too_deep);
 
         let mut batch = Batch { items: &items, encoder, account, stats };
         let rejected = self.rescue(&mut batch, deadline).await;
@@ -134,7 +138,7 @@ impl<T: BulkTransport + 'static> Indexer<T> {
             }
             let (results, stats) = sender.finish().await;
             batch.stats += stats;
-            batch.account.enter_rescued(results, &rescues);
+            batch.account.enter_documents(results, &rescues);
             rejected = batch.account.take_rejected();
             rejected.append(&mut batch.account.take_suspects());
         }

@@ -1,4 +1,5 @@
-//! Credentials, TLS and provisioning on servers with security: OpenSearch with its security plugin, and Elasticsearch.
+//! Credentials, TLS, provisioning and events of any shape, on each search engine: OpenSearch with and without its security
+//! plugin, and Elasticsearch.
 //!
 //! `stack.py with --servers …` starts them. Nothing is deployed: the functions' code runs in the test. Each test has its own
 //! index names.
@@ -7,9 +8,12 @@
     reason = "a missing member of a JSON value is null, which the assertions find"
 )]
 
+mod cases;
 mod gateway;
 mod provisioning;
 mod secrets;
 mod servers;
+mod shapes;
 mod sigv4;
+mod values;
 mod writing;

@@ -21,7 +21,7 @@ use crate::servers::{DAY, ELASTICSEARCH, ELASTICSEARCH_6, OPENSEARCH, Server, ba
 const TOPIC: &str = "order.events";
 
 /// A cluster, and the variables of the command line for it.
-struct Provisioning<'s> {
+pub(crate) struct Provisioning<'s> {
     server: &'s Server,
     variables: Vec<(&'static str, String)>,
 }
@@ -33,14 +33,16 @@ struct Printed {
 }
 
 impl<'s> Provisioning<'s> {
-    fn new(server: &'s Server, prefix: &str, more: &[(&'static str, &str)]) -> Self {
-        let mut variables = vec![
-            ("SEARCH_ENDPOINT", server.endpoint.clone()),
-            ("SEARCH_CA_CERT", server.ca.clone()),
-            ("SEARCH_USERNAME", server.username.clone()),
-            ("SEARCH_PASSWORD", server.password.clone()),
-            ("INDEX_PREFIX", prefix.to_owned()),
-        ];
+    pub(crate) fn new(server: &'s Server, prefix: &str, more: &[(&'static str, &str)]) -> Self {
+        let mut variables =
+            vec![("SEARCH_ENDPOINT", server.endpoint.clone()), ("INDEX_PREFIX", prefix.to_owned())];
+        if !server.ca.is_empty() {
+            variables.extend([
+                ("SEARCH_CA_CERT", server.ca.clone()),
+                ("SEARCH_USERNAME", server.username.clone()),
+                ("SEARCH_PASSWORD", server.password.clone()),
+            ]);
+        }
         variables.extend(more.iter().map(|(name, text)| (*name, (*text).to_owned())));
         Self { server, variables }
     }
@@ -55,12 +57,13 @@ impl<'s> Provisioning<'s> {
         let mut out = Vec::new();
         let code = command.run(&lookup(self.variables.clone()), &secrets_manager(), &mut out).await?;
         let text = String::from_utf8(out)?;
-        ensure!(!text.contains(&self.server.password), "the administrator's password is printed");
+        let password = &self.server.password;
+        ensure!(password.is_empty() || !text.contains(password), "the administrator's password is printed");
         Ok(Printed { succeeded: code == ExitCode::SUCCESS, text })
     }
 
     /// Runs it successfully; returns what it printed.
-    async fn succeed(&self, arguments: &[&str]) -> Result<String> {
+    pub(crate) async fn succeed(&self, arguments: &[&str]) -> Result<String> {
         let printed = self.run(arguments).await?;
         ensure!(printed.succeeded, "{arguments:?}: {}", printed.text);
         Ok(printed.text)

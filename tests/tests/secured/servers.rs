@@ -21,6 +21,8 @@ use testing::kafka_event::{EventRecord, payload};
 use tokio::process::Command;
 use tokio::time::Instant;
 
+/// The newest OpenSearch, without security.
+pub(crate) const OPENSEARCH_PLAIN: &str = "opensearch";
 /// OpenSearch with its security plugin.
 pub(crate) const OPENSEARCH: &str = "opensearch-secured";
 /// A current Elasticsearch, without lifecycles and user management.
@@ -35,7 +37,7 @@ pub(crate) const DAY: &str = "2023.11.14";
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A server, with its administrator's credentials.
+/// A server, with its administrator's credentials. Those of a server without security are empty.
 #[derive(Clone, Debug)]
 pub(crate) struct Server {
     pub(crate) endpoint: String,
@@ -61,6 +63,10 @@ impl Server {
         let text = |member: &str| {
             known[member].as_str().map(str::to_owned).context(format!("{name} has no {member}"))
         };
+        if name == OPENSEARCH_PLAIN {
+            let (ca, username, password) = Default::default();
+            return Ok(Self { endpoint: text("endpoint")?, ca, username, password });
+        }
         Ok(Self {
             endpoint: text("endpoint")?,
             ca: std::fs::read_to_string(text("ca_certificate")?)?,
@@ -71,7 +77,7 @@ impl Server {
 
     /// The administrator's credentials.
     pub(crate) fn administrator(&self) -> Auth {
-        basic(&self.username, &self.password)
+        if self.username.is_empty() { Auth::None } else { basic(&self.username, &self.password) }
     }
 
     /// A client with these credentials.
@@ -85,7 +91,7 @@ impl Server {
             endpoint: Endpoint::parse(&self.endpoint)?,
             auth,
             credentials: None,
-            ca_certificate: Some(ca),
+            ca_certificate: (!ca.is_empty()).then_some(ca),
             compression: BulkCompression::Gzip,
         })?)
     }
