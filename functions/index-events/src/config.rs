@@ -40,12 +40,12 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use testing::environment::lookup;
+
     use super::*;
 
     fn parse(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::parse(&|name| {
-            pairs.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
-        })
+        Config::parse(&lookup(pairs.iter().copied()))
     }
 
     #[test]

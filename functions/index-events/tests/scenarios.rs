@@ -7,11 +7,10 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test or benchmark fails by panicking")]
 
-use std::collections::{BTreeMap, VecDeque};
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
@@ -22,6 +21,9 @@ use lambda_runtime::Diagnostic;
 use search_client::client::{Renewed, Response, SendError};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use testing::bulk;
+use testing::environment::lookup;
+use testing::script::Script;
 
 #[derive(Deserialize)]
 struct ScriptedResponse {
@@ -34,37 +36,18 @@ struct ScriptedResponse {
 
 impl ScriptedResponse {
     fn body(self) -> String {
-        let Some(items) = self.items else { return self.body.unwrap_or_default() };
-        let items: Vec<_> =
-            items
-                .into_iter()
-                .map(|item| {
-                    if item.is_number() {
-                        json!({"create": {"status": item}})
-                    } else {
-                        json!({"create": item})
-                    }
-                })
-                .collect();
-        json!({"errors": true, "items": items}).to_string()
+        match self.items {
+            Some(items) => bulk::response(items).to_string(),
+            None => self.body.unwrap_or_default(),
+        }
     }
 }
 
-#[derive(Default)]
-struct Script {
-    responses: Mutex<VecDeque<ScriptedResponse>>,
-    requests: Mutex<String>,
-}
-
-struct ScriptedCluster(Arc<Script>);
+struct ScriptedCluster(Arc<Script<String, ScriptedResponse>>);
 
 impl BulkTransport for ScriptedCluster {
     async fn send_bulk(&self, body: Bytes, _timeout: Duration) -> Result<Response, SendError> {
-        let response =
-            self.0.responses.lock().unwrap().pop_front().expect("a response is left for the request");
-        let mut requests = self.0.requests.lock().unwrap();
-        writeln!(requests, "=== response {}", response.status).unwrap();
-        requests.push_str(std::str::from_utf8(&body).unwrap());
+        let response = self.0.respond(String::from_utf8(body.to_vec()).unwrap());
         Ok(Response { status: response.status, body: response.body().into() })
     }
 
@@ -84,9 +67,10 @@ async fn play(folder: &Path) -> (String, String) {
     if folder.join("environment.json").exists() {
         environment.extend(read_json::<BTreeMap<String, String>>(&folder.join("environment.json")));
     }
-    let config = Config::parse(&|name| environment.get(name).cloned()).unwrap();
-    let responses: VecDeque<ScriptedResponse> = read_json(&folder.join("responses.json"));
-    let script = Arc::new(Script { responses: responses.into(), ..Script::default() });
+    let config = Config::parse(&lookup(environment)).unwrap();
+    let responses: Vec<ScriptedResponse> = read_json(&folder.join("responses.json"));
+    let statuses: Vec<u16> = responses.iter().map(|response| response.status).collect();
+    let script = Arc::new(Script::new(responses));
     let handler = Handler::new(ScriptedCluster(Arc::clone(&script)), config, "index-events".into());
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
     let payload = fs::read(folder.join("event.json")).unwrap();
@@ -94,8 +78,10 @@ async fn play(folder: &Path) -> (String, String) {
         Ok(response) => json!({"response": response}),
         Err(error) => json!({"error": Diagnostic::from(error)}),
     };
-    assert_eq!(script.responses.lock().unwrap().len(), 0, "{}: every response was used", folder.display());
-    let requests = script.requests.lock().unwrap().clone();
+    assert_eq!(script.n_left(), 0, "{}: every response was used", folder.display());
+    let bodies = script.requests();
+    let requests = bodies.iter().zip(statuses).map(|(body, status)| format!("=== response {status}\n{body}"));
+    let requests: String = requests.collect();
     (requests, format!("{}\n", serde_json::to_string_pretty(&response).unwrap()))
 }
 

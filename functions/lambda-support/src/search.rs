@@ -253,12 +253,13 @@ fn read_ca_certificate(text: &str) -> Result<String, ConnectError> {
 
 #[cfg(test)]
 mod tests {
+    use testing::environment::lookup;
+
     use super::*;
     use crate::variables::ConfigError;
 
     fn read(pairs: &[(&str, &str)]) -> Result<SearchConfig, ConfigError> {
-        let lookup =
-            |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let lookup = lookup(pairs.iter().copied());
         let mut variables = Variables::new(&lookup);
         let config = SearchConfig::read(&mut variables);
         variables.finish(config)

@@ -64,12 +64,12 @@ fn read_given(variables: &mut Variables<'_>) -> Option<GivenCredential> {
 #[cfg(test)]
 mod tests {
     use lambda_support::variables::ConfigError;
+    use testing::environment::lookup;
 
     use super::*;
 
     fn read(pairs: &[(&str, &str)]) -> Result<SearchConfig, ConfigError> {
-        let lookup =
-            |name: &str| pairs.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        let lookup = lookup(pairs.iter().copied());
         let mut variables = Variables::new(&lookup);
         let config = read_search(&mut variables);
         variables.finish(config)
@@ -79,9 +79,7 @@ mod tests {
     fn a_command_line_may_be_given_the_credential_itself() {
         let user =
             [("SEARCH_ENDPOINT", "https://x"), ("SEARCH_USERNAME", "admin"), ("SEARCH_PASSWORD", "hunter2")];
-        let lookup =
-            |name: &str| user.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        let given = read_given(&mut Variables::new(&lookup)).unwrap();
+        let given = read_given(&mut Variables::new(&lookup(user))).unwrap();
         assert_eq!(given.kind, CredentialType::Basic);
         assert!(!format!("{:?}", read(&user).unwrap()).contains("hunter2"));
         let refused = |more: &[(&str, &str)]| {

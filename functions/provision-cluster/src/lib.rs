@@ -17,6 +17,7 @@ pub mod dashboards;
 pub mod files;
 pub mod handler;
 pub mod lifecycle;
+mod mapping_dialect;
 pub mod monitors;
 pub mod product;
 pub mod provision;

@@ -1,5 +1,6 @@
 //! Translates the mapping of the daily indices, written for OpenSearch, into what other products and versions take.
 
+use search_client::engine::Engine;
 use serde_json::{Map, Value, json};
 
 use crate::product::Product;
@@ -7,7 +8,7 @@ use crate::product::Product;
 /// Type of the full-text fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum TextType {
-    /// Half the size of `text`: without positions and scores. OpenSearch from 2.12, Elasticsearch from 7.14.
+    /// Smaller than `text`: without positions and scores. OpenSearch from 2.12, Elasticsearch from 7.14.
     MatchOnlyText,
     /// Known to every cluster.
     Text,
@@ -24,8 +25,6 @@ impl TextType {
     }
 }
 
-/// The field that `copy_to` gathers all text in.
-const CATCH_ALL: &str = "event_text";
 /// Deepest that Elasticsearch indexes inside of a `flattened` field; its default is 20.
 const FLATTENED_DEPTH: u32 = 100;
 /// Longest value that a `flattened` field indexes, in characters: a term has at most 32,766 bytes.
@@ -41,29 +40,36 @@ pub(crate) fn maps_without_objects(product: Product) -> bool {
     product.is_elasticsearch_from(8, 3)
 }
 
-/// Translates `mappings` and its index's `settings`.
-pub(crate) fn translate(
-    mappings: &mut Value,
-    settings: &mut Map<String, Value>,
-    product: Product,
-    text: TextType,
-) {
+/// Translates the mapping of the daily indices or of the dead letters.
+pub(crate) fn translate(mappings: &mut Value, product: Product) {
     visit(mappings, &mut |field| {
         if is_type(field, "flat_object") {
             replace_flat_object(field, product);
         }
-        if text == TextType::Text && is_type(field, "match_only_text") {
-            field.insert("type".into(), "text".into());
-            field.insert("norms".into(), false.into());
-        }
     });
+    // Only the daily indices take fields that nobody knows beforehand.
     if maps_without_objects(product)
         && let Some(mappings) = mappings.as_object_mut()
-        && mappings.get("properties").is_some_and(|properties| properties.get(CATCH_ALL).is_some())
+        && mappings.contains_key("dynamic_templates")
     {
-        flatten(mappings, text);
-        settings.remove("query.default_field");
+        map_leaves_alone(mappings);
     }
+    if TextType::of(product) == TextType::Text {
+        replace_match_only_text(mappings);
+    }
+}
+
+/// Replaces the type `match_only_text` by `text`. Returns whether there was one.
+pub(crate) fn replace_match_only_text(template: &mut Value) -> bool {
+    let mut replaced = false;
+    visit(template, &mut |field| {
+        if is_type(field, "match_only_text") {
+            field.insert("type".into(), "text".into());
+            field.insert("norms".into(), false.into());
+            replaced = true;
+        }
+    });
+    replaced
 }
 
 fn is_type(field: &Map<String, Value>, name: &str) -> bool {
@@ -88,29 +94,23 @@ fn replace_flat_object(field: &mut Map<String, Value>, product: Product) {
         field.insert("type".into(), "flattened".into());
         field.insert("depth_limit".into(), FLATTENED_DEPTH.into());
         field.insert("ignore_above".into(), FLATTENED_IGNORE_ABOVE.into());
-    } else if product.is_elasticsearch() {
+    } else if product.engine == Engine::Elasticsearch {
         field.insert("type".into(), "object".into());
         field.insert("enabled".into(), false.into());
     }
 }
 
-/// Maps leaves alone. `copy_to` fails where a name is both a value and an object, so each keyword and number is full text
-/// under `<name>.text`, and a search without a field name asks all fields.
-fn flatten(mappings: &mut Map<String, Value>, text: TextType) {
-    let full_text = match text {
-        TextType::MatchOnlyText => json!({"type": "match_only_text"}),
-        TextType::Text => json!({"type": "text", "norms": false}),
-    };
-    for part in ["properties", "dynamic_templates"] {
-        let Some(part) = mappings.get_mut(part) else { continue };
-        visit(part, &mut |field| {
-            if field.remove("copy_to").is_some() && (is_type(field, "keyword") || is_type(field, "double")) {
-                field.insert("fields".into(), json!({"text": full_text}));
+/// Maps leaves without objects. A number field takes any value then: what is no number is found as text under `<name>.text`.
+fn map_leaves_alone(mappings: &mut Map<String, Value>) {
+    if let Some(templates) = mappings.get_mut("dynamic_templates") {
+        visit(templates, &mut |field| {
+            if is_type(field, "double") {
+                field.insert("ignore_malformed".into(), true.into());
+                field.insert("fields".into(), json!({"text": {"type": "match_only_text"}}));
             }
         });
     }
     if let Some(properties) = mappings.get_mut("properties").and_then(Value::as_object_mut) {
-        properties.remove(CATCH_ALL);
         let mut leaves = Map::new();
         append_leaves("", std::mem::take(properties), &mut leaves);
         *properties = leaves;
@@ -134,65 +134,61 @@ fn append_leaves(prefix: &str, properties: Map<String, Value>, leaves: &mut Map<
 
 #[cfg(test)]
 mod tests {
-    use search_client::engine::{Engine, Version};
+    use search_client::engine::Version;
 
     use super::*;
 
-    fn translated(engine: Engine, version: &str) -> (Value, Map<String, Value>) {
+    fn translated(engine: Engine, version: &str) -> Value {
         let mut mappings = json!({
             "dynamic_templates": [
                 {"strings": {"match_mapping_type": "string", "mapping": {
-                    "type": "match_only_text", "fields": {"keyword": {"type": "keyword"}}, "copy_to": "event_text"}}},
-                {"integers": {"match_mapping_type": "long", "mapping": {"type": "double", "copy_to": "event_text"}}},
+                    "type": "match_only_text", "fields": {"keyword": {"type": "keyword"}}}}},
+                {"integers": {"match_mapping_type": "long", "mapping": {"type": "double"}}},
             ],
             "properties": {
-                "trace": {"properties": {"id": {"type": "keyword", "copy_to": "event_text"}}},
+                "trace": {"properties": {"id": {"type": "keyword"}}},
                 "original": {"type": "object"},
                 "conflict": {"type": "flat_object"},
-                "event_text": {"type": "text", "norms": false},
             },
         });
-        let mut settings = Map::from_iter([("query.default_field".to_owned(), json!(["event_text"]))]);
-        let product = Product { engine, version: Version::parse(version) };
-        translate(&mut mappings, &mut settings, product, TextType::of(product));
-        (mappings, settings)
+        translate(&mut mappings, Product { engine, version: Version::parse(version) });
+        mappings
     }
 
     #[test]
     fn a_current_elasticsearch_maps_leaves_without_objects() {
-        let (mappings, settings) = translated(Engine::Elasticsearch, "8.19.21");
         let expected = json!({
             "subobjects": false,
             "dynamic_templates": [
                 {"strings": {"match_mapping_type": "string", "mapping": {
                     "type": "match_only_text", "fields": {"keyword": {"type": "keyword"}}}}},
                 {"integers": {"match_mapping_type": "long", "mapping": {
-                    "type": "double", "fields": {"text": {"type": "match_only_text"}}}}},
+                    "type": "double", "ignore_malformed": true, "fields": {"text": {"type": "match_only_text"}}}}},
             ],
             "properties": {
-                "trace.id": {"type": "keyword", "fields": {"text": {"type": "match_only_text"}}},
+                "trace.id": {"type": "keyword"},
                 "conflict": {"type": "flattened", "depth_limit": 100, "ignore_above": 8191},
             },
         });
-        assert_eq!((mappings, settings), (expected, Map::new()));
+        assert_eq!(translated(Engine::Elasticsearch, "8.19.21"), expected);
     }
 
     #[test]
-    fn opensearch_keeps_objects_and_the_catch_all() {
-        let (mappings, settings) = translated(Engine::OpenSearch, "3.6.0");
+    fn opensearch_keeps_objects_and_strict_numbers() {
+        let mappings = translated(Engine::OpenSearch, "3.6.0");
         assert_eq!(mappings.get("subobjects"), None);
         assert_eq!(mappings["properties"]["conflict"], json!({"type": "flat_object"}));
-        assert_eq!(settings["query.default_field"], json!(["event_text"]));
+        assert_eq!(mappings["dynamic_templates"][1]["integers"]["mapping"], json!({"type": "double"}));
     }
 
     #[test]
     fn old_versions_get_types_that_they_know() {
-        let (mappings, _) = translated(Engine::OpenSearch, "2.11.0");
-        let string = &mappings["dynamic_templates"][0]["strings"]["mapping"];
-        assert_eq!((&string["type"], &string["norms"]), (&json!("text"), &json!(false)));
-        let (mappings, settings) = translated(Engine::Elasticsearch, "6.8.23");
+        let string = |mappings: &Value| mappings["dynamic_templates"][0]["strings"]["mapping"].clone();
+        let text = json!({"type": "text", "norms": false, "fields": {"keyword": {"type": "keyword"}}});
+        assert_eq!(string(&translated(Engine::OpenSearch, "2.11.0")), text);
+        let mappings = translated(Engine::Elasticsearch, "6.8.23");
+        assert_eq!(string(&mappings), text);
         assert_eq!(mappings["properties"]["conflict"], json!({"type": "object", "enabled": false}));
-        assert_eq!(mappings["properties"]["event_text"]["type"], "text");
-        assert_eq!(settings["query.default_field"], json!(["event_text"]));
+        assert_eq!(mappings["properties"]["trace"], json!({"properties": {"id": {"type": "keyword"}}}));
     }
 }

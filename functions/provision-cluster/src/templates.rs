@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::call_error::CallError;
 use crate::cluster::Cluster;
 use crate::compare::{flat_settings, matches};
+use crate::mapping_dialect;
 use crate::report::{Outcome, Report, StepError};
 use crate::run::Run;
 use crate::values::Codec;
@@ -82,6 +83,17 @@ async fn apply_one(run: &Run<'_>, template: Template, codec: &mut String, report
         let fallen_back = put_if_different(run, &path, &body, kind).await;
         if is_refused || matches!(fallen_back, Ok(Outcome::Unchanged)) {
             COMMON_CODEC.clone_into(codec);
+            result = fallen_back;
+        }
+    }
+    // Some distributions leave the module mapper-extras out, and with it this type.
+    let lacks_text_type =
+        |error: &CallError| error.refusal().is_some_and(|message| message.contains("match_only_text"));
+    let is_refused = result.as_ref().is_err_and(lacks_text_type);
+    let is_untried = matches!(result, Ok(Outcome::WouldApply));
+    if (is_refused || is_untried) && mapping_dialect::replace_match_only_text(&mut body) {
+        let fallen_back = put_if_different(run, &path, &body, kind).await;
+        if is_refused || matches!(fallen_back, Ok(Outcome::Unchanged)) {
             result = fallen_back;
         }
     }

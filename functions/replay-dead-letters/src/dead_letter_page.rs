@@ -68,21 +68,17 @@ pub(crate) async fn replay_page<C: Cluster + 'static>(
     page.counts.read = dead_letters.len();
     let replayable = page.take_records(dead_letters);
     let event = event_of(replayable.iter().map(|Replayable { record, .. }| record));
-    let indexed = match replayer.index(event.as_bytes(), budget.index_deadline()).await {
-        Ok(batch) if batch.items.len() == replayable.len() => Ok(batch),
-        Ok(batch) => Err(format!("{} records became a batch of {}", replayable.len(), batch.items.len())),
-        Err(error) => Err(error.to_string()),
-    };
-    match indexed {
-        Ok(batch) => {
+    let reason = match replayer.index(event.as_bytes(), budget.index_deadline()).await {
+        Ok(batch) if batch.items.len() == replayable.len() => {
             let removals = page.take_outcomes(&replayable, &batch, Encoder::new(replayer.settings().clone()));
             page.remove(replayer, &removals, budget).await;
+            return page;
         }
-        Err(reason) => {
-            page.counts.failed += replayable.len();
-            page.error = Some(WriteError { kind: ErrorKind::Page, status: None, reason });
-        }
-    }
+        Ok(batch) => format!("{} records became a batch of {}", replayable.len(), batch.items.len()),
+        Err(error) => error.to_string(),
+    };
+    page.counts.failed += replayable.len();
+    page.error = Some(WriteError { kind: ErrorKind::Page, status: None, reason });
     page
 }
 

@@ -55,20 +55,49 @@ def index_of(item: dict, objects: list[dict]) -> str | None:
     return None
 
 
-def fields(template: str) -> dict[str, str]:
-    """The fields of an index template and their types, including subfields."""
+class Fields(dict):
+    """The fields of an index template with their types. A field of the payload has the type that the dynamic templates give
+    to a text of its name."""
 
-    def walk(properties: dict, prefix: str):
+    def __init__(self, mappings: dict) -> None:
+        super().__init__(self._walk(mappings["properties"], ""))
+        self._dynamic = [next(iter(each.values())) for each in mappings.get("dynamic_templates", [])]
+
+    def _walk(self, properties: dict, prefix: str):
         for name, mapping in properties.items():
             kind = mapping.get("type", "object")
             yield prefix + name, kind if mapping.get("index", True) and mapping.get("enabled", True) else "not indexed"
-            yield from walk(mapping.get("properties", {}), f"{prefix}{name}.")
-            yield from walk(mapping.get("fields", {}), f"{prefix}{name}.")
+            yield from self._walk(mapping.get("properties", {}), f"{prefix}{name}.")
+            yield from self._walk(mapping.get("fields", {}), f"{prefix}{name}.")
 
-    mappings = json.loads((FOLDER / template).read_text())["template"]["mappings"]
-    return dict(walk(mappings["properties"], ""))
+    def get(self, field: str, default=None):
+        known = super().get(field)
+        return known or self._of_payload(field) or default
+
+    def __contains__(self, field: object) -> bool:
+        return super().__contains__(field) or self._of_payload(str(field)) is not None
+
+    def __missing__(self, field: str) -> str:
+        kind = self._of_payload(field)
+        if kind is None:
+            raise KeyError(field)
+        return kind
+
+    def _of_payload(self, field: str) -> str | None:
+        if any(super(Fields, self).__contains__(field[:dot]) for dot, char in enumerate(field) if char == "."):
+            return None  # below one of our own fields
+        for template in self._dynamic:
+            is_text = template["match_mapping_type"] == "string" and "path_match" not in template
+            if is_text and re.fullmatch(template.get("match", ".*"), field.rsplit(".", 1)[-1]):
+                return template["mapping"]["type"]
+        return None
 
 
-def fields_of(index: str) -> dict[str, str]:
+def fields(template: str) -> Fields:
+    """The fields of an index template."""
+    return Fields(json.loads((FOLDER / template).read_text())["template"]["mappings"])
+
+
+def fields_of(index: str) -> Fields:
     """The fields of the indices that match one of our patterns."""
     return fields({EVENTS: "index-template.json", DEAD_LETTERS: "dead-letter-template.json"}[index])

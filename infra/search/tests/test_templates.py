@@ -128,13 +128,14 @@ def test_an_unknown_field_is_found_whatever_it_holds(cluster, new_index):
     }
     assert cluster.bulk(index, [event])[0]["status"] == 201
     for query in [
-        {"term": {"couponCode": "SUMMER"}},
-        {"term": {"loyalty.tier": "gold"}},
-        {"range": {"loyalty.points.as_number": {"gte": 1200}}},
+        {"term": {"couponCode.keyword": "SUMMER"}},
+        {"match": {"couponCode": "summer"}},
+        {"term": {"loyalty.tier.keyword": "gold"}},
+        {"range": {"loyalty.points": {"gte": 1200}}},
         {"term": {"isGift": "true"}},
-        {"range": {"rank.as_number": {"gt": 12, "lt": 13}}},
+        {"range": {"rank": {"gt": 12, "lt": 13}}},
         {"term": {"partnerId": "12345678901234567"}},
-        {"range": {"shippingCost": {"gt": 4.8, "lt": 5}}},
+        {"term": {"shippingCost.keyword": "4.90"}},
         {"match": {"description": "door"}},
     ]:
         assert cluster.count(index, query) == 1, query
@@ -143,10 +144,8 @@ def test_an_unknown_field_is_found_whatever_it_holds(cluster, new_index):
 @pytest.mark.parametrize(
     "fields",
     [
-        {"mixed": [1, "a", True, 2.5, None]},
-        {"rows": [{"n": 1}, {"n": "x"}, {"n": False}]},
-        {"newAmount": ["a", 1, None]},
-        {"matrix": [[1, [2, ["x"]]]]},
+        {"mixed": [1, 2.5, None]},
+        {"matrix": [[1, [2, [3]]]]},
         {"empty": {}, "nothing": None},
         {"a name with spaces": 1},
         {"e.f": "x", "g.h.i": 2},
@@ -154,7 +153,7 @@ def test_an_unknown_field_is_found_whatever_it_holds(cluster, new_index):
         {"0a1b2c3d-1111": {"x": 1}},
         {"huge": 10**40},
         nested(15, "x"),
-        nested(900, "x"),
+        nested(90, "x"),
     ],
     ids=lambda fields: str(fields)[:40],
 )
@@ -167,19 +166,9 @@ def test_a_new_field_of_an_odd_shape_is_accepted(cluster, new_index, fields):
     "fields",
     [
         {"status": 5},
-        {"status": {"code": 1}},
         {"total": "abc"},
-        {"total": {"amount": 1, "currency": "EUR"}},
         {"occurredAt": "yesterday"},
-        {"occurredAt": {"seconds": 1}},
-        {"message": {"subject": "x"}},
-        {"tags": {"a": 1}},
-        {"tags": ["a", 1, {"x": 1}]},
         {"text_first": 1},
-        {"text_first": {"x": 1}},
-        {"number_first": "abc"},
-        {"number_first": True},
-        {"number_first": {"x": 1}},
         {"flag_first": "maybe"},
     ],
     ids=str,
@@ -189,6 +178,55 @@ def test_a_field_of_another_type_than_before_is_accepted(cluster, new_index, fie
     first = TIME | {"text_first": "x", "number_first": 1, "flag_first": True}
     items = cluster.bulk(index, [first, TIME | fields])
     assert [item["status"] for item in items] == [201, 201], items
+
+
+@pytest.mark.parametrize(
+    ("fields", "blamed"),
+    [
+        ({"text_first": {"x": 1}}, "text_first"),
+        ({"number_first": "abc"}, "number_first"),
+        ({"number_first": {"x": 1}}, "number_first"),
+        ({"object_first": "x"}, "object_first"),
+        ({"message": {"subject": "x"}}, "message"),
+        ({"tags": ["a", {"x": 1}]}, "tags"),
+        ({"new": [1, "a"]}, "new"),
+    ],
+    ids=str,
+)
+def test_what_does_not_fit_is_rejected_by_name_so_that_the_function_can_rescue_it(cluster, new_index, fields, blamed):
+    index = new_index()
+    first = TIME | {"text_first": "x", "number_first": 1, "object_first": {"y": 1}}
+    items = cluster.bulk(index, [first, TIME | fields])
+    assert [item["status"] for item in items] == [201, 400], items
+    assert f"[{blamed}]" in items[1]["error"]["reason"], items[1]
+
+
+def test_numbers_answer_ranges_and_texts_every_word(cluster, new_index):
+    index = new_index()
+    documents = [TIME | {"zscore": number} for number in (9, 10, 100)]
+    documents.append(
+        TIME | {"msg": "connection timeout to db-1", "deep": {"er": [{"trace": "at Foo " * 10_000 + "lastword"}]}}
+    )
+    assert {item["status"] for item in cluster.bulk(index, documents)} == {201}
+    for text, count in [
+        ("zscore:>9", 2),
+        ("msg:timeout", 1),
+        ("timeout", 1),
+        ('"connection timeout"', 1),
+        ("lastword", 1),
+        ("deep.er.trace:lastword", 1),
+        ("nothing", 0),
+    ]:
+        assert cluster.count(index, {"query_string": {"query": text}}) == count, text
+
+
+def test_opensearch_3_6_rejects_lists_in_objects_without_object_mappings(cluster):
+    """Why the template keeps object mappings. When this fails, `disable_objects` has become usable: see mapping_dialect.rs."""
+    index = f"test-{uuid.uuid4().hex[:8]}"
+    cluster.request("PUT", f"/{index}", {"mappings": {"disable_objects": True}})
+    (item,) = cluster.bulk(index, [TIME | {"order": {"tags": ["a", "b"]}}])
+    cluster.request("DELETE", f"/{index}")
+    assert item["status"] == 400 and "disable_objects" in item["error"]["reason"], item
 
 
 def test_a_value_in_place_of_an_object_rejects_only_that_document(cluster, new_index):
@@ -210,23 +248,16 @@ def test_a_string_of_a_megabyte_is_accepted_in_any_field(cluster, new_index, nam
     assert item["status"] == 201, item
 
 
-def test_three_thousand_fields_are_accepted_and_searchable(cluster, new_index):
+def test_a_search_without_a_field_name_works_when_the_mapping_is_full(cluster, new_index):
     index = new_index()
-    names = [f"field_{n:04}" for n in range(3000)]
-    documents = [TIME | {name: f"value of {name}" for name in names[n : n + 100]} for n in range(0, 3000, 100)]
-    assert {item["status"] for item in cluster.bulk(index, documents)} == {201}
-    for name in (names[0], names[1500], names[-1]):
-        assert cluster.count(index, {"term": {name: f"value of {name}"}}) == 1
-    assert cluster.count(index, {"query_string": {"query": "anything"}}) == 0, "a search without a field name fails"
-
-
-def test_objects_below_the_second_level_add_no_fields(cluster, new_index):
-    index = new_index()
-    by_id = {f"k{n}": {"price": n} for n in range(500)}
-    assert cluster.bulk(index, [TIME | {"catalogue": {"prices": {"byCountry": by_id}}}])[0]["status"] == 201
-    assert cluster.fields(index)["catalogue"]["properties"]["prices"]["properties"] == {
-        "byCountry": {"type": "object", "enabled": False}
-    }
+    names = [f"field_{n:04}" for n in range(600)]
+    documents = [TIME | {name: f"value of {name}"} for name in names]
+    statuses = [item["status"] for item in cluster.bulk(index, documents)]
+    n_taken = statuses.index(400)
+    assert n_taken > 400 and set(statuses[n_taken:]) == {400}, "the limit is reached, and the function rescues the rest"
+    for name in (names[0], names[n_taken - 1]):
+        assert cluster.count(index, {"query_string": {"query": name}}) == 1
+    assert cluster.count(index, {"query_string": {"query": "anything"}}) == 0
 
 
 def test_a_dead_letter_is_found_by_its_error_and_keeps_its_record(cluster, new_dead_letter_index):

@@ -179,7 +179,7 @@ fn connect(kafka: &Kafka, topics: &[&str]) -> anyhow::Result<Publisher> {
         let made =
             runtime.block_on(create_missing_topics(&kafka.bootstrap_servers, topics, BROKER_TIMEOUT))?;
         for topic in made {
-            println!("made topic {topic} with {PARTITIONS} partitions");
+            println!("created topic {topic} with {PARTITIONS} partitions");
         }
     }
     Ok(publisher)

@@ -38,8 +38,11 @@ impl Callbacks {
         self.n_events.load(Ordering::Relaxed)
     }
 
-    fn send(&self, message: Message) {
+    fn count_event(&self) {
         self.n_events.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn send(&self, message: Message) {
         // While the client is being closed, nobody needs its messages.
         let _ = self.mailbox.send(message);
     }
@@ -47,6 +50,8 @@ impl Callbacks {
 
 impl ClientContext for Callbacks {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        // rdkafka has librdkafka queue its log lines among the events that a poll serves.
+        self.count_event();
         let mapping = &self.mapping.uuid;
         match level {
             RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical => {
@@ -66,6 +71,7 @@ impl ClientContext for Callbacks {
     }
 
     fn stats(&self, statistics: Statistics) {
+        self.count_event();
         let partitions = statistics.topics.get(&self.mapping.topic).map(|topic| &topic.partitions);
         let ends =
             partitions.into_iter().flatten().filter_map(|(number, state)| Some((*number, end(state)?)));
@@ -73,6 +79,7 @@ impl ClientContext for Callbacks {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        self.count_event();
         self.send(Message::ClientError { error, reason: reason.to_owned() });
     }
 }
@@ -85,7 +92,7 @@ impl ConsumerContext for Callbacks {
         event: RDKafkaRespErr,
         partitions: &mut TopicPartitionList,
     ) {
-        self.n_events.fetch_add(1, Ordering::Relaxed);
+        self.count_event();
         let numbers = partitions.elements_for_topic(&self.mapping.topic);
         let numbers = numbers.iter().map(rdkafka::topic_partition_list::TopicPartitionListElem::partition);
         let is_assignment = event == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS;
@@ -113,4 +120,21 @@ impl ConsumerContext for Callbacks {
 fn end(partition: &Partition) -> Option<i64> {
     let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
     (end >= 0).then_some(end)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::mapping;
+
+    #[test]
+    fn every_served_event_counts_so_that_a_poll_serves_the_next_one_at_once() {
+        let (mailbox, inbox) = Mailbox::new();
+        let callbacks = Callbacks::new(Arc::new(mapping()), mailbox);
+        callbacks.log(RDKafkaLogLevel::Debug, "METADATA", "1 brokers, 0 topics");
+        assert_eq!((callbacks.n_events(), inbox.try_iter().count()), (1, 0));
+        callbacks.error(KafkaError::Canceled, "test");
+        callbacks.stats(Statistics::default());
+        assert_eq!((callbacks.n_events(), inbox.try_iter().count()), (3, 2));
+    }
 }

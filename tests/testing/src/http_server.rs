@@ -18,6 +18,7 @@ use tokio::task::{JoinHandle, JoinSet};
 #[derive(Debug)]
 pub struct HttpServer {
     address: SocketAddr,
+    endpoint: String,
     requests: Requests,
     task: JoinHandle<()>,
 }
@@ -34,10 +35,16 @@ pub struct ReceivedRequest {
 }
 
 impl ReceivedRequest {
-    /// Method and path, without the query: `GET /_cat/indices`.
+    /// Method and path, without the first slash and the query: `GET _cat/indices`.
     #[must_use]
     pub fn line(&self) -> String {
-        format!("{} {}", self.head.method, self.head.uri.path())
+        format!("{} {}", self.head.method, self.path())
+    }
+
+    /// The path, without the first slash and the query.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.head.uri.path().trim_start_matches('/')
     }
 
     /// Path and query, without the first slash.
@@ -104,7 +111,7 @@ impl HttpServer {
         let address = listener.local_addr()?;
         let requests = Requests::default();
         let task = tokio::spawn(accept(listener, Arc::clone(&requests), Arc::new(respond)));
-        Ok(Self { address, requests, task })
+        Ok(Self { address, endpoint: format!("http://{address}"), requests, task })
     }
 
     /// The address that it listens on.
@@ -115,12 +122,11 @@ impl HttpServer {
 
     /// Its URL, without a slash at the end.
     #[must_use]
-    pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
-    /// The requests since the last call, in their order.
-    #[must_use]
+    /// Removes and returns the requests since the last call, in their order.
     pub fn take_requests(&self) -> Vec<ReceivedRequest> {
         std::mem::take(&mut self.requests.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -198,7 +204,7 @@ mod tests {
         let server = server.await.unwrap();
         let response = exchange(server.address(), REQUEST).await;
         assert!(response.starts_with("HTTP/1.1 201 "), "{response}");
-        assert!(response.ends_with(r#"{"line":"PUT /a/b","n":1}"#), "{response}");
+        assert!(response.ends_with(r#"{"line":"PUT a/b","n":1}"#), "{response}");
         let [request] = server.take_requests().try_into().unwrap();
         assert_eq!((request.path_and_query(), request.header("x-name")), ("a/b?c=d", Some("value")));
         assert!(server.take_requests().is_empty());

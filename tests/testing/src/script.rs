@@ -22,8 +22,9 @@ impl<Q: Clone, R> Script<Q, R> {
     /// # Panics
     /// When no response is left.
     pub fn respond(&self, request: Q) -> R {
+        let mut responses = locked(&self.responses);
         locked(&self.requests).push(request);
-        locked(&self.responses).pop_front().expect("the script has a response left")
+        responses.pop_front().expect("the script has a response left")
     }
 
     /// Removes the next response if `is_wanted` says so, for steps that are no requests.

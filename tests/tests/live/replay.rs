@@ -95,12 +95,12 @@ async fn an_invalid_request_is_rejected_with_an_example() -> Result<()> {
     Ok(())
 }
 
-/// Publishes records that the index rejects, and waits until all of them are dead letters. Also returns the name of a replay
+/// Publishes records that the index rejects in every form, for a field of ours, and waits until all of them are dead letters. Also returns the name of a replay
 /// function with the same configuration.
 async fn rejected_records(world: &World, name: &str, n_records: usize) -> Result<(Flow, String)> {
     let template = json!({
         "index_patterns": [format!("{PREFIX}-*")], "priority": 900,
-        "template": {"mappings": {"properties": {"@timestamp": {"type": "date"}, "amount": {"type": "integer"}}}},
+        "template": {"mappings": {"properties": {"@timestamp": {"type": "date"}, "kafka_topic": {"type": "ip"}}}},
     });
     // An index left by an earlier test has another template and rejects nothing.
     world.search.request(Method::DELETE, &format!("{PREFIX}-*"), None).await?;

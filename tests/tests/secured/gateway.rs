@@ -51,7 +51,7 @@ impl Gateway {
     }
 
     /// Its URL.
-    pub(crate) fn endpoint(&self) -> String {
+    pub(crate) fn endpoint(&self) -> &str {
         self.server.endpoint()
     }
 

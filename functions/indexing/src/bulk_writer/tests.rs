@@ -1,19 +1,17 @@
 //! Scripts of responses, and what becomes of each operation.
 
-use std::sync::Mutex;
-
 use event_pipeline::address::{ActionLine, Address, append_create};
 use event_pipeline::bulk::BulkLimits;
 use event_pipeline::item_result::ItemAction;
+use serde_json::json;
+use testing::bulk;
+use testing::script::Script;
 
 use super::*;
 
 /// Stands in for a cluster, with responses that a real one can't be made to give: each request gets the next step of
 /// the script, and the bodies are kept.
-struct Script {
-    steps: Mutex<VecDeque<Step>>,
-    bodies: Mutex<Vec<String>>,
-}
+type ScriptedCluster = Script<String, Step>;
 
 enum Step {
     Response(u16, String),
@@ -22,25 +20,20 @@ enum Step {
 }
 
 fn statuses(statuses: &[u16]) -> Step {
-    let items: Vec<_> = statuses
-        .iter()
-        .map(|status| match status {
-            200..300 => format!(r#"{{"create":{{"status":{status}}}}}"#),
-            _ => format!(r#"{{"create":{{"status":{status},"error":{{"type":"t{status}","reason":"r"}}}}}}"#),
-        })
-        .collect();
-    Step::Response(200, format!(r#"{{"errors":true,"items":[{}]}}"#, items.join(",")))
+    let items = statuses.iter().map(|status| match status {
+        200..300 => json!(status),
+        _ => bulk::failed(*status, &format!("t{status}"), "r"),
+    });
+    Step::Response(200, bulk::response(items).to_string())
 }
 
 fn response(status: u16) -> Step {
     Step::Response(status, "{}".into())
 }
 
-impl BulkTransport for Script {
+impl BulkTransport for ScriptedCluster {
     async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Response, SendError> {
-        self.bodies.lock().unwrap().push(String::from_utf8(body.to_vec()).unwrap());
-        let step = self.steps.lock().unwrap().pop_front().expect("the script has a step left");
-        match step {
+        match self.respond(String::from_utf8(body.to_vec()).unwrap()) {
             Step::Response(status, body) => Ok(Response { status, body: body.into() }),
             Step::Silence => {
                 sleep(timeout).await;
@@ -51,12 +44,10 @@ impl BulkTransport for Script {
     }
 
     async fn renew_credentials(&self) -> Renewed {
-        let mut steps = self.steps.lock().unwrap();
-        if matches!(steps.front(), Some(Step::NewCredentials)) {
-            steps.pop_front();
-            return Renewed::Yes;
+        match self.take_if(|step| matches!(step, Step::NewCredentials)) {
+            Some(_) => Renewed::Yes,
+            None => Renewed::No,
         }
-        Renewed::No
     }
 }
 
@@ -90,10 +81,10 @@ async fn play(
     request: BulkRequest,
     steps: impl Into<VecDeque<Step>>,
 ) -> (Vec<String>, Vec<String>, BulkStats) {
-    let script = Script { steps: Mutex::new(steps.into()), bodies: Mutex::default() };
+    let script = ScriptedCluster::new(steps.into());
     let deadline = Instant::now() + Duration::from_secs(SECONDS);
     let written = write(&script, request, deadline, &policy()).await;
-    assert!(script.steps.lock().unwrap().is_empty(), "every step of the script was used");
+    assert_eq!(script.n_left(), 0, "every step of the script was used");
     assert!(Instant::now() <= deadline, "the deadline was kept");
     let mut results = written.results;
     results.sort_by_key(|(record, _)| *record);
@@ -109,7 +100,7 @@ async fn play(
         };
         format!("{}: {what}", (b'a' + record as u8) as char)
     });
-    (script.bodies.into_inner().unwrap(), outcomes.collect(), written.stats)
+    (script.requests(), outcomes.collect(), written.stats)
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,7 +144,7 @@ async fn operations_that_outlast_the_deadline_have_failed() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_sent_after_the_deadline() {
-    let script = Script { steps: Mutex::default(), bodies: Mutex::default() };
+    let script = ScriptedCluster::new([]);
     let mut request = BulkRequest::default();
     let write_a = |body: &mut Vec<u8>| {
         body.extend_from_slice(b"a\n");

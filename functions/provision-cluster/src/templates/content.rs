@@ -4,6 +4,7 @@ use search_client::engine::Engine;
 use serde_json::{Map, Value, json};
 
 use crate::files::{DEAD_LETTER_TEMPLATE, FileError, INDEX_TEMPLATE};
+use crate::mapping_dialect;
 use crate::product::Product;
 use crate::settings::Settings;
 use crate::values::{Codec, Replicas};
@@ -82,11 +83,6 @@ pub fn templates(
     let daily = daily.with_settings(settings, codec, lifecycle, prefix);
     let daily = daily.with("number_of_shards", settings.shards.into());
     let daily = daily.with("refresh_interval", settings.refresh_interval.as_str().into());
-    let daily = if product.is_elasticsearch_from(8, 14) {
-        daily.with("mapping.total_fields.ignore_dynamic_beyond_limit", true.into())
-    } else {
-        daily
-    };
     let dead = TemplateParts::read(DEAD_LETTER_TEMPLATE.json(settings)?, product);
     let dead = dead.with_settings(settings, codec, lifecycle, dead_letters);
     if product.engine == Engine::Elasticsearch && !product.is_elasticsearch_from(7, 8) {
@@ -147,9 +143,7 @@ impl TemplateParts {
             _ => Map::new(),
         };
         let mut mappings = take("/template/mappings");
-        if product.engine == Engine::Elasticsearch {
-            replace_flat_objects(&mut mappings, product);
-        }
+        mapping_dialect::translate(&mut mappings, product);
         Self { settings, mappings, priority: take("/priority"), meta: take("/_meta") }
     }
 
@@ -190,28 +184,6 @@ impl TemplateParts {
             }),
             kind: TemplateKind::Legacy,
         }
-    }
-}
-
-/// Replaces OpenSearch's type `flat_object` by `flattened`, which Elasticsearch has from 7.3 on. Before that such a field is
-/// only stored.
-fn replace_flat_objects(value: &mut Value, product: Product) {
-    match value {
-        Value::Object(members) => {
-            if members.get("type").and_then(Value::as_str) == Some("flat_object") {
-                if product.is_elasticsearch_from(7, 3) {
-                    members.insert("type".into(), "flattened".into());
-                } else {
-                    members.insert("type".into(), "object".into());
-                    members.insert("enabled".into(), false.into());
-                }
-            }
-            members.values_mut().for_each(|value| replace_flat_objects(value, product));
-        }
-        Value::Array(elements) => {
-            elements.iter_mut().for_each(|element| replace_flat_objects(element, product));
-        }
-        _ => {}
     }
 }
 
@@ -256,7 +228,6 @@ mod tests {
         assert_eq!(settings["auto_expand_replicas"], Value::Null);
         assert_eq!(settings["refresh_interval"], "30s");
         assert_eq!(settings["codec"], "zstd_no_dict");
-        assert_eq!(settings["mapping.total_fields.ignore_dynamic_beyond_limit"], Value::Null);
         assert!(templates[1].body.to_string().contains("flat_object"));
         assert_eq!(templates[3].body["index_patterns"], json!(["shop-*"]));
         assert_eq!(
@@ -276,13 +247,11 @@ mod tests {
         let settings = &current[0].body["template"]["settings"];
         assert_eq!(settings["codec"], "best_compression");
         assert_eq!(settings["lifecycle.name"], "microservices");
-        assert_eq!(settings["mapping.total_fields.ignore_dynamic_beyond_limit"], true);
         assert_eq!(current[4].body["template"]["settings"]["lifecycle.name"], "dead-letters-microservices");
         let mappings = current[1].body.to_string();
         assert!(mappings.contains("flattened") && !mappings.contains("flat_object"));
         let before = templates_of(product(Engine::Elasticsearch, "8.13.4"), &[], LifecycleSetting::Absent);
         let settings = &before[0].body["template"]["settings"];
-        assert_eq!(settings.get("mapping.total_fields.ignore_dynamic_beyond_limit"), None);
         assert_eq!(settings.get("lifecycle.name"), None);
     }
 
@@ -294,7 +263,7 @@ mod tests {
         let body = &templates[0].body;
         assert_eq!(body["order"], 200);
         assert_eq!(
-            body["mappings"]["_doc"]["properties"]["original"],
+            body["mappings"]["_doc"]["properties"]["conflict"],
             json!({"type": "object", "enabled": false})
         );
     }

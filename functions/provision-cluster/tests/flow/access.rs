@@ -6,17 +6,17 @@ use std::sync::{Arc, Mutex};
 use provision_cluster::provision::RunOutcome;
 use provision_cluster::run::Rotation;
 use serde_json::{Value, json};
+use testing::http_server::HttpServer;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::server::Server;
 use crate::stand_in::StandIn;
 use crate::world::World;
 
 const USERS: &str = "_plugins/_security/api/internalusers";
 
-async fn world(stand_in: &StandIn, auth: &str) -> (Server, World) {
+async fn world(stand_in: &StandIn, auth: &str) -> (HttpServer, World) {
     let server = stand_in.start().await;
-    let world = World::new(&server.endpoint).with(&[
+    let world = World::new(server.endpoint()).with(&[
         ("FUNCTION_AUTH", auth),
         ("WRITER_SECRET_ID", "writer"),
         ("REPLAYER_SECRET_ID", "replayer"),
@@ -51,7 +51,7 @@ async fn a_user_is_created_tested_and_stored_and_then_left_alone() {
     server.take_requests();
     let done = world.apply().await;
     assert!(line_of(&done, "user of microservices-writer").starts_with("unchanged"));
-    assert!(!server.take_requests().iter().any(|request| request.method == "PUT"), "{}", done.report);
+    assert!(!server.take_requests().iter().any(|request| request.head.method == "PUT"), "{}", done.report);
     assert_eq!(world.secrets.json("writer"), secret);
 }
 
@@ -129,7 +129,12 @@ async fn no_user_is_created_without_a_secret_to_store_it_in() {
     world.set("WRITER_SECRET_ID", "");
     let done = world.apply().await;
     assert!(line_of(&done, "user of microservices-writer").contains("set WriterSecretId to the id"));
-    assert!(!server.take_requests().iter().any(|request| request.path.contains("microservices-writer-a")));
+    assert!(
+        !server
+            .take_requests()
+            .iter()
+            .any(|request| request.path_and_query().contains("microservices-writer-a"))
+    );
 }
 
 #[tokio::test]
@@ -208,7 +213,7 @@ async fn missing_support_for_api_keys_is_a_failure() {
 async fn iam_roles_are_mapped_and_a_previous_role_loses_its_rights() {
     let stand_in = StandIn::opensearch("3.4.0");
     let server = stand_in.start().await;
-    let mut world = World::new(&server.endpoint).with(&[
+    let mut world = World::new(server.endpoint()).with(&[
         ("FUNCTION_AUTH", "sigv4"),
         ("WRITER_ROLE_ARN", "arn:aws:iam::123456789012:role/writer"),
         ("READER_BACKEND_ROLES", "support,developers"),

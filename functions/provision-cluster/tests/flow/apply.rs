@@ -3,28 +3,29 @@
 use provision_cluster::report::Outcome;
 use provision_cluster::run::Mode;
 use serde_json::json;
+use testing::http_server::{HttpServer, ReceivedRequest};
 
-use crate::server::{RecordedRequest, ScriptedResponse, Server};
+use crate::server::{ScriptedResponse, start};
 use crate::stand_in::{StandIn, no_handler};
 use crate::world::World;
 
 const POLICY: &str = "_plugins/_ism/policies/shop";
 
-async fn opensearch() -> (StandIn, Server, World) {
+async fn opensearch() -> (StandIn, HttpServer, World) {
     let stand_in = StandIn::opensearch("3.4.0");
     let server = stand_in.start().await;
-    let world = World::new(&server.endpoint).with(&[
+    let world = World::new(server.endpoint()).with(&[
         ("INDEX_PREFIX", "shop"),
-        ("DASHBOARDS_ENDPOINT", &server.endpoint),
+        ("DASHBOARDS_ENDPOINT", server.endpoint()),
         ("CODEC", "best_compression"),
     ]);
     (stand_in, server, world)
 }
 
-fn changes(server: &Server) -> Vec<String> {
+fn changes(server: &HttpServer) -> Vec<String> {
     let requests = server.take_requests();
     let is_change = |line: &String| !line.starts_with("GET") && !line.ends_with("/_search");
-    requests.iter().map(RecordedRequest::line).filter(is_change).collect()
+    requests.iter().map(ReceivedRequest::line).filter(is_change).collect()
 }
 
 #[tokio::test]
@@ -92,13 +93,16 @@ async fn a_changed_retention_updates_the_policy_by_its_version_and_applies_to_th
     let done = world.apply().await;
     assert_eq!(done.report.failures, Vec::<String>::new());
     let requests = server.take_requests();
-    let puts: Vec<_> =
-        requests.iter().filter(|request| request.method == "PUT").map(|request| &request.path).collect();
-    assert_eq!(puts, [&format!("{POLICY}?if_seq_no={seq_no}&if_primary_term=1")]);
+    let puts: Vec<_> = requests
+        .iter()
+        .filter(|request| request.head.method == "PUT")
+        .map(|request| request.path_and_query())
+        .collect();
+    assert_eq!(puts, [format!("{POLICY}?if_seq_no={seq_no}&if_primary_term=1")]);
     let posts: Vec<_> =
-        requests.iter().filter(|request| request.path.starts_with("_plugins/_ism/")).collect();
+        requests.iter().filter(|request| request.path_and_query().starts_with("_plugins/_ism/")).collect();
     let posts: Vec<_> =
-        posts.iter().filter(|request| request.method == "POST").map(|request| request.line()).collect();
+        posts.iter().filter(|request| request.head.method == "POST").map(|request| request.line()).collect();
     assert_eq!(
         posts,
         [
@@ -139,9 +143,10 @@ async fn an_update_keeps_what_people_set_on_a_monitor() {
     server.take_requests();
     world.set("SILENCE_MINUTES", "45");
     let done = world.apply().await;
-    let puts: Vec<_> = server.take_requests().into_iter().filter(|request| request.method == "PUT").collect();
+    let puts: Vec<_> =
+        server.take_requests().into_iter().filter(|request| request.head.method == "PUT").collect();
     let [put] = puts.as_slice() else { panic!("{}", done.report) };
-    assert!(put.path.contains("?if_seq_no="), "{}", put.path);
+    assert!(put.path_and_query().contains("?if_seq_no="), "{}", put.path_and_query());
     let body = put.json();
     assert_eq!(body["enabled"], false);
     assert!(body.to_string().contains("page the team") && body.to_string().contains("now-45m"), "{body}");
@@ -157,16 +162,10 @@ async fn a_cluster_without_plugins_gets_the_rest_and_the_report_names_what_it_la
         let stand_in = StandIn::opensearch("3.4.0");
         let inner = stand_in.clone();
         for plugin in ["_plugins/_ism", "_plugins/_alerting", "_plugins/_security"] {
-            let request = RecordedRequest {
-                method: "GET".into(),
-                path: plugin.into(),
-                headers: http::HeaderMap::new(),
-                text: String::new(),
-            };
-            inner.refuse(plugin, status, body.clone().unwrap_or_else(|| no_handler(&request)));
+            inner.refuse(plugin, status, body.clone().unwrap_or_else(|| no_handler("GET", plugin)));
         }
         let server = stand_in.start().await;
-        let world = World::new(&server.endpoint).with(&[("CODEC", "best_compression")]);
+        let world = World::new(server.endpoint()).with(&[("CODEC", "best_compression")]);
         let done = world.apply().await;
         let text = done.report.to_string();
         assert_eq!(done.report.failures, Vec::<String>::new(), "{status}");
@@ -187,8 +186,8 @@ async fn the_best_codec_is_used_where_the_cluster_has_it() {
     for has_it in [true, false] {
         let stand_in = StandIn::opensearch("3.4.0");
         let script = stand_in.clone();
-        let server = Server::start(move |request| {
-            if !has_it && request.text.contains("zstd_no_dict") {
+        let server = start(move |request| {
+            if !has_it && request.text().contains("zstd_no_dict") {
                 let reason =
                     "unknown value for [index.codec] must be one of [default, lz4, best_compression, zlib]";
                 return ScriptedResponse::Json(400, json!({"error": {"reason": reason}, "status": 400}));
@@ -196,7 +195,7 @@ async fn the_best_codec_is_used_where_the_cluster_has_it() {
             script.respond(request)
         })
         .await;
-        let done = World::new(&server.endpoint).apply().await;
+        let done = World::new(server.endpoint()).apply().await;
         assert_eq!(done.report.failures, Vec::<String>::new());
         let codecs = stand_in.change(|state| {
             ["_component_template/microservices-settings", "_index_template/dead-letters-microservices"]
@@ -207,7 +206,7 @@ async fn the_best_codec_is_used_where_the_cluster_has_it() {
         assert!(done.report.to_string().contains(&format!("(codec {expected})")));
         server.take_requests();
         for mode in [Mode::Apply, Mode::DryRun] {
-            let mut world = World::new(&server.endpoint);
+            let mut world = World::new(server.endpoint());
             world.mode = mode;
             let again = world.apply().await.report.to_string();
             let line = format!("unchanged    component template microservices-settings (codec {expected})");
@@ -289,7 +288,7 @@ async fn an_unreachable_cluster_is_given_up_within_a_minute() {
 async fn a_request_to_a_busy_cluster_is_sent_again() {
     let stand_in = StandIn::opensearch("3.4.0");
     let (script, n) = (stand_in.clone(), std::sync::atomic::AtomicUsize::new(0));
-    let server = Server::start(move |request| {
+    let server = start(move |request| {
         let is_busy = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed) < 3;
         if is_busy {
             ScriptedResponse::Json(503, json!("OpenSearch Security not initialized."))
@@ -298,7 +297,7 @@ async fn a_request_to_a_busy_cluster_is_sent_again() {
         }
     })
     .await;
-    let done = World::new(&server.endpoint).apply().await;
+    let done = World::new(server.endpoint()).apply().await;
     assert_eq!(done.report.failures, Vec::<String>::new());
 }
 
@@ -306,8 +305,8 @@ async fn a_request_to_a_busy_cluster_is_sent_again() {
 async fn a_server_that_does_not_identify_itself_is_reported_and_can_be_configured() {
     let stand_in = StandIn::opensearch("3.4.0");
     let script = stand_in.clone();
-    let server = Server::start(move |request| match request.path.as_str() {
-        "" => ScriptedResponse::Json(400, no_handler(request)),
+    let server = start(move |request| match request.path_and_query() {
+        "" => ScriptedResponse::Json(400, no_handler(request.head.method.as_str(), request.path_and_query())),
         path if path.starts_with("_nodes") => ScriptedResponse::Json(
             200,
             json!({"nodes": {"a": {"version": "8.19.21"}, "b": {"version": "8.13.4"}}}),
@@ -315,7 +314,7 @@ async fn a_server_that_does_not_identify_itself_is_reported_and_can_be_configure
         _ => script.respond(request),
     })
     .await;
-    let world = World::new(&server.endpoint);
+    let world = World::new(server.endpoint());
     let done = world.apply().await;
     assert!(done.report.failures[0].contains("or set SEARCH_ENGINE"), "{}", done.report);
     assert!(done.report.failures[0].contains("no handler found"), "{}", done.report);
@@ -323,7 +322,7 @@ async fn a_server_that_does_not_identify_itself_is_reported_and_can_be_configure
     assert_eq!(done.product.unwrap().to_string(), "Elasticsearch 8.13.4");
     assert_eq!(done.report.failures, Vec::<String>::new());
     let server = StandIn::elasticsearch("8.19.21").start().await;
-    let done = World::new(&server.endpoint).with(&[("SEARCH_ENGINE", "opensearch")]).apply().await;
+    let done = World::new(server.endpoint()).with(&[("SEARCH_ENGINE", "opensearch")]).apply().await;
     assert!(done.report.failures[0].contains("SEARCH_ENGINE says OpenSearch"), "{}", done.report);
 }
 
@@ -331,11 +330,11 @@ async fn a_server_that_does_not_identify_itself_is_reported_and_can_be_configure
 async fn elasticsearch_gets_its_lifecycle_watches_and_kibanas_objects() {
     let stand_in = StandIn::elasticsearch("8.19.21");
     let server = stand_in.start().await;
-    let world = World::new(&server.endpoint).with(&[("DASHBOARDS_ENDPOINT", &server.endpoint)]);
+    let world = World::new(server.endpoint()).with(&[("DASHBOARDS_ENDPOINT", server.endpoint())]);
     let done = world.apply().await;
     assert_eq!(done.report.failures, Vec::<String>::new());
     let requests = server.take_requests();
-    let import = requests.iter().find(|request| request.path.starts_with("api/")).unwrap();
+    let import = requests.iter().find(|request| request.path_and_query().starts_with("api/")).unwrap();
     assert_eq!((import.header("kbn-xsrf"), import.header("securitytenant")), (Some("true"), None));
     assert!(import.header("content-type").unwrap().starts_with("multipart/form-data; boundary="));
     assert!(import.header("authorization").unwrap().starts_with("Basic "));
@@ -356,7 +355,7 @@ async fn a_licence_without_watcher_is_not_a_failure() {
     let denied = json!({"error": {"type": "security_exception", "reason": "current license is non-compliant for [watcher]"}});
     stand_in.refuse("_watcher", 403, denied);
     let server = stand_in.start().await;
-    let done = World::new(&server.endpoint).apply().await;
+    let done = World::new(server.endpoint()).apply().await;
     assert_eq!(done.report.failures, Vec::<String>::new());
     let text = done.report.to_string();
     assert!(text.contains("has no Watcher, or its licence does not include it"), "{text}");

@@ -7,20 +7,22 @@ use lambda_support::secrets::{SecretStore, StoreFuture};
 use provision_cluster::handler::{Handler, InvocationError};
 use search_client::auth::Secret;
 use serde_json::{Value, json};
+use testing::environment::lookup;
+use testing::http_server::{HttpServer, ReceivedRequest};
 
-use crate::server::{RecordedRequest, ScriptedResponse, Server};
+use crate::server::{ScriptedResponse, start};
 use crate::stand_in::StandIn;
 use crate::world::Secrets;
 
 /// Starts CloudFormation's side: the URL that the response is put to.
-async fn cloudformation() -> Server {
-    Server::start(|_| ScriptedResponse::Json(200, Value::Null)).await
+async fn cloudformation() -> HttpServer {
+    start(|_| ScriptedResponse::Json(200, Value::Null)).await
 }
 
-fn request(request_type: &str, cloudformation: &Server, id: Option<&str>, properties: Value) -> Value {
+fn request(request_type: &str, cloudformation: &HttpServer, id: Option<&str>, properties: Value) -> Value {
     let mut request = json!({
         "RequestType": request_type, "RequestId": "r", "StackId": "arn:aws:cloudformation:eu-west-1:1:stack/s/1",
-        "ResponseURL": format!("{}/response?X-Amz-Signature=hunter2", cloudformation.endpoint),
+        "ResponseURL": format!("{}/response?X-Amz-Signature=hunter2", cloudformation.endpoint()),
         "ResourceType": "Custom::SearchCluster", "LogicalResourceId": "Cluster", "ResourceProperties": properties,
     });
     if let Some(id) = id {
@@ -37,23 +39,21 @@ fn handler(endpoint: &str) -> Handler {
 }
 
 fn handler_with(endpoint: &str, secrets: Arc<dyn SecretStore>) -> Handler {
-    let endpoint = endpoint.to_owned();
     // Without a credential, which would need Secrets Manager. This cluster accepts everyone.
-    let lookup = move |name: &str| (name == "SEARCH_ENDPOINT").then(|| endpoint.clone());
-    Handler::new(Arc::new(lookup), secrets).unwrap()
+    Handler::new(Arc::new(lookup([("SEARCH_ENDPOINT".to_owned(), endpoint.to_owned())])), secrets).unwrap()
 }
 
 /// Starts a stand-in that takes every request for the administrator's.
-async fn start_open(stand_in: &StandIn) -> Server {
+async fn start_open(stand_in: &StandIn) -> HttpServer {
     let script = stand_in.clone();
-    Server::start(move |request| {
+    start(move |request| {
         let mut request = request.clone();
         let credential = base64_simd::STANDARD.encode_to_string(format!(
             "{}:{}",
             crate::stand_in::ADMIN.0,
             crate::stand_in::ADMIN.1
         ));
-        request.headers.entry("authorization").or_insert(format!("Basic {credential}").parse().unwrap());
+        request.head.headers.entry("authorization").or_insert(format!("Basic {credential}").parse().unwrap());
         script.respond(&request)
     })
     .await
@@ -66,13 +66,13 @@ async fn call(handler: &Handler, request: &Value, seconds: u64) -> Result<(), In
 }
 
 /// Returns the one response that CloudFormation got.
-fn received(cloudformation: &Server) -> Value {
+fn received(cloudformation: &HttpServer) -> Value {
     let requests = cloudformation.take_requests();
     let [put] = requests.as_slice() else { panic!("{} responses", requests.len()) };
     assert_eq!(put.line(), "PUT response");
     assert_eq!(put.header("content-type"), Some(""));
-    assert_eq!(put.header("content-length").unwrap(), put.text.len().to_string());
-    assert!(put.text.len() <= 4_096);
+    assert_eq!(put.header("content-length").unwrap(), put.text().len().to_string());
+    assert!(put.text().len() <= 4_096);
     put.json()
 }
 
@@ -82,7 +82,7 @@ async fn create_applies_and_responds_with_what_was_done() {
     let cluster = start_open(&stand_in).await;
     let properties = json!({"ServiceToken": "t", "IndexPrefix": "shop", "RetentionDays": "30", "Codec": "best_compression"});
     let request = request("Create", &cloudformation, None, properties);
-    call(&handler(&cluster.endpoint), &request, 30).await.unwrap();
+    call(&handler(cluster.endpoint()), &request, 30).await.unwrap();
     let response = received(&cloudformation);
     assert_eq!(response["Status"], "SUCCESS", "{response}");
     assert_eq!(response["PhysicalResourceId"], "kafka-to-search/shop");
@@ -102,7 +102,7 @@ async fn create_applies_and_responds_with_what_was_done() {
 #[tokio::test]
 async fn an_update_keeps_the_id_and_another_prefix_is_another_resource() {
     let (cloudformation, stand_in) = (cloudformation().await, StandIn::opensearch("3.4.0"));
-    let handler = handler(&start_open(&stand_in).await.endpoint);
+    let handler = handler(start_open(&stand_in).await.endpoint());
     // The server above stopped when it was dropped.
     let failing =
         request("Update", &cloudformation, Some("kafka-to-search/shop"), json!({"IndexPrefix": "shop"}));
@@ -113,7 +113,7 @@ async fn an_update_keeps_the_id_and_another_prefix_is_another_resource() {
         (&json!("FAILED"), &json!("kafka-to-search/shop"))
     );
     let cluster = start_open(&stand_in).await;
-    let handler = handler_with(&cluster.endpoint, Arc::new(Secrets::default()));
+    let handler = handler_with(cluster.endpoint(), Arc::new(Secrets::default()));
     for (prefix, id) in [("shop", "kafka-to-search/shop"), ("store", "kafka-to-search/store")] {
         let update =
             request("Update", &cloudformation, Some("kafka-to-search/shop"), json!({"IndexPrefix": prefix}));
@@ -158,10 +158,10 @@ async fn an_unreachable_cluster_fails_a_create_with_a_sentence() {
 
 #[tokio::test]
 async fn a_cluster_that_never_responds_is_reported_before_the_timeout() {
-    let (cloudformation, cluster) = (cloudformation().await, Server::start(|_| ScriptedResponse::Hang).await);
+    let (cloudformation, cluster) = (cloudformation().await, start(|_| ScriptedResponse::Hang).await);
     let begin = Instant::now();
     let request = request("Create", &cloudformation, None, json!({}));
-    call(&handler(&cluster.endpoint), &request, 7).await.unwrap();
+    call(&handler(cluster.endpoint()), &request, 7).await.unwrap();
     assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
     let response = received(&cloudformation);
     assert_eq!(response["Status"], "FAILED");
@@ -172,7 +172,7 @@ async fn a_cluster_that_never_responds_is_reported_before_the_timeout() {
 async fn delete_keeps_the_data_and_ignores_what_was_never_created() {
     let (cloudformation, stand_in) = (cloudformation().await, StandIn::opensearch("3.4.0"));
     let cluster = start_open(&stand_in).await;
-    let handler = handler(&cluster.endpoint);
+    let handler = handler(cluster.endpoint());
     let properties = json!({"IndexPrefix": "shop", "Codec": "best_compression"});
     call(&handler, &request("Create", &cloudformation, None, properties.clone()), 30).await.unwrap();
     received(&cloudformation);
@@ -183,7 +183,7 @@ async fn delete_keeps_the_data_and_ignores_what_was_never_created() {
         assert_eq!((&response["Status"], &response["PhysicalResourceId"]), (&json!("SUCCESS"), &json!(id)));
     }
     assert_eq!(
-        cluster.take_requests().iter().map(RecordedRequest::line).collect::<Vec<_>>(),
+        cluster.take_requests().iter().map(ReceivedRequest::line).collect::<Vec<_>>(),
         Vec::<String>::new()
     );
     let delete = request("Delete", &cloudformation, Some("kafka-to-search/shop"), properties);
@@ -219,7 +219,7 @@ async fn a_stack_can_be_deleted_after_its_cluster_unless_it_deletes_the_data() {
 #[tokio::test]
 async fn a_response_is_sent_until_cloudformation_has_it() {
     let n = std::sync::atomic::AtomicUsize::new(0);
-    let cloudformation = Server::start(move |_| {
+    let cloudformation = start(move |_| {
         let is_first = n.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
         ScriptedResponse::Json(if is_first { 503 } else { 200 }, Value::Null)
     })
@@ -231,7 +231,7 @@ async fn a_response_is_sent_until_cloudformation_has_it() {
 
 #[tokio::test]
 async fn a_response_that_is_rejected_is_an_error_without_its_url() {
-    let cloudformation = Server::start(|_| ScriptedResponse::Json(403, Value::Null)).await;
+    let cloudformation = start(|_| ScriptedResponse::Json(403, Value::Null)).await;
     let request = request("Create", &cloudformation, None, json!({"Shards": "0"}));
     let error = call(&handler("http://127.0.0.1:1"), &request, 2).await.unwrap_err();
     assert!(error.to_string().contains("403") && !error.to_string().contains("hunter2"), "{error}");
@@ -272,7 +272,7 @@ async fn a_panic_gets_a_response_too() {
     let cluster = start_open(&stand_in).await;
     let properties = json!({"FunctionAuth": "basic", "WriterSecretId": "w", "Codec": "best_compression"});
     let request = request("Create", &cloudformation, None, properties);
-    call(&handler_with(&cluster.endpoint, Arc::new(PanickingStore)), &request, 30).await.unwrap();
+    call(&handler_with(cluster.endpoint(), Arc::new(PanickingStore)), &request, 30).await.unwrap();
     let response = received(&cloudformation);
     assert_eq!(response["Status"], "FAILED");
     assert!(response["Reason"].as_str().unwrap().contains("the function's log has it"), "{response}");
@@ -283,7 +283,7 @@ async fn a_changed_revision_rotates_the_credentials() {
     let (cloudformation, stand_in) = (cloudformation().await, StandIn::opensearch("3.4.0"));
     let cluster = start_open(&stand_in).await;
     let secrets = Arc::new(Secrets::default());
-    let handler = handler_with(&cluster.endpoint, Arc::<Secrets>::clone(&secrets));
+    let handler = handler_with(cluster.endpoint(), Arc::<Secrets>::clone(&secrets));
     let properties = |revision: &str| {
         json!({"IndexPrefix": "shop", "FunctionAuth": "basic", "WriterSecretId": "w", "Codec": "best_compression",
             "CredentialRevision": revision})

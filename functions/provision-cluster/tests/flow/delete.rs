@@ -1,18 +1,18 @@
 //! Runs that delete.
 
 use serde_json::json;
+use testing::http_server::{HttpServer, ReceivedRequest};
 
-use crate::server::{RecordedRequest, Server};
 use crate::stand_in::StandIn;
 use crate::world::World;
 
-async fn provisioned(stand_in: &StandIn) -> (Server, World) {
+async fn provisioned(stand_in: &StandIn) -> (HttpServer, World) {
     let server = stand_in.start().await;
-    let world = World::new(&server.endpoint).with(&[
+    let world = World::new(server.endpoint()).with(&[
         ("FUNCTION_AUTH", "basic"),
         ("WRITER_SECRET_ID", "writer"),
         ("REPLAYER_SECRET_ID", "replayer"),
-        ("DASHBOARDS_ENDPOINT", &server.endpoint),
+        ("DASHBOARDS_ENDPOINT", server.endpoint()),
         ("CODEC", "best_compression"),
     ]);
     let done = world.apply().await;
@@ -57,8 +57,8 @@ async fn data_is_deleted_on_request_and_other_indices_stay() {
     let done = world.delete().await;
     assert_eq!(done.report.failures, Vec::<String>::new());
     let deletes: Vec<_> =
-        server.take_requests().into_iter().filter(|request| request.method == "DELETE").collect();
-    let lines: Vec<_> = deletes.iter().map(RecordedRequest::line).collect();
+        server.take_requests().into_iter().filter(|request| request.head.method == "DELETE").collect();
+    let lines: Vec<_> = deletes.iter().map(ReceivedRequest::line).collect();
     let position = |part: &str| {
         lines.iter().position(|line| line.contains(part)).unwrap_or_else(|| panic!("{part}: {lines:?}"))
     };

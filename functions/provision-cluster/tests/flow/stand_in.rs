@@ -7,8 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use base64_simd::STANDARD;
 use serde_json::{Map, Value, json};
+use testing::http_server::{HttpServer, ReceivedRequest};
 
-use crate::server::{RecordedRequest, ScriptedResponse, Server};
+use crate::server::{ScriptedResponse, start};
 
 pub(crate) const ADMIN: (&str, &str) = ("admin", "admin-hunter2");
 
@@ -39,8 +40,8 @@ pub(crate) struct StandIn {
 }
 
 /// Response of either product to a path without a handler.
-pub(crate) fn no_handler(request: &RecordedRequest) -> Value {
-    json!({"error": format!("no handler found for uri [/{}] and method [{}]", request.path, request.method)})
+pub(crate) fn no_handler(method: &str, path: &str) -> Value {
+    json!({"error": format!("no handler found for uri [/{path}] and method [{method}]")})
 }
 
 impl StandIn {
@@ -70,19 +71,19 @@ impl StandIn {
         self.change(|state| state.refused.push((path.to_owned(), status, body)));
     }
 
-    pub(crate) async fn start(&self) -> Server {
+    pub(crate) async fn start(&self) -> HttpServer {
         let stand_in = self.clone();
-        Server::start(move |request| stand_in.respond(request)).await
+        start(move |request| stand_in.respond(request)).await
     }
 
-    pub(crate) fn respond(&self, request: &RecordedRequest) -> ScriptedResponse {
+    pub(crate) fn respond(&self, request: &ReceivedRequest) -> ScriptedResponse {
         let (status, body) = self.response_to(request);
         ScriptedResponse::Json(status, body)
     }
 
-    fn response_to(&self, request: &RecordedRequest) -> (u16, Value) {
+    fn response_to(&self, request: &ReceivedRequest) -> (u16, Value) {
         let mut state = self.state.lock().unwrap();
-        let path = request.path.split('?').next().unwrap();
+        let path = request.path();
         let line = request.line();
         let is_refused = |start: &str| path.starts_with(start) || line.starts_with(start);
         if let Some((_, status, body)) = state.refused.iter().find(|(start, ..)| is_refused(start)) {
@@ -92,7 +93,7 @@ impl StandIn {
         if path.is_empty() {
             return (200, self.root.clone());
         }
-        match (request.method.as_str(), path) {
+        match (request.head.method.as_str(), path) {
             ("GET", "_plugins/_security/authinfo" | "_security/_authenticate") => (200, user),
             ("GET", "_ilm/status") => (200, json!({"operation_mode": "RUNNING"})),
             ("POST", "api/saved_objects/_import") => state.import(request),
@@ -113,7 +114,7 @@ impl State {
     }
 
     /// Returns the user of a request as either product describes it; `None` if the credential is wrong.
-    fn user_of(&self, request: &RecordedRequest) -> Option<Value> {
+    fn user_of(&self, request: &ReceivedRequest) -> Option<Value> {
         let (kind, credential) = request.header("authorization")?.split_once(' ')?;
         if kind == "ApiKey" {
             // The token of OpenSearch, or base64 of id and key for Elasticsearch.
@@ -145,11 +146,11 @@ impl State {
     }
 
     /// Resources that are put, got and deleted by their path. Each API wraps them differently when it returns them.
-    fn resource(&mut self, request: &RecordedRequest, path: &str) -> (u16, Value) {
+    fn resource(&mut self, request: &ReceivedRequest, path: &str) -> (u16, Value) {
         if path.ends_with("-*/_settings") {
             return (200, self.data.clone().into());
         }
-        match request.method.as_str() {
+        match request.head.method.as_str() {
             "DELETE" if self.data.remove(path).is_some() => (200, json!({"acknowledged": true})),
             "PUT" => {
                 self.put(path, request.json());
@@ -163,12 +164,12 @@ impl State {
                 Some((body, version)) => (200, wrapped(path, body, *version)),
                 None => (404, json!({"error": {"reason": "not found"}, "status": 404})),
             },
-            _ => (400, no_handler(request)),
+            _ => (400, no_handler(request.head.method.as_str(), request.path_and_query())),
         }
     }
 
     /// <https://docs.opensearch.org/latest/im-plugin/ism/api/>
-    fn ism(&mut self, request: &RecordedRequest, path: &str) -> (u16, Value) {
+    fn ism(&mut self, request: &ReceivedRequest, path: &str) -> (u16, Value) {
         let rest = path.trim_start_matches("_plugins/_ism/");
         if let Some(name) = rest.strip_prefix("policies/") {
             return self.policy(request, path, name);
@@ -198,9 +199,9 @@ impl State {
         (200, json!({"updated_indices": n, "failures": !failed.is_empty(), "failed_indices": failed}))
     }
 
-    fn policy(&mut self, request: &RecordedRequest, path: &str, name: &str) -> (u16, Value) {
+    fn policy(&mut self, request: &ReceivedRequest, path: &str, name: &str) -> (u16, Value) {
         let existing = self.resources.get(path).cloned();
-        match (request.method.as_str(), existing) {
+        match (request.head.method.as_str(), existing) {
             ("GET", Some((body, seq_no))) => {
                 let mut policy = body["policy"].clone();
                 let added = json!({"policy_id": name, "last_updated_time": 1_577_990_934_044_u64, "schema_version": 21,
@@ -216,7 +217,7 @@ impl State {
             }
             ("GET", None) => (404, json!({"error": {"reason": "Policy not found"}, "status": 404})),
             ("PUT", Some((_, seq_no)))
-                if !request.path.ends_with(&format!("?if_seq_no={seq_no}&if_primary_term=1")) =>
+                if !request.path_and_query().ends_with(&format!("?if_seq_no={seq_no}&if_primary_term=1")) =>
             {
                 (409, json!({"error": {"reason": format!("[{name}]: version conflict")}, "status": 409}))
             }
@@ -228,15 +229,15 @@ impl State {
                 self.resources.remove(path);
                 (if existing.is_some() { 200 } else { 404 }, json!({"result": "deleted"}))
             }
-            _ => (400, no_handler(request)),
+            _ => (400, no_handler(request.head.method.as_str(), request.path_and_query())),
         }
     }
 
     /// <https://docs.opensearch.org/latest/observing-your-data/alerting/api/>
-    fn alerting(&mut self, request: &RecordedRequest, path: &str) -> (u16, Value) {
+    fn alerting(&mut self, request: &ReceivedRequest, path: &str) -> (u16, Value) {
         const MONITORS: &str = "_plugins/_alerting/monitors";
         let monitors: Vec<_> = self.resources.iter().filter(|(path, _)| path.starts_with(MONITORS)).collect();
-        match (request.method.as_str(), path.strip_prefix(MONITORS).unwrap()) {
+        match (request.head.method.as_str(), path.strip_prefix(MONITORS).unwrap()) {
             ("POST", "/_search") if monitors.is_empty() => {
                 let reason = "Configured indices are not found: [.opendistro-alerting-config]";
                 (404, json!({"error": {"type": "alerting_exception", "reason": reason}, "status": 404}))
@@ -262,8 +263,8 @@ impl State {
     }
 
     /// <https://docs.opensearch.org/latest/api-reference/security/api-keys/create/>
-    fn tokens(&mut self, request: &RecordedRequest, path: &str) -> (u16, Value) {
-        match request.method.as_str() {
+    fn tokens(&mut self, request: &ReceivedRequest, path: &str) -> (u16, Value) {
+        match request.head.method.as_str() {
             "GET" => (200, self.keys.clone().into()),
             "POST" => {
                 let body = request.json();
@@ -292,9 +293,9 @@ impl State {
     }
 
     /// <https://www.elastic.co/guide/en/elasticsearch/reference/current/security-api-create-api-key.html>
-    fn api_keys(&mut self, request: &RecordedRequest) -> (u16, Value) {
+    fn api_keys(&mut self, request: &ReceivedRequest) -> (u16, Value) {
         let body = request.json();
-        if request.method == "POST" {
+        if request.head.method == "POST" {
             self.seq_no += 1;
             let (id, secret) = (format!("key{}", self.seq_no), format!("hunter2-{}", self.seq_no));
             self.key_secrets.insert(id.clone(), secret.clone());
@@ -313,11 +314,11 @@ impl State {
     }
 
     /// <https://www.elastic.co/guide/en/kibana/current/saved-objects-api-import.html>
-    fn import(&self, request: &RecordedRequest) -> (u16, Value) {
+    fn import(&self, request: &ReceivedRequest) -> (u16, Value) {
         if request.header("osd-xsrf").or_else(|| request.header("kbn-xsrf")).is_none() {
             return (400, json!({"statusCode": 400, "message": "Request must contain a xsrf header."}));
         }
-        let n = request.text.lines().filter(|line| line.starts_with('{')).count();
+        let n = request.text().lines().filter(|line| line.starts_with('{')).count();
         (200, self.import.clone().unwrap_or_else(|| json!({"success": true, "successCount": n})))
     }
 }

@@ -10,6 +10,7 @@ use provision_cluster::provision::{RunOutcome, apply, delete};
 use provision_cluster::run::{Mode, Rotation, RunOptions};
 use search_client::auth::Secret;
 use serde_json::Value;
+use testing::environment::lookup;
 use tokio::time::Instant;
 
 use crate::stand_in::ADMIN;
@@ -76,7 +77,7 @@ impl World {
     }
 
     fn config(&self) -> Config {
-        Config::of_command_line(&|name| self.variables.get(name).cloned()).unwrap()
+        Config::of_command_line(&lookup(self.variables.clone())).unwrap()
     }
 
     fn options(&self) -> RunOptions {

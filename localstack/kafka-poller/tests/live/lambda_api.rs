@@ -3,20 +3,15 @@
 //! Calls to other services are forwarded to the LocalStack that AWS_ENDPOINT_URL names.
 
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use base64_simd::STANDARD;
 use bytes::Bytes;
-use http::{Method, Request, Response};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use http::{Method, Response};
 use serde_json::{Map, Value, json};
-use tokio::net::{TcpListener, TcpSocket};
+use testing::http_server::{HttpServer, ReceivedRequest, json_response};
 use tokio::runtime::Runtime;
 
 use crate::kafka::{Topic, bootstrap_servers};
@@ -54,7 +49,7 @@ struct State {
 
 /// The stand-in, on a port of its own.
 pub(crate) struct LambdaApi {
-    runtime: Option<Runtime>,
+    running: Option<(HttpServer, Runtime)>,
     pub(crate) address: SocketAddr,
     state: Arc<State>,
 }
@@ -67,7 +62,7 @@ impl LambdaApi {
             invocations: Mutex::default(),
             function: Mutex::new(Arc::new(function)),
         };
-        let mut api = Self { runtime: None, address: ([127, 0, 0, 1], 0).into(), state: Arc::new(state) };
+        let mut api = Self { running: None, address: ([127, 0, 0, 1], 0).into(), state: Arc::new(state) };
         api.listen();
         api
     }
@@ -76,20 +71,17 @@ impl LambdaApi {
     pub(crate) fn listen(&mut self) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        let listener = runtime.block_on(async {
-            let socket = TcpSocket::new_v4().unwrap();
-            socket.set_reuseaddr(true).unwrap();
-            socket.bind(self.address).unwrap();
-            socket.listen(64).unwrap()
-        });
-        self.address = listener.local_addr().unwrap();
-        runtime.spawn(accept(listener, Arc::clone(&self.state)));
-        self.runtime = Some(runtime);
+        let state = Arc::clone(&self.state);
+        let server = HttpServer::start_at(self.address, move |request| respond(Arc::clone(&state), request));
+        let server = runtime.block_on(server).unwrap();
+        self.address = server.address();
+        self.running = Some((server, runtime));
     }
 
     /// Refuses connections, and breaks those that there are.
     pub(crate) fn vanish(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
+        if let Some((server, runtime)) = self.running.take() {
+            drop(server);
             runtime.shutdown_background();
         }
     }
@@ -174,43 +166,19 @@ impl Invocation {
     }
 }
 
-async fn accept(listener: TcpListener, state: Arc<State>) {
-    while let Ok((stream, _)) = listener.accept().await {
-        let state = Arc::clone(&state);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| serve(Arc::clone(&state), request));
-            // A client may disconnect at any time.
-            let _ = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-        });
+async fn respond(state: Arc<State>, request: ReceivedRequest) -> Response<Bytes> {
+    if !request.header("authorization").unwrap().contains("/lambda/") {
+        return forward(request).await;
     }
-}
-
-async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    let respond =
-        |response: http::response::Builder, body: Vec<u8>| Ok(response.body(Full::from(body)).unwrap());
-    let signature = request.headers()["authorization"].to_str().unwrap();
-    if !signature.contains("/lambda/") {
-        return Ok(forward(request).await);
-    }
-    if request.uri().path().ends_with("/event-source-mappings/") {
-        assert_eq!(request.method(), Method::GET);
+    if request.path().ends_with("/event-source-mappings/") {
+        assert_eq!(request.head.method, Method::GET);
         let mappings = state.mappings.lock().unwrap().clone();
-        return respond(
-            Response::builder(),
-            json!({"EventSourceMappings": mappings}).to_string().into_bytes(),
-        );
+        return json_response(200, &json!({"EventSourceMappings": mappings}));
     }
-    // A poller that is killed sends half an event.
-    let Ok(body) = request.into_body().collect().await else {
-        return respond(Response::builder().status(400), vec![]);
-    };
-    let body = body.to_bytes();
     let (place, invocation) = {
         let invocation = Invocation {
-            event: serde_json::from_slice(&body).unwrap(),
-            n_bytes: body.len(),
+            event: serde_json::from_slice(&request.body).unwrap(),
+            n_bytes: request.body.len(),
             began: Instant::now(),
             ended: None,
             succeeded: false,
@@ -228,25 +196,23 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
         invocations[place].succeeded = matches!(result, FunctionResult::Returned(_));
     }
     match result {
-        FunctionResult::Returned(value) => respond(Response::builder(), value.to_string().into_bytes()),
+        FunctionResult::Returned(value) => Response::new(value.to_string().into()),
         FunctionResult::Failed => {
-            let error =
-                json!({"errorType": "Boom", "errorMessage": "scripted by the test"}).to_string().into_bytes();
-            respond(Response::builder().header("X-Amz-Function-Error", "Unhandled"), error)
+            let error = json!({"errorType": "Boom", "errorMessage": "scripted by the test"});
+            let mut response = json_response(200, &error);
+            response.headers_mut().insert("x-amz-function-error", "Unhandled".parse().unwrap());
+            response
         }
-        FunctionResult::Status(status) => {
-            respond(Response::builder().status(status), br#"{"Message":"scripted by the test"}"#.to_vec())
-        }
+        FunctionResult::Status(status) => json_response(status, &json!({"Message": "scripted by the test"})),
     }
 }
 
-async fn forward(request: Request<Incoming>) -> Response<Full<Bytes>> {
+async fn forward(request: ReceivedRequest) -> Response<Bytes> {
     let endpoint = std::env::var("AWS_ENDPOINT_URL").expect("AWS_ENDPOINT_URL names a LocalStack");
-    let (parts, body) = request.into_parts();
-    let url = format!("{}{}", endpoint.trim_end_matches('/'), parts.uri);
-    let body = body.collect().await.unwrap().to_bytes();
+    let url = format!("{}{}", endpoint.trim_end_matches('/'), request.head.uri);
     let client = reqwest::Client::new();
-    let forwarded = client.request(parts.method, url).headers(parts.headers).body(body).send().await.unwrap();
+    let forwarded = client.request(request.head.method, url).headers(request.head.headers).body(request.body);
+    let forwarded = forwarded.send().await.unwrap();
     let response = Response::builder().status(forwarded.status());
-    response.body(Full::from(forwarded.bytes().await.unwrap())).unwrap()
+    response.body(forwarded.bytes().await.unwrap()).unwrap()
 }
