@@ -328,7 +328,9 @@ fn check_source(event: &Event, source: &str, outcome: &Outcome) -> Result<Vec<Le
         Kept::Members => {
             let text = repair(&event.value).context("the payload is an object")?.text;
             if is_rescued && message.as_bytes() == text {
-                return Ok(in_source.into_iter().filter(|leaf| leaf.path == "message").collect());
+                let mut texts = leaves(&text)?;
+                texts.retain(|leaf| matches!(leaf.value, Scalar::Text(_)));
+                return Ok(texts);
             }
             let known: HashSet<&Leaf> = in_source.iter().collect();
             let place_of = |leaf: Leaf| {
