@@ -13,6 +13,13 @@ pub fn blamed_member(reason: &str, payload: &[u8]) -> Option<String> {
     named_member(reason, &members).or_else(|| shaped_member(reason, &members))
 }
 
+/// Objects and arrays around the deepest value of the object `payload`, counted in its members for which `is_counted`.
+pub(crate) fn depth(payload: &[u8], is_counted: impl Fn(&str) -> bool) -> usize {
+    let members = members(payload).unwrap_or_default();
+    let depths = members.iter().filter(|member| is_counted(&member.name)).map(|member| member.depth);
+    depths.max().unwrap_or_default()
+}
+
 /// A top-level member, and what of its shape clusters reject.
 #[derive(Debug)]
 struct Member {

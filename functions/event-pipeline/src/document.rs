@@ -15,6 +15,7 @@
 
 use crate::address::{ActionLine, PartitionActions};
 use crate::append::{Value, append_decoded, append_json_string, append_member, append_name, append_number};
+use crate::conflict_text::conflict_text;
 use crate::event::{KafkaRecord, RecordError};
 use crate::extra::Extra;
 use crate::headers::Headers;
@@ -197,11 +198,7 @@ impl DocumentWriter {
                 let object = self.scratch.get(shape.open..=shape.close).unwrap_or_default();
                 body.extend_from_slice(br#"{"conflict":"#);
                 body.extend_from_slice(object);
-                append_member(
-                    body,
-                    "conflict_text",
-                    Value::Text(std::str::from_utf8(object).unwrap_or_default()),
-                );
+                append_member(body, "conflict_text", Value::Text(&conflict_text(object)));
                 body.push(b',');
             }
             (Payload::Object(_) | Payload::DeepObject, Some(RescueForm::Text))
@@ -209,6 +206,9 @@ impl DocumentWriter {
                 self.keep_aside(body, document);
                 body.extend_from_slice(br#"{"message":"#);
                 append_json_string(body, std::str::from_utf8(&self.scratch).unwrap_or_default());
+                if payload != Payload::Text && self.scratch.contains(&b'\\') {
+                    append_member(body, "conflict_text", Value::Text(&conflict_text(&self.scratch)));
+                }
                 body.push(b',');
             }
             (Payload::Object(shape), Some(RescueForm::Members(_)) | None) => {

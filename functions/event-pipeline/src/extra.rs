@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::append::{Value, append_json_string, append_member, append_name};
+use crate::conflict_text::conflict_text;
 use crate::headers::{Headers, TraceParent};
 use crate::members::{Known, MemberName, Members};
 use crate::rescue::{Rescue, RescueForm};
@@ -142,7 +143,7 @@ fn append_conflict(out: &mut Vec<u8>, rescue: &Rescue, members: Option<&[u8]>) {
     if let Some(members) = members {
         let object = [b"{", members, b"}"].concat();
         append_member(out, "conflict", Value::Json(&object));
-        append_member(out, "conflict_text", Value::Text(&String::from_utf8_lossy(&object)));
+        append_member(out, "conflict_text", Value::Text(&conflict_text(&object)));
     }
     append_name(out, "conflict_field");
     out.push(b'[');

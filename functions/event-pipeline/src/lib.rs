@@ -9,6 +9,7 @@ pub mod batch_response;
 pub mod bulk;
 pub mod bulk_response;
 pub mod conflict;
+mod conflict_text;
 mod dead_letter;
 mod document;
 pub mod encoder;

@@ -1,12 +1,15 @@
 //! How a document that the cluster rejects is written again, so that the event is kept and found.
 
-use crate::conflict::blamed_member;
+use crate::conflict::{blamed_member, depth};
 use crate::write_error::WriteError;
 
 /// Tag of a document that was rejected as it was.
 pub(crate) const TAG: &str = "_mappingconflict";
 /// Members that are moved one by one before the whole payload is.
 const MAX_MEMBERS: usize = 3;
+/// Deepest member that `conflict` gets. OpenSearch reads a `flat_object` by recursion: 700 levels overflow the stack of 3.6.0,
+/// which ends the node. Elasticsearch's `flattened` has a `depth_limit`, which the index template sets to 100.
+const MAX_CONFLICT_DEPTH: usize = 90;
 
 /// A way to write a rejected document again, under its own address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +31,17 @@ pub enum RescueForm {
     Text,
 }
 
+impl RescueForm {
+    /// Depth of what moves to `conflict`.
+    fn depth(&self, payload: &[u8]) -> usize {
+        match self {
+            Self::Members(moved) => depth(payload, |name| moved.iter().any(|member| member == name)),
+            Self::Payload => depth(payload, |_| true),
+            Self::Text => 0,
+        }
+    }
+}
+
 impl Rescue {
     /// The next way to write the object `payload`, after `previous` (`None` after the document itself) was rejected with
     /// `error`; `None` when there is none left.
@@ -38,6 +52,7 @@ impl Rescue {
             Some(RescueForm::Payload) => RescueForm::Text,
             Some(RescueForm::Text) => return None,
         };
+        let form = if form.depth(payload) > MAX_CONFLICT_DEPTH { RescueForm::Text } else { form };
         Some(Self { form, reason: error.reason.clone() })
     }
 
@@ -98,6 +113,18 @@ mod tests {
         let fourth = Rescue::after(Some(third), &blames_b, payload).unwrap();
         assert_eq!(fourth.form, RescueForm::Text);
         assert_eq!(Rescue::after(Some(fourth), &blames_b, payload), None);
+    }
+
+    #[test]
+    fn what_is_too_deep_for_a_flat_object_is_text_at_once() {
+        let payload = |depth| format!("{{\"a\":1,\"b\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
+        let form = |depth, reason| Rescue::after(None, &error(reason), payload(depth).as_bytes()).unwrap().form;
+        let (blames_a, blames_b, full) =
+            ("failed to parse field [a]", "failed to parse field [b]", "Limit of total fields");
+        assert_eq!(form(90, blames_b), RescueForm::Members(vec!["b".into()]));
+        assert_eq!(form(91, blames_b), RescueForm::Text);
+        assert_eq!(form(91, blames_a), RescueForm::Members(vec!["a".into()]));
+        assert_eq!((form(90, full), form(91, full)), (RescueForm::Payload, RescueForm::Text));
     }
 
     #[test]

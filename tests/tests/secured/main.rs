@@ -11,6 +11,7 @@
 mod cases;
 mod gateway;
 mod provisioning;
+mod random_events;
 mod secrets;
 mod servers;
 mod shapes;

@@ -232,6 +232,8 @@ impl<'s> Shapes<'s> {
         for leaf in found {
             match &leaf.value {
                 Scalar::Text(text) => words.extend(words_of(text)),
+                // The text of a rescued member has its numbers next to each other.
+                Scalar::Number(_) if leaf.path.starts_with("conflict.") => {}
                 Scalar::Number(number) => {
                     let value: f64 = number.parse()?;
                     if types.is_some_and(|types| is_numeric(types, &leaf.path)) && value.is_finite() {
@@ -326,7 +328,9 @@ fn check_source(event: &Event, source: &str, outcome: &Outcome) -> Result<Vec<Le
         Kept::Members => {
             let text = repair(&event.value).context("the payload is an object")?.text;
             if is_rescued && message.as_bytes() == text {
-                return Ok(in_source.into_iter().filter(|leaf| leaf.path == "message").collect());
+                let mut texts = leaves(&text)?;
+                texts.retain(|leaf| matches!(leaf.value, Scalar::Text(_)));
+                return Ok(texts);
             }
             let known: HashSet<&Leaf> = in_source.iter().collect();
             let place_of = |leaf: Leaf| {
@@ -364,7 +368,8 @@ fn words_of(text: &str) -> impl Iterator<Item = String> + '_ {
     text.split(|c: char| c.is_whitespace() || c.is_control())
         .flat_map(|word| {
             // A query of as many words as JSON text has would have too many clauses.
-            let ends_word = move |c| word.len() > LONGEST_WORD && r#"{}[]":"#.contains(c);
+            let is_json = word.len() > LONGEST_WORD || word.starts_with(['{', '"']);
+            let ends_word = move |c| is_json && r#"{}[]":,"#.contains(c);
             word.split(ends_word).map(|word| word.chars().take(LONGEST_WORD).collect::<String>())
         })
         .filter(|word| word.chars().any(char::is_alphanumeric))
