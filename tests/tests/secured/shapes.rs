@@ -36,11 +36,8 @@ pub(crate) enum Mapping {
 }
 
 /// The servers, and how the provisioned template maps there.
-pub(crate) const SERVERS: [(&str, Mapping); 3] = [
-    (OPENSEARCH_PLAIN, Mapping::Objects),
-    (OPENSEARCH, Mapping::Objects),
-    (ELASTICSEARCH, Mapping::Leaves),
-];
+pub(crate) const SERVERS: [(&str, Mapping); 3] =
+    [(OPENSEARCH_PLAIN, Mapping::Objects), (OPENSEARCH, Mapping::Objects), (ELASTICSEARCH, Mapping::Leaves)];
 
 /// Whether a document was rejected as it was, and is written with `conflict`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
