@@ -48,7 +48,7 @@ impl Decimal {
         for digit in whole.bytes().chain(fraction.bytes()) {
             digits = digits.checked_mul(10)?.checked_add(u128::from(digit - b'0'))?;
         }
-        let scale = fraction.len() as i32 - exponent;
+        let scale = (fraction.len() as i32).checked_sub(exponent)?;
         let (digits, scale) = match u32::try_from(scale) {
             Ok(scale) => (digits, scale),
             Err(_) => (digits.checked_mul(10u128.checked_pow(scale.unsigned_abs())?)?, 0),
