@@ -155,9 +155,12 @@ fn of_millis(millis: Option<i64>) -> Reading {
 }
 
 fn read_text(text: &str, zone: Zone) -> Reading {
+    if let Some(time) = Timestamp::from_usual_form(text.as_bytes()) {
+        return Reading::Time(time);
+    }
     let text = text.trim();
-    // Longer texts are prose; only fractions of a second grow without bound.
-    if text.len() > 1024 {
+    // Longer texts are prose; only fractions of a second grow without bound. chrono would take U+2212 for a minus.
+    if text.len() > 1024 || text.contains('\u{2212}') {
         return Reading::Unparsed;
     }
     read_iso(text, zone)
@@ -194,16 +197,17 @@ fn read_iso(text: &str, zone: Zone) -> Option<Reading> {
     let days = u64::from(clock.next_day);
     let local = date.checked_add_days(Days::new(days))?.and_time(clock.time);
     let rest = rest.trim_start();
-    let (zone, rest) = match read_offset(rest) {
-        Some((offset, rest)) => (Zone::Fixed(offset), rest),
-        None => (zone, rest),
+    let (offset, rest) = match read_offset(rest) {
+        Some((offset, rest)) => (Some(Zone::Fixed(offset)), rest),
+        None => (None, rest),
     };
-    let (zone, rest) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        // An offset before it takes precedence: it distinguishes the two hours that share a local time in autumn.
-        Some((name, rest)) if matches!(zone, Zone::Named(_)) => (name.parse().ok()?, rest),
-        Some((_, rest)) => (zone, rest),
-        None => (zone, rest),
+    let (named, rest) = match rest.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        // An offset takes precedence: it distinguishes the two hours that share a local time in autumn.
+        Some((name, rest)) if offset.is_none() => (Some(name.parse().ok()?), rest),
+        Some((_, rest)) => (None, rest),
+        None => (None, rest),
     };
+    let zone = offset.or(named).unwrap_or(zone);
     // Some agents write `+00:00Z`.
     matches!(rest, "" | "Z" | "z").then(|| of_millis(zone.millis(local)))
 }
@@ -393,6 +397,26 @@ mod tests {
     }
 
     #[test]
+    fn rfc_3339_and_epochs_are_normalised_to_utc_milliseconds() {
+        for (value, expected) in [
+            (r#""2026-03-01T10:20:30Z""#, "2026-03-01T10:20:30.000Z"),
+            (r#""2026-03-01T00:20:30.123456789+02:00""#, "2026-02-28T22:20:30.123Z"),
+            (r#""2026-03-01t10:20:30.5z""#, "2026-03-01T10:20:30.500Z"),
+            (r#""2026-12-31T23:30:00-01:30""#, "2027-01-01T01:00:00.000Z"),
+            ("1772360430", "2026-03-01T10:20:30.000Z"),
+            ("1772360430123", "2026-03-01T10:20:30.123Z"),
+            ("1772360430.0429", "2026-03-01T10:20:30.042Z"),
+            ("1.772360430123e9", "2026-03-01T10:20:30.123Z"),
+            (r#""1772360430123""#, "2026-03-01T10:20:30.123Z"),
+            (r#"" 1772360430 ""#, "2026-03-01T10:20:30.000Z"),
+            ("-1.5", "1969-12-31T23:59:58.500Z"),
+            ("0", "1970-01-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(read_in(value, "UTC"), expected, "{value}");
+        }
+    }
+
+    #[test]
     fn a_time_without_a_zone_is_of_the_configured_zone() {
         for (value, zone, expected) in [
             (r#""2026-11-28 00:30:05""#, "Europe/Paris", "2026-11-27T23:30:05.000Z"),
@@ -400,6 +424,7 @@ mod tests {
             (r#""2026-11-28 00:30:05""#, "+05:30", "2026-11-27T19:00:05.000Z"),
             (r#""2026-11-28T00:30:05Z""#, "Europe/Paris", "2026-11-28T00:30:05.000Z"),
             ("[2026,11,28]", "Europe/Paris", "2026-11-27T23:00:00.000Z"),
+            (r#""2026-11-28T00:30:05[Europe/Paris]""#, "+05:30", "2026-11-27T23:30:05.000Z"),
             // The hour that comes twice, and the one that never comes.
             (r#""2026-10-25 02:30:00""#, "Europe/Paris", "2026-10-25T00:30:00.000Z"),
             (r#""2026-03-29 02:30:00""#, "Europe/Paris", "2026-03-29T01:30:00.000Z"),
@@ -443,7 +468,10 @@ mod tests {
             r#""2026-11-28T00:30:05 CEST""#,
             r#""2026-11-28T00:30:05.Z""#,
             "\"2026-11-28T00:30:05\u{2212}01:00\"",
+            "\"28/Nov/2026:00:30:05 \u{2212}0100\"",
             r#""1.2.3""#,
+            "1.x",
+            "1e++5",
             r#""+5""#,
             r#""0x10""#,
             r#""\ud800""#,
@@ -471,6 +499,13 @@ mod tests {
             prop_assume!((0..=9999).contains(&time.year()));
             let quoted = format!("\"{}\"", time.to_rfc3339());
             prop_assert_eq!(read(quoted.as_bytes(), Zone::UTC), Reading::Time(Timestamp::from_millis(millis).unwrap()));
+        }
+
+        #[test]
+        fn a_written_time_reads_back_the_same(millis in -62_167_219_200_000i64..=253_402_300_799_999) {
+            let time = Timestamp::from_millis(millis).unwrap();
+            let quoted = [b"\"".as_slice(), &time.to_text(), b"\""].concat();
+            prop_assert_eq!(read(&quoted, Zone::UTC), Reading::Time(time));
         }
 
         #[test]

@@ -94,9 +94,8 @@ impl<T: BulkTransport + 'static> Indexer<T> {
     /// A document that makes the cluster fail is rejected too, once the cluster is seen to take others. Where it took
     /// none, one document is tried first: if no form of it is written either, the cluster is at fault, and all have failed.
     async fn rescue(&self, batch: &mut Batch<'_, '_>, deadline: Instant) -> Vec<(usize, WriteError)> {
-        let rejected = batch.account.take_rejected();
+        let (rejected, mut suspects) = (batch.account.take_rejected(), batch.account.take_suspects());
         let mut left = self.rescue_all(batch, rejected, deadline).await;
-        let mut suspects = batch.account.take_suspects();
         if !suspects.is_empty() && !batch.account.has_written() {
             let first = suspects.remove(0);
             let first_left = self.rescue_all(batch, vec![first], deadline).await;

@@ -74,28 +74,17 @@ async fn apply_one(run: &Run<'_>, template: Template, codec: &mut String, report
     let has_codec = replace_codec(&mut body, codec);
     let mut result = put_if_different(run, &path, &body, kind).await;
     let may_fall_back = run.settings.codec == Codec::Auto && codec.as_str() != COMMON_CODEC && has_codec;
-    let refused_codec = |error: &CallError| error.refusal().is_some_and(|message| message.contains("codec"));
-    let is_refused = result.as_ref().is_err_and(refused_codec);
-    // A dry run can't try the codec. One that an earlier run fell back to is fine.
-    let is_untried = matches!(result, Ok(Outcome::WouldApply));
-    if may_fall_back && (is_refused || is_untried) {
+    if may_fall_back && is_worth_falling_back(&result, "codec") {
         replace_codec(&mut body, COMMON_CODEC);
-        let fallen_back = put_if_different(run, &path, &body, kind).await;
-        if is_refused || matches!(fallen_back, Ok(Outcome::Unchanged)) {
+        if fall_back(run, &path, &body, kind, &mut result).await {
             COMMON_CODEC.clone_into(codec);
-            result = fallen_back;
         }
     }
     // Some distributions leave the module mapper-extras out, and with it this type.
-    let lacks_text_type =
-        |error: &CallError| error.refusal().is_some_and(|message| message.contains("match_only_text"));
-    let is_refused = result.as_ref().is_err_and(lacks_text_type);
-    let is_untried = matches!(result, Ok(Outcome::WouldApply));
-    if (is_refused || is_untried) && mapping_dialect::replace_match_only_text(&mut body) {
-        let fallen_back = put_if_different(run, &path, &body, kind).await;
-        if is_refused || matches!(fallen_back, Ok(Outcome::Unchanged)) {
-            result = fallen_back;
-        }
+    if is_worth_falling_back(&result, "match_only_text")
+        && mapping_dialect::replace_match_only_text(&mut body)
+    {
+        fall_back(run, &path, &body, kind, &mut result).await;
     }
     match result.map_err(with_fix) {
         Ok(outcome) => {
@@ -112,6 +101,32 @@ async fn apply_one(run: &Run<'_>, template: Template, codec: &mut String, report
             false
         }
     }
+}
+
+/// Whether a fallback may replace `result`: the cluster refused `feature`, or a dry run could not try it.
+fn is_worth_falling_back(result: &Result<Outcome, CallError>, feature: &str) -> bool {
+    match result {
+        Ok(outcome) => matches!(outcome, Outcome::WouldApply),
+        Err(error) => error.refusal().is_some_and(|message| message.contains(feature)),
+    }
+}
+
+/// Puts `body`, without the feature. Returns whether `result` is that of `body` now: in a dry run only where an earlier run
+/// fell back to it.
+async fn fall_back(
+    run: &Run<'_>,
+    path: &str,
+    body: &Value,
+    kind: TemplateKind,
+    result: &mut Result<Outcome, CallError>,
+) -> bool {
+    let is_refused = result.is_err();
+    let fallen_back = put_if_different(run, path, body, kind).await;
+    let counts = is_refused || matches!(fallen_back, Ok(Outcome::Unchanged));
+    if counts {
+        *result = fallen_back;
+    }
+    counts
 }
 
 async fn put_if_different(
