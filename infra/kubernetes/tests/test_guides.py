@@ -144,20 +144,32 @@ def opensearch(tmp_path_factory):
         url = json.loads(info.stdout)["opensearch"]["endpoint"]
         template = (REPOSITORY / "infra" / "search" / "index-template.json").read_text()
         call(url, "PUT", "/_index_template/microservices", template)
-        lines = []
+        documents = []
         for path in sorted((REPOSITORY / "tests" / "fixtures" / "parity").glob("*.json")):
             expected = json.loads(path.read_text())["expected"]
-            # Skip documents of other days.
-            if expected["index"].startswith("microservices-2026.03."):
-                lines += [{"create": {"_index": expected["index"], "_id": path.stem}}, expected["document"]]
-        body = "".join(json.dumps(line) + "\n" for line in lines)
-        result = call(url, "POST", "/_bulk?refresh=true", body, "application/x-ndjson")
-        # Some fixtures have fields of conflicting types in one index. The function would rescue them.
-        rejected = [item["create"] for item in result["items"] if "error" in item["create"]]
-        assert {item["status"] for item in rejected} <= {400} and len(rejected) < 15, rejected
+            # Skip documents of other days, and names that the engine takes in no index.
+            if expected["index"].startswith("microservices-2026.03.") and path.stem != "odd-names":
+                documents.append((path.stem, expected["index"], expected["document"]))
+        index_in_rounds(url, documents)
         yield url
     finally:
         subprocess.run([*STACK, "stop", "--instance", "guides"], env=environment, check=True, timeout=120)
+
+
+def index_in_rounds(url: str, documents: list[tuple[str, str, dict]]) -> None:
+    """Indexes documents whose fields have conflicting types, which one index would reject and the function rescue: those that are
+    rejected go to the next of some indices for the same day. Each round stores the first of them at least."""
+    n_rounds = 0
+    while documents:
+        n_rounds += 1
+        lines = []
+        for name, index, document in documents:
+            lines += [{"create": {"_index": f"{index}-{n_rounds}", "_id": name}}, document]
+        body = "".join(json.dumps(line) + "\n" for line in lines)
+        items = call(url, "POST", "/_bulk?refresh=true", body, "application/x-ndjson")["items"]
+        statuses = [item["create"]["status"] for item in items]
+        assert set(statuses) <= {201, 400} and statuses[0] == 201, (documents[0], items[0])
+        documents = [document for document, status in zip(documents, statuses, strict=True) if status == 400]
 
 
 def call(url: str, method: str, path: str, body: str = "", kind: str = "application/json") -> dict:
