@@ -157,8 +157,10 @@ def opensearch(tmp_path_factory):
 
 
 def index_in_rounds(url: str, documents: list[tuple[str, str, dict]]) -> None:
-    """Indexes documents whose fields have conflicting types, which one index would reject and the function rescue: those that are
-    rejected go to the next of some indices for the same day. Each round stores the first of them at least."""
+    """Indexes documents whose fields have conflicting types, which the function would rescue.
+
+    Those that an index rejects go to another index of the same day. Each round stores the first of them at least.
+    """
     n_rounds = 0
     while documents:
         n_rounds += 1
