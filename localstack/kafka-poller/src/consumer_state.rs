@@ -21,6 +21,9 @@ use crate::topic_id::TopicId;
 const REVOKE_WAIT: Duration = Duration::from_secs(60);
 /// How long to wait after a failed commit.
 const COMMIT_DELAY: Duration = Duration::from_millis(500);
+/// How long the last commit before partitions are given up is repeated. While the members of a group join again, the broker
+/// refuses commits for moments (`REBALANCE_IN_PROGRESS`, `ILLEGAL_GENERATION`).
+const LAST_COMMIT_WAIT: Duration = Duration::from_secs(5);
 /// How long to wait after a failed seek to the beginning of a recreated topic.
 const REWIND_DELAY: Duration = Duration::from_millis(100);
 /// How long after the first assignment the topic's id may be unknown. The client reads it with the metadata, every 5 s.
@@ -71,11 +74,31 @@ struct Revocation {
 }
 
 /// The commit before partitions are given up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum LastCommit {
-    Pending,
-    Running,
-    Ended(CallOutcome),
+#[derive(Debug, Default)]
+struct LastCommit {
+    /// Set by the first attempt.
+    give_up_at: Option<Instant>,
+}
+
+enum NextLastCommit {
+    Commit,
+    /// The last attempt failed a moment ago.
+    Wait,
+    GiveUp,
+}
+
+impl LastCommit {
+    /// Decides what follows while there is something to commit.
+    fn next(&mut self, commit_after: Option<Instant>, now: Instant) -> NextLastCommit {
+        let give_up_at = *self.give_up_at.get_or_insert(now + LAST_COMMIT_WAIT);
+        if now >= give_up_at {
+            NextLastCommit::GiveUp
+        } else if commit_after.is_some_and(|after| now < after) {
+            NextLastCommit::Wait
+        } else {
+            NextLastCommit::Commit
+        }
+    }
 }
 
 /// Reading a recreated topic from its beginning.
@@ -215,14 +238,6 @@ impl ConsumerState {
             }
             CallOutcome::Failed => self.commit_after = Some(now + COMMIT_DELAY),
         }
-        let last_commit = match (&mut self.rebalancing, &mut self.closing) {
-            (Rebalancing::Revoking(revocation), _) => &mut revocation.last_commit,
-            (_, Closing::Draining(last_commit)) => last_commit,
-            _ => return,
-        };
-        if *last_commit == LastCommit::Running {
-            *last_commit = LastCommit::Ended(outcome);
-        }
     }
 
     /// Takes the result of [`BrokerCall::Rewind`]: the offsets that the partitions are read from, if it succeeded.
@@ -276,7 +291,7 @@ impl ConsumerState {
     /// Starts no batch from now on; ends when the running ones are done.
     pub fn stop(&mut self) {
         if matches!(self.closing, Closing::No) {
-            self.closing = Closing::Draining(LastCommit::Pending);
+            self.closing = Closing::Draining(LastCommit::default());
             self.buffer.drain();
             self.due.push_back(Action::InterruptWaits);
         }
@@ -294,7 +309,7 @@ impl ConsumerState {
             .or_else(|| self.next_of_rewind(now))
             .or_else(|| self.next_commit(now))
             .or_else(|| self.next_batch(now))
-            .or_else(|| self.next_of_closing())
+            .or_else(|| self.next_of_closing(now))
     }
 
     /// When [`ConsumerState::next`] has to be asked again, whatever is reported until then.
@@ -381,7 +396,7 @@ impl ConsumerState {
                     buffered,
                     ownership,
                     deadline: now + REVOKE_WAIT,
-                    last_commit: LastCommit::Pending,
+                    last_commit: LastCommit::default(),
                 });
                 Some(Action::InterruptWaits)
             }
@@ -395,26 +410,26 @@ impl ConsumerState {
         if runs && now < revocation.deadline {
             return None;
         }
+        let mut is_committed = true;
         if revocation.ownership == Ownership::Kept {
-            match revocation.last_commit {
-                LastCommit::Pending if self.call.is_some() => return None,
-                LastCommit::Pending => {
-                    let mut positions = self.buffer.to_commit();
-                    positions.retain(|(partition, _)| revocation.buffered.contains(partition));
-                    if !positions.is_empty() {
-                        revocation.last_commit = LastCommit::Running;
-                        return Some(self.commit(positions));
-                    }
+            if self.call.is_some() {
+                return None;
+            }
+            let mut positions = self.buffer.to_commit();
+            positions.retain(|(partition, _)| revocation.buffered.contains(partition));
+            if !positions.is_empty() {
+                match revocation.last_commit.next(self.commit_after, now) {
+                    NextLastCommit::Commit => return Some(self.commit(positions)),
+                    NextLastCommit::Wait => return None,
+                    NextLastCommit::GiveUp => is_committed = false,
                 }
-                LastCommit::Running => return None,
-                LastCommit::Ended(_) => {}
             }
         }
         let Rebalancing::Revoking(revocation) = std::mem::replace(&mut self.rebalancing, Rebalancing::No)
         else {
             return None;
         };
-        let Revocation { partitions, buffered, ownership, last_commit, .. } = revocation;
+        let Revocation { partitions, buffered, ownership, .. } = revocation;
         buffered.iter().for_each(|partition| self.buffer.remove(*partition));
         let mut warnings = Vec::new();
         if runs {
@@ -422,7 +437,7 @@ impl ConsumerState {
         }
         if ownership == Ownership::Lost {
             warnings.push(Warning::PartitionsLost(buffered));
-        } else if last_commit == LastCommit::Ended(CallOutcome::Failed) {
+        } else if !is_committed {
             warnings.push(Warning::LastOffsetsNotCommitted(buffered));
         }
         self.due.extend(warnings.into_iter().map(Action::Warn));
@@ -472,7 +487,7 @@ impl ConsumerState {
     }
 
     /// Commits a last time and ends, once all batches have ended and all rebalances are acknowledged.
-    fn next_of_closing(&mut self) -> Option<Action> {
+    fn next_of_closing(&mut self, now: Instant) -> Option<Action> {
         let Closing::Draining(last_commit) = &mut self.closing else { return None };
         if !self.buffer.is_idle()
             || self.call.is_some()
@@ -482,15 +497,18 @@ impl ConsumerState {
             return None;
         }
         let positions = self.buffer.to_commit();
-        if *last_commit == LastCommit::Pending && !positions.is_empty() {
-            *last_commit = LastCommit::Running;
-            return Some(self.commit(positions));
+        let is_committed = positions.is_empty();
+        if !is_committed {
+            match last_commit.next(self.commit_after, now) {
+                NextLastCommit::Commit => return Some(self.commit(positions)),
+                NextLastCommit::Wait => return None,
+                NextLastCommit::GiveUp => {}
+            }
         }
-        let failed = *last_commit == LastCommit::Ended(CallOutcome::Failed);
         let partitions: Vec<i32> = self.buffer.assigned().collect();
         partitions.iter().for_each(|partition| self.buffer.remove(*partition));
         self.closing = Closing::Ended;
-        if failed {
+        if !is_committed {
             self.due.push_back(Action::End(partitions.clone()));
             return Some(Action::Warn(Warning::LastOffsetsNotCommitted(partitions)));
         }

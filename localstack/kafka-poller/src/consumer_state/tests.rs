@@ -221,15 +221,38 @@ fn partitions_that_were_lost_are_given_up_without_a_commit() {
 }
 
 #[test]
-fn a_last_commit_that_fails_is_reported_and_not_repeated() {
+fn a_last_commit_that_keeps_failing_is_repeated_for_a_while_and_reported() {
     let now = Instant::now();
     let mut state = with_partitions(&[0], now);
     revoke(&mut state, &[0], Ownership::Kept);
     state.skip(0, 0);
     assert_eq!(actions(&mut state, now), [Action::InterruptWaits, commit(&[(0, 1)], None)]);
     state.committed(CallOutcome::Failed, now);
+    assert_eq!(actions(&mut state, now), []);
+    assert_eq!(state.wake_at(now), Some(now + COMMIT_DELAY));
+    assert_eq!(actions(&mut state, now + COMMIT_DELAY), [commit(&[(0, 1)], None)]);
+    state.committed(CallOutcome::Failed, now + LAST_COMMIT_WAIT);
     let expected = [Action::Warn(Warning::LastOffsetsNotCommitted(vec![0])), Action::Unassign(vec![0])];
-    assert_eq!(actions(&mut state, now), expected);
+    assert_eq!(actions(&mut state, now + LAST_COMMIT_WAIT), expected);
+}
+
+#[test]
+fn a_last_commit_that_the_broker_refuses_during_a_rebalance_is_made_again() {
+    let now = Instant::now();
+    let mut state = with_partitions(&[0], now);
+    state.skip(0, 0);
+    assert_eq!(actions(&mut state, now), [commit(&[(0, 1)], None)]);
+    state.stop();
+    assert_eq!(actions(&mut state, now), [Action::InterruptWaits]);
+    let mut now = now;
+    for _ in 0..3 {
+        state.committed(CallOutcome::Failed, now);
+        assert_eq!(actions(&mut state, now), []);
+        now += COMMIT_DELAY;
+        assert_eq!(actions(&mut state, now), [commit(&[(0, 1)], None)]);
+    }
+    state.committed(CallOutcome::Done, now);
+    assert_eq!(actions(&mut state, now), [Action::End(vec![0])]);
 }
 
 #[test]
@@ -381,8 +404,12 @@ fn a_stop_ends_although_the_last_commit_fails() {
     actions(&mut state, now);
     state.stop();
     assert_eq!(actions(&mut state, now), [Action::InterruptWaits]);
-    state.committed(CallOutcome::Failed, now);
-    assert_eq!(actions(&mut state, now), [commit(&[(0, 1)], None)]);
+    for delay in [COMMIT_DELAY, LAST_COMMIT_WAIT] {
+        state.committed(CallOutcome::Failed, now);
+        assert_eq!(actions(&mut state, now), []);
+        assert_eq!(actions(&mut state, now + delay), [commit(&[(0, 1)], None)]);
+    }
+    let now = now + LAST_COMMIT_WAIT;
     state.committed(CallOutcome::Failed, now);
     let expected = [Action::Warn(Warning::LastOffsetsNotCommitted(vec![0])), Action::End(vec![0])];
     assert_eq!(actions(&mut state, now), expected);

@@ -6,7 +6,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use crate::lambda_api::LambdaApi;
 use crate::wait;
 
-/// A running poller; killed when it is dropped, with its log shown if the test fails.
+/// A running poller; killed when it is dropped. A test that fails shows its log.
 pub(crate) struct Poller {
     child: Child,
     log: tempfile::NamedTempFile,
@@ -57,9 +57,8 @@ impl Drop for Poller {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        if std::thread::panicking() {
-            eprintln!("--- the poller's log\n{}", self.log());
-        }
+        // Captured, and shown if the test fails, also when it fails after this poller was stopped.
+        eprintln!("--- the poller's log\n{}", self.log());
     }
 }
 
