@@ -249,8 +249,9 @@ impl DocumentWriter {
         body.push(b'"');
         body.extend_from_slice(&self.partition.fields);
         append_number(body, record.offset);
-        append_record_time_and_key(body, record, &mut self.scratch);
+        let key = append_record_time_and_key(body, record, &mut self.scratch);
         body.extend_from_slice(&self.extra.fields);
+        self.extra.append_event_text(body, key);
         body.extend_from_slice(b"}\n");
     }
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 
 use crate::append::{Value, append_json_string, append_member, append_name};
 use crate::conflict_text::conflict_text;
+use crate::exact_field::has_words;
 use crate::headers::{Headers, TraceParent};
 use crate::members::{Known, MemberName, Members};
 use crate::rescue::{Rescue, RescueForm};
@@ -17,6 +18,8 @@ pub(crate) struct Extra {
     pub(crate) fields: Vec<u8>,
     /// Ranges of the payload's members that are removed from it, in order.
     pub(crate) removed: Vec<Range<usize>>,
+    /// What goes to `event_text`, as JSON strings, each with a comma before it.
+    words: Vec<u8>,
     /// Members for `original`, each with a comma before it.
     moved: Vec<u8>,
     /// Members for `conflict`, each with a comma before it.
@@ -34,8 +37,9 @@ impl Extra {
         tags: &[&str],
         rescue: Option<&Rescue>,
     ) {
-        let Self { fields, removed, moved, conflicting } = self;
+        let Self { fields, removed, words, moved, conflicting } = self;
         fields.clear();
+        words.clear();
         removed.clear();
         moved.clear();
         conflicting.clear();
@@ -52,6 +56,7 @@ impl Extra {
         let correlation = headers.correlation_id();
         if let Some(id) = correlation {
             append_member(fields, "correlation_id", Value::Text(id));
+            append_words(words, id);
         } else if members.get(Known::CorrelationId).is_none()
             && let Some(id @ [b'"' | b'-' | b'0'..=b'9', ..]) = members.get(Known::CamelCorrelationId)
         {
@@ -72,6 +77,12 @@ impl Extra {
         let is_moved_whole =
             rescue.is_some_and(|rescue| matches!(rescue.form, RescueForm::Payload | RescueForm::Text));
         let in_place = if is_moved_whole { &[] } else { members.scanner.members() };
+        if !is_moved_whole {
+            for text in members.scanner.exact_texts() {
+                words.push(b',');
+                words.extend_from_slice(members.text.get(text.clone()).unwrap_or_default());
+            }
+        }
         for member in in_place {
             let value = members.text.get(member.value.clone()).unwrap_or_default();
             let key = members.text.get(member.key.clone()).unwrap_or_default();
@@ -121,6 +132,27 @@ impl Extra {
         if has_tags {
             append_tags(fields, tags_in_payload, tags.iter().copied());
         }
+    }
+
+    /// Appends the words of exact fields: those of the last [`Extra::collect`], and of the record's key.
+    pub(crate) fn append_event_text(&mut self, body: &mut Vec<u8>, key: Option<&str>) {
+        if let Some(key) = key {
+            append_words(&mut self.words, key);
+        }
+        if let Some(words) = self.words.get(1..) {
+            append_name(body, "event_text");
+            body.push(b'[');
+            body.extend_from_slice(words);
+            body.push(b']');
+        }
+    }
+}
+
+/// Appends the value of an exact field if it has words besides itself.
+fn append_words(out: &mut Vec<u8>, text: &str) {
+    if has_words(text) {
+        out.push(b',');
+        append_json_string(out, text);
     }
 }
 

@@ -16,6 +16,7 @@ pub mod encoder;
 mod epoch;
 pub mod event;
 mod event_time;
+mod exact_field;
 mod extra;
 mod header_bytes;
 mod headers;

@@ -7,7 +7,7 @@ use crate::object::ObjectScanner;
 
 /// Fields that every document may have from us, and names that the engines keep to themselves. A payload's member of that
 /// name always goes to `original`.
-const RESERVED: [&str; 41] = [
+const RESERVED: [&str; 42] = [
     "@timestamp",
     "service",
     "service_name",
@@ -26,6 +26,7 @@ const RESERVED: [&str; 41] = [
     "conflict_field",
     "conflict_reason",
     "conflict_text",
+    "event_text",
     // Metadata of OpenSearch and Elasticsearch: refused in a document, or with an effect of its own, such as that of
     // `_doc_count` on counts, https://docs.opensearch.org/latest/mappings/metadata-fields/index/.
     "_id",

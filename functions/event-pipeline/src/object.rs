@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::exact_field::{hides_words, may_be_exact, may_have_words};
 use crate::json::{JsonError, Scanner};
 use crate::json_string::RawString;
 use crate::name_table::NameTable;
@@ -40,6 +41,7 @@ pub struct ObjectScanner {
     /// Start and text of each key with escapes, in order.
     unescaped: Vec<(usize, Vec<u8>)>,
     members: Vec<Member>,
+    exact_texts: Vec<Range<usize>>,
 }
 
 /// An object or array that is open.
@@ -125,13 +127,19 @@ impl ObjectScanner {
         self.members.iter().find(|member| member.name == name)
     }
 
-    /// Forgets the members that the last scan found.
+    /// Ranges of the strings, with their quotes, that stand in exact fields at any depth and have words.
+    pub fn exact_texts(&self) -> &[Range<usize>] {
+        &self.exact_texts
+    }
+
+    /// Forgets what the last scan found.
     pub fn clear(&mut self) {
         self.levels.clear();
         self.hashes.clear();
         self.keys.clear();
         self.unescaped.clear();
         self.members.clear();
+        self.exact_texts.clear();
     }
 
     // Inlined with its helpers, it keeps the scanner's position and the level in registers, which halves the time.
@@ -162,6 +170,11 @@ impl ObjectScanner {
                         continue;
                     }
                 }
+                b'"' => {
+                    let start = scanner.pos;
+                    scanner.scalar(b'"')?;
+                    self.note_text(scanner.text, start..scanner.pos);
+                }
                 first => scanner.scalar(first)?,
             }
             loop {
@@ -185,6 +198,29 @@ impl ObjectScanner {
                     None => return Ok(()),
                 }
             }
+        }
+    }
+
+    /// Notes a string if it stands in an exact field and has words. Its key is the last one of the innermost open object.
+    #[inline(always)]
+    fn note_text(&mut self, text: &[u8], value: Range<usize>) {
+        let Some(key) = self.keys.last() else { return };
+        let is_candidate = match text.get(key.end.wrapping_sub(2)..key.end) {
+            Some([first, second]) => may_be_exact(*first, *second),
+            _ => false,
+        };
+        if is_candidate || !self.unescaped.is_empty() {
+            self.note_candidate(text, value);
+        }
+    }
+
+    fn note_candidate(&mut self, text: &[u8], value: Range<usize>) {
+        let quoted = text.get(value.clone()).unwrap_or_default();
+        let Some(key) = self.keys.last() else { return };
+        if may_have_words(quoted)
+            && std::str::from_utf8(self.name(text, key)).is_ok_and(|name| hides_words(name, quoted))
+        {
+            self.exact_texts.push(value);
         }
     }
 
@@ -344,6 +380,21 @@ mod tests {
             assert!(scanner.scan_members(text.as_bytes(), &NameTable::default()).is_err(), "{text}");
         }
         assert_eq!(scanner.scan_members(b" {} ", &NameTable::default()), Ok(()));
+    }
+
+    #[test]
+    fn texts_of_exact_fields_are_found_at_any_depth_if_they_have_words() {
+        let text = r#"{"id":"customer 42","name":"a b","o":{"lastSeenAt":[["gate 7"],"x"],"userId":"u-1"},
+            "order\u0049d":"a\tb","x":{"y":1},"time":"on Monday","at":"c d","dueDate":"2026-03-01 10:00:00"}"#;
+        let mut scanner = ObjectScanner::default();
+        scanner.scan(text.as_bytes(), &NameTable::default()).unwrap();
+        let found: Vec<_> = scanner.exact_texts().iter().map(|it| text.get(it.clone()).unwrap()).collect();
+        assert_eq!(
+            found,
+            [r#""customer 42""#, r#""gate 7""#, r#""a\tb""#, r#""on Monday""#, r#""2026-03-01 10:00:00""#]
+        );
+        scanner.scan(b"{}", &NameTable::default()).unwrap();
+        assert_eq!(scanner.exact_texts(), []);
     }
 
     #[test]

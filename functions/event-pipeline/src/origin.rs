@@ -21,27 +21,34 @@ pub(crate) fn append_identity(out: &mut Vec<u8>, settings: &Settings, topic: &st
     }
 }
 
-/// Appends the record's timestamp and key, each where it has one.
-pub(crate) fn append_record_time_and_key(out: &mut Vec<u8>, record: &KafkaRecord<'_>, scratch: &mut Vec<u8>) {
+/// Appends the record's timestamp and key, each where it has one. Returns the key where it is text.
+pub(crate) fn append_record_time_and_key<'s>(
+    out: &mut Vec<u8>,
+    record: &KafkaRecord<'_>,
+    scratch: &'s mut Vec<u8>,
+) -> Option<&'s str> {
     if let Some(time) = event_time::indexable(record.timestamp_ms) {
         append_member(out, "kafka_timestamp", Value::Number(time.millis()));
     }
-    let Some(key) = record.key else { return };
+    let key = record.key?;
     scratch.clear();
     let decoded = append_decoded(scratch, key);
     match (decoded, std::str::from_utf8(scratch)) {
         (Ok(()), Ok(text)) => {
             append_member(out, "kafka_key", Value::Text(text));
+            Some(text)
         }
         (Err(_), _) => {
             // Not base64: kept as the event has it.
             append_member(out, "kafka_key", Value::Text(&String::from_utf8_lossy(&key.unescape())));
+            None
         }
         (Ok(()), Err(_)) => {
             append_name(out, "kafka_key_base64");
             out.push(b'"');
             out.extend_from_slice(&key.unescape());
             out.push(b'"');
+            None
         }
     }
 }
