@@ -84,6 +84,8 @@ mod tests {
         fn every_name_that_the_template_maps_as_keyword_alone_is_exact(
             name in prop::sample::select(exact_patterns()).prop_flat_map(|it| string_regex(&it).unwrap())
         ) {
+            // `(?i)` is of all Unicode here, and of ASCII alone in the clusters.
+            prop_assume!(!name.contains(['\u{17f}', '\u{212a}']));
             prop_assert!(is_exact(&name));
             let [.., first, second] = name.as_bytes() else { unreachable!() };
             prop_assert!(may_be_exact(*first, *second));
