@@ -6,22 +6,24 @@
 
 use std::borrow::Cow;
 
+use crate::json_string::{RawString, has_other_than_visible_ascii};
+
 /// The longest value that the index template's `keyword` fields index, in characters (`ignore_above`).
 const MAX_TERM: usize = 1024;
 
-/// Whether a field whose name ends with these two bytes may be exact. Cheaper than [`is_exact`], which decides.
+/// Whether a field of this name may be exact. Cheaper than [`hides_words`], which decides.
 #[inline(always)]
-pub(crate) fn may_be_exact(first: u8, second: u8) -> bool {
-    matches!(
-        (first | 0x20, second | 0x20),
-        (b'i', b'd')
-            | (b'm', b'e')
-            | (b't', b'e')
-            | (b'm', b'p')
-            | (b't', b's')
-            | (b'a', b't')
-            | (b'o', b'n')
-    )
+pub(crate) fn may_be_exact(name: &[u8]) -> bool {
+    match name {
+        [.., b'i' | b'I', b'd' | b'D']
+        | [.., b'm' | b'M', b'p' | b'P']
+        | [.., b't' | b'T', b's' | b'S']
+        | [.., b'A' | b'_', b't']
+        | [.., b'_', b'a' | b'A' | b'o' | b'O', b't' | b'T' | b'n' | b'N']
+        | [.., b'i' | b'I', b'm' | b'M', b'e' | b'E']
+        | [.., b'a' | b'A', b't' | b'T', b'e' | b'E'] => true,
+        _ => false,
+    }
 }
 
 /// Whether the field of this name finds only the whole `value`, a JSON string with its quotes, although that has words.
@@ -48,13 +50,13 @@ fn is_exact(name: &str) -> bool {
 
 /// Whether a value has words besides itself: it is not one term of visible ASCII, or too long to be one.
 pub(crate) fn has_words(text: &str) -> bool {
-    text.len() > MAX_TERM || !text.bytes().all(|byte| byte.is_ascii_graphic())
+    text.len() > MAX_TERM || has_other_than_visible_ascii(text.as_bytes())
 }
 
 /// Whether a JSON string may have words: an escape may stand for white space.
 #[inline(always)]
-pub(crate) fn may_have_words(escaped: &[u8]) -> bool {
-    escaped.len() > MAX_TERM || !escaped.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'\\')
+pub(crate) fn may_have_words(string: &RawString<'_>) -> bool {
+    string.plain().is_none_or(|text| text.len() > MAX_TERM || has_other_than_visible_ascii(text))
 }
 
 #[cfg(test)]
@@ -87,8 +89,7 @@ mod tests {
             // `(?i)` is of all Unicode here, and of ASCII alone in the clusters.
             prop_assume!(!name.contains(['\u{17f}', '\u{212a}']));
             prop_assert!(is_exact(&name));
-            let [.., first, second] = name.as_bytes() else { unreachable!() };
-            prop_assert!(may_be_exact(*first, *second));
+            prop_assert!(may_be_exact(name.as_bytes()));
         }
     }
 
@@ -122,8 +123,7 @@ mod tests {
             "birth_date",
         ] {
             assert!(is_exact(name), "{name}");
-            let [.., first, second] = name.as_bytes() else { unreachable!() };
-            assert!(may_be_exact(*first, *second), "{name}");
+            assert!(may_be_exact(name.as_bytes()), "{name}");
         }
         for name in [
             "",

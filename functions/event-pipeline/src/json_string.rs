@@ -55,6 +55,15 @@ pub(crate) fn next_string_stop(text: &[u8], mut pos: usize) -> usize {
     pos
 }
 
+/// Whether a byte of `text` is white space, a control character or part of a character beyond ASCII.
+#[inline(always)]
+pub(crate) fn has_other_than_visible_ascii(text: &[u8]) -> bool {
+    let (words, rest) = text.as_chunks::<8>();
+    let others = |word: u64| (word.wrapping_sub(ONES * 0x21) | word) & HIGHS;
+    words.iter().fold(0, |found, word| found | others(u64::from_le_bytes(*word))) != 0
+        || rest.iter().any(|byte| *byte <= b' ' || !byte.is_ascii())
+}
+
 const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 

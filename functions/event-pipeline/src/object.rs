@@ -48,6 +48,8 @@ pub struct ObjectScanner {
 #[derive(Debug, Clone, Copy)]
 struct Level {
     is_object: bool,
+    /// Whether the key of the value that is read may be that of an exact field.
+    may_be_exact: bool,
     /// Where this object's keys begin in `ObjectScanner::keys`.
     first_key: usize,
     /// One bit for each key's hash: a key whose bit is not set is new.
@@ -149,7 +151,7 @@ impl ObjectScanner {
         if scanner.take(b'}')? {
             return Ok(());
         }
-        let mut level = Level { is_object: true, first_key: 0, seen: 0 };
+        let mut level = Level { is_object: true, may_be_exact: false, first_key: 0, seen: 0 };
         self.key(scanner, names, &mut level)?;
         loop {
             match scanner.peek()? {
@@ -157,7 +159,12 @@ impl ObjectScanner {
                     scanner.pos += 1;
                     if !scanner.take(b'}')? {
                         self.open(scanner, level)?;
-                        level = Level { is_object: true, first_key: self.keys.len(), seen: 0 };
+                        level = Level {
+                            is_object: true,
+                            may_be_exact: false,
+                            first_key: self.keys.len(),
+                            seen: 0,
+                        };
                         self.key(scanner, names, &mut level)?;
                         continue;
                     }
@@ -166,14 +173,16 @@ impl ObjectScanner {
                     scanner.pos += 1;
                     if !scanner.take(b']')? {
                         self.open(scanner, level)?;
-                        level = Level { is_object: false, first_key: self.keys.len(), seen: 0 };
+                        level = Level { is_object: false, first_key: self.keys.len(), seen: 0, ..level };
                         continue;
                     }
                 }
                 b'"' => {
                     let start = scanner.pos;
-                    scanner.scalar(b'"')?;
-                    self.note_text(scanner.text, start..scanner.pos);
+                    let string = scanner.string()?;
+                    if level.may_be_exact && may_have_words(&string) {
+                        self.note_text(scanner.text, start..scanner.pos);
+                    }
                 }
                 first => scanner.scalar(first)?,
             }
@@ -201,25 +210,13 @@ impl ObjectScanner {
         }
     }
 
-    /// Notes a string if it stands in an exact field and has words. Its key is the last one of the innermost open object.
-    #[inline(always)]
+    /// Notes a string that may stand in an exact field and have words, if it does. Its key is the last one of the innermost
+    /// open object.
+    #[cold]
     fn note_text(&mut self, text: &[u8], value: Range<usize>) {
-        let Some(key) = self.keys.last() else { return };
-        let is_candidate = match text.get(key.end.wrapping_sub(2)..key.end) {
-            Some([first, second]) => may_be_exact(*first, *second),
-            _ => false,
-        };
-        if is_candidate || !self.unescaped.is_empty() {
-            self.note_candidate(text, value);
-        }
-    }
-
-    fn note_candidate(&mut self, text: &[u8], value: Range<usize>) {
         let quoted = text.get(value.clone()).unwrap_or_default();
         let Some(key) = self.keys.last() else { return };
-        if may_have_words(quoted)
-            && std::str::from_utf8(self.name(text, key)).is_ok_and(|name| hides_words(name, quoted))
-        {
+        if std::str::from_utf8(self.name(text, key)).is_ok_and(|name| hides_words(name, quoted)) {
             self.exact_texts.push(value);
         }
     }
@@ -247,8 +244,14 @@ impl ObjectScanner {
         scanner.expect(b':')?;
         let names = self.levels.is_empty().then_some(names);
         let (hash, wanted) = match raw.plain() {
-            Some(name) => (hash_key(name), names.and_then(|names| names.find(name))),
-            None => self.escaped_key(start, raw, names),
+            Some(name) => {
+                level.may_be_exact = may_be_exact(name);
+                (hash_key(name), names.and_then(|names| names.find(name)))
+            }
+            None => {
+                level.may_be_exact = true;
+                self.escaped_key(start, raw, names)
+            }
         };
         if let Some(name) = wanted {
             scanner.peek()?;
