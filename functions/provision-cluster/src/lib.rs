@@ -8,6 +8,7 @@
 pub mod access;
 mod administrator;
 pub mod call_error;
+pub mod clause_limit;
 pub mod cluster;
 pub mod command_line;
 pub mod compare;

@@ -10,7 +10,7 @@ use crate::product::{Product, detect};
 use crate::report::Report;
 use crate::run::{Run, RunOptions};
 use crate::settings::DeleteData;
-use crate::{access, dashboards, lifecycle, monitors, templates};
+use crate::{access, clause_limit, dashboards, lifecycle, monitors, templates};
 
 /// What a run did, and to which cluster.
 #[derive(Debug, Default)]
@@ -29,6 +29,9 @@ pub async fn apply(config: &Config, secrets: &Arc<dyn SecretStore>, options: Run
         return RunOutcome { product: None, report };
     };
     templates::apply(&run, &mut report).await;
+    if !report.given_up() {
+        clause_limit::apply(&run, &mut report).await;
+    }
     if !report.given_up() {
         lifecycle::apply(&run, &mut report).await;
     }

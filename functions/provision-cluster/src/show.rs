@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::access::roles;
+use crate::clause_limit;
 use crate::cluster::Cluster;
 use crate::config::Config;
 use crate::files::FileError;
@@ -50,6 +51,9 @@ pub fn requests(product: Product, settings: &Settings) -> Result<String, FileErr
     };
     for template in templates(product, settings, codec(product, settings), lifecycle)? {
         put(&template.path, &template.body);
+    }
+    if product.engine == Engine::OpenSearch {
+        put(clause_limit::PATH, &clause_limit::body());
     }
     for policy in policies(product, settings)? {
         put(&policy.path, &policy.body);

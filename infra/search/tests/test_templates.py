@@ -226,6 +226,8 @@ def test_every_query_of_the_searching_page_finds_its_event(cluster, new_index):
         "msg": "connection timeout to db-1",
         "zscore": 10,
         "orderId": "O-8",
+        "customerId": "42 of Berlin",
+        "event_text": ["42 of Berlin"],
         "order": {"customer": {"name": "Anna Smith"}},
         "createdAt": "2026-11-24T09:00:00Z",
         "service_name": "order",

@@ -41,6 +41,7 @@ async fn everything_is_applied_in_order_and_a_second_run_changes_nothing() {
             "PUT _component_template/shop-custom",
             "PUT _index_template/shop",
             "PUT _index_template/dead-letters-shop",
+            "PUT _cluster/settings",
             "PUT _plugins/_ism/policies/shop",
             "PUT _plugins/_ism/policies/dead-letters-shop",
             "PUT _plugins/_security/api/roles/shop-writer",
@@ -65,7 +66,7 @@ async fn a_dry_run_reports_what_would_change_and_changes_nothing() {
     world.mode = Mode::DryRun;
     let done = world.apply().await;
     assert_eq!(changes(&server), Vec::<String>::new());
-    assert_eq!(done.report.count(|outcome| *outcome == Outcome::WouldApply), 15, "{}", done.report);
+    assert_eq!(done.report.count(|outcome| *outcome == Outcome::WouldApply), 16, "{}", done.report);
 }
 
 #[tokio::test]
@@ -169,7 +170,7 @@ async fn a_cluster_without_plugins_gets_the_rest_and_the_report_names_what_it_la
         let done = world.apply().await;
         let text = done.report.to_string();
         assert_eq!(done.report.failures, Vec::<String>::new(), "{status}");
-        assert_eq!(done.report.count(|outcome| *outcome == Outcome::Applied), 5, "{text}");
+        assert_eq!(done.report.count(|outcome| *outcome == Outcome::Applied), 6, "{text}");
         for expected in [
             "lifecycle policy microservices: this OpenSearch has no plugin opensearch-index-management",
             "role microservices-writer: this OpenSearch has no security plugin",
@@ -359,4 +360,25 @@ async fn a_licence_without_watcher_is_not_a_failure() {
     assert_eq!(done.report.failures, Vec::<String>::new());
     let text = done.report.to_string();
     assert!(text.contains("has no Watcher, or its licence does not include it"), "{text}");
+}
+
+#[tokio::test]
+async fn a_limit_of_clauses_that_only_the_domain_can_set_is_reported() {
+    let (stand_in, _server, world) = opensearch().await;
+    let message = "Your request: '/_cluster/settings' payload is not allowed.";
+    stand_in.refuse("PUT _cluster/settings", 401, json!({"Message": message}));
+    let done = world.apply().await;
+    assert_eq!(done.report.failures, Vec::<String>::new());
+    let [reason] = done.report.not_applied().try_into().unwrap();
+    assert!(reason.contains("max_clause_count to 8192") && reason.contains("advanced option"), "{reason}");
+
+    let (stand_in, _server, world) = opensearch().await;
+    stand_in.refuse(
+        "PUT _cluster/settings",
+        403,
+        json!({"message": "no permissions for [cluster:admin/settings/update]"}),
+    );
+    let done = world.apply().await;
+    assert_eq!(done.report.failures, Vec::<String>::new());
+    assert_eq!(done.report.not_applied().len(), 1, "{}", done.report);
 }

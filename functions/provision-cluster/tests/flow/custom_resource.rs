@@ -91,7 +91,7 @@ async fn create_applies_and_responds_with_what_was_done() {
     let data = &response["Data"];
     assert_eq!(
         (&data["Engine"], &data["Version"], &data["Applied"]),
-        (&json!("OpenSearch"), &json!("3.4.0"), &json!("14"))
+        (&json!("OpenSearch"), &json!("3.4.0"), &json!("15"))
     );
     assert!(data["NotApplied"].as_str().unwrap().starts_with("dashboards: no DashboardsEndpoint"));
     assert!(

@@ -97,6 +97,13 @@ impl StandIn {
             ("GET", "_plugins/_security/authinfo" | "_security/_authenticate") => (200, user),
             ("GET", "_ilm/status") => (200, json!({"operation_mode": "RUNNING"})),
             ("POST", "api/saved_objects/_import") => state.import(request),
+            ("GET", "_cluster/settings") => {
+                let limit = state.resources.get(path).map(|(body, _)| &body["persistent"]);
+                let limit = limit.and_then(|it| it["indices.query.bool.max_clause_count"].as_u64());
+                let level = |value: u64| json!({"indices": {"query": {"bool": {"max_clause_count": value.to_string()}}}});
+                let persistent = limit.map_or(json!({}), level);
+                (200, json!({"persistent": persistent, "transient": {}, "defaults": level(1024)}))
+            }
             _ if path.starts_with("_plugins/_ism/") => state.ism(request, path),
             _ if path.starts_with("_plugins/_alerting/monitors") => state.alerting(request, path),
             _ if path.starts_with("_plugins/_security/api/apitokens") => state.tokens(request, path),
