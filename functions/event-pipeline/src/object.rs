@@ -312,6 +312,8 @@ mod tests {
         assert_eq!(scan(r#"{"a":[{"b":1,"c":2,"b":3}]}"#), Err(JsonError::DuplicateKey(20)));
         assert_eq!(scan(r#"{"a":1,"\u0061":2}"#), Err(JsonError::DuplicateKey(8)));
         assert!(scan(r#"{"a":{"a":{"a":1}},"b":{"a":1}}"#).is_ok());
+        assert!(matches!(scan(r#"{"\ud800":1,"\uD800":2}"#), Err(JsonError::DuplicateKey(_))));
+        assert!(scan(r#"{"\ud800":1,"\\ud800":2}"#).is_ok());
     }
 
     #[test]
