@@ -84,7 +84,7 @@ impl DocumentWriter {
     /// Appends the action line and the document line of `record` to `body`.
     ///
     /// # Errors
-    /// [`RecordError::Value`] when the value is not base64; nothing is appended then.
+    /// [`RecordError`] when the value is not base64, or the headers are not JSON; nothing is appended then.
     pub(crate) fn append(
         &mut self,
         record: &KafkaRecord<'_>,
@@ -92,6 +92,7 @@ impl DocumentWriter {
     ) -> Result<ActionLine, RecordError> {
         let start = body.len();
         self.is_too_deep = false;
+        self.read_headers(record)?;
         self.set_partition(record);
         let action = self.partition.actions.append(body, record);
         let document = body.len();
@@ -114,7 +115,6 @@ impl DocumentWriter {
             // Line ends between tokens are white space, and a line of a bulk body can't hold any.
             text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         }
-        self.headers.read(record.headers, &self.settings.header_fields);
         let members = self.payloads.members(text);
         let time = self.payloads.time(&self.settings, &members, record.timestamp_ms, &mut self.tags);
         let rescue = match payload {
@@ -143,8 +143,9 @@ impl DocumentWriter {
     /// Returns the time that the document of `record` has, without writing it.
     ///
     /// # Errors
-    /// [`RecordError::Value`] when the value is not base64.
+    /// [`RecordError`] when the record has no document.
     pub(crate) fn time(&mut self, record: &KafkaRecord<'_>) -> Result<Timestamp, RecordError> {
+        self.read_headers(record)?;
         self.scratch.clear();
         match record.value {
             Some(value) => {
@@ -167,6 +168,10 @@ impl DocumentWriter {
             Payload::Object(_) => Some(text),
             Payload::DeepObject | Payload::Text | Payload::Binary | Payload::Tombstone => None,
         }
+    }
+
+    fn read_headers(&mut self, record: &KafkaRecord<'_>) -> Result<(), RecordError> {
+        self.headers.read(record.headers, &self.settings.header_fields).map_err(|_| RecordError::Headers)
     }
 
     fn set_partition(&mut self, record: &KafkaRecord<'_>) {

@@ -38,6 +38,9 @@ pub enum RecordError {
     /// The value is not a base64 string or null.
     #[error("value of the record is not base64")]
     Value,
+    /// The headers are not JSON, which [`read_batch`] leaves to who reads them.
+    #[error("headers of the record are not JSON")]
+    Headers,
 }
 
 /// A Kafka record as the event source mapping delivers it.
@@ -303,6 +306,20 @@ mod tests {
         let payload = event(json!({"t-0": [{"offset": 1, "value": "AA=="}]}));
         for end in 0..payload.len() {
             assert!(read_batch(&payload[..end]).is_err(), "cut at {end}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        for record in [
+            r#"{"offset":007}"#,
+            r#"{"offset":-01}"#,
+            "{\"offset\":1,\"value\":\"AA\n==\"}",
+            "{\"offset\":1,\"key\":\"\u{1f}\"}",
+            "{\"offset\":1,\"topic\":\"\t\"}",
+        ] {
+            let payload = format!(r#"{{"records":{{"t-0":[{record}]}}}}"#);
+            assert!(matches!(read_batch(payload.as_bytes()), Err(EventError::Json(_))), "{record}");
         }
     }
 

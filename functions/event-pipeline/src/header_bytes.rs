@@ -47,7 +47,8 @@ fn read_compact(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Option<()> {
         // is all that is used.
         let others = (digits.wrapping_add(0x7676_7676) | digits) & 0x8080_8080;
         let len = others.trailing_zeros() / 8;
-        if !(1..=3).contains(&len) {
+        let has_leading_zero = len > 1 && word as u8 == b'0';
+        if !(1..=3).contains(&len) || has_leading_zero {
             return None;
         }
         let [_, hundreds, tens, ones] = (digits << (32 - 8 * len)).to_le_bytes();
@@ -91,7 +92,9 @@ mod tests {
             );
             assert!(scanner.end().is_ok(), "{text} is read whole");
         }
-        assert!(read_byte_array(&mut Scanner::new(b"[1,,2]"), &mut Vec::new()).is_err());
+        for text in ["[1,,2]", "[01]", "[1,-00]", "[1,007,2]"] {
+            assert!(read_byte_array(&mut Scanner::new(text.as_bytes()), &mut Vec::new()).is_err(), "{text}");
+        }
         assert!(
             read_byte_array(&mut Scanner::new(b"[1000000000000]"), &mut Vec::new())
                 .is_ok_and(|all_bytes| !all_bytes)

@@ -139,14 +139,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a string that is long and hardly ever has escapes, such as base64, at memory speed. Does not validate the
-    /// content: the decoder does.
+    /// Reads a string that is long and hardly ever has escapes, such as base64, at memory speed.
     pub fn long_string(&mut self) -> Result<RawString<'a>, JsonError> {
         self.expect(b'"')?;
         let rest = self.text.get(self.pos..).unwrap_or_default();
         match memchr::memchr2(b'"', b'\\', rest) {
             Some(len) if rest.get(len) == Some(&b'"') => {
                 let bytes = self.slice(self.pos..self.pos + len);
+                if has_control_character(bytes) {
+                    return self.string_after_quote();
+                }
                 self.pos += len + 1;
                 Ok(RawString::new(bytes, false))
             }
@@ -222,7 +224,8 @@ impl<'a> Scanner<'a> {
             number = number * 10 + i64::from(digit - b'0');
             len += 1;
         }
-        if len > 0 && matches!(self.text.get(self.pos + len), Some(b',' | b'}' | b']')) {
+        let has_leading_zero = len > 1 && self.text.get(self.pos) == Some(&b'0');
+        if len > 0 && !has_leading_zero && matches!(self.text.get(self.pos + len), Some(b',' | b'}' | b']')) {
             self.pos += len;
             return Ok(Some(number));
         }
@@ -344,6 +347,12 @@ impl<'a> Scanner<'a> {
             }
         }
     }
+}
+
+/// Whether there is a character that a JSON string can hold only as an escape. A fold over blocks, because it is vectorised
+/// where a search byte by byte is not.
+fn has_control_character(bytes: &[u8]) -> bool {
+    bytes.chunks(1024).any(|block| block.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20)
 }
 
 /// Position behind the escape whose backslash is at `pos`.
