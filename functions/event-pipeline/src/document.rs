@@ -15,7 +15,7 @@
 
 use crate::address::{ActionLine, PartitionActions};
 use crate::append::{Value, append_decoded, append_json_string, append_member, append_name, append_number};
-use crate::conflict_text::conflict_text;
+use crate::conflict_text::append_conflict_text;
 use crate::event::{KafkaRecord, RecordError};
 use crate::extra::Extra;
 use crate::headers::Headers;
@@ -92,7 +92,6 @@ impl DocumentWriter {
     ) -> Result<ActionLine, RecordError> {
         let start = body.len();
         self.is_too_deep = false;
-        self.read_headers(record)?;
         self.set_partition(record);
         let action = self.partition.actions.append(body, record);
         let document = body.len();
@@ -107,7 +106,6 @@ impl DocumentWriter {
             Some(_) => self.payloads.read(body, document, &mut self.tags),
             None => self.payloads.read_null(&mut self.tags),
         };
-        self.is_too_deep = payload == Payload::DeepObject;
         let text = body.get_mut(document..).unwrap_or_default();
         if let Payload::Object(shape) = payload
             && shape.newlines
@@ -115,6 +113,12 @@ impl DocumentWriter {
             // Line ends between tokens are white space, and a line of a bulk body can't hold any.
             text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         }
+        if self.headers.read(record.headers, &self.settings.header_fields).is_err() {
+            body.truncate(start);
+            return Err(RecordError::Headers);
+        }
+        self.is_too_deep = payload == Payload::DeepObject;
+        let text = body.get(document..).unwrap_or_default();
         let members = self.payloads.members(text);
         let time = self.payloads.time(&self.settings, &members, record.timestamp_ms, &mut self.tags);
         let rescue = match payload {
@@ -203,7 +207,8 @@ impl DocumentWriter {
                 let object = self.scratch.get(shape.open..=shape.close).unwrap_or_default();
                 body.extend_from_slice(br#"{"conflict":"#);
                 body.extend_from_slice(object);
-                append_member(body, "conflict_text", Value::Text(&conflict_text(object)));
+                append_name(body, "conflict_text");
+                append_conflict_text(body, object);
                 body.push(b',');
             }
             (Payload::Object(_) | Payload::DeepObject, Some(RescueForm::Text))
@@ -212,7 +217,8 @@ impl DocumentWriter {
                 body.extend_from_slice(br#"{"message":"#);
                 append_json_string(body, std::str::from_utf8(&self.scratch).unwrap_or_default());
                 if payload != Payload::Text && self.scratch.contains(&b'\\') {
-                    append_member(body, "conflict_text", Value::Text(&conflict_text(&self.scratch)));
+                    append_name(body, "conflict_text");
+                    append_conflict_text(body, &self.scratch);
                 }
                 body.push(b',');
             }
