@@ -10,7 +10,9 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use crate::append::append_json_string;
 use crate::item_result::{ItemAction, ItemResult};
+use crate::json::Scanner;
 use crate::write_error::{ErrorKind, WriteError, shortened};
 
 /// Query of a bulk request. It asks for only the parts of the response that are needed, with their positions kept. Errors are
@@ -68,9 +70,10 @@ struct Response<'a> {
 }
 
 #[derive(Deserialize)]
-struct ItemStatus {
+struct ItemStatus<'a> {
     status: u16,
-    error: Option<Value>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
     failure_store: Option<String>,
 }
 
@@ -85,7 +88,7 @@ fn read_item(text: &str, sent: ItemAction) -> ItemResult {
     if action != sent {
         return bad_item(Some(item.status), "an item is of another operation than was sent");
     }
-    match (ErrorText::of(item.error.as_ref()), item.failure_store) {
+    match (item.error.and_then(ErrorText::read), item.failure_store) {
         (Some(error), _) if matches!(item.status, 200..300) => bad_item(
             Some(item.status),
             &format!("an item has a status of success and an error: {}", error.reason),
@@ -116,7 +119,8 @@ fn bad_item(status: Option<u16>, reason: &str) -> ItemResult {
     })
 }
 
-/// The type and the reason of an error in whatever form it comes. Both are empty where the error does not have them.
+/// The type and the reason of an error in whatever form it comes. Both are empty where the error does not have them. Only the
+/// beginning of a reason is kept: it can quote the whole document.
 #[derive(Debug, Default)]
 struct ErrorText {
     kind: String,
@@ -125,10 +129,18 @@ struct ErrorText {
 
 impl ErrorText {
     /// Reads the `error` of an item; `None` where it has none.
+    fn read(error: &RawValue) -> Option<Self> {
+        let text = with_short_strings(error.get().as_bytes());
+        match serde_json::from_slice(&text) {
+            Ok(error) => Self::of(Some(&error)),
+            Err(error) => Some(Self { reason: error.to_string(), ..Self::default() }),
+        }
+    }
+
     fn of(error: Option<&Value>) -> Option<Self> {
         match error? {
             Value::Null => None,
-            Value::String(text) => Some(Self { reason: text.clone(), ..Self::default() }),
+            Value::String(text) => Some(Self { reason: shortened(text).to_owned(), ..Self::default() }),
             error @ Value::Object(members) => {
                 let text = |name| members.get(name).and_then(Value::as_str);
                 let kind = text("type").unwrap_or_default().to_owned();
@@ -139,9 +151,10 @@ impl ErrorText {
                     let cause_text = |name| cause?.get(name)?.as_str();
                     let reason = match cause_text("reason") {
                         Some(cause) => {
-                            format!("{reason}: {}: {cause}", cause_text("type").unwrap_or_default())
+                            let cause_type = cause_text("type").unwrap_or_default();
+                            format!("{}: {}: {}", shortened(reason), shortened(cause_type), shortened(cause))
                         }
-                        None => reason.to_owned(),
+                        None => shortened(reason).to_owned(),
                     };
                     return Some(Self { kind, reason });
                 }
@@ -158,20 +171,48 @@ impl ErrorText {
     }
 }
 
-/// `{"create": {"status": 201}}`
-struct Item(ItemAction, ItemStatus);
+/// Bytes of a string in a response that are read, escapes included.
+const MAX_STRING: usize = 4096;
 
-impl<'de> Deserialize<'de> for Item {
+/// The JSON text `json`, which was validated, with only the beginning of long strings, and with a sign in the place of
+/// unpaired surrogates: an error can quote the whole document, and what of it is wrong.
+fn with_short_strings(json: &[u8]) -> Vec<u8> {
+    let mut scanner = Scanner::new(json);
+    let mut text = Vec::new();
+    while let Ok(byte) = scanner.peek() {
+        match byte {
+            b'"' => {
+                let Ok(string) = scanner.string() else { break };
+                let beginning = string.beginning(MAX_STRING).unescape();
+                append_json_string(&mut text, &String::from_utf8_lossy(&beginning));
+            }
+            b'{' | b'}' | b'[' | b']' | b':' | b',' => {
+                scanner.seek(scanner.position() + 1);
+                text.push(byte);
+            }
+            _ => {
+                let Ok(range) = scanner.value() else { break };
+                text.extend_from_slice(scanner.slice(range));
+            }
+        }
+    }
+    text
+}
+
+/// `{"create": {"status": 201}}`
+struct Item<'a>(ItemAction, ItemStatus<'a>);
+
+impl<'de> Deserialize<'de> for Item<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct ItemVisitor;
         impl<'de> Visitor<'de> for ItemVisitor {
-            type Value = Item;
+            type Value = Item<'de>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an item with one operation")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Item<'de>, A::Error> {
                 let Some((action, Object(status))) = map.next_entry()? else {
                     return Err(de::Error::custom("it names no operation"));
                 };
@@ -213,7 +254,7 @@ mod tests {
 
     fn read(items: &str) -> Vec<ItemResult> {
         let body = format!(r#"{{"errors":true,"items":[{items}]}}"#);
-        let n_items = serde_json::from_str::<Value>(&body).unwrap()["items"].as_array().unwrap().len();
+        let n_items = serde_json::from_str::<Vec<&RawValue>>(&format!("[{items}]")).unwrap().len();
         read_bulk_response(body.as_bytes(), creates(n_items)).unwrap()
     }
 
@@ -309,9 +350,22 @@ mod tests {
             ("[1]", "", "[1]"),
             ("true", "", "true"),
             ("null", "", ""),
+            (r#"{"type":"t","reason":"\ud800 quoted","\ud800":1}"#, "t", "\u{fffd}\u{fffd}\u{fffd} quoted"),
+            (r#"{"type" : "t" , "reason":"r", "n":[-1.5e3, {"a":null}]}"#, "t", "r"),
         ] {
             let results = read(&format!(r#"{{"create":{{"status":400,"error":{error}}}}}"#));
             assert_eq!(results, [rejected(kind, reason)], "{error}");
+        }
+    }
+
+    #[test]
+    fn the_beginning_of_an_immense_reason_is_kept() {
+        for filler in ["é", r"\n", r"\u00e9", r"\ud83d\ude00"] {
+            let reason = format!("failed to parse: {}", filler.repeat(100_000));
+            let results =
+                read(&format!(r#"{{"create":{{"status":400,"error":{{"type":"t","reason":"{reason}"}}}}}}"#));
+            let whole: String = serde_json::from_str(&format!("\"{reason}\"")).unwrap();
+            assert_eq!(results, [rejected("t", shortened(&whole))], "{filler}");
         }
     }
 

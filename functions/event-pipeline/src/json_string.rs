@@ -20,6 +20,23 @@ impl<'a> RawString<'a> {
         (!self.escaped).then_some(self.bytes)
     }
 
+    /// The first `max_len` bytes of the string or a few more, so that no escape and no character is cut.
+    pub(crate) fn beginning(&self, max_len: usize) -> Self {
+        let mut end = 0;
+        while end < max_len.min(self.bytes.len()) {
+            end += match self.bytes.get(end..).unwrap_or_default() {
+                // A pair of surrogates can be cut: each is an escape.
+                [b'\\', b'u', ..] => 6,
+                [b'\\', ..] => 2,
+                _ => 1,
+            };
+        }
+        while self.bytes.get(end).is_some_and(|byte| (0x80..0xc0).contains(byte)) {
+            end += 1;
+        }
+        Self { bytes: self.bytes.get(..end).unwrap_or(self.bytes), escaped: self.escaped }
+    }
+
     /// Returns the string's text, its escapes resolved. Borrows when there are none, else allocates.
     ///
     /// An unpaired surrogate escape is valid JSON and a character for the cluster, but has no UTF-8. It becomes the three bytes
