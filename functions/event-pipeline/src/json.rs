@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use crate::bit_stack::BitStack;
 use crate::json_string::{RawString, next_string_stop};
 
 /// Says why the cluster would not accept a text as JSON. Positions are bytes from the start of the text.
@@ -28,6 +29,9 @@ pub enum JsonError {
     /// An object has a duplicate key, which the cluster refuses.
     #[error("duplicate key at byte {0} of JSON text")]
     DuplicateKey(usize),
+    /// The text is longer than any event.
+    #[error("JSON text is longer than 4 GiB")]
+    TooLong,
     /// The text is not an object.
     #[error("JSON text is not an object")]
     NotAnObject,
@@ -272,7 +276,7 @@ impl<'a> Scanner<'a> {
 
     fn container(&mut self) -> Result<(), JsonError> {
         // Whether each open level is an object. There is no recursion, so memory limits the depth, not the stack.
-        let mut levels: Vec<bool> = Vec::new();
+        let mut levels = BitStack::default();
         loop {
             match self.peek()? {
                 b'{' => {
@@ -293,7 +297,7 @@ impl<'a> Scanner<'a> {
                 first => self.scalar(first)?,
             }
             loop {
-                let Some(in_object) = levels.last().copied() else { return Ok(()) };
+                let Some(in_object) = levels.top() else { return Ok(()) };
                 if self.take(b',')? {
                     if in_object {
                         self.key_and_colon()?;
