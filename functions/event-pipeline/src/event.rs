@@ -102,7 +102,7 @@ pub fn read_batch(payload: &[u8]) -> Result<Vec<BatchItem<'_>>, EventError> {
     let mut batch = Vec::new();
     let mut has_records = false;
     scanner.object(|scanner, key| {
-        if key.plain() != Some(b"records") {
+        if &*key.unescape() != b"records" {
             scanner.value()?;
             return Ok(());
         }
@@ -157,7 +157,8 @@ fn read_record<'a>(scanner: &mut Scanner<'a>, partition_key: &'a str) -> Result<
 /// The members of a record, each `None` where it is missing, null or of another type.
 #[derive(Default)]
 struct Fields<'a> {
-    topic: Option<&'a str>,
+    /// `Some(None)` is a string that is no topic.
+    topic: Option<Option<&'a str>>,
     partition: Option<i64>,
     offset: Option<i64>,
     timestamp_ms: Option<i64>,
@@ -178,9 +179,8 @@ impl<'a> Fields<'a> {
     fn read(scanner: &mut Scanner<'a>) -> Result<Self, JsonError> {
         let mut fields = Self::default();
         scanner.object(|scanner, name| {
-            // No encoder writes one of these names with escapes.
-            match name.plain().unwrap_or_default() {
-                b"topic" if scanner.peek()? == b'"' => fields.topic = borrowed_text(scanner.string()?),
+            match &*name.unescape() {
+                b"topic" if scanner.peek()? == b'"' => fields.topic = Some(borrowed_text(scanner.string()?)),
                 b"partition" => fields.partition = scanner.whole_number()?,
                 b"offset" => fields.offset = scanner.whole_number()?,
                 b"timestamp" => fields.timestamp_ms = scanner.whole_number()?,
@@ -212,7 +212,8 @@ impl<'a> Fields<'a> {
     }
 
     fn into_record(self, partition_key: &'a str) -> Result<KafkaRecord<'a>, RecordError> {
-        let (topic, partition) = match (self.topic, self.partition) {
+        let topic = self.topic.map(|topic| topic.ok_or(RecordError::NoPartition)).transpose()?;
+        let (topic, partition) = match (topic, self.partition) {
             (Some(topic), Some(partition)) => (topic, partition),
             (topic, partition) => {
                 let (key_topic, key_partition) =
@@ -366,6 +367,22 @@ mod tests {
         let payload = |n| format!(r#"{{"records":{{"t-0":[{}]}}}}"#, vec!["{}"; n].join(","));
         assert_eq!(read_batch(payload(MAX_RECORDS).as_bytes()).unwrap().len(), MAX_RECORDS);
         assert_eq!(read_batch(payload(MAX_RECORDS + 1).as_bytes()), Err(EventError::TooManyRecords));
+    }
+
+    #[test]
+    fn names_with_escapes_are_the_same_names() {
+        let record = r#"{"t\u006fpic":"u","p\u0061rtition":3,"\u006fffset":1,"v\u0061lue":"AA=="}"#;
+        let payload = format!(r#"{{"r\u0065cords":{{"t-0":[{record}]}}}}"#);
+        let batch = read_batch(payload.as_bytes()).unwrap();
+        let record = batch[0].record.as_ref().unwrap();
+        assert_eq!((record.topic, record.partition, record.offset), ("u", 3, 1));
+        assert_eq!(text(record.value).as_deref(), Some("AA=="));
+    }
+
+    #[test]
+    fn a_topic_with_escapes_is_not_replaced_by_that_of_its_list() {
+        let payload = br#"{"records":{"t-0":[{"topic":"\u0075","partition":0,"offset":1}]}}"#;
+        assert_eq!(read_batch(payload).unwrap()[0].record, Err(RecordError::NoPartition));
     }
 
     #[test]
