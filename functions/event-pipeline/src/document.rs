@@ -109,8 +109,9 @@ impl DocumentWriter {
         let text = body.get_mut(document..).unwrap_or_default();
         if let Payload::Object(shape) = payload
             && shape.newlines
+            && !self.rescue.as_ref().is_some_and(|rescue| rescue.form == RescueForm::Text)
         {
-            // Line ends between tokens are white space, and a line of a bulk body can't hold any.
+            // Line ends between tokens are white space, and a line of a bulk body can't hold any; as text they are escaped.
             text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         }
         if self.headers.read(record.headers, &self.settings.header_fields).is_err() {
