@@ -8,12 +8,14 @@ CHECKS := $(STACK) run checks --
 LIVE := --package integration-tests --package event-producer --package kafka-poller \
     --features integration-tests/live,event-producer/live,kafka-poller/live,kafka-poller/tls
 # The tests of TLS, credentials and provisioning need other servers than the rest.
+# A workspace of its own.
+FUZZ := functions/event-pipeline/fuzz
 LIVE_TESTS := --lib --bins --test live
 SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay provision build deploy-local test test-fast test-live test-search \
-    test-secured soak mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template lint-words format \
+    test-secured soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template lint-words format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
 help: ## List the targets
@@ -83,6 +85,17 @@ soak: ## Inject random faults into a separate stack, and account for every event
 	$(STACK) with --instance soak -- cargo run --locked --profile local --package integration-tests --features live \
 	    --bin soak -- --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
+# cargo-fuzz needs options of the compiler that are not stable; with RUSTC_BOOTSTRAP the stable one takes them.
+FUZZ_TARGETS := $(basename $(notdir $(wildcard $(FUZZ)/fuzz_targets/*.rs)))
+fuzz: ## Fuzz the pipeline against serde_json and chrono: MINUTES=10, for all targets together; ONLY=document
+	cargo fuzz --version 2>/dev/null || cargo install cargo-fuzz --locked --version 0.13.2
+	cd $(FUZZ) && RUSTC_BOOTSTRAP=1 cargo fuzz build --fuzz-dir . --sanitizer none
+	cd $(FUZZ) && for target in $(or $(ONLY),$(FUZZ_TARGETS)); do \
+	    mkdir -p "target/corpus/$$target" && RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir . --sanitizer none "$$target" \
+	        "target/corpus/$$target" "corpus/$$target" -- -max_len=4096 -timeout=10 -print_final_stats=1 \
+	        -max_total_time=$$(( $(MINUTES) * 60 / $(words $(or $(ONLY),$(FUZZ_TARGETS))) )) || exit 1; \
+	done
+
 mutate-faults: ## Remove each protection from a copy of the tree, and check that its tests fail (an hour): ONLY=kafka_faults
 	$(STACK) with --instance faults -- cargo run --locked --package integration-tests --bin mutate-faults -- \
 	    $(if $(ONLY),--only '$(ONLY)')
@@ -91,6 +104,7 @@ lint: lint-rust lint-python lint-shell lint-yaml lint-template lint-words ## Che
 
 lint-rust: ## Check Rust: formatting and clippy
 	cargo fmt --all --check
+	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --all-targets --locked $(LIVE) -- -D warnings
 
@@ -115,6 +129,7 @@ lint-words: ## Check that prose uses the field's words: report, fix, response, s
 
 format: ## Format Rust and Python code
 	cargo fmt --all
+	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
 	$(CHECKS) ruff format localstack/servers
 
 ## Measuring

@@ -221,6 +221,18 @@ mod tests {
     }
 
     #[test]
+    fn modules_of_a_file_that_a_path_names_are_beside_it() {
+        let lib = ("lib.rs", "#[path = \"other/root.rs\"] mod a;");
+        let files = [
+            lib,
+            ("other/root.rs", "mod b; mod c;"),
+            ("other/b.rs", "use super::c;"),
+            ("other/c.rs", "use super::b;"),
+        ];
+        assert_eq!(circles_of(&files), ["other/b.rs → other/c.rs → other/b.rs"]);
+    }
+
+    #[test]
     fn visibilities_are_no_imports() {
         let lib = ("lib.rs", "mod a; fn f() { a::g() }");
         assert!(circles_of(&[lib, ("a.rs", "pub(crate) fn g() {} pub(in crate) struct S;")]).is_empty());

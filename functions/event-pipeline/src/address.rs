@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use crate::append::{Value, append_json_string, append_member, append_number};
 use crate::event::{BatchItem, KafkaRecord};
+use crate::item_result::ItemAction;
 use crate::json::Scanner;
 use crate::settings::{DocumentId, Settings};
 use crate::timestamp::Timestamp;
@@ -80,6 +81,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
 /// wherever the line is moved to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ActionLine {
+    action: ItemAction,
     /// Place of the quote that opens the index.
     index: u32,
     /// Place of the quote that opens the id.
@@ -87,6 +89,11 @@ pub struct ActionLine {
 }
 
 impl ActionLine {
+    /// The operation that the line names.
+    pub(crate) fn action(self) -> ItemAction {
+        self.action
+    }
+
     /// Returns the address in `line`, which this describes and which may have more lines behind it.
     pub(crate) fn address(self, line: &[u8]) -> Option<Address<'_>> {
         let id = match self.id {
@@ -122,21 +129,25 @@ const END: &[u8] = b"}}\n";
 
 /// Appends the action line that creates the document at `address`. The document's own line has to follow.
 pub fn append_create(body: &mut Vec<u8>, address: &Address<'_>) -> ActionLine {
-    let line = append_opening(body, CREATE, address);
+    let line = append_opening(body, ItemAction::Create, address);
     body.extend_from_slice(END);
     line
 }
 
 /// Appends the action line that deletes the document at `address` if it still has `version`. No other line follows.
 pub fn append_delete(body: &mut Vec<u8>, address: &Address<'_>, version: Version) -> ActionLine {
-    let line = append_opening(body, DELETE, address);
+    let line = append_opening(body, ItemAction::Delete, address);
     append_member(body, "if_seq_no", Value::Number(version.seq_no));
     append_member(body, "if_primary_term", Value::Number(version.primary_term));
     body.extend_from_slice(END);
     line
 }
 
-fn append_opening(body: &mut Vec<u8>, opening: &[u8], address: &Address<'_>) -> ActionLine {
+fn append_opening(body: &mut Vec<u8>, action: ItemAction, address: &Address<'_>) -> ActionLine {
+    let opening = match action {
+        ItemAction::Create => CREATE,
+        ItemAction::Delete => DELETE,
+    };
     let start = body.len();
     body.extend_from_slice(opening);
     append_json_string(body, &address.index);
@@ -146,7 +157,7 @@ fn append_opening(body: &mut Vec<u8>, opening: &[u8], address: &Address<'_>) -> 
         append_json_string(body, id);
         place as u32
     });
-    ActionLine { index: opening.len() as u32, id }
+    ActionLine { action, index: opening.len() as u32, id }
 }
 
 const DAY_PLACEHOLDER: &[u8; 10] = b"0000.00.00";
@@ -209,7 +220,10 @@ impl PartitionActions {
             body.push(b'"');
             body.extend_from_slice(END);
         }
-        DaylessAction { day, line: ActionLine { index: CREATE.len() as u32, id: self.id } }
+        DaylessAction {
+            day,
+            line: ActionLine { action: ItemAction::Create, index: CREATE.len() as u32, id: self.id },
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::address::{ActionLine, Address};
+use crate::item_result::ItemAction;
 
 /// Limits of one bulk request, before compression.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,13 @@ pub struct Operation {
     lines: Range<usize>,
     /// The first of those lines.
     action: ActionLine,
+}
+
+impl Operation {
+    /// What the operation does.
+    pub fn action(&self) -> ItemAction {
+        self.action.action()
+    }
 }
 
 /// Body of a bulk request, with its operations in order.

@@ -1,6 +1,9 @@
 //! Finds the member of a payload that the cluster blames when it rejects a document.
 
+use std::borrow::Cow;
+
 use crate::json::{JsonError, Scanner};
+use crate::json_string::RawString;
 
 /// The top-level member of the object `payload` that is to blame for a rejection with the cluster's `reason`; `None` where
 /// it can't be determined.
@@ -9,42 +12,79 @@ use crate::json::{JsonError, Scanner};
 /// member with the shape that the reason complains about is meant: a name that can't be a field's, the deepest nesting, or
 /// an object whose beginning the reason quotes.
 pub fn blamed_member(reason: &str, payload: &[u8]) -> Option<String> {
-    let members = members(payload).ok()?;
-    named_member(reason, &members).or_else(|| shaped_member(reason, &members))
+    named_member(reason, payload)
+        .or_else(|| shaped_member(reason, payload))
+        .map(|name| text(name).into_owned())
 }
 
 /// Objects and arrays around the deepest value of the object `payload`, counted in its members for which `is_counted`.
 pub(crate) fn depth(payload: &[u8], is_counted: impl Fn(&str) -> bool) -> usize {
-    let members = members(payload).unwrap_or_default();
-    let depths = members.iter().filter(|member| is_counted(&member.name)).map(|member| member.depth);
-    depths.max().unwrap_or_default()
+    let mut deepest = 0;
+    let walked = for_each_member(payload, |name, value| {
+        if is_counted(&text(name)) {
+            deepest = deepest.max(Shape::of(name, value, None).depth);
+        }
+    });
+    walked.map_or(0, |()| deepest)
 }
 
-/// A top-level member, and what of its shape clusters reject.
-#[derive(Debug)]
-struct Member {
-    name: String,
-    /// Whether a name in it is empty, blank, or has an empty part between its dots.
-    has_bad_name: bool,
-    /// Objects and arrays around its deepest value.
-    depth: usize,
-    /// Length of its longest name.
-    longest_name: usize,
-    /// Length of its longest number.
-    longest_number: usize,
-    /// First names of the objects in it, as Java prints an object: `{name=`.
-    openings: Vec<String>,
+/// Calls `visit` with the name and the value of each member of the object `payload`. Keeps none: there can be a million.
+fn for_each_member<'p>(
+    payload: &'p [u8],
+    mut visit: impl FnMut(RawString<'p>, &'p [u8]),
+) -> Result<(), JsonError> {
+    Scanner::new(payload).object(|scanner, name| {
+        let value = scanner.value()?;
+        visit(name, scanner.slice(value));
+        Ok(())
+    })
 }
 
-fn named_member(reason: &str, members: &[Member]) -> Option<String> {
+fn text(name: RawString<'_>) -> Cow<'_, str> {
+    match name.unescape() {
+        Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),
+        Cow::Owned(bytes) => String::from_utf8_lossy(&bytes).into_owned().into(),
+    }
+}
+
+/// The last member for which a size is largest.
+#[derive(Debug, Clone, Copy, Default)]
+struct Largest<'p> {
+    size: usize,
+    name: Option<RawString<'p>>,
+}
+
+impl<'p> Largest<'p> {
+    fn consider(&mut self, size: usize, name: RawString<'p>) {
+        if size >= self.size {
+            *self = Self { size, name: Some(name) };
+        }
+    }
+}
+
+fn named_member<'p>(reason: &str, payload: &'p [u8]) -> Option<RawString<'p>> {
     // `Could not dynamically add mapping for field [b.c]. Existing mapping for [a.b] …`: the first name is relative.
     let existing = reason.find("Existing mapping for [").and_then(|start| reason.get(start..));
     let fields = existing.into_iter().flat_map(fields_in).chain(fields_in(reason));
-    fields.into_iter().find_map(|field| {
-        // Members that clash with fields of ours are under `original`.
-        let moved = field.name.strip_prefix("original.").map(|name| Field { name, ..field });
-        moved.into_iter().chain([field]).find_map(|field| field.member(members))
+    // Members that clash with fields of ours are under `original`.
+    let fields: Vec<Field<'_>> = fields
+        .flat_map(|field| {
+            let moved = field.name.strip_prefix("original.").map(|name| Field { name, ..field });
+            moved.into_iter().chain([field])
+        })
+        .collect();
+    // `a.b.c` is below the member `a.b` rather than below `a`, where both are there.
+    let mut longest = vec![Largest::default(); fields.len()];
+    for_each_member(payload, |name, _| {
+        let member = text(name);
+        for (field, longest) in fields.iter().zip(&mut longest) {
+            if field.is_of(&member) {
+                longest.consider(member.len(), name);
+            }
+        }
     })
+    .ok()?;
+    longest.into_iter().find_map(|longest| longest.name)
 }
 
 /// A name in a reason.
@@ -56,16 +96,12 @@ struct Field<'r> {
 }
 
 impl Field<'_> {
-    /// The member that the field is at, in, or around.
-    fn member(self, members: &[Member]) -> Option<String> {
-        let is_it = |member: &&Member| {
-            is_at_or_below(self.name, &member.name)
-                || is_at_or_below(&member.name, self.name)
-                || self.is_cut && member.name.starts_with(self.name)
-        };
-        // `a.b.c` is below the member `a.b` rather than below `a`, where both are there.
-        let longest = members.iter().filter(|member| !member.name.is_empty()).filter(is_it);
-        longest.max_by_key(|member| member.name.len()).map(|member| member.name.clone())
+    /// Whether the field is at, in, or around `member`.
+    fn is_of(self, member: &str) -> bool {
+        !member.is_empty()
+            && (is_at_or_below(self.name, member)
+                || is_at_or_below(member, self.name)
+                || self.is_cut && member.starts_with(self.name))
     }
 }
 
@@ -92,96 +128,127 @@ fn fields_in(reason: &str) -> impl Iterator<Item = Field<'_>> {
     })
 }
 
-fn shaped_member(reason: &str, members: &[Member]) -> Option<String> {
-    let complains_of = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    let largest = |size: fn(&Member) -> usize| members.iter().max_by_key(|member| size(member));
-    let found = if let Some((_, quoted)) = reason.split_once("Preview of field's value: '")
-        && quoted.starts_with('{')
-    {
-        members
-            .iter()
-            .find(|member| member.openings.iter().any(|opening| quoted.starts_with(opening.as_str())))
-    } else if complains_of(&[
-        "empty string",
-        "whitespace",
-        "only the character [.]",
-        "starting or ending with a [.]",
-    ]) {
-        members.iter().find(|member| member.has_bad_name)
-    } else if complains_of(&["depth", "Depth"]) {
-        largest(|member| member.depth)
-    } else if complains_of(&["Number value length", "Number length"]) {
-        largest(|member| member.longest_number)
-    } else if complains_of(&["Name length", "Name value length", "field name"]) {
-        largest(|member| member.longest_name)
-    } else {
-        None
-    };
-    found.map(|member| member.name.clone())
+/// What a reason that names no field complains about.
+enum Complaint<'r> {
+    /// An object that begins as the reason quotes it.
+    Object(&'r str),
+    /// A name that can't be a field's.
+    BadName,
+    /// What is largest in the member that is meant.
+    Size(fn(&Shape) -> usize),
 }
 
-fn members(payload: &[u8]) -> Result<Vec<Member>, JsonError> {
-    let mut members = Vec::new();
-    Scanner::new(payload).object(|scanner, key| {
-        let name = String::from_utf8_lossy(&key.unescape()).into_owned();
-        let mut member = Member {
-            has_bad_name: is_bad_name(&name),
-            longest_name: name.len(),
-            name,
-            depth: 0,
-            longest_number: 0,
-            openings: Vec::new(),
-        };
-        let value = scanner.value()?;
-        inspect(scanner.slice(value), &mut member)?;
-        members.push(member);
-        Ok::<_, JsonError>(())
-    })?;
-    Ok(members)
+impl<'r> Complaint<'r> {
+    fn of(reason: &'r str) -> Option<Self> {
+        let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+        if let Some((_, quoted)) = reason.split_once("Preview of field's value: '")
+            && quoted.starts_with('{')
+        {
+            Some(Self::Object(quoted))
+        } else if has(&[
+            "empty string",
+            "whitespace",
+            "only the character [.]",
+            "starting or ending with a [.]",
+        ]) {
+            Some(Self::BadName)
+        } else if has(&["depth", "Depth"]) {
+            Some(Self::Size(|shape| shape.depth))
+        } else if has(&["Number value length", "Number length"]) {
+            Some(Self::Size(|shape| shape.longest_number))
+        } else if has(&["Name length", "Name value length", "field name"]) {
+            Some(Self::Size(|shape| shape.longest_name))
+        } else {
+            None
+        }
+    }
 }
 
-/// Walks a value that was validated. No recursion: a payload can be deeper than the stack.
-fn inspect(value: &[u8], member: &mut Member) -> Result<(), JsonError> {
-    let mut scanner = Scanner::new(value);
-    let mut depth = 0_usize;
-    let mut opens_object = false;
-    while let Ok(byte) = scanner.peek() {
-        match byte {
-            b'{' | b'[' => {
-                scanner.take(byte)?;
-                depth += 1;
-                member.depth = member.depth.max(depth);
-                opens_object = byte == b'{';
-                continue;
-            }
-            b'}' | b']' => {
-                scanner.take(byte)?;
-                depth = depth.saturating_sub(1);
-            }
-            b',' | b':' => {
-                scanner.take(byte)?;
-            }
-            b'"' => {
-                let text = scanner.string()?;
-                if scanner.peek() == Ok(b':') {
-                    let name = String::from_utf8_lossy(&text.unescape()).into_owned();
-                    member.has_bad_name |= is_bad_name(&name);
-                    member.longest_name = member.longest_name.max(name.len());
-                    if opens_object {
-                        member.openings.push(format!("{{{name}="));
+fn shaped_member<'p>(reason: &str, payload: &'p [u8]) -> Option<RawString<'p>> {
+    let complaint = Complaint::of(reason)?;
+    let (mut first, mut largest) = (None, Largest::default());
+    for_each_member(payload, |name, value| match complaint {
+        Complaint::Object(quoted) if first.is_none() && Shape::of(name, value, Some(quoted)).is_quoted => {
+            first = Some(name);
+        }
+        Complaint::BadName if first.is_none() && Shape::of(name, value, None).has_bad_name => {
+            first = Some(name);
+        }
+        Complaint::Object(_) | Complaint::BadName => {}
+        Complaint::Size(size) => largest.consider(size(&Shape::of(name, value, None)), name),
+    })
+    .ok()?;
+    first.or(largest.name)
+}
+
+/// What of a top-level member's shape clusters reject.
+#[derive(Debug, Default)]
+struct Shape {
+    /// Whether a name in it is empty, blank, or has an empty part between its dots.
+    has_bad_name: bool,
+    /// Objects and arrays around its deepest value.
+    depth: usize,
+    /// Length of its longest name.
+    longest_name: usize,
+    /// Length of its longest number.
+    longest_number: usize,
+    /// Whether an object in it begins, as Java prints it (`{name=`), as the reason quotes one.
+    is_quoted: bool,
+}
+
+impl Shape {
+    /// Walks a value that was validated. No recursion: a payload can be deeper than the stack.
+    fn of(name: RawString<'_>, value: &[u8], quoted: Option<&str>) -> Self {
+        let mut shape = Self::default();
+        shape.add_name(&text(name));
+        let mut scanner = Scanner::new(value);
+        let mut depth = 0_usize;
+        let mut opens_object = false;
+        while let Ok(byte) = scanner.peek() {
+            match byte {
+                b'{' | b'[' => {
+                    scanner.seek(scanner.position() + 1);
+                    depth += 1;
+                    shape.depth = shape.depth.max(depth);
+                    opens_object = byte == b'{';
+                    continue;
+                }
+                b'}' | b']' => {
+                    scanner.seek(scanner.position() + 1);
+                    depth = depth.saturating_sub(1);
+                }
+                b',' | b':' => scanner.seek(scanner.position() + 1),
+                b'"' => {
+                    let Ok(string) = scanner.string() else { break };
+                    if scanner.peek() == Ok(b':') {
+                        let name = text(string);
+                        shape.add_name(&name);
+                        shape.is_quoted |=
+                            opens_object && quoted.is_some_and(|quoted| is_opening(quoted, &name));
+                    }
+                }
+                _ => {
+                    let Ok(range) = scanner.value() else { break };
+                    if byte == b'-' || byte.is_ascii_digit() {
+                        shape.longest_number = shape.longest_number.max(range.len());
                     }
                 }
             }
-            _ => {
-                let range = scanner.value()?;
-                if byte == b'-' || byte.is_ascii_digit() {
-                    member.longest_number = member.longest_number.max(range.len());
-                }
-            }
+            opens_object = false;
         }
-        opens_object = false;
+        shape
     }
-    Ok(())
+
+    fn add_name(&mut self, name: &str) {
+        self.has_bad_name |= is_bad_name(name);
+        self.longest_name = self.longest_name.max(name.len());
+    }
+}
+
+/// Whether `quoted` begins with `{name=`.
+fn is_opening(quoted: &str, name: &str) -> bool {
+    let rest = quoted.strip_prefix('{').and_then(|rest| rest.strip_prefix(name));
+    rest.is_some_and(|rest| rest.starts_with('='))
 }
 
 /// Whether a name has an empty or blank part: `""`, `" "`, `a..b`, `.a`, `a.`.

@@ -15,7 +15,7 @@
 
 use crate::address::{ActionLine, PartitionActions};
 use crate::append::{Value, append_decoded, append_json_string, append_member, append_name, append_number};
-use crate::conflict_text::conflict_text;
+use crate::conflict_text::append_conflict_text;
 use crate::event::{KafkaRecord, RecordError};
 use crate::extra::Extra;
 use crate::headers::Headers;
@@ -84,7 +84,7 @@ impl DocumentWriter {
     /// Appends the action line and the document line of `record` to `body`.
     ///
     /// # Errors
-    /// [`RecordError::Value`] when the value is not base64; nothing is appended then.
+    /// [`RecordError`] when the value is not base64, or the headers are not JSON; nothing is appended then.
     pub(crate) fn append(
         &mut self,
         record: &KafkaRecord<'_>,
@@ -106,15 +106,20 @@ impl DocumentWriter {
             Some(_) => self.payloads.read(body, document, &mut self.tags),
             None => self.payloads.read_null(&mut self.tags),
         };
-        self.is_too_deep = payload == Payload::DeepObject;
         let text = body.get_mut(document..).unwrap_or_default();
         if let Payload::Object(shape) = payload
             && shape.newlines
+            && !self.rescue.as_ref().is_some_and(|rescue| rescue.form == RescueForm::Text)
         {
-            // Line ends between tokens are white space, and a line of a bulk body can't hold any.
+            // Line ends between tokens are white space, and a line of a bulk body can't hold any; as text they are escaped.
             text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         }
-        self.headers.read(record.headers, &self.settings.header_fields);
+        if self.headers.read(record.headers, &self.settings.header_fields).is_err() {
+            body.truncate(start);
+            return Err(RecordError::Headers);
+        }
+        self.is_too_deep = payload == Payload::DeepObject;
+        let text = body.get(document..).unwrap_or_default();
         let members = self.payloads.members(text);
         let time = self.payloads.time(&self.settings, &members, record.timestamp_ms, &mut self.tags);
         let rescue = match payload {
@@ -143,8 +148,9 @@ impl DocumentWriter {
     /// Returns the time that the document of `record` has, without writing it.
     ///
     /// # Errors
-    /// [`RecordError::Value`] when the value is not base64.
+    /// [`RecordError`] when the record has no document.
     pub(crate) fn time(&mut self, record: &KafkaRecord<'_>) -> Result<Timestamp, RecordError> {
+        self.read_headers(record)?;
         self.scratch.clear();
         match record.value {
             Some(value) => {
@@ -167,6 +173,10 @@ impl DocumentWriter {
             Payload::Object(_) => Some(text),
             Payload::DeepObject | Payload::Text | Payload::Binary | Payload::Tombstone => None,
         }
+    }
+
+    fn read_headers(&mut self, record: &KafkaRecord<'_>) -> Result<(), RecordError> {
+        self.headers.read(record.headers, &self.settings.header_fields).map_err(|_| RecordError::Headers)
     }
 
     fn set_partition(&mut self, record: &KafkaRecord<'_>) {
@@ -198,7 +208,8 @@ impl DocumentWriter {
                 let object = self.scratch.get(shape.open..=shape.close).unwrap_or_default();
                 body.extend_from_slice(br#"{"conflict":"#);
                 body.extend_from_slice(object);
-                append_member(body, "conflict_text", Value::Text(&conflict_text(object)));
+                append_name(body, "conflict_text");
+                append_conflict_text(body, object);
                 body.push(b',');
             }
             (Payload::Object(_) | Payload::DeepObject, Some(RescueForm::Text))
@@ -207,7 +218,8 @@ impl DocumentWriter {
                 body.extend_from_slice(br#"{"message":"#);
                 append_json_string(body, std::str::from_utf8(&self.scratch).unwrap_or_default());
                 if payload != Payload::Text && self.scratch.contains(&b'\\') {
-                    append_member(body, "conflict_text", Value::Text(&conflict_text(&self.scratch)));
+                    append_name(body, "conflict_text");
+                    append_conflict_text(body, &self.scratch);
                 }
                 body.push(b',');
             }

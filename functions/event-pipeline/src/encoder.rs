@@ -25,7 +25,7 @@ impl Encoder {
     /// Appends the action line and the document line of `record` to `body`.
     ///
     /// # Errors
-    /// [`RecordError::Value`] when the value is not base64; nothing is appended then.
+    /// [`RecordError`] when the value is not base64, or the headers are not JSON; nothing is appended then.
     pub fn append(
         &mut self,
         record: &KafkaRecord<'_>,
@@ -42,7 +42,7 @@ impl Encoder {
     /// Appends the action line and the document line of `record` as [`Encoder::append`] does, in the form of `rescue`.
     ///
     /// # Errors
-    /// [`RecordError::Value`] when the value is not base64; nothing is appended then.
+    /// [`RecordError`] when the value is not base64, or the headers are not JSON; nothing is appended then.
     pub fn append_rescued(
         &mut self,
         record: &KafkaRecord<'_>,

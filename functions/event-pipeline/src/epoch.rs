@@ -39,8 +39,10 @@ impl Decimal {
         if whole.is_empty() || !is_number(whole) || !is_number(fraction) || mantissa.ends_with('.') {
             return None;
         }
-        // Nanoseconds of a float's seconds are the finest that anything writes.
-        let fraction = fraction.get(..fraction.len().min(18)).unwrap_or_default();
+        // Nanoseconds of a float's seconds are the finest that anything writes: 18 digits behind the point, once the exponent
+        // has moved it.
+        let n_digits = 18 + exponent.clamp(0, 20) as usize;
+        let fraction = fraction.get(..fraction.len().min(n_digits)).unwrap_or_default();
         let whole = whole.trim_start_matches('0');
         if whole.len() > 20 || exponent > 20 {
             return None;

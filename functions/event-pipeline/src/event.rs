@@ -21,7 +21,22 @@ pub enum EventError {
          (eventSource `aws:kafka` or `SelfManagedKafka`)"
     )]
     NoRecords,
+    /// The payload has more records than any event source mapping delivers at once.
+    #[error(
+        "payload has more than {MAX_RECORDS} records, and none of them was written: an event source mapping delivers at \
+         most 10,000 at once (its `BatchSize`), and a caller of its own has to send fewer at once too"
+    )]
+    TooManyRecords,
 }
+
+/// Records that are read of one payload: twice Lambda's largest batch,
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html#lambda-CreateEventSourceMapping-request-BatchSize>.
+/// 6 MB hold two million empty ones, which would take 280 MB of memory.
+pub const MAX_RECORDS: usize = 20_000;
+/// Longest name of a topic, <https://github.com/apache/kafka/blob/trunk/clients/src/main/java/org/apache/kafka/common/internals/Topic.java>.
+const MAX_TOPIC: usize = 249;
+/// Longest key of a list of `records`: a topic, a dash and a partition.
+const MAX_PARTITION_KEY: usize = MAX_TOPIC + 1 + 20;
 
 /// Says why a record can't be read as a Kafka record. Delivering it again does not help.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
@@ -32,12 +47,18 @@ pub enum RecordError {
     /// Neither the record nor the key of its list names a topic and a partition.
     #[error("record has no topic and partition")]
     NoPartition,
+    /// The topic's name is longer than Kafka allows. Documents repeat it six times.
+    #[error("topic of the record is longer than Kafka's {MAX_TOPIC} characters")]
+    LongTopic,
     /// The record has no offset, or one that is not a whole number.
     #[error("record has no offset")]
     NoOffset,
     /// The value is not a base64 string or null.
     #[error("value of the record is not base64")]
     Value,
+    /// The headers are not JSON, which [`read_batch`] leaves to who reads them.
+    #[error("headers of the record are not JSON")]
+    Headers,
 }
 
 /// A Kafka record as the event source mapping delivers it.
@@ -81,7 +102,7 @@ pub fn read_batch(payload: &[u8]) -> Result<Vec<BatchItem<'_>>, EventError> {
     let mut batch = Vec::new();
     let mut has_records = false;
     scanner.object(|scanner, key| {
-        if key.plain() != Some(b"records") {
+        if &*key.unescape() != b"records" {
             scanner.value()?;
             return Ok(());
         }
@@ -92,11 +113,15 @@ pub fn read_batch(payload: &[u8]) -> Result<Vec<BatchItem<'_>>, EventError> {
             _ => return Err(EventError::NoRecords),
         }
         scanner.object(|scanner, partition_key| {
-            let partition_key = borrowed_text(partition_key).unwrap_or_default();
+            let is_possible = |text: &&str| text.len() <= MAX_PARTITION_KEY;
+            let partition_key = borrowed_text(partition_key).filter(is_possible).unwrap_or_default();
             if scanner.peek()? == b'n' {
                 return Ok(scanner.value().map(drop)?);
             }
             scanner.array(|scanner| {
+                if batch.len() == MAX_RECORDS {
+                    return Err(EventError::TooManyRecords);
+                }
                 batch.push(read_record(scanner, partition_key)?);
                 Ok::<_, EventError>(())
             })
@@ -132,7 +157,8 @@ fn read_record<'a>(scanner: &mut Scanner<'a>, partition_key: &'a str) -> Result<
 /// The members of a record, each `None` where it is missing, null or of another type.
 #[derive(Default)]
 struct Fields<'a> {
-    topic: Option<&'a str>,
+    /// `Some(None)` is a string that is no topic.
+    topic: Option<Option<&'a str>>,
     partition: Option<i64>,
     offset: Option<i64>,
     timestamp_ms: Option<i64>,
@@ -153,9 +179,8 @@ impl<'a> Fields<'a> {
     fn read(scanner: &mut Scanner<'a>) -> Result<Self, JsonError> {
         let mut fields = Self::default();
         scanner.object(|scanner, name| {
-            // No encoder writes one of these names with escapes.
-            match name.plain().unwrap_or_default() {
-                b"topic" if scanner.peek()? == b'"' => fields.topic = borrowed_text(scanner.string()?),
+            match &*name.unescape() {
+                b"topic" if scanner.peek()? == b'"' => fields.topic = Some(borrowed_text(scanner.string()?)),
                 b"partition" => fields.partition = scanner.whole_number()?,
                 b"offset" => fields.offset = scanner.whole_number()?,
                 b"timestamp" => fields.timestamp_ms = scanner.whole_number()?,
@@ -187,7 +212,8 @@ impl<'a> Fields<'a> {
     }
 
     fn into_record(self, partition_key: &'a str) -> Result<KafkaRecord<'a>, RecordError> {
-        let (topic, partition) = match (self.topic, self.partition) {
+        let topic = self.topic.map(|topic| topic.ok_or(RecordError::NoPartition)).transpose()?;
+        let (topic, partition) = match (topic, self.partition) {
             (Some(topic), Some(partition)) => (topic, partition),
             (topic, partition) => {
                 let (key_topic, key_partition) =
@@ -195,6 +221,9 @@ impl<'a> Fields<'a> {
                 (topic.unwrap_or(key_topic), partition.unwrap_or(key_partition))
             }
         };
+        if topic.len() > MAX_TOPIC {
+            return Err(RecordError::LongTopic);
+        }
         let value = match self.value {
             Value::Null => None,
             Value::Base64(text) => Some(text),
@@ -304,6 +333,56 @@ mod tests {
         for end in 0..payload.len() {
             assert!(read_batch(&payload[..end]).is_err(), "cut at {end}");
         }
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        for record in [
+            r#"{"offset":007}"#,
+            r#"{"offset":-01}"#,
+            "{\"offset\":1,\"value\":\"AA\n==\"}",
+            "{\"offset\":1,\"key\":\"\u{1f}\"}",
+            "{\"offset\":1,\"topic\":\"\t\"}",
+        ] {
+            let payload = format!(r#"{{"records":{{"t-0":[{record}]}}}}"#);
+            assert!(matches!(read_batch(payload.as_bytes()), Err(EventError::Json(_))), "{record}");
+        }
+    }
+
+    #[test]
+    fn a_topic_longer_than_any_of_kafka_is_none() {
+        let record = |topic: &str| format!(r#"{{"topic":"{topic}","partition":0,"offset":1}}"#);
+        let (longest, too_long) = ("t".repeat(MAX_TOPIC), "t".repeat(MAX_TOPIC + 1));
+        let payload = format!(r#"{{"records":{{"t-0":[{},{}]}}}}"#, record(&longest), record(&too_long));
+        let batch = read_batch(payload.as_bytes()).unwrap();
+        assert_eq!(batch[0].record.as_ref().map(|record| record.topic), Ok(longest.as_str()));
+        assert_eq!(batch[1].record, Err(RecordError::LongTopic));
+        let payload = format!(r#"{{"records":{{"{}-0":[{{"offset":1}}]}}}}"#, "t".repeat(MAX_PARTITION_KEY));
+        let batch = read_batch(payload.as_bytes()).unwrap();
+        assert_eq!((batch[0].partition_key, &batch[0].record), ("", &Err(RecordError::NoPartition)));
+    }
+
+    #[test]
+    fn a_batch_is_larger_than_any_of_lambda_but_bounded() {
+        let payload = |n| format!(r#"{{"records":{{"t-0":[{}]}}}}"#, vec!["{}"; n].join(","));
+        assert_eq!(read_batch(payload(MAX_RECORDS).as_bytes()).unwrap().len(), MAX_RECORDS);
+        assert_eq!(read_batch(payload(MAX_RECORDS + 1).as_bytes()), Err(EventError::TooManyRecords));
+    }
+
+    #[test]
+    fn names_with_escapes_are_the_same_names() {
+        let record = r#"{"t\u006fpic":"u","p\u0061rtition":3,"\u006fffset":1,"v\u0061lue":"AA=="}"#;
+        let payload = format!(r#"{{"r\u0065cords":{{"t-0":[{record}]}}}}"#);
+        let batch = read_batch(payload.as_bytes()).unwrap();
+        let record = batch[0].record.as_ref().unwrap();
+        assert_eq!((record.topic, record.partition, record.offset), ("u", 3, 1));
+        assert_eq!(text(record.value).as_deref(), Some("AA=="));
+    }
+
+    #[test]
+    fn a_topic_with_escapes_is_not_replaced_by_that_of_its_list() {
+        let payload = br#"{"records":{"t-0":[{"topic":"\u0075","partition":0,"offset":1}]}}"#;
+        assert_eq!(read_batch(payload).unwrap()[0].record, Err(RecordError::NoPartition));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::append::{Value, append_json_string, append_member, append_name};
-use crate::conflict_text::conflict_text;
+use crate::conflict_text::append_conflict_text;
 use crate::exact_field::has_words;
 use crate::headers::{Headers, TraceParent};
 use crate::members::{Known, MemberName, Members};
@@ -121,7 +121,7 @@ impl Extra {
             }
         }
         if let Some(rescue) = rescue {
-            append_conflict(fields, rescue, conflicting.get(1..));
+            append_conflict(fields, rescue, conflicting);
         }
         if let Some(members) = moved.get(1..) {
             append_name(fields, "original");
@@ -169,13 +169,15 @@ fn append_raw_member(out: &mut Vec<u8>, key: &[u8], value: &[u8]) {
     out.extend_from_slice(value);
 }
 
-/// Appends what was moved, as it was and as text, and why. `members` is `None` where the whole payload moves: it stands in
-/// front then.
-fn append_conflict(out: &mut Vec<u8>, rescue: &Rescue, members: Option<&[u8]>) {
-    if let Some(members) = members {
-        let object = [b"{", members, b"}"].concat();
-        append_member(out, "conflict", Value::Json(&object));
-        append_member(out, "conflict_text", Value::Text(&conflict_text(&object)));
+/// Appends what was moved, as it was and as text, and why. `members`, each with a comma before it, are empty where the whole
+/// payload moves: it stands in front then.
+fn append_conflict(out: &mut Vec<u8>, rescue: &Rescue, members: &mut Vec<u8>) {
+    if let Some(comma) = members.first_mut() {
+        *comma = b'{';
+        members.push(b'}');
+        append_member(out, "conflict", Value::Json(members));
+        append_name(out, "conflict_text");
+        append_conflict_text(out, members);
     }
     append_name(out, "conflict_field");
     out.push(b'[');

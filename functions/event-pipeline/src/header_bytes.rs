@@ -28,6 +28,9 @@ pub(crate) fn read_byte_array(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> R
     Ok(all_bytes)
 }
 
+/// The least number of one, two and three digits.
+const LEAST: [i16; 3] = [0, 10, 100];
+
 /// Reads the form that event source mappings write: no white space, one to three digits. Anything else is `None` and
 /// leaves the scanner where it was. Reads four characters at a time, because branches on the number of digits are
 /// hard to predict.
@@ -47,12 +50,12 @@ fn read_compact(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Option<()> {
         // is all that is used.
         let others = (digits.wrapping_add(0x7676_7676) | digits) & 0x8080_8080;
         let len = others.trailing_zeros() / 8;
-        if !(1..=3).contains(&len) {
-            return None;
-        }
+        let least = *LEAST.get((len as usize).wrapping_sub(1))?;
         let [_, hundreds, tens, ones] = (digits << (32 - 8 * len)).to_le_bytes();
         let number = i16::from(hundreds) * 100 + i16::from(tens) * 10 + i16::from(ones);
-        if number > if negative { 128 } else { 255 } {
+        // Less than its digits can say has a zero before them, which JSON does not allow.
+        let most = if negative { 128 } else { 255 };
+        if (number - least) as u16 > (most - least) as u16 {
             return None;
         }
         out.push(if negative { -number } else { number } as u8);
@@ -91,7 +94,9 @@ mod tests {
             );
             assert!(scanner.end().is_ok(), "{text} is read whole");
         }
-        assert!(read_byte_array(&mut Scanner::new(b"[1,,2]"), &mut Vec::new()).is_err());
+        for text in ["[1,,2]", "[01]", "[1,-00]", "[1,007,2]"] {
+            assert!(read_byte_array(&mut Scanner::new(text.as_bytes()), &mut Vec::new()).is_err(), "{text}");
+        }
         assert!(
             read_byte_array(&mut Scanner::new(b"[1000000000000]"), &mut Vec::new())
                 .is_ok_and(|all_bytes| !all_bytes)

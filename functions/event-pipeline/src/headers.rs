@@ -49,14 +49,17 @@ pub(crate) struct Headers {
 impl Headers {
     /// Reads `[{"name": [bytes]}, …]`. Of several headers with one name the last one counts, as in Kafka's
     /// `Headers.lastHeader`. A header whose value is null or not a list of bytes is ignored.
-    pub(crate) fn read(&mut self, headers: Option<&[u8]>, keep: &[String]) {
+    ///
+    /// # Errors
+    /// [`JsonError`] when the list is not JSON, which reading the event does not find out.
+    pub(crate) fn read(&mut self, headers: Option<&[u8]>, keep: &[String]) -> Result<(), JsonError> {
         self.bytes.clear();
         (self.traceparent, self.correlation_id) = (None, None);
         self.kept.clear();
         self.kept.resize(keep.len(), None);
-        let Some(text) = headers else { return };
-        // The list has not been validated yet. If it is not JSON, the headers before the error count.
-        let _odd: Result<(), JsonError> = Scanner::new(text).array(|scanner| {
+        let Some(text) = headers else { return Ok(()) };
+        let mut scanner = Scanner::new(text);
+        scanner.array(|scanner| {
             if scanner.peek()? != b'{' {
                 return scanner.value().map(drop);
             }
@@ -85,7 +88,8 @@ impl Headers {
                 }
                 Ok(())
             })
-        });
+        })?;
+        scanner.end()
     }
 
     fn bytes(&self, range: &Range<usize>) -> &[u8] {
@@ -125,7 +129,7 @@ mod tests {
     fn read(json: &str, keep: &[&str]) -> Headers {
         let mut headers = Headers::default();
         let keep: Vec<String> = keep.iter().map(|name| (*name).to_owned()).collect();
-        headers.read(Some(json.as_bytes()), &keep);
+        headers.read(Some(json.as_bytes()), &keep).unwrap();
         headers
     }
 
@@ -140,6 +144,16 @@ mod tests {
     fn the_last_of_several_headers_counts() {
         let headers = read(r#"[{"X-Correlation-Id":[49]},{"correlation_id":[50]}]"#, &[]);
         assert_eq!(headers.correlation_id(), Some("2"));
+    }
+
+    #[test]
+    fn a_list_that_is_not_json_is_refused() {
+        for json in
+            [r#"[{"a":[1 2]}]"#, r#"[{"a":[01]}]"#, "[{\"a\":\"\n\"}]", r#"[{"a":[1]},]"#, "[{]}]", "[1]]"]
+        {
+            let read = Headers::default().read(Some(json.as_bytes()), &["a".to_owned()]);
+            assert!(read.is_err(), "{json}");
+        }
     }
 
     #[test]

@@ -23,21 +23,20 @@ pub enum ItemResult {
     Failed(WriteError),
 }
 
-/// Operation that an item responds to, by the name of the item's only member.
+/// Operation that is sent, and that an item names with its only member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ItemAction {
     /// `delete`, which removes a document.
     Delete,
-    /// `create`, the only other operation that is sent.
-    #[serde(other)]
+    /// `create`, which writes a document that is not there yet.
     Create,
 }
 
 /// What can turn a failed or rejected item into a written one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
-    /// The cluster is too busy now: send the item again later.
+    /// The cluster is too busy now, or its response can't be read: send the item again later.
     Retry,
     /// The cluster failed, or the document makes it fail: send the item again a few times.
     RetryBriefly,
@@ -86,7 +85,8 @@ impl ItemResult {
     /// What would get the item written; `None` where it is written or nothing helps.
     pub fn remedy(&self) -> Option<Remedy> {
         match self {
-            Self::Failed(WriteError { status: Some(429 | 502 | 503 | 504), .. }) => Some(Remedy::Retry),
+            Self::Failed(WriteError { status: Some(429 | 502 | 503 | 504), .. })
+            | Self::Failed(WriteError { kind: ErrorKind::BadResponse, .. }) => Some(Remedy::Retry),
             Self::Failed(error) if error.may_be_the_documents() => Some(Remedy::RetryBriefly),
             _ => None,
         }

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use thiserror::Error;
 
+use crate::bit_stack::BitStack;
 use crate::json_string::{RawString, next_string_stop};
 
 /// Says why the cluster would not accept a text as JSON. Positions are bytes from the start of the text.
@@ -28,6 +29,9 @@ pub enum JsonError {
     /// An object has a duplicate key, which the cluster refuses.
     #[error("duplicate key at byte {0} of JSON text")]
     DuplicateKey(usize),
+    /// The text is longer than any event.
+    #[error("JSON text is longer than 4 GiB")]
+    TooLong,
     /// The text is not an object.
     #[error("JSON text is not an object")]
     NotAnObject,
@@ -139,14 +143,16 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// Reads a string that is long and hardly ever has escapes, such as base64, at memory speed. Does not validate the
-    /// content: the decoder does.
+    /// Reads a string that is long and hardly ever has escapes, such as base64, at memory speed.
     pub fn long_string(&mut self) -> Result<RawString<'a>, JsonError> {
         self.expect(b'"')?;
         let rest = self.text.get(self.pos..).unwrap_or_default();
         match memchr::memchr2(b'"', b'\\', rest) {
             Some(len) if rest.get(len) == Some(&b'"') => {
                 let bytes = self.slice(self.pos..self.pos + len);
+                if has_control_character(bytes) {
+                    return self.string_after_quote();
+                }
                 self.pos += len + 1;
                 Ok(RawString::new(bytes, false))
             }
@@ -222,7 +228,8 @@ impl<'a> Scanner<'a> {
             number = number * 10 + i64::from(digit - b'0');
             len += 1;
         }
-        if len > 0 && matches!(self.text.get(self.pos + len), Some(b',' | b'}' | b']')) {
+        let has_leading_zero = len > 1 && self.text.get(self.pos) == Some(&b'0');
+        if len > 0 && !has_leading_zero && matches!(self.text.get(self.pos + len), Some(b',' | b'}' | b']')) {
             self.pos += len;
             return Ok(Some(number));
         }
@@ -269,7 +276,7 @@ impl<'a> Scanner<'a> {
 
     fn container(&mut self) -> Result<(), JsonError> {
         // Whether each open level is an object. There is no recursion, so memory limits the depth, not the stack.
-        let mut levels: Vec<bool> = Vec::new();
+        let mut levels = BitStack::default();
         loop {
             match self.peek()? {
                 b'{' => {
@@ -290,7 +297,7 @@ impl<'a> Scanner<'a> {
                 first => self.scalar(first)?,
             }
             loop {
-                let Some(in_object) = levels.last().copied() else { return Ok(()) };
+                let Some(in_object) = levels.top() else { return Ok(()) };
                 if self.take(b',')? {
                     if in_object {
                         self.key_and_colon()?;
@@ -344,6 +351,12 @@ impl<'a> Scanner<'a> {
             }
         }
     }
+}
+
+/// Whether there is a character that a JSON string can hold only as an escape. A fold over blocks, because it is vectorised
+/// where a search byte by byte is not.
+fn has_control_character(bytes: &[u8]) -> bool {
+    bytes.chunks(1024).any(|block| block.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20)
 }
 
 /// Position behind the escape whose backslash is at `pos`.

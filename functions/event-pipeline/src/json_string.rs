@@ -20,21 +20,89 @@ impl<'a> RawString<'a> {
         (!self.escaped).then_some(self.bytes)
     }
 
+    /// The first `max_len` bytes of the string or a few more, so that no escape and no character is cut.
+    pub(crate) fn beginning(&self, max_len: usize) -> Self {
+        let mut end = 0;
+        while end < max_len.min(self.bytes.len()) {
+            end += match self.bytes.get(end..).unwrap_or_default() {
+                // A pair of surrogates can be cut: each is an escape.
+                [b'\\', b'u', ..] => 6,
+                [b'\\', ..] => 2,
+                _ => 1,
+            };
+        }
+        while self.bytes.get(end).is_some_and(|byte| (0x80..0xc0).contains(byte)) {
+            end += 1;
+        }
+        Self { bytes: self.bytes.get(..end).unwrap_or(self.bytes), escaped: self.escaped }
+    }
+
     /// Returns the string's text, its escapes resolved. Borrows when there are none, else allocates.
+    ///
+    /// An unpaired surrogate escape is valid JSON and a character for the cluster, but has no UTF-8. It becomes the three bytes
+    /// that UTF-8 would have for it (WTF-8, <https://simonsapin.github.io/wtf-8/>), so that two strings are the same text
+    /// exactly if their bytes are the same.
     pub fn unescape(&self) -> Cow<'a, [u8]> {
         if let Some(bytes) = self.plain() {
             return Cow::Borrowed(bytes);
         }
-        let mut quoted = Vec::with_capacity(self.bytes.len() + 2);
-        quoted.push(b'"');
-        quoted.extend_from_slice(self.bytes);
-        quoted.push(b'"');
-        match serde_json::from_slice::<String>(&quoted) {
-            Ok(text) => Cow::Owned(text.into_bytes()),
-            // An unpaired surrogate escape is valid JSON but not valid text: the string is used as written.
-            Err(_) => Cow::Borrowed(self.bytes),
+        let mut text = Vec::with_capacity(self.bytes.len());
+        let mut rest = self.bytes;
+        while let Some(len) = memchr::memchr(b'\\', rest) {
+            let (before, escape) = rest.split_at(len);
+            text.extend_from_slice(before);
+            rest = append_unescaped(&mut text, escape);
         }
+        text.extend_from_slice(rest);
+        Cow::Owned(text)
     }
+}
+
+/// Appends what the escape at the start of `text` stands for, and returns what follows it. A backslash that begins no escape,
+/// which no scanner lets through, stands for itself.
+fn append_unescaped<'t>(out: &mut Vec<u8>, text: &'t [u8]) -> &'t [u8] {
+    if let Some((unit, rest)) = code_unit(text) {
+        return append_code_point(out, unit, rest);
+    }
+    let (byte, rest) = match text {
+        [b'\\', byte @ (b'"' | b'\\' | b'/'), rest @ ..] => (*byte, rest),
+        [b'\\', b'b', rest @ ..] => (0x08, rest),
+        [b'\\', b'f', rest @ ..] => (0x0c, rest),
+        [b'\\', b'n', rest @ ..] => (b'\n', rest),
+        [b'\\', b'r', rest @ ..] => (b'\r', rest),
+        [b'\\', b't', rest @ ..] => (b'\t', rest),
+        [byte, rest @ ..] => (*byte, rest),
+        [] => return text,
+    };
+    out.push(byte);
+    rest
+}
+
+/// Appends the character that begins with `unit`, and returns what of `rest` follows it.
+fn append_code_point<'t>(out: &mut Vec<u8>, unit: u16, rest: &'t [u8]) -> &'t [u8] {
+    let (code_point, rest) = match (unit, code_unit(rest)) {
+        (0xd800..0xdc00, Some((low @ 0xdc00..0xe000, rest))) => {
+            (0x10000 + (u32::from(unit - 0xd800) << 10) + u32::from(low - 0xdc00), rest)
+        }
+        _ => (u32::from(unit), rest),
+    };
+    match char::from_u32(code_point) {
+        Some(character) => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+        // An unpaired surrogate.
+        None => out.extend([
+            0xe0 | (code_point >> 12) as u8,
+            0x80 | (code_point >> 6 & 0x3f) as u8,
+            0x80 | (code_point & 0x3f) as u8,
+        ]),
+    }
+    rest
+}
+
+/// Reads `\uXXXX` at the start of `text`, and returns what follows.
+fn code_unit(text: &[u8]) -> Option<(u16, &[u8])> {
+    let (digits, rest) = text.strip_prefix(b"\\u")?.split_at_checked(4)?;
+    let digit = |unit: u32, byte: &u8| Some(unit << 4 | char::from(*byte).to_digit(16)?);
+    Some((digits.iter().try_fold(0, digit)? as u16, rest))
 }
 
 /// Position, from `pos` on, of the first byte that ends or interrupts a string: a quote, a backslash or a control
@@ -77,4 +145,36 @@ fn string_stops(word: u64) -> u64 {
     let is_backslash = backslash.wrapping_sub(ONES) & !backslash;
     let is_control = word.wrapping_sub(ONES * 0x20) & !word;
     (is_quote | is_backslash | is_control) & HIGHS
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::json::Scanner;
+
+    fn unescaped(raw: &str) -> Vec<u8> {
+        Scanner::new(format!("\"{raw}\"").as_bytes()).string().unwrap().unescape().into_owned()
+    }
+
+    #[test]
+    fn strings_are_the_same_text_exactly_if_their_bytes_are() {
+        assert_eq!(unescaped(r"\ud800"), unescaped(r"\uD800"));
+        assert_ne!(unescaped(r"\ud800"), unescaped(r"\\ud800"));
+        assert_eq!(unescaped(r"\ud83d\ude00"), "\u{1f600}".as_bytes());
+        assert_eq!(unescaped(r"\ude00\ud83d\ud83d\ude00a"), b"\xed\xb8\x80\xed\xa0\xbd\xf0\x9f\x98\x80a");
+        assert_eq!(unescaped(r"\ud83d\n"), b"\xed\xa0\xbd\n");
+    }
+
+    proptest! {
+        #[test]
+        fn escapes_are_resolved_as_serde_json_does(
+            text in r#"([aé😀]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}|\\ud83d\\ude00){0,8}"#,
+        ) {
+            match serde_json::from_str::<String>(&format!("\"{text}\"")) {
+                Ok(theirs) => prop_assert_eq!(unescaped(&text), theirs.into_bytes()),
+                Err(_) => prop_assert!(std::str::from_utf8(&unescaped(&text)).is_err()),
+            }
+        }
+    }
 }

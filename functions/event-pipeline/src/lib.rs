@@ -6,6 +6,7 @@
 pub mod address;
 mod append;
 pub mod batch_response;
+mod bit_stack;
 pub mod bulk;
 pub mod bulk_response;
 pub mod conflict;
@@ -28,6 +29,7 @@ mod members;
 pub mod name_table;
 pub mod nearly_json;
 pub mod object;
+mod object_key;
 mod origin;
 pub mod outcome;
 mod payload;

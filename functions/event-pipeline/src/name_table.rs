@@ -30,6 +30,11 @@ impl NameTable {
         table
     }
 
+    /// How many names there are.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len()
+    }
+
     /// Number of `key`, if it is in the table.
     #[inline(always)]
     pub fn find(&self, key: &[u8]) -> Option<usize> {

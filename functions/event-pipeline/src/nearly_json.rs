@@ -1,9 +1,8 @@
 //! Makes JSON of what is nearly JSON: a byte order mark before it, a key twice, `NaN` and `Infinity`.
 
-use std::collections::HashMap;
-use std::ops::Range;
-
+use crate::bit_stack::BitStack;
 use crate::json::{JsonError, Scanner};
+use crate::object_key::{ObjectKey, hash_key};
 
 /// An object made sound, and what was wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,88 +25,104 @@ pub fn repair(text: &[u8]) -> Option<Repaired> {
     if scanner.peek() != Ok(b'{') {
         return None;
     }
+    ObjectKey::check_len(text).ok()?;
     let mut edits = Edits::default();
     edits.find(&mut scanner).ok()?;
     scanner.end().ok()?;
-    Some(Repaired {
-        had_duplicate_key: !edits.superseded.is_empty(),
-        had_nonfinite: !edits.nonfinite.is_empty(),
-        text: edits.applied_to(text),
-    })
+    Some(edits.applied_to(text))
 }
 
-/// What has to change in a text.
+/// What has to change in a text: numbers that JSON does not have, and members that a later one of the same key replaces,
+/// each up to the next member's key.
 #[derive(Debug, Default)]
 struct Edits {
-    /// Members that a later one of the same key replaces, each up to the next member's key.
-    superseded: Vec<Range<usize>>,
-    /// Numbers that JSON does not have.
-    nonfinite: Vec<Range<usize>>,
+    ranges: Vec<(u32, u32)>,
+    /// Whether each level is an object.
+    levels: BitStack,
+    /// The members of the objects that are open, and before those of each object one that stands for the object around it.
+    members: Vec<Member>,
+    /// Where the innermost object's begin.
+    first: usize,
 }
 
-/// An object or array that is open.
-enum Level {
-    Array,
-    Object {
-        /// Where the member of each key begins and the next one does; the end is unknown for the last member.
-        members: HashMap<Vec<u8>, Range<usize>>,
-        /// Key and place of the member that is being read.
-        current: Option<(Vec<u8>, usize)>,
-    },
+/// A member of an object that is open. There can be a million.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    key: ObjectKey,
+    /// Where the next member begins, once it is known.
+    end: u32,
 }
 
 impl Edits {
     /// Walks the object that comes next. No recursion: a payload can be deeper than the stack.
     fn find(&mut self, scanner: &mut Scanner<'_>) -> Result<(), JsonError> {
-        let mut levels: Vec<Level> = Vec::new();
         loop {
             match scanner.peek()? {
                 b'{' => {
                     scanner.take(b'{')?;
-                    levels.push(Level::Object { members: HashMap::new(), current: None });
-                    if scanner.peek()? != b'}' {
-                        self.key(scanner, &mut levels)?;
+                    if !scanner.take(b'}')? {
+                        self.open_object();
+                        self.key(scanner)?;
                         continue;
                     }
                 }
                 b'[' => {
                     scanner.take(b'[')?;
-                    levels.push(Level::Array);
-                    if scanner.peek()? != b']' {
+                    if !scanner.take(b']')? {
+                        self.levels.push(false);
                         continue;
                     }
                 }
                 _ => self.scalar(scanner)?,
             }
             loop {
-                match levels.last() {
+                match self.levels.top() {
                     None => return Ok(()),
-                    Some(Level::Object { .. }) if scanner.take(b',')? => {
-                        self.key(scanner, &mut levels)?;
+                    Some(is_object) if scanner.take(b',')? => {
+                        if is_object {
+                            self.key(scanner)?;
+                        }
                         break;
                     }
-                    Some(Level::Array) if scanner.take(b',')? => break,
-                    Some(Level::Object { .. }) => scanner.expect(b'}')?,
-                    Some(Level::Array) => scanner.expect(b']')?,
+                    Some(true) => {
+                        scanner.expect(b'}')?;
+                        self.close_object(scanner);
+                    }
+                    Some(false) => scanner.expect(b']')?,
                 }
-                levels.pop();
+                self.levels.pop();
             }
         }
     }
 
-    fn key(&mut self, scanner: &mut Scanner<'_>, levels: &mut [Level]) -> Result<(), JsonError> {
+    fn open_object(&mut self) {
+        self.levels.push(true);
+        self.members.push(Member { key: ObjectKey::new(0, 0, 0), end: self.first as u32 });
+        self.first = self.members.len();
+    }
+
+    /// Takes the members of the innermost object off, and notes which of them later ones replace.
+    fn close_object(&mut self, scanner: &Scanner<'_>) {
+        let text = scanner.text;
+        let members = self.members.get_mut(self.first..).unwrap_or_default();
+        members.sort_unstable_by(|member, other| member.key.cmp(&other.key, text));
+        let pairs = members.array_windows().filter(|[member, next]| member.key.is(&next.key, text));
+        self.ranges.extend(pairs.map(|[member, _]| (member.key.start() as u32 - 1, member.end)));
+        let outer = self.members.get(self.first - 1).map_or(0, |outer| outer.end as usize);
+        self.members.truncate(self.first - 1);
+        self.first = outer;
+    }
+
+    fn key(&mut self, scanner: &mut Scanner<'_>) -> Result<(), JsonError> {
         scanner.peek()?;
         let start = scanner.position();
-        let key = scanner.string()?.unescape().into_owned();
+        let hash = hash_key(&scanner.string()?.unescape());
+        let key = ObjectKey::new(hash, start + 1, scanner.position() - 1);
         scanner.expect(b':')?;
-        let Some(Level::Object { members, current }) = levels.last_mut() else { return Ok(()) };
-        if let Some((previous, place)) = current.take() {
-            members.insert(previous, place..start);
+        if let Some(previous) = self.members.get_mut(self.first..).and_then(<[_]>::last_mut) {
+            previous.end = start as u32;
         }
-        if let Some(earlier) = members.remove(&key) {
-            self.superseded.push(earlier);
-        }
-        *current = Some((key, start));
+        self.members.push(Member { key, end: 0 });
         Ok(())
     }
 
@@ -116,31 +131,34 @@ impl Edits {
         match nonfinite_len(scanner.rest()) {
             Some(len) => {
                 scanner.seek(start + len);
-                self.nonfinite.push(start..start + len);
+                self.ranges.push((start as u32, (start + len) as u32));
                 Ok(())
             }
             None => scanner.value().map(drop),
         }
     }
 
-    fn applied_to(mut self, text: &[u8]) -> Vec<u8> {
-        let mut changes: Vec<(Range<usize>, &[u8])> =
-            self.superseded.drain(..).map(|range| (range, &b""[..])).collect();
-        changes.extend(self.nonfinite.drain(..).map(|range| (range, &b"null"[..])));
-        changes.sort_unstable_by_key(|(range, _)| range.start);
-        let mut out = Vec::with_capacity(text.len());
+    fn applied_to(mut self, text: &[u8]) -> Repaired {
+        self.members = Vec::new();
+        self.ranges.sort_unstable();
+        let (mut had_duplicate_key, mut had_nonfinite) = (false, false);
+        let mut out = Vec::with_capacity(text.len() + self.ranges.len());
         let mut end = 0;
-        for (range, replacement) in changes {
+        for (range_start, range_end) in self.ranges {
+            let (range_start, range_end) = (range_start as usize, range_end as usize);
+            let is_member = text.get(range_start) == Some(&b'"');
+            had_duplicate_key |= is_member;
+            had_nonfinite |= !is_member;
             // What stands inside of something removed goes with it.
-            if range.start < end {
+            if range_start < end {
                 continue;
             }
-            out.extend_from_slice(text.get(end..range.start).unwrap_or_default());
-            out.extend_from_slice(replacement);
-            end = range.end;
+            out.extend_from_slice(text.get(end..range_start).unwrap_or_default());
+            out.extend_from_slice(if is_member { b"" } else { b"null" });
+            end = range_end;
         }
         out.extend_from_slice(text.get(end..).unwrap_or_default());
-        out
+        Repaired { text: out, had_duplicate_key, had_nonfinite }
     }
 }
 

@@ -7,6 +7,8 @@ use crate::write_error::WriteError;
 pub(crate) const TAG: &str = "_mappingconflict";
 /// Members that are moved one by one before the whole payload is.
 const MAX_MEMBERS: usize = 3;
+/// Longest name of a member that is moved by itself: it is repeated in `conflict_field` and the log.
+const MAX_NAME: usize = 8000;
 /// Deepest member that `conflict` gets. OpenSearch reads a `flat_object` by recursion: 700 levels overflow the stack of 3.6.0,
 /// which ends the node. Elasticsearch's `flattened` has a `depth_limit`, which the index template sets to 100.
 const MAX_CONFLICT_DEPTH: usize = 90;
@@ -64,7 +66,9 @@ impl Rescue {
     /// Moves the member that the cluster blames besides `members`, or everything.
     fn with_blamed(mut members: Vec<String>, error: &WriteError, payload: &[u8]) -> RescueForm {
         match blamed_member(&error.reason, payload) {
-            Some(member) if members.len() < MAX_MEMBERS && !members.contains(&member) => {
+            Some(member)
+                if members.len() < MAX_MEMBERS && member.len() <= MAX_NAME && !members.contains(&member) =>
+            {
                 members.push(member);
                 RescueForm::Members(members)
             }
@@ -126,6 +130,16 @@ mod tests {
         assert_eq!(form(91, blames_b), RescueForm::Text);
         assert_eq!(form(91, blames_a), RescueForm::Members(vec!["a".into()]));
         assert_eq!((form(90, full), form(91, full)), (RescueForm::Payload, RescueForm::Text));
+    }
+
+    #[test]
+    fn the_payload_moves_where_the_name_to_blame_is_immense() {
+        let form = |len| {
+            let payload = format!(r#"{{"a":1,"{}":2}}"#, "n".repeat(len));
+            Rescue::after(None, &error("failed to parse field [nn"), payload.as_bytes()).unwrap().form
+        };
+        assert_eq!(form(8000), RescueForm::Members(vec!["n".repeat(8000)]));
+        assert_eq!(form(8001), RescueForm::Payload);
     }
 
     #[test]

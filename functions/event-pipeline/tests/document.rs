@@ -4,7 +4,7 @@
 
 use base64_simd::STANDARD;
 use event_pipeline::encoder::Encoder;
-use event_pipeline::event::read_batch;
+use event_pipeline::event::{RecordError, read_batch};
 use event_pipeline::rescue::{Rescue, RescueForm};
 use event_pipeline::settings::{DocumentId, Settings};
 use event_pipeline::write_error::{ErrorKind, WriteError};
@@ -379,6 +379,29 @@ fn a_dead_letter_has_the_error_the_payload_and_the_origin_under_the_same_id() {
 fn a_dead_letter_keeps_bytes_that_are_not_text() {
     let text = value([0xff]).dead_letter();
     assert!(text.ends_with("\"payload_base64\":\"/w==\"}\n"), "{text}");
+}
+
+#[test]
+fn a_record_with_headers_that_are_not_json_is_a_dead_letter_with_their_text() {
+    for headers in ["[{\"a\":[1 2]}]", "[1,{\"a\":01}]", "[{]", "[{\"traceparent\":[48]},]"] {
+        let payload =
+            format!(r#"{{"records":{{"t-0":[{{"offset":1,"value":"e30=","headers":{headers}}}]}}}}"#);
+        let batch = read_batch(payload.as_bytes()).unwrap();
+        let (mut encoder, mut body) = (Encoder::new(Settings::default()), Vec::new());
+        let refused = encoder.append(batch[0].record.as_ref().unwrap(), &mut body);
+        assert_eq!((refused, body.as_slice()), (Err(RecordError::Headers), &b""[..]), "{headers}");
+        assert_eq!(encoder.document_address(&batch[0]), Err(RecordError::Headers), "{headers}");
+        let error = WriteError {
+            kind: ErrorKind::UnreadableRecord,
+            status: None,
+            reason: RecordError::Headers.to_string(),
+        };
+        encoder.append_dead_letter(&batch[0], &error, &mut body);
+        let dead_letter: Value =
+            serde_json::from_slice(body.split(|byte| *byte == b'\n').nth(1).unwrap()).unwrap();
+        assert_eq!(dead_letter["kafka_headers_raw"], json!(headers));
+        assert_eq!(dead_letter["payload"], json!("{}"));
+    }
 }
 
 #[test]

@@ -192,14 +192,16 @@ impl<T: BulkTransport> Writer<'_, T> {
         response: &Response,
     ) -> Attempted<Part, WriteError> {
         match response.status {
-            200 | 201 => match read_bulk_response(&response.body, request.len()) {
-                Ok(results) => self.take_results(request, results).await,
-                Err(error) => Attempted::Retry(WriteError {
-                    kind: ErrorKind::BadResponse,
-                    status: Some(response.status),
-                    reason: error.to_string(),
-                }),
-            },
+            200 | 201 => {
+                match read_bulk_response(&response.body, request.operations().iter().map(Operation::action)) {
+                    Ok(results) => self.take_results(request, results).await,
+                    Err(error) => Attempted::Retry(WriteError {
+                        kind: ErrorKind::BadResponse,
+                        status: Some(response.status),
+                        reason: error.to_string(),
+                    }),
+                }
+            }
             413 => Attempted::Done(Part::TooLarge(response_error(ErrorKind::RequestTooLarge, response))),
             status if self.policy.retries_status(status) => {
                 Attempted::Retry(response_error(ErrorKind::Unavailable, response))

@@ -182,8 +182,10 @@ mod tests {
 
     #[test]
     fn kept_headers_never_share_a_field() {
-        let pairs = [("SEARCH_ENDPOINT", "http://x"), ("HEADER_FIELDS", "tenant,tenant_base64")];
-        assert!(parse(&pairs).unwrap_err().to_string().contains("HEADER_FIELDS"));
+        for names in ["tenant,tenant_base64", "tenant_base64,tenant", "a,tenant_base64,b,tenant"] {
+            let pairs = [("SEARCH_ENDPOINT", "http://x"), ("HEADER_FIELDS", names)];
+            assert!(parse(&pairs).unwrap_err().to_string().contains("HEADER_FIELDS"), "{names}");
+        }
     }
 
     #[test]

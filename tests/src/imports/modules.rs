@@ -133,12 +133,19 @@ impl ModuleTree {
             let place = Place { file: place.file, folder: &below, source: Rc::clone(&place.source) };
             return Ok(vec![self.add(place, items.clone(), Some(parent))?]);
         }
-        let mut files = vec![below.with_extension("rs"), below.join("mod.rs")];
+        let mut files =
+            vec![(below.with_extension("rs"), below.clone()), (below.join("mod.rs"), below.clone())];
         let own_folder = place.file.parent().context("a file is in a folder")?;
-        files.extend(path_attributes(&item.attrs).map(|path| own_folder.join(path)));
-        files.retain(|file| file.exists());
+        for path in path_attributes(&item.attrs) {
+            // The modules of a file that a path names are beside it, whatever it is called:
+            // https://doc.rust-lang.org/reference/items/modules.html#the-path-attribute
+            let file = own_folder.join(path);
+            let folder = file.parent().context("a file is in a folder")?.to_owned();
+            files.push((file, folder));
+        }
+        files.retain(|(file, _)| file.exists());
         ensure!(!files.is_empty(), "{}: no file of `mod {name}`", place.file.display());
-        files.iter().map(|file| self.add_file(file, &below, Some(parent))).collect()
+        files.iter().map(|(file, folder)| self.add_file(file, folder, Some(parent))).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::Write as _;
+use std::iter::repeat_n;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -11,7 +12,7 @@ use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::bulk_response::{FILTER_PATH, read_bulk_response};
 use event_pipeline::encoder::Encoder;
 use event_pipeline::event::read_batch;
-use event_pipeline::item_result::ItemResult;
+use event_pipeline::item_result::{ItemAction, ItemResult};
 use event_pipeline::settings::Settings;
 use event_producer::payload::{RecordHeaders, payload};
 use flate2::Compression;
@@ -101,7 +102,8 @@ pub async fn send(endpoint: &str, bodies: VecDeque<Body>, parallel: usize) -> Re
                         .header("content-encoding", "gzip")
                         .body(body.gzip);
                     let response = request.send().await?.error_for_status()?.bytes().await?;
-                    let results = read_bulk_response(&response, body.n_operations)?;
+                    let results =
+                        read_bulk_response(&response, repeat_n(ItemAction::Create, body.n_operations))?;
                     let not_indexed = results.iter().find(|result| **result != ItemResult::Indexed);
                     ensure!(not_indexed.is_none(), "a prebuilt document is not indexed: {not_indexed:?}");
                 }

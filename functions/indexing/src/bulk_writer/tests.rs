@@ -121,6 +121,15 @@ async fn an_item_with_a_server_error_is_retried_briefly() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_item_that_cannot_be_read_is_sent_again_alone() {
+    let odd =
+        r#"{"errors":true,"items":[{"create":{"status":201}},{"create":{"status":201,"error":"text"}}]}"#;
+    let (bodies, outcomes, _) = run(2, [Step::Response(200, odd.into()), statuses(&[409])]).await;
+    assert_eq!(bodies, ["a\nb\n", "b\n"]);
+    assert_eq!(outcomes, ["a: indexed", "b: duplicate"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn whole_requests_are_sent_again_until_one_gets_a_sound_response() {
     let bad = |text: &str| Step::Response(200, text.into());
     let steps = [
