@@ -5,6 +5,11 @@ use std::ops::Range;
 
 use crate::json::{JsonError, Scanner};
 
+/// Tag of a payload that had a key twice.
+pub(crate) const DUPLICATE_KEY: &str = "_duplicatekey";
+/// Tag of a payload that had `NaN` or `Infinity`.
+pub(crate) const NONFINITE: &str = "_nonfinite";
+
 /// An object made sound, and what was wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
