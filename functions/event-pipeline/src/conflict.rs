@@ -13,6 +13,20 @@ pub fn blamed_member(reason: &str, payload: &[u8]) -> Option<String> {
     named_member(reason, &members).or_else(|| shaped_member(reason, &members))
 }
 
+/// The dotted name of the field in the cluster's `reason` whose mapping does not take the top-level member `member`; `None`
+/// where it names none. With `*` for a whole payload, it is the first field that is named.
+///
+/// Members that clash with fields of ours are below `original`, and so are the names of their fields.
+pub fn blamed_field<'r>(reason: &'r str, member: &str) -> Option<&'r str> {
+    named_fields(reason).filter(|field| !field.is_cut).map(|field| field.name).find(|name| {
+        let inner = name.strip_prefix("original.").filter(|_| member != "original").unwrap_or(name);
+        let is_it = is_at_or_below(inner, member) || is_at_or_below(member, inner);
+        // Elasticsearch begins with the place in the document, `[1:27]`, and both quote empty values as `null`.
+        let is_field = !name.bytes().all(|byte| byte.is_ascii_digit() || byte == b':') && *name != "null";
+        is_it || member == "*" && is_field
+    })
+}
+
 /// Objects and arrays around the deepest value of the object `payload`, counted in its members for which `is_counted`.
 pub(crate) fn depth(payload: &[u8], is_counted: impl Fn(&str) -> bool) -> usize {
     let members = members(payload).unwrap_or_default();
@@ -36,11 +50,15 @@ struct Member {
     openings: Vec<String>,
 }
 
-fn named_member(reason: &str, members: &[Member]) -> Option<String> {
+/// The names in a reason, those that say most about the mapping first.
+fn named_fields(reason: &str) -> impl Iterator<Item = Field<'_>> {
     // `Could not dynamically add mapping for field [b.c]. Existing mapping for [a.b] …`: the first name is relative.
     let existing = reason.find("Existing mapping for [").and_then(|start| reason.get(start..));
-    let fields = existing.into_iter().flat_map(fields_in).chain(fields_in(reason));
-    fields.into_iter().find_map(|field| {
+    existing.into_iter().flat_map(fields_in).chain(fields_in(reason))
+}
+
+fn named_member(reason: &str, members: &[Member]) -> Option<String> {
+    named_fields(reason).find_map(|field| {
         // Members that clash with fields of ours are under `original`.
         let moved = field.name.strip_prefix("original.").map(|name| Field { name, ..field });
         moved.into_iter().chain([field]).find_map(|field| field.member(members))
@@ -227,6 +245,31 @@ mod tests {
             None
         );
         assert_eq!(blamed_member("Limit of total fields [1000] has been exceeded", payload), None);
+    }
+
+    #[test]
+    fn the_field_is_the_one_whose_mapping_does_not_take_the_member() {
+        for (reason, member, expected) in [
+            ("failed to parse field [a.b] of type [long] in document with id 'x'", "a", Some("a.b")),
+            ("[1:27] failed to parse field [a.b] of type [long]", "a", Some("a.b")),
+            ("[1:27] failed to parse field [a.b] of type [long]", "*", Some("a.b")),
+            ("failed to parse field [original.time] of type [double]", "time", Some("original.time")),
+            ("failed to parse field [original.time] of type [double]", "*", Some("original.time")),
+            (
+                "Could not dynamically add mapping for field [b.c]. Existing mapping for [a.b] must be of type object",
+                "a",
+                Some("a.b"),
+            ),
+            (
+                "Could not dynamically add mapping for field [a.b]. Existing mapping for [a] must be",
+                "a.b",
+                Some("a"),
+            ),
+            ("failed to parse field [ab] of type [long]", "a", None),
+            ("Limit of total fields [1000] has been exceeded", "*", None),
+        ] {
+            assert_eq!(blamed_field(reason, member), expected, "{reason}");
+        }
     }
 
     #[test]
