@@ -1,6 +1,9 @@
 //! Finds the member of a payload that the cluster blames when it rejects a document.
 
+use std::borrow::Cow;
+
 use crate::json::{JsonError, Scanner};
+use crate::members::is_reserved;
 
 /// The top-level member of the object `payload` that is to blame for a rejection with the cluster's `reason`; `None` where
 /// it can't be determined.
@@ -25,6 +28,19 @@ pub fn blamed_field<'r>(reason: &'r str, member: &str) -> Option<&'r str> {
         let is_field = !name.bytes().all(|byte| byte.is_ascii_digit() || byte == b':') && *name != "null";
         is_it || member == "*" && is_field
     })
+}
+
+/// The name of the field that a payload's member becomes in a document: one with the name of a field that is always ours is
+/// below `original`.
+pub fn field_of_member(member: &str) -> Cow<'_, str> {
+    if is_reserved(member) { Cow::Owned(format!("original.{member}")) } else { Cow::Borrowed(member) }
+}
+
+/// Whether the field with this dotted name is always ours, or below such a field. `original` is not: it has the payload's
+/// members.
+pub fn is_our_field(field: &str) -> bool {
+    let first = field.split('.').next().unwrap_or_default();
+    is_reserved(first) && first != "original"
 }
 
 /// Objects and arrays around the deepest value of the object `payload`, counted in its members for which `is_counted`.
@@ -270,6 +286,20 @@ mod tests {
         ] {
             assert_eq!(blamed_field(reason, member), expected, "{reason}");
         }
+    }
+
+    #[test]
+    fn members_with_names_of_ours_are_below_original() {
+        for (member, field, is_ours) in [
+            ("service", "original.service", true),
+            ("service.name", "service.name", true),
+            ("original", "original.original", false),
+            ("services", "services", false),
+            ("trace.id", "trace.id", false),
+        ] {
+            assert_eq!((&*field_of_member(member), is_our_field(member)), (field, is_ours), "{member}");
+        }
+        assert!(!is_our_field("original.service"));
     }
 
     #[test]

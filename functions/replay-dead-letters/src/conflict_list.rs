@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 
 use crate::cluster::Cluster;
 use crate::conflict_groups::{FIELDS, Group, Groups, Key};
-use crate::conflict_proposal::{Proposal, propose};
+use crate::conflict_proposal::{Proposal, for_mixed, propose};
 use crate::conflict_response::{ConflictExample, ConflictGroup, ConflictList};
 use crate::conflict_search::{ConflictHit, ConflictSearch};
-use crate::field_mapping::{Change, merged};
+use crate::field_mapping::{Change, FieldMapping, merged};
 use crate::reader::ReadError;
 use crate::replayer::Replayer;
 use crate::response::{Run, shortened};
@@ -84,8 +84,15 @@ async fn shown<C: Cluster + 'static>(
     let mut changes = Vec::new();
     for (key, group) in groups.largest_first() {
         let moved = moved_value(search, &key, &group).await?;
-        let Proposal { change, advice } =
-            propose(engine, &key.field, group.reason.as_deref(), moved.as_ref());
+        let mut proposal = propose(engine, &key.field, group.reason.as_deref(), moved.as_ref());
+        // Other documents can have an object there, which the cluster's words about this one do not say.
+        if let Some(Change::Field(path, mapping)) = &proposal.change
+            && *mapping < FieldMapping::Flat
+            && search.has_object(prefix, path).await?
+        {
+            proposal = for_mixed(path);
+        }
+        let Proposal { change, advice } = proposal;
         response.groups.push(shown_group(engine, key, &group, moved.as_ref(), change.as_ref(), advice));
         changes.extend(change);
     }

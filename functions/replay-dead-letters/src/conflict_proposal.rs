@@ -1,12 +1,14 @@
 //! Proposes the mapping that would end a conflict, for the component template that is the user's own.
 
-use event_pipeline::conflict::blamed_field;
+use std::borrow::Cow;
+
+use event_pipeline::conflict::{blamed_field, field_of_member, is_our_field};
 use search_client::engine::Engine;
 use serde_json::Value;
 
 use crate::conflict_reason::{existing_type, field_limit};
 use crate::field_mapping::{Change, FieldMapping};
-use crate::value_shape::Shape;
+use crate::value_shape::{Shape, n_names};
 
 /// What would end a conflict.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,21 +19,8 @@ pub(crate) struct Proposal {
     pub(crate) advice: String,
 }
 
-/// Members that are or can be the pipeline's own, whose types the searches and dashboards need.
-const OURS: [&str; 12] = [
-    "trace",
-    "span",
-    "correlation_id",
-    "tags",
-    "message",
-    "message_base64",
-    "original",
-    "conflict",
-    "conflict_field",
-    "conflict_reason",
-    "conflict_text",
-    "kafka_headers",
-];
+/// Members that can be the pipeline's own besides those that always are.
+const OURS: [&str; 6] = ["trace", "span", "correlation_id", "tags", "message", "message_base64"];
 
 /// Types that the shipped template does not give to any payload field, so that they are the user's own.
 const CHOSEN_TYPES: [&str; 13] = [
@@ -58,12 +47,7 @@ pub(crate) fn propose(engine: Engine, member: &str, reason: Option<&str>, value:
         return none(why);
     }
     if let Some(limit) = field_limit(text) {
-        let advice = format!(
-            "the day's index has {limit} fields. A higher limit takes more; better, map the object whose names differ from \
-             event to event as `{}`, which is one field",
-            FieldMapping::Flat.type_name(engine),
-        );
-        return Proposal { change: Some(Change::FieldLimit(limit * 2)), advice };
+        return for_full_index(engine, limit, value);
     }
     if let Some(name) = strict_field(text) {
         return strict(engine, name, value);
@@ -72,13 +56,13 @@ pub(crate) fn propose(engine: Engine, member: &str, reason: Option<&str>, value:
         return for_name(engine, member);
     }
     let path = match (reason.and_then(|reason| blamed_field(reason, member)), member) {
-        (Some(path), _) => path,
+        (Some(path), _) => Cow::Borrowed(path),
         (None, "*") => {
             return none(
                 "the cluster named no field: `fix` tries the document again, and says what is at fault",
             );
         }
-        (None, member) => member,
+        (None, member) => field_of_member(member),
     };
     if let Some((parent, _)) = path.split_once("._").filter(|_| text.contains("immense term")) {
         return match engine {
@@ -93,13 +77,46 @@ pub(crate) fn propose(engine: Engine, member: &str, reason: Option<&str>, value:
             }
         };
     }
-    if OURS.contains(&path.split('.').next().unwrap_or_default()) && !path.starts_with("original.") {
-        return none(
-            "the pipeline writes this field itself, and searches need its type: give the field another name in the \
-                     service",
-        );
+    if is_pipelines(&path) {
+        return none(PIPELINES);
     }
-    for_field(engine, path, text, value)
+    for_field(engine, &path, text, value)
+}
+
+/// Most fields that are proposed for an index: more slow the cluster down.
+const MAX_FIELDS: u64 = 10_000;
+
+/// An index is full that has `limit` fields.
+fn for_full_index(engine: Engine, limit: u64, value: Option<&Value>) -> Proposal {
+    // A string is two fields, and an object is one besides those in it.
+    let n_fields = 2 * value.map_or(0, n_names) as u64;
+    let more = (limit + n_fields.max(limit)).next_multiple_of(1000);
+    let flat = FieldMapping::Flat.type_name(engine);
+    let better =
+        format!("map the object whose names differ from event to event as `{flat}`, which is one field");
+    if more > MAX_FIELDS {
+        return none(&format!("the event has too many names for an index of {limit} fields: {better}"));
+    }
+    let advice = format!("the day's index has {limit} fields. A higher limit takes more. Better, {better}");
+    Proposal { change: Some(Change::FieldLimit(more)), advice }
+}
+
+/// Proposes the only mapping that takes objects and values under the name `path`.
+pub(crate) fn for_mixed(path: &str) -> Proposal {
+    let advice = format!(
+        "`{path}` is an object in some events and a value in others, and no mapping indexes both. This one stores both, but \
+         then no search finds what is in `{path}`: without it, the words of the rarer kind are found in `conflict_text`. \
+         Better give one of them another name in the service"
+    );
+    Proposal { change: Some(Change::Field(path.to_owned(), FieldMapping::Stored)), advice }
+}
+
+/// Why no mapping is proposed for a field of the pipeline's.
+const PIPELINES: &str = "the field is the pipeline's own, or below one, and searches need its type: give it another name in the service";
+
+/// Whether the field with this dotted name is or can be the pipeline's own.
+fn is_pipelines(field: &str) -> bool {
+    is_our_field(field) || OURS.contains(&field.split('.').next().unwrap_or_default())
 }
 
 fn none(why: &str) -> Proposal {
@@ -109,12 +126,6 @@ fn none(why: &str) -> Proposal {
 /// Why no mapping ends a conflict of this kind.
 fn endless(reason: &str) -> Option<&'static str> {
     let says = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    if reason.contains("immense term in field=\"conflict") {
-        return Some(
-            "a string of over 32,766 bytes is a term too long for `conflict`, so the payload is text in `message`, \
-                     where its words are found. `fix` tries the document again, and says which field was rejected first",
-        );
-    }
     if says(&["depth", "Depth", "nested deeper"]) {
         return Some(
             "it is nested deeper than the engines index: no mapping takes it, and its words are found as they are",
@@ -131,6 +142,12 @@ fn endless(reason: &str) -> Option<&'static str> {
         return Some(
             "the engine's JSON parser refuses so long a name, number or text: no mapping takes it, and its words are \
                      found as they are",
+        );
+    }
+    if says(&["field=\"conflict", "[conflict]"]) {
+        return Some(
+            "the payload does not fit into `conflict` either, as with a string of over 32,766 bytes, so it is text in \
+             `message`, where its words are found. `fix` tries the document again, and says which field was rejected first",
         );
     }
     if reason.contains("constraints") || reason.contains("dotted") {
@@ -153,11 +170,15 @@ fn for_name(engine: Engine, member: &str) -> Proposal {
             "no field can have such a name: give it another one in the service. Its values are found as they are",
         );
     }
+    let field = field_of_member(member);
+    if is_pipelines(&field) {
+        return none(PIPELINES);
+    }
     let advice = format!(
-        "a name below `{member}` can't be a field's; `{}` takes any names below it, and finds their values",
+        "a name below `{field}` can't be a field's; `{}` takes any names below it, and finds their values",
         FieldMapping::Flat.type_name(engine)
     );
-    Proposal { change: Some(Change::Field(member.to_owned(), FieldMapping::Flat)), advice }
+    Proposal { change: Some(Change::Field(field.into_owned(), FieldMapping::Flat)), advice }
 }
 
 /// `mapping set to strict, dynamic introduction of [x] within [_doc] is not allowed`: the dotted name of the field.
@@ -189,7 +210,9 @@ fn for_field(engine: Engine, path: &str, reason: &str, value: Option<&Value>) ->
     let inner = path.strip_prefix("original.").unwrap_or(path);
     let shape = value.map(|value| Shape::at(value, inner)).unwrap_or_default();
     let existing = existing_type(reason);
-    let is_object = shape.has_object || reason.contains("Preview of field's value: '{");
+    // Elasticsearch maps the leaves of objects beside a value, where it does not itself say that it has an object there.
+    let is_object =
+        shape.has_object && engine == Engine::OpenSearch || reason.contains("Preview of field's value: '{");
     let was_object =
         existing.is_some_and(|kind| ["object", "nested", "flat_object", "flattened"].contains(&kind));
     let is_below_a_value =
@@ -203,12 +226,7 @@ fn for_field(engine: Engine, path: &str, reason: &str, value: Option<&Value>) ->
         return Proposal { change: change(FieldMapping::Keyword), advice };
     }
     if is_object || was_object || is_below_a_value {
-        let advice = format!(
-            "`{path}` is an object in some events and a value in others, and no mapping indexes both. This one stores both, but \
-             then no search finds what is in `{path}`: without it, the words of the rarer kind are found in `conflict_text`. \
-             Better give one of them another name in the service"
-        );
-        return Proposal { change: change(FieldMapping::Stored), advice };
+        return for_mixed(path);
     }
     let mut advice = match existing {
         Some(kind) => format!(
@@ -338,6 +356,11 @@ mod tests {
             (" ", "Field name cannot contain only whitespace: [ ]"),
             ("trace", "failed to parse field [trace.id] of type [keyword]"),
             ("message", "failed to parse field [message] of type [match_only_text]"),
+            (
+                "service.name",
+                "Could not dynamically add mapping for field [service.name]. Existing mapping for [service] must be of type object",
+            ),
+            ("*", "failed to parse field [conflict] of type [flat_object]"),
             ("*", "some words without a field"),
         ] {
             let Proposal { change, advice } = propose(OPENSEARCH, member, Some(reason), None);
@@ -351,6 +374,8 @@ mod tests {
         let of = |value: Value| propose(OPENSEARCH, "a", None, Some(&value)).change;
         assert_eq!(of(json!({"a": "x"})), field("a", FieldMapping::Keyword));
         assert_eq!(of(json!({"a": {"b": 1}})), field("a", FieldMapping::Stored));
+        let service = propose(OPENSEARCH, "service", None, Some(&json!({"service": "x"}))).change;
+        assert_eq!(service, field("original.service", FieldMapping::Keyword));
     }
 
     #[test]
@@ -358,6 +383,11 @@ mod tests {
         let reason = "[1:7] failed to parse field [a] of type [flattened] in document";
         assert_eq!(
             proposed(Engine::Elasticsearch, "a", reason, json!({"a": 1})),
+            field("a", FieldMapping::Keyword)
+        );
+        let reason = "mapper [a] cannot be changed from type [double] to [text]";
+        assert_eq!(
+            proposed(Engine::Elasticsearch, "a", reason, json!({"a": [1, "x", {"b": 1}]})),
             field("a", FieldMapping::Keyword)
         );
     }

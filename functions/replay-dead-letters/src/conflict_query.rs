@@ -63,8 +63,9 @@ pub(crate) fn page(
 }
 
 fn query(indices: Option<&[String]>, filter: &ConflictFilter) -> Value {
+    // `conflict_field` is not indexed where it is longer than 1024 characters.
     let mut conditions =
-        vec![json!({"exists": {"field": "conflict_field"}}), json!({"term": {"tags": "_mappingconflict"}})];
+        vec![json!({"exists": {"field": "conflict_reason"}}), json!({"term": {"tags": "_mappingconflict"}})];
     conditions.extend(indices.map(|indices| json!({"terms": {"_index": indices}})));
     conditions.extend(of_services(&filter.services));
     if !filter.fields.is_empty() {
@@ -108,7 +109,7 @@ mod tests {
         };
         let body = page(&["m-2026.11.28".into()], &filter, Some(&[json!(1)]), 10, &["conflict_field"]);
         let expected = json!({"bool": {"filter": [
-            {"exists": {"field": "conflict_field"}},
+            {"exists": {"field": "conflict_reason"}},
             {"term": {"tags": "_mappingconflict"}},
             {"terms": {"_index": ["m-2026.11.28"]}},
             {"bool": {"minimum_should_match": 1, "should": [

@@ -1,6 +1,7 @@
 //! Searches for documents with a conflict, in the order of their records.
 
 use event_pipeline::index::IndexPrefix;
+use reqwest::Url;
 use search_client::engine::Engine;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -84,12 +85,38 @@ impl<'r, C: Cluster> ConflictSearch<'r, C> {
     /// # Errors
     /// [`ReadError`] when the cluster does not say.
     pub(crate) async fn engine(&self, prefix: &IndexPrefix) -> Result<Engine, ReadError> {
-        let path = format!("{}-*/_field_caps?fields=conflict&ignore_unavailable=true", prefix.as_str());
-        let too_large = || ReadError::incomplete(&path, "it is too large".into());
-        let body =
-            self.reader.read(&path, &json!({}), MAX_CAPABILITIES_BYTES).await?.ok_or_else(too_large)?;
-        let body: Value = serde_json::from_slice(&body).map_err(|source| ReadError::form(&path, source))?;
+        let body = self.capabilities(prefix, "conflict").await?.unwrap_or_default();
         let is_elasticsearch = body.pointer("/fields/conflict/flattened").is_some();
         Ok(if is_elasticsearch { Engine::Elasticsearch } else { Engine::OpenSearch })
+    }
+
+    /// Whether an index has an object under the dotted name `field`.
+    ///
+    /// # Errors
+    /// [`ReadError`] when the cluster does not say.
+    pub(crate) async fn has_object(&self, prefix: &IndexPrefix, field: &str) -> Result<bool, ReadError> {
+        // Such a name can't be asked for: it would be a pattern, or two names.
+        if field.contains(['*', ',']) {
+            return Ok(false);
+        }
+        // An object is only reported with the fields in it. One with too many for the response is an object.
+        let fields = format!("{field},{field}.*");
+        let Some(body) = self.capabilities(prefix, &fields).await? else { return Ok(true) };
+        let types = body.get("fields").and_then(|fields| fields.get(field)).and_then(Value::as_object);
+        Ok(types.is_some_and(|types| ["object", "nested"].iter().any(|kind| types.contains_key(*kind))))
+    }
+
+    /// Types of these fields in the indices of `prefix`,
+    /// <https://www.elastic.co/docs/api/doc/elasticsearch/operation/operation-field-caps>; `None` if that is too large.
+    async fn capabilities(&self, prefix: &IndexPrefix, fields: &str) -> Result<Option<Value>, ReadError> {
+        let name = format!("{}-*/_field_caps", prefix.as_str());
+        let parameters = [("fields", fields), ("ignore_unavailable", "true")];
+        let url = Url::parse_with_params("http://cluster", parameters).ok();
+        let query = url.as_ref().and_then(Url::query).unwrap_or_default();
+        let path = format!("{name}?{query}");
+        let Some(body) = self.reader.read(&path, &json!({}), MAX_CAPABILITIES_BYTES).await? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(&body).map(Some).map_err(|source| ReadError::form(&name, source))
     }
 }

@@ -45,6 +45,15 @@ impl Shape {
     }
 }
 
+/// How many names an object has, at every depth.
+pub(crate) fn n_names(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => members.values().map(|value| 1 + n_names(value)).sum(),
+        Value::Array(elements) => elements.iter().map(n_names).sum(),
+        _ => 0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -59,5 +68,10 @@ mod tests {
         assert_eq!(shape("a.b.c"), all);
         assert_eq!(shape("a.b"), Shape { has_object: true, has_number: true, ..Shape::default() });
         assert_eq!(shape("b"), Shape::default());
+    }
+
+    #[test]
+    fn names_are_counted_at_every_depth() {
+        assert_eq!(n_names(&json!({"a": {"b": [1, {"c": "x"}]}, "d": 1})), 4);
     }
 }

@@ -5,19 +5,22 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use bytes::Bytes;
 use replay_dead_letters::handler::Handler;
 use replay_dead_letters::s3::S3Config;
 use reqwest::Method;
 use search_client::client::RequestBody;
+use serde::Deserialize;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 use testing::kafka_event::{EventRecord, payload};
 
+use crate::cases::{cases, seed};
 use crate::provisioning::Provisioning;
 use crate::servers::{DAY, OPENSEARCH_PLAIN, Server, configuration, id, indexer, later};
-use crate::shapes::{Mapping, SERVERS, Shapes};
+use crate::shapes::{Event, Mapping, SERVERS, Shapes};
 
-/// The prefix of the indices with conflicts. The cluster that takes every event has the other one.
-const PREFIX: &str = "conflicted";
+/// Prefix of indices that take every event.
 const USUAL: &str = "unconflicted";
 const TOPIC: &str = "order.events";
 /// 2023-11-14.
@@ -69,9 +72,32 @@ fn event(mapping: Mapping) -> Vec<u8> {
     payload(records).to_string().into_bytes()
 }
 
-/// A cluster whose events conflict.
+/// The response to a search, with the documents as they are written: no parser reads every number.
+#[derive(Deserialize)]
+struct Found<'f> {
+    #[serde(borrow)]
+    hits: Hits<'f>,
+}
+
+#[derive(Deserialize)]
+struct Hits<'f> {
+    #[serde(borrow)]
+    hits: Vec<Hit<'f>>,
+}
+
+#[derive(Deserialize)]
+struct Hit<'f> {
+    #[serde(rename = "_id")]
+    id: String,
+    #[serde(rename = "_source", borrow)]
+    source: &'f RawValue,
+}
+
+/// Indices whose events conflict.
 struct Conflicted<'s> {
+    /// Name of the server.
     name: &'s str,
+    prefix: &'s str,
     server: &'s Server,
     mapping: Mapping,
 }
@@ -80,24 +106,24 @@ impl Conflicted<'_> {
     /// Provisions, with a mapping of the user's own, and indexes the events. Returns the documents that a cluster without
     /// any mapping has of them.
     async fn index(&self) -> Result<BTreeMap<String, Value>> {
-        let Self { server, mapping, .. } = *self;
-        for prefix in [PREFIX, USUAL] {
+        let Self { server, mapping, prefix: conflicted, .. } = *self;
+        for prefix in [conflicted, USUAL] {
             Shapes::fresh(server, prefix.to_owned()).await?;
         }
         let engine = if mapping == Mapping::Leaves { "elasticsearch" } else { "opensearch" };
-        Provisioning::new(server, PREFIX, &[("SEARCH_ENGINE", engine)]).succeed(&["apply"]).await?;
+        Provisioning::new(server, conflicted, &[("SEARCH_ENGINE", engine)]).succeed(&["apply"]).await?;
         let custom = json!({"template": {"mappings": {"properties": {"amount": {"type": "long"}}}}});
         self.put_custom(&custom).await?;
         let takes_all = json!({"index_patterns": [format!("{USUAL}-*")], "priority": 900,
             "template": {"mappings": {"enabled": false}}});
         server.request(Method::PUT, &format!("_index_template/{USUAL}"), Some(&takes_all)).await?;
         let expected = events(mapping);
-        for prefix in [PREFIX, USUAL] {
+        for prefix in [conflicted, USUAL] {
             let indexer = indexer(server.client(server.administrator())?, prefix)?;
             let batch = event(mapping);
             let indexed = indexer.index(&batch, later()).await?;
             let n_conflicts = expected.iter().filter(|(_, fate)| *fate != Fate::Usual).count();
-            let n_expected = if prefix == PREFIX { n_conflicts } else { 0 };
+            let n_expected = if prefix == conflicted { n_conflicts } else { 0 };
             let counts = indexed.counts;
             ensure!(
                 (counts.indexed, counts.rescued) == (expected.len(), n_expected),
@@ -106,20 +132,20 @@ impl Conflicted<'_> {
             );
         }
         let usual = server.documents(&format!("{USUAL}-{DAY}")).await?.into_iter().collect();
-        server.request(Method::POST, &format!("{PREFIX}-*/_refresh"), None).await?;
+        server.request(Method::POST, &format!("{conflicted}-*/_refresh"), None).await?;
         server.request(Method::DELETE, &format!("_index_template/{USUAL}"), None).await?;
         Ok(usual)
     }
 
     async fn put_custom(&self, template: &Value) -> Result<()> {
-        let path = format!("_component_template/{PREFIX}-custom");
+        let path = format!("_component_template/{}-custom", self.prefix);
         self.server.request(Method::PUT, &path, Some(template)).await.map(drop)
     }
 
     /// Invokes the replay function's code.
     async fn invoke(&self, event: &Value) -> Result<Value> {
         let client = self.server.client(self.server.administrator())?;
-        let config = configuration(&self.server.endpoint, PREFIX, &[])?.indexing;
+        let config = configuration(&self.server.endpoint, self.prefix, &[])?.indexing;
         let objects = S3Config::read(&|_| None).connect()?;
         let handler = Handler::new(client, objects, config, "replay".to_owned());
         let deadline = SystemTime::now().duration_since(UNIX_EPOCH)? + Duration::from_secs(120);
@@ -127,21 +153,26 @@ impl Conflicted<'_> {
         Ok(serde_json::to_value(response)?)
     }
 
-    /// Merges the proposed properties into the user's component template, each in place of the one that is there.
+    /// Merges the proposal into the user's component template, each field in place of the one that is there.
     async fn apply(&self, proposal: &Value) -> Result<()> {
-        let path = format!("_component_template/{PREFIX}-custom");
+        let path = format!("_component_template/{}-custom", self.prefix);
         let known = self.server.request(Method::GET, &path, None).await?;
-        let known =
-            &known["component_templates"][0]["component_template"]["template"]["mappings"]["properties"];
-        let mut properties: Map<String, Value> = known.as_object().context("properties")?.clone();
-        let proposed = proposal["template"]["mappings"]["properties"].as_object().context("a proposal")?;
-        properties.extend(proposed.clone());
-        self.put_custom(&json!({"template": {"mappings": {"properties": properties}}})).await
+        let known = &known["component_templates"][0]["component_template"]["template"];
+        let merged = |part: &Value, change: &Value| {
+            let mut members: Map<String, Value> = part.as_object().cloned().unwrap_or_default();
+            members.extend(change.as_object().cloned().unwrap_or_default());
+            members
+        };
+        let change = &proposal["template"];
+        let fields = merged(&known["mappings"]["properties"], &change["mappings"]["properties"]);
+        let settings = merged(&known["settings"], &change["settings"]);
+        self.put_custom(&json!({"template": {"mappings": {"properties": fields}, "settings": settings}}))
+            .await
     }
 
-    /// Copies the documents of the day to an index of another name, as a reindex does, and removes the day.
-    async fn reindex(&self, to: &str) -> Result<()> {
-        let from = format!("{PREFIX}-{DAY}");
+    /// Copies the documents of an index to one of another name, as a reindex does, and removes the first.
+    async fn reindex(&self, from: &str, to: &str) -> Result<()> {
+        self.server.request(Method::POST, &format!("{from}/_refresh"), None).await?;
         if self.name == OPENSEARCH_PLAIN {
             let body = json!({"source": {"index": from}, "dest": {"index": to, "op_type": "create"}});
             let path = "_reindex?refresh=true";
@@ -149,18 +180,32 @@ impl Conflicted<'_> {
             ensure!(response["failures"] == json!([]), "{response}");
         } else {
             // The other servers of these tests come without reindex.
+            let found = self.send(&format!("{from}/_search?size=1000"), RequestBody::None).await?;
+            let found: Found<'_> = serde_json::from_slice(&found)?;
             let mut body = String::new();
-            for (id, source) in self.server.documents(&from).await? {
+            for Hit { id, source } in found.hits.hits {
                 body += &format!("{}\n{source}\n", json!({"create": {"_index": to, "_id": id}}));
             }
-            let client = self.server.client(self.server.administrator())?;
-            let body = RequestBody::Ndjson(body.into());
-            let timeout = Duration::from_secs(60);
-            let response = client.request(Method::POST, "_bulk?refresh=true", body, timeout).await?;
-            let response: Value = serde_json::from_slice(&response.body)?;
+            let response = self.send("_bulk?refresh=true", RequestBody::Ndjson(body.into())).await?;
+            let response: Value = serde_json::from_slice(&response)?;
             ensure!(response["errors"] == false, "{response}");
         }
-        self.server.request(Method::DELETE, &from, None).await.map(drop)
+        self.server.request(Method::DELETE, from, None).await.map(drop)
+    }
+
+    async fn send(&self, path: &str, body: RequestBody) -> Result<Bytes> {
+        let client = self.server.client(self.server.administrator())?;
+        let response = client.request(Method::POST, path, body, Duration::from_secs(60)).await?;
+        ensure!(response.status == 200, "{path} returned {}", response.status);
+        Ok(response.body)
+    }
+
+    /// Names of the indices with conflicts.
+    async fn indices(&self) -> Result<Vec<String>> {
+        let path = format!("_cat/indices/{}-*?format=json&h=index", self.prefix);
+        let found = self.server.request(Method::GET, &path, None).await?;
+        let names = found.as_array().into_iter().flatten();
+        Ok(names.filter_map(|index| index["index"].as_str().map(str::to_owned)).collect())
     }
 
     /// Adds a note to a document, as a person does. Elasticsearch's `_update` is not in every distribution.
@@ -196,13 +241,15 @@ fn proposed(list: &Value) -> HashMap<String, Value> {
 async fn conflicts_end_with_the_proposed_mapping_and_their_documents_become_the_usual_ones() -> Result<()> {
     for (name, mapping) in SERVERS {
         let server = Server::find(name).await?;
-        check(&Conflicted { name, server: &server, mapping }).await.with_context(|| format!("on {name}"))?;
+        check(&Conflicted { name, prefix: "conflicted", server: &server, mapping })
+            .await
+            .with_context(|| format!("on {name}"))?;
     }
     Ok(())
 }
 
 async fn check(conflicted: &Conflicted<'_>) -> Result<()> {
-    let (server, mapping) = (conflicted.server, conflicted.mapping);
+    let Conflicted { server, mapping, prefix, .. } = *conflicted;
     let usual = conflicted.index().await?;
     let expected = events(mapping);
     let n_of = |wanted: Fate| expected.iter().filter(|(_, fate)| *fate == wanted).count();
@@ -227,16 +274,16 @@ async fn check(conflicted: &Conflicted<'_>) -> Result<()> {
     );
 
     // The mapping of the day is fixed.
-    let before = server.documents(&format!("{PREFIX}-{DAY}")).await?;
+    let before = server.documents(&format!("{prefix}-{DAY}")).await?;
     let all = json!({"conflicts": "fix", "all": true});
     let response = conflicted.invoke(&all).await?;
     ensure!(counts(&response) == [n_conflicts, 0, 0, 0, n_conflicts, 0], "{response:#}");
     ensure!(response["advice"].as_str().is_some_and(|advice| advice.contains("reindex")), "{response:#}");
-    ensure!(server.documents(&format!("{PREFIX}-{DAY}")).await? == before, "the documents stay as they are");
+    ensure!(server.documents(&format!("{prefix}-{DAY}")).await? == before, "the documents stay as they are");
 
     conflicted.apply(&list["proposal"]).await?;
-    let fresh = format!("{PREFIX}-{DAY}-fixed");
-    conflicted.reindex(&fresh).await?;
+    let fresh = format!("{prefix}-{DAY}-fixed");
+    conflicted.reindex(&format!("{prefix}-{DAY}"), &fresh).await?;
     let offset_of = |wanted: Fate| expected.iter().position(|(_, fate)| *fate == wanted).unwrap_or_default();
     let edited_id = id(TOPIC, offset_of(Fate::Edited));
     let edited = conflicted.edit(&fresh, &edited_id).await?;
@@ -258,12 +305,69 @@ async fn check(conflicted: &Conflicted<'_>) -> Result<()> {
     }
 
     // A search shows the change at once or after the next refresh: nothing is written again either way.
-    let again = conflicted.invoke(&json!({"conflicts": "fix", "index": format!("{PREFIX}-{DAY}*")})).await?;
+    let again = conflicted.invoke(&json!({"conflicts": "fix", "index": format!("{prefix}-{DAY}*")})).await?;
     ensure!(counts(&again) == [n_edited + n_left, 0, 0, n_edited, n_left, 0], "{again:#}");
     let named = conflicted.invoke(&json!({"conflicts": "fix", "ids": edited_id})).await?;
     ensure!(counts(&named) == [1, 1, 0, 0, 0, 0], "{named:#}");
     let path = format!("{fresh}/_doc/{edited_id}");
     let now = server.request(Method::GET, &path, None).await?;
     ensure!(now["_source"]["amount"] == "7 euros" && now["_source"]["note"] == "by hand", "{now:#}");
-    Shapes::fresh(server, PREFIX.to_owned()).await.map(drop)
+    Shapes::fresh(server, prefix.to_owned()).await.map(drop)
+}
+
+/// The groups of a list in few words, a line each.
+fn summary(list: &Value) -> String {
+    let groups = list["groups"].as_array().into_iter().flatten();
+    let lines = groups.map(|group| {
+        let proposal = &group["proposal"]["template"];
+        format!("{} {} {} {proposal}\n", group["documents"], group["field"], group["reason"])
+    });
+    lines.collect()
+}
+
+/// Rounds of listing, applying and fixing. A document can have a conflict behind the one that is ended.
+const ROUNDS: usize = 5;
+
+#[tokio::test]
+async fn every_case_that_conflicts_is_fixed_or_no_mapping_can_end_its_conflict() -> Result<()> {
+    for (name, mapping) in SERVERS {
+        let server = Server::find(name).await?;
+        let conflicted = Conflicted { name, prefix: "conflict-cases", server: &server, mapping };
+        check_cases(&conflicted).await.with_context(|| format!("on {name}"))?;
+    }
+    Ok(())
+}
+
+async fn check_cases(conflicted: &Conflicted<'_>) -> Result<()> {
+    let Conflicted { server, mapping, prefix, .. } = *conflicted;
+    Shapes::provision(server, prefix, mapping).await?;
+    conflicted.put_custom(&json!({"template": {}})).await?;
+    let shapes = Shapes::fresh(server, prefix.to_owned()).await?;
+    let cases = cases(mapping)?;
+    let mut order: Vec<&Event> = cases.iter().collect();
+    fastrand::Rng::with_seed(seed()?).shuffle(&mut order);
+    let n_rescued = shapes.index(TOPIC, &order).await?;
+    ensure!(n_rescued > 0, "no case conflicts");
+    let (mut n_fixed, mut n_left) = (0, n_rescued);
+    for round in 1..=ROUNDS {
+        let list = conflicted.invoke(&json!({"conflicts": "list"})).await?;
+        ensure!(list["documents"] == n_left, "{} for {n_left}:\n{}", list["documents"], summary(&list));
+        if list["proposal"].is_null() {
+            ensure!(n_fixed > 0, "nothing was fixed:\n{}", summary(&list));
+            return shapes.remove().await;
+        }
+        conflicted.apply(&list["proposal"]).await?;
+        for index in conflicted.indices().await? {
+            let day = index.get(..prefix.len() + DAY.len() + 1).context("a day")?;
+            conflicted.reindex(&index, &format!("{day}-{round}")).await?;
+        }
+        let response = conflicted.invoke(&json!({"conflicts": "fix", "all": true})).await?;
+        let [read, fixed, _, changed, still_rejected, failed] = counts(&response);
+        ensure!((read, changed, failed) == (n_left, 0, 0), "{response:#}");
+        ensure!(fixed + still_rejected == read, "{response:#}");
+        (n_fixed, n_left) = (n_fixed + fixed, still_rejected);
+        server.request(Method::POST, &format!("{prefix}-*/_refresh"), None).await?;
+    }
+    let list = conflicted.invoke(&json!({"conflicts": "list"})).await?;
+    anyhow::bail!("proposals are left after {ROUNDS} rounds:\n{}", summary(&list))
 }
