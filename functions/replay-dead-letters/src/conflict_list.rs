@@ -4,6 +4,7 @@ use event_pipeline::index::IndexPrefix;
 use search_client::engine::Engine;
 use serde::Deserialize;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::conflict_groups::{FIELDS, Group, Groups, Key};
@@ -37,7 +38,7 @@ pub(crate) async fn list_conflicts<C: Cluster + 'static>(
     let mut listing = Listing { search, groups: Groups::default() };
     let Stopped { after, end } = walk(&mut listing, after, budget).await;
     let Listing { search, groups } = listing;
-    let response = shown(&search, prefix, groups).await?.ended(end)?;
+    let response = shown(&search, prefix, groups, budget).await?.ended(end)?;
     Ok(Run { response, after: after.map(Value::from) })
 }
 
@@ -70,6 +71,7 @@ async fn shown<C: Cluster + 'static>(
     search: &ConflictSearch<'_, C>,
     prefix: &IndexPrefix,
     groups: Groups,
+    budget: &TimeBudget,
 ) -> Result<ConflictList, ReadError> {
     let mut response = ConflictList {
         documents: groups.documents,
@@ -83,8 +85,12 @@ async fn shown<C: Cluster + 'static>(
     let engine = search.engine(prefix).await?;
     let mut changes = Vec::new();
     for (key, group) in groups.largest_first() {
-        let moved = moved_value(search, &key, &group).await?;
+        let is_time_left = Instant::now() < budget.index_deadline();
+        let moved = if is_time_left { moved_value(search, &key, &group).await? } else { None };
         let mut proposal = propose(engine, &key.field, group.reason.as_deref(), moved.as_ref());
+        if !is_time_left {
+            proposal = not_looked_at();
+        }
         // Other documents can have an object there, which the cluster's words about this one do not say.
         if let Some(Change::Field(path, mapping)) = &proposal.change
             && *mapping < FieldMapping::Flat
@@ -98,6 +104,13 @@ async fn shown<C: Cluster + 'static>(
     }
     response.proposal = merged(engine, &changes);
     Ok(response)
+}
+
+/// Says that the time of the invocation did not suffice for a group.
+fn not_looked_at() -> Proposal {
+    let advice =
+        "the invocation's time was over before its example was read: list this field or service alone";
+    Proposal { change: None, advice: advice.into() }
 }
 
 fn shown_group(

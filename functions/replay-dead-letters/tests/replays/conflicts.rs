@@ -78,6 +78,15 @@ async fn conflicts_are_listed_with_the_mapping_that_ends_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_field_that_is_an_object_elsewhere_gets_a_mapping_that_takes_both() {
+    let cluster = with_conflicts().await;
+    cluster.put("microservices-1970.01.02", "other", json!({"total": {"amount": 1}}));
+    let list = invoke(&handler(&cluster, Bucket::default()), &json!({"conflicts": "list"})).await;
+    let properties = json!({"total": {"type": "object", "enabled": false}});
+    assert_eq!(list["proposal"], json!({"template": {"mappings": {"properties": properties}}}));
+}
+
+#[tokio::test(start_paused = true)]
 async fn documents_get_their_usual_form_once_the_mapping_takes_it() {
     let cluster = with_conflicts().await;
     let run = handler(&cluster, Bucket::default());

@@ -154,6 +154,19 @@ impl MemoryCluster {
         (200, response.to_string())
     }
 
+    /// Responds to a request for the types of fields: that of `conflict`, and of all fields that hold an object.
+    pub(crate) fn field_capabilities(&self) -> StatusAndBody {
+        let mut fields = json!({"conflict": {"flat_object": {}}});
+        for (_, source) in self.documents.values() {
+            for (name, value) in source.as_object().unwrap() {
+                if value.is_object() && name != "conflict" {
+                    fields[name] = json!({"object": {}});
+                }
+            }
+        }
+        (200, json!({"fields": fields}).to_string())
+    }
+
     /// Responds to a multi-get.
     pub(crate) fn multi_get(&self, body: &Value) -> StatusAndBody {
         let docs: Vec<_> = body["docs"].as_array().unwrap().iter().map(|doc| self.get(doc)).collect();

@@ -114,9 +114,7 @@ impl Cluster for StandIn {
         let is_get = path == "_mget";
         let respond = |cluster: &mut MemoryCluster| match path {
             "_mget" => cluster.multi_get(&body),
-            path if path.contains("_field_caps") => {
-                (200, r#"{"fields":{"conflict":{"flat_object":{}}}}"#.to_owned())
-            }
+            path if path.contains("_field_caps") => cluster.field_capabilities(),
             _ => cluster.search(&body),
         };
         let response = self.respond(timeout, respond).await?;
