@@ -14,7 +14,7 @@ LIVE_TESTS := --lib --bins --test live
 SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay provision build deploy-local test test-fast test-live test-search \
+.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build deploy-local test test-fast test-live test-search \
     test-secured soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template lint-words format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
@@ -45,6 +45,9 @@ status: ## Show the running servers, their ports and their logs
 
 replay: ## Replay dead letters: ARGS='--service order --dry-run' only shows what would be replayed; ARGS=--help
 	@$(PYTHON) localstack/servers/replay.py $(ARGS)
+
+conflicts: ## List events whose fields conflict, and the mapping that ends it; ARGS='--fix --all' puts them right; ARGS=--help
+	@$(PYTHON) localstack/servers/conflicts.py $(ARGS)
 
 provision: ## Apply or show the provisioned settings of the demo's cluster: ARGS='apply --dry-run'; ARGS=--help
 	@$(PYTHON) localstack/servers/provision.py $(ARGS)

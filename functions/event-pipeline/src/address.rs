@@ -123,6 +123,7 @@ pub struct Version {
 }
 
 const CREATE: &[u8] = br#"{"create":{"_index":"#;
+const INDEX: &[u8] = br#"{"index":{"_index":"#;
 const DELETE: &[u8] = br#"{"delete":{"_index":"#;
 const ID: &[u8] = br#","_id":"#;
 const END: &[u8] = b"}}\n";
@@ -134,9 +135,24 @@ pub fn append_create(body: &mut Vec<u8>, address: &Address<'_>) -> ActionLine {
     line
 }
 
+/// Appends the action line that replaces the document at `address` if it still has `version`. The document's own line has to
+/// follow.
+pub fn append_index(body: &mut Vec<u8>, address: &Address<'_>, version: Version) -> ActionLine {
+    append_versioned(body, ItemAction::Index, address, version)
+}
+
 /// Appends the action line that deletes the document at `address` if it still has `version`. No other line follows.
 pub fn append_delete(body: &mut Vec<u8>, address: &Address<'_>, version: Version) -> ActionLine {
-    let line = append_opening(body, ItemAction::Delete, address);
+    append_versioned(body, ItemAction::Delete, address, version)
+}
+
+fn append_versioned(
+    body: &mut Vec<u8>,
+    action: ItemAction,
+    address: &Address<'_>,
+    version: Version,
+) -> ActionLine {
+    let line = append_opening(body, action, address);
     append_member(body, "if_seq_no", Value::Number(version.seq_no));
     append_member(body, "if_primary_term", Value::Number(version.primary_term));
     body.extend_from_slice(END);
@@ -147,6 +163,7 @@ fn append_opening(body: &mut Vec<u8>, action: ItemAction, address: &Address<'_>)
     let opening = match action {
         ItemAction::Create => CREATE,
         ItemAction::Delete => DELETE,
+        ItemAction::Index => INDEX,
     };
     let start = body.len();
     body.extend_from_slice(opening);
@@ -265,12 +282,14 @@ mod tests {
     }
 
     #[test]
-    fn a_deletion_names_the_version_that_it_deletes() {
+    fn a_replacement_and_a_deletion_name_the_version_that_they_change() {
         let mut body = Vec::new();
+        append_index(&mut body, &address("a", Some("i")), Version { seq_no: 8, primary_term: 1 });
         append_delete(&mut body, &address("a", Some("i")), Version { seq_no: 7, primary_term: 1 });
         assert_eq!(
             String::from_utf8(body).unwrap(),
-            "{\"delete\":{\"_index\":\"a\",\"_id\":\"i\",\"if_seq_no\":7,\"if_primary_term\":1}}\n"
+            "{\"index\":{\"_index\":\"a\",\"_id\":\"i\",\"if_seq_no\":8,\"if_primary_term\":1}}\n\
+             {\"delete\":{\"_index\":\"a\",\"_id\":\"i\",\"if_seq_no\":7,\"if_primary_term\":1}}\n"
         );
     }
 

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::json::{JsonError, Scanner};
 use crate::json_string::RawString;
+use crate::members::is_reserved;
 
 /// The top-level member of the object `payload` that is to blame for a rejection with the cluster's `reason`; `None` where
 /// it can't be determined.
@@ -15,6 +16,33 @@ pub fn blamed_member(reason: &str, payload: &[u8]) -> Option<String> {
     named_member(reason, payload)
         .or_else(|| shaped_member(reason, payload))
         .map(|name| text(name).into_owned())
+}
+
+/// The dotted name of the field in the cluster's `reason` whose mapping does not take the top-level member `member`; `None`
+/// where it names none. With `*` for a whole payload, it is the first field that is named.
+///
+/// Members that clash with fields of ours are below `original`, and so are the names of their fields.
+pub fn blamed_field<'r>(reason: &'r str, member: &str) -> Option<&'r str> {
+    named_fields(reason).filter(|field| !field.is_cut).map(|field| field.name).find(|name| {
+        let inner = name.strip_prefix("original.").filter(|_| member != "original").unwrap_or(name);
+        let is_it = is_at_or_below(inner, member) || is_at_or_below(member, inner);
+        // Elasticsearch begins with the place in the document, `[1:27]`, and both quote empty values as `null`.
+        let is_field = !name.bytes().all(|byte| byte.is_ascii_digit() || byte == b':') && *name != "null";
+        is_it || member == "*" && is_field
+    })
+}
+
+/// The name of the field that a payload's member becomes in a document: one with the name of a field that is always ours is
+/// below `original`.
+pub fn field_of_member(member: &str) -> Cow<'_, str> {
+    if is_reserved(member) { Cow::Owned(format!("original.{member}")) } else { Cow::Borrowed(member) }
+}
+
+/// Whether the field with this dotted name is always ours, or below such a field. `original` is not: it has the payload's
+/// members.
+pub fn is_our_field(field: &str) -> bool {
+    let first = field.split('.').next().unwrap_or_default();
+    is_reserved(first) && first != "original"
 }
 
 /// Objects and arrays around the deepest value of the object `payload`, counted in its members for which `is_counted`.
@@ -62,12 +90,16 @@ impl<'p> Largest<'p> {
     }
 }
 
-fn named_member<'p>(reason: &str, payload: &'p [u8]) -> Option<RawString<'p>> {
+/// The names in a reason, those that say most about the mapping first.
+fn named_fields(reason: &str) -> impl Iterator<Item = Field<'_>> {
     // `Could not dynamically add mapping for field [b.c]. Existing mapping for [a.b] …`: the first name is relative.
     let existing = reason.find("Existing mapping for [").and_then(|start| reason.get(start..));
-    let fields = existing.into_iter().flat_map(fields_in).chain(fields_in(reason));
+    existing.into_iter().flat_map(fields_in).chain(fields_in(reason))
+}
+
+fn named_member<'p>(reason: &str, payload: &'p [u8]) -> Option<RawString<'p>> {
     // Members that clash with fields of ours are under `original`.
-    let fields: Vec<Field<'_>> = fields
+    let fields: Vec<Field<'_>> = named_fields(reason)
         .flat_map(|field| {
             let moved = field.name.strip_prefix("original.").map(|name| Field { name, ..field });
             moved.into_iter().chain([field])
@@ -294,6 +326,45 @@ mod tests {
             None
         );
         assert_eq!(blamed_member("Limit of total fields [1000] has been exceeded", payload), None);
+    }
+
+    #[test]
+    fn the_field_is_the_one_whose_mapping_does_not_take_the_member() {
+        for (reason, member, expected) in [
+            ("failed to parse field [a.b] of type [long] in document with id 'x'", "a", Some("a.b")),
+            ("[1:27] failed to parse field [a.b] of type [long]", "a", Some("a.b")),
+            ("[1:27] failed to parse field [a.b] of type [long]", "*", Some("a.b")),
+            ("failed to parse field [original.time] of type [double]", "time", Some("original.time")),
+            ("failed to parse field [original.time] of type [double]", "*", Some("original.time")),
+            (
+                "Could not dynamically add mapping for field [b.c]. Existing mapping for [a.b] must be of type object",
+                "a",
+                Some("a.b"),
+            ),
+            (
+                "Could not dynamically add mapping for field [a.b]. Existing mapping for [a] must be",
+                "a.b",
+                Some("a"),
+            ),
+            ("failed to parse field [ab] of type [long]", "a", None),
+            ("Limit of total fields [1000] has been exceeded", "*", None),
+        ] {
+            assert_eq!(blamed_field(reason, member), expected, "{reason}");
+        }
+    }
+
+    #[test]
+    fn members_with_names_of_ours_are_below_original() {
+        for (member, field, is_ours) in [
+            ("service", "original.service", true),
+            ("service.name", "service.name", true),
+            ("original", "original.original", false),
+            ("services", "services", false),
+            ("trace.id", "trace.id", false),
+        ] {
+            assert_eq!((&*field_of_member(member), is_our_field(member)), (field, is_ours), "{member}");
+        }
+        assert!(!is_our_field("original.service"));
     }
 
     #[test]

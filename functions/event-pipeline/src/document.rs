@@ -33,6 +33,8 @@ pub(crate) struct DocumentWriter {
     headers: Headers,
     partition: PartitionText,
     extra: Extra,
+    /// Tags of every document, which its payload does not give.
+    more_tags: Vec<&'static str>,
     tags: Vec<&'static str>,
     scratch: Vec<u8>,
     /// How documents are written that the cluster rejected as they were.
@@ -61,6 +63,11 @@ impl DocumentWriter {
         Self::with_rescue(settings, Some(rescue))
     }
 
+    /// Makes a writer of documents that all have these tags too.
+    pub(crate) fn tagging(settings: Settings, tags: Vec<&'static str>) -> Self {
+        Self { more_tags: tags, ..Self::with_rescue(settings, None) }
+    }
+
     fn with_rescue(settings: Settings, rescue: Option<Rescue>) -> Self {
         let moved = rescue.iter().flat_map(Rescue::fields);
         Self {
@@ -69,6 +76,7 @@ impl DocumentWriter {
             headers: Headers::default(),
             partition: PartitionText::default(),
             extra: Extra::default(),
+            more_tags: Vec::new(),
             tags: Vec::new(),
             scratch: Vec::new(),
             rescue,
@@ -102,6 +110,7 @@ impl DocumentWriter {
             return Err(RecordError::Value);
         }
         self.tags.clear();
+        self.tags.extend_from_slice(&self.more_tags);
         let payload = match record.value {
             Some(_) => self.payloads.read(body, document, &mut self.tags),
             None => self.payloads.read_null(&mut self.tags),

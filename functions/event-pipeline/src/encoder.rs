@@ -22,6 +22,11 @@ impl Encoder {
         Self { documents: DocumentWriter::new(settings) }
     }
 
+    /// Makes an encoder whose documents all have these tags too, in front of their other tags of ours.
+    pub(crate) fn with_tags(settings: Settings, tags: Vec<&'static str>) -> Self {
+        Self { documents: DocumentWriter::tagging(settings, tags) }
+    }
+
     /// Appends the action line and the document line of `record` to `body`.
     ///
     /// # Errors

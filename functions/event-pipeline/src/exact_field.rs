@@ -8,8 +8,10 @@ use std::borrow::Cow;
 
 use crate::json_string::{RawString, has_other_than_visible_ascii};
 
-/// The longest value that the index template's `keyword` fields index, in characters (`ignore_above`).
-const MAX_TERM: usize = 1024;
+/// The longest word of free text, in characters: analyzers cut longer ones.
+const LONGEST_WORD: usize = 255;
+/// The longest key or correlation id whose words are kept, in bytes. With escapes it can take six times as much.
+const LONGEST_ID: usize = 65_536;
 
 /// Whether a field of this name may be exact. Cheaper than [`hides_words`], which decides.
 #[inline(always)]
@@ -48,15 +50,20 @@ fn is_exact(name: &str) -> bool {
         }
 }
 
-/// Whether a value has words besides itself: it is not one term of visible ASCII, or too long to be one.
-pub(crate) fn has_words(text: &str) -> bool {
-    text.len() > MAX_TERM || has_other_than_visible_ascii(text.as_bytes())
+/// Whether the words of a key or a correlation id are kept besides itself.
+pub(crate) fn id_has_words(id: &str) -> bool {
+    id.len() <= LONGEST_ID && has_words(id)
+}
+
+/// Whether a value has words besides itself: it is not one word of visible ASCII, or too long to be one.
+fn has_words(text: &str) -> bool {
+    text.len() > LONGEST_WORD || has_other_than_visible_ascii(text.as_bytes())
 }
 
 /// Whether a JSON string may have words: an escape may stand for white space.
 #[inline(always)]
 pub(crate) fn may_have_words(string: &RawString<'_>) -> bool {
-    string.plain().is_none_or(|text| text.len() > MAX_TERM || has_other_than_visible_ascii(text))
+    string.plain().is_none_or(|text| text.len() > LONGEST_WORD || has_other_than_visible_ascii(text))
 }
 
 #[cfg(test)]
@@ -151,7 +158,7 @@ mod tests {
         {
             assert!(!has_words(text), "{text}");
         }
-        for text in ["customer 42", "a\nb", "顧客42", "\u{a0}", &"x".repeat(MAX_TERM + 1)] {
+        for text in ["customer 42", "a\nb", "顧客42", "\u{a0}", &"x".repeat(LONGEST_WORD + 1)] {
             assert!(has_words(text), "{text}");
         }
     }

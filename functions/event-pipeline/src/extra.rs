@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use crate::append::{Value, append_json_string, append_member, append_name};
 use crate::conflict_text::append_conflict_text;
-use crate::exact_field::has_words;
+use crate::exact_field::id_has_words;
 use crate::headers::{Headers, TraceParent};
 use crate::members::{Known, MemberName, Members};
 use crate::rescue::{Rescue, RescueForm};
@@ -148,9 +148,9 @@ impl Extra {
     }
 }
 
-/// Appends the value of an exact field if it has words besides itself.
+/// Appends a key or a correlation id if it has words besides itself.
 fn append_words(out: &mut Vec<u8>, text: &str) {
-    if has_words(text) {
+    if id_has_words(text) {
         out.push(b',');
         append_json_string(out, text);
     }

@@ -7,7 +7,7 @@ use crate::write_error::{ErrorKind, WriteError};
 /// Result of one bulk operation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ItemResult {
-    /// `create` wrote the document: 200 or 201.
+    /// `create` or `index` wrote the document: 200 or 201.
     Indexed,
     /// `create` found the document already there: 409.
     Duplicate,
@@ -15,7 +15,7 @@ pub enum ItemResult {
     Deleted,
     /// `delete` found no document: 404. An earlier request whose response was lost may have removed it.
     NotFound,
-    /// `delete` found a newer version of the document and left it: 409.
+    /// `delete` or `index` found another version of the document, or none, and left it: 409.
     Changed,
     /// The document is at fault, however often it is sent.
     Rejected(WriteError),
@@ -29,6 +29,8 @@ pub enum ItemResult {
 pub enum ItemAction {
     /// `delete`, which removes a document.
     Delete,
+    /// `index`, which replaces a document of a known version.
+    Index,
     /// `create`, which writes a document that is not there yet.
     Create,
 }
@@ -72,11 +74,11 @@ impl ItemResult {
             reason: reason.to_owned(),
         };
         match (action, status) {
-            (ItemAction::Create, 200 | 201) => Self::Indexed,
+            (ItemAction::Create | ItemAction::Index, 200 | 201) => Self::Indexed,
             (ItemAction::Create, 409) => Self::Duplicate,
             (ItemAction::Delete, 200 | 201) => Self::Deleted,
             (ItemAction::Delete, 404) => Self::NotFound,
-            (ItemAction::Delete, 409) => Self::Changed,
+            (ItemAction::Delete | ItemAction::Index, 409) => Self::Changed,
             (_, 400) if !blames_setup(error_type, reason) => Self::Rejected(error()),
             _ => Self::Failed(error()),
         }
@@ -137,6 +139,14 @@ mod tests {
         }
         assert_eq!(created(201, "", ""), ItemResult::Indexed);
         assert_eq!(created(409, "version_conflict_engine_exception", ""), ItemResult::Duplicate);
+    }
+
+    #[test]
+    fn a_replacement_is_a_write_or_finds_another_version() {
+        let replaced = |status| ItemResult::of(ItemAction::Index, status, "x", "");
+        assert_eq!([replaced(200), replaced(409)], [ItemResult::Indexed, ItemResult::Changed]);
+        assert!(matches!(replaced(400), ItemResult::Rejected(_)));
+        assert!(matches!(replaced(404), ItemResult::Failed(_)));
     }
 
     #[test]

@@ -34,6 +34,7 @@ mod origin;
 pub mod outcome;
 mod payload;
 pub mod rescue;
+pub mod restore;
 pub mod settings;
 pub mod time_text;
 pub mod timestamp;

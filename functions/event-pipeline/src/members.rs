@@ -54,6 +54,11 @@ const RESERVED: [&str; 42] = [
     "_data_stream_timestamp",
 ];
 
+/// Whether a payload's member of that name always goes to `original`.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 /// A member that is ours in some documents only, or that such a field is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Known {

@@ -4,6 +4,11 @@ use crate::bit_stack::BitStack;
 use crate::json::{JsonError, Scanner};
 use crate::object_key::{ObjectKey, hash_key};
 
+/// Tag of a payload that had a key twice.
+pub(crate) const DUPLICATE_KEY: &str = "_duplicatekey";
+/// Tag of a payload that had `NaN` or `Infinity`.
+pub(crate) const NONFINITE: &str = "_nonfinite";
+
 /// An object made sound, and what was wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {

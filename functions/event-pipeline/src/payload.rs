@@ -4,10 +4,15 @@ use crate::event_time;
 use crate::json::JsonError;
 use crate::members::{Members, name_table};
 use crate::name_table::NameTable;
-use crate::nearly_json::repair;
+use crate::nearly_json::{DUPLICATE_KEY, NONFINITE, repair};
 use crate::object::{ObjectScanner, ObjectShape};
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
+
+/// Tag of a payload that is not a JSON object.
+pub(crate) const NOT_JSON: &str = "_jsonparsefailure";
+/// Tag of a null value.
+pub(crate) const TOMBSTONE: &str = "_tombstone";
 
 /// What a payload is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +33,8 @@ impl Payload {
     fn tag(self) -> Option<&'static str> {
         match self {
             Self::Object(_) | Self::DeepObject => None,
-            Self::Text | Self::Binary => Some("_jsonparsefailure"),
-            Self::Tombstone => Some("_tombstone"),
+            Self::Text | Self::Binary => Some(NOT_JSON),
+            Self::Tombstone => Some(TOMBSTONE),
         }
     }
 }
@@ -70,8 +75,8 @@ impl PayloadReader {
             body.truncate(start);
             body.extend_from_slice(&repaired.text);
             payload = self.scan(&repaired.text);
-            tags.extend(repaired.had_duplicate_key.then_some("_duplicatekey"));
-            tags.extend(repaired.had_nonfinite.then_some("_nonfinite"));
+            tags.extend(repaired.had_duplicate_key.then_some(DUPLICATE_KEY));
+            tags.extend(repaired.had_nonfinite.then_some(NONFINITE));
         }
         tags.extend(payload.tag());
         payload

@@ -57,8 +57,8 @@ const BRIEF_RETRIES: u32 = 2;
 /// Shortest time that a request is worth starting for.
 const MIN_ATTEMPT: Duration = Duration::from_millis(50);
 
-/// Retries of bulk requests: as many as fit before the deadline. Operations are `create`, or `delete` of one version, so a
-/// repeated request does nothing twice.
+/// Retries of bulk requests: as many as fit before the deadline. Operations are `create`, or `index` or
+/// `delete` of one version, so a repeated request does nothing twice.
 pub const BULK_RETRIES: RetryPolicy = RetryPolicy {
     statuses: Statuses::UNAVAILABLE,
     send_errors: SendErrors::All,

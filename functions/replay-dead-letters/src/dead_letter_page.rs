@@ -18,7 +18,7 @@ use crate::cluster::Cluster;
 use crate::dead_letter::{DeadLetter, RecordText, event_of};
 use crate::replayer::Replayer;
 use crate::response::{Counts, NONE, Problem, ReplayResponse};
-use crate::stored::StoredDeadLetter;
+use crate::stored::StoredDocument;
 use crate::time_budget::TimeBudget;
 
 /// What became of a page.
@@ -39,14 +39,14 @@ struct Refusal {
 
 /// A dead letter, and the record made of it.
 struct Replayable<'p> {
-    stored: &'p StoredDeadLetter<'p>,
+    stored: &'p StoredDocument<'p>,
     service: Option<String>,
     record: RecordText,
 }
 
 /// A dead letter to be removed.
 struct Removal<'p> {
-    stored: &'p StoredDeadLetter<'p>,
+    stored: &'p StoredDocument<'p>,
     reason: RemovalReason,
 }
 
@@ -61,7 +61,7 @@ enum RemovalReason {
 /// Replays a page of dead letters. Errors that end the run are in the result.
 pub(crate) async fn replay_page<C: Cluster + 'static>(
     replayer: &Replayer<C>,
-    dead_letters: &[StoredDeadLetter<'_>],
+    dead_letters: &[StoredDocument<'_>],
     budget: &TimeBudget,
 ) -> ReplayedPage {
     let mut page = ReplayedPage::default();
@@ -84,7 +84,7 @@ pub(crate) async fn replay_page<C: Cluster + 'static>(
 
 impl ReplayedPage {
     /// Makes the records of the dead letters. Those that give no record are refused.
-    fn take_records<'p>(&mut self, dead_letters: &'p [StoredDeadLetter<'p>]) -> Vec<Replayable<'p>> {
+    fn take_records<'p>(&mut self, dead_letters: &'p [StoredDocument<'p>]) -> Vec<Replayable<'p>> {
         let mut replayable = Vec::with_capacity(dead_letters.len());
         for stored in dead_letters {
             let (service, record) = match DeadLetter::parse(stored.source) {

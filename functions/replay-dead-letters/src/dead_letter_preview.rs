@@ -10,7 +10,7 @@ use crate::replayer::Replayer;
 use crate::response::{DryRunResponse, MAX_NAMED, NONE, Problem, Sample, shortened};
 use crate::search::DeadLetterSearch;
 use crate::selection::Filter;
-use crate::stored::{StoredDeadLetter, stored_in};
+use crate::stored::{StoredDocument, stored_in};
 use crate::time_budget::TimeBudget;
 
 /// Counts the dead letters that `filter` finds, and shows the first.
@@ -45,7 +45,7 @@ pub(crate) async fn preview_dead_letters<C: Cluster + 'static>(
     Ok(response)
 }
 
-fn sample(stored: &StoredDeadLetter<'_>, encoder: &mut Encoder) -> Result<Sample, DeadLetterError> {
+fn sample(stored: &StoredDocument<'_>, encoder: &mut Encoder) -> Result<Sample, DeadLetterError> {
     let dead_letter = DeadLetter::parse(stored.source)?;
     let event = event_of([&dead_letter.record(&stored.id)?]);
     let batch = read_batch(event.as_bytes())?;

@@ -2,6 +2,7 @@
 
 use lambda_support::metrics::{Unit, embedded_metrics};
 
+use crate::conflict_response::FixResponse;
 use crate::response::ReplayResponse;
 
 /// CloudWatch namespace of the metrics, the same as that of index-events.
@@ -17,6 +18,23 @@ pub(crate) fn line(response: &ReplayResponse, timestamp_ms: u64, function_name: 
         ("EventsFailed", Unit::Count, counts.failed as u64),
         ("ReplayRefused", Unit::Count, counts.refused as u64),
         ("DeadLettersRemoved", Unit::Count, counts.removed as u64),
+        ("BulkRequests", Unit::Count, stats.requests.into()),
+        ("BulkRetries", Unit::Count, stats.retries.into()),
+        ("BulkBytes", Unit::Bytes, stats.bytes),
+        ("BulkLatency", Unit::Milliseconds, stats.waited.as_millis() as u64),
+    ];
+    embedded_metrics(timestamp_ms, NAMESPACE, &[("FunctionName", function_name)], &metrics)
+}
+
+/// Returns the line of embedded metrics that records which conflicts were fixed.
+pub(crate) fn fix_line(response: &FixResponse, timestamp_ms: u64, function_name: &str) -> String {
+    let (counts, stats) = (&response.counts, &response.stats);
+    let metrics = [
+        ("ConflictsRead", Unit::Count, counts.read as u64),
+        ("ConflictsFixed", Unit::Count, counts.fixed as u64),
+        ("ConflictsChanged", Unit::Count, counts.changed as u64),
+        ("ConflictsRejected", Unit::Count, counts.still_rejected as u64),
+        ("EventsFailed", Unit::Count, counts.failed as u64),
         ("BulkRequests", Unit::Count, stats.requests.into()),
         ("BulkRetries", Unit::Count, stats.retries.into()),
         ("BulkBytes", Unit::Bytes, stats.bytes),

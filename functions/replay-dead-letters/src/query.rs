@@ -85,27 +85,31 @@ pub(crate) fn overview(indices: &[String], filter: &Filter, size: usize) -> Valu
     body
 }
 
+/// The condition that `@timestamp` is not before `from`, and before `to`; `None` without either.
+pub(crate) fn time_range(from: Option<&str>, to: Option<&str>) -> Option<Value> {
+    let mut range = serde_json::Map::new();
+    for (name, time) in [("gte", from), ("lt", to)] {
+        if let Some(time) = time {
+            range.insert(name.into(), time.into());
+        }
+    }
+    (!range.is_empty()).then(|| json!({"range": {"@timestamp": range}}))
+}
+
+/// The condition that a document is of one of these services or topics; `None` without any.
+pub(crate) fn of_services(services: &[String]) -> Option<Value> {
+    let either = || json!([{"terms": {"service_name": services}}, {"terms": {"service": services}}]);
+    (!services.is_empty()).then(|| json!({"bool": {"minimum_should_match": 1, "should": either()}}))
+}
+
 fn query(indices: Option<&[String]>, filter: &Filter) -> Value {
     let mut conditions: Vec<_> =
         indices.map(|indices| json!({"terms": {"_index": indices}})).into_iter().collect();
-    if !filter.services.is_empty() {
-        conditions.push(json!({"bool": {"minimum_should_match": 1, "should": [
-            {"terms": {"service_name": filter.services}},
-            {"terms": {"service": filter.services}},
-        ]}}));
-    }
+    conditions.extend(of_services(&filter.services));
     if !filter.error_types.is_empty() {
         conditions.push(json!({"terms": {"error.type": filter.error_types}}));
     }
-    let mut range = serde_json::Map::new();
-    for (name, time) in [("gte", &filter.from), ("lt", &filter.to)] {
-        if let Some(time) = time {
-            range.insert(name.into(), time.as_str().into());
-        }
-    }
-    if !range.is_empty() {
-        conditions.push(json!({"range": {"@timestamp": range}}));
-    }
+    conditions.extend(time_range(filter.from.as_deref(), filter.to.as_deref()));
     if !filter.ids.is_empty() {
         conditions.push(json!({"ids": {"values": filter.ids}}));
     }

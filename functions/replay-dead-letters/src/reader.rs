@@ -139,7 +139,10 @@ impl<'r, C: Cluster> Reader<'r, C> {
 fn hint(status: u16) -> &'static str {
     match status {
         401 => "; check SEARCH_AUTH and the secret",
-        403 => "; the function must be allowed to search, read and delete in the dead-letter indices",
+        403 => {
+            "; the function must be allowed to search, read and delete in the dead-letter indices, and to search, read and \
+             replace in those of the events: apply the roles again"
+        }
         _ => "",
     }
 }

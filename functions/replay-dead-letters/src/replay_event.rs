@@ -21,6 +21,12 @@ pub(crate) struct ReplayEvent {
     pub(crate) all: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) s3: Option<S3Member>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) conflicts: Option<ConflictAction>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) field: Option<OneOrMany>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) index: Option<OneOrMany>,
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) dry_run: bool,
     /// Position of an earlier response's `next`.
@@ -39,6 +45,16 @@ pub(crate) struct S3Member {
     pub(crate) prefix: Option<String>,
     #[serde(default, skip_serializing_if = "is_false")]
     pub(crate) delete: bool,
+}
+
+/// What happens to the documents that the cluster rejected as they were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum ConflictAction {
+    /// They are counted, with the mapping that would end the conflict.
+    List,
+    /// They get their usual form, where the mapping takes it.
+    Fix,
 }
 
 /// A string or a list of strings.
@@ -72,6 +88,12 @@ impl ReplayEvent {
         .into_iter()
         .filter_map(|(name, is_given)| is_given.then_some(name))
         .collect()
+    }
+
+    /// Names of the members that restrict which conflicts are listed or fixed, besides those.
+    pub(crate) fn conflict_conditions(&self) -> Vec<&'static str> {
+        let given = [("field", self.field.is_some()), ("index", self.index.is_some())];
+        given.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect()
     }
 }
 

@@ -1,52 +1,11 @@
 //! What an invocation requests: which dead letters or objects, and whether to replay them or only to show them.
 
 use serde_json::Value;
-use thiserror::Error;
 
-use crate::replay_event::{OneOrMany, ReplayEvent, S3Member};
-use crate::selection::{AfterIndexing, Filter, Keys, Objects};
-
-/// What is wrong with the event, and how to fix it.
-#[derive(Debug, Error)]
-pub enum RequestError {
-    /// The event does not have the documented form.
-    #[error(
-        "the event is not a replay request: {0}; give for example {{\"service\": \"order\", \"dry_run\": true}}"
-    )]
-    Form(#[source] serde_json::Error),
-    /// `after` was not made by an earlier invocation.
-    #[error("`after` is not the {0} of an earlier response's `next`: invoke with that `next`, unchanged")]
-    After(&'static str),
-    /// Without any condition, everything would be replayed.
-    #[error(
-        "the event names no dead letters: give `service`, `error_type`, `from`, `to` or `ids`, or `\"all\": true` for \
-         every dead letter"
-    )]
-    NoCondition,
-    /// `all` and a condition.
-    #[error("the event has `\"all\": true` and `{0}`: leave one of them out")]
-    AllWithCondition(&'static str),
-    /// `s3` and a condition for dead letters.
-    #[error("the event has `s3` and `{0}`: objects are replayed whole, invoke once for each")]
-    ObjectsWithCondition(&'static str),
-    /// A list without elements matches nothing, which is hardly meant.
-    #[error("`{0}` is an empty list: leave it out, or name at least one")]
-    EmptyList(&'static str),
-    /// Neither a day nor a time.
-    #[error(
-        "`{name}` is `{text}`: give a day (2026-03-01), a time with its zone (2026-03-01T10:00:00Z), or one that counts \
-         from now (now-2d)"
-    )]
-    Time {
-        /// The member.
-        name: &'static str,
-        /// Its value.
-        text: String,
-    },
-    /// Neither one object nor a prefix.
-    #[error("`s3` needs `bucket`, and either `key` (one object) or `prefix` (all below it)")]
-    Objects,
-}
+use crate::conditions::{list, time};
+use crate::replay_event::{ConflictAction, ReplayEvent, S3Member};
+use crate::request_error::RequestError;
+use crate::selection::{AfterIndexing, ConflictFilter, Filter, Keys, Objects};
 
 /// What an invocation requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -75,14 +34,21 @@ pub enum Source {
         /// Key of the last one that an earlier invocation processed.
         after: Option<String>,
     },
+    /// Documents that the cluster rejected as they were, and that were written in another form.
+    Conflicts {
+        /// Which of them.
+        filter: ConflictFilter,
+        /// Sort values of the last one that an earlier invocation processed.
+        after: Option<Vec<Value>>,
+    },
 }
 
 /// Whether anything is changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// Records are indexed, and dead letters removed.
+    /// Records are indexed, and dead letters removed. Documents with a conflict get their usual form.
     Replay,
-    /// Dead letters or records are counted, and some shown.
+    /// Dead letters, records or conflicts are counted, and some shown.
     DryRun,
 }
 
@@ -93,11 +59,17 @@ impl Request {
     /// [`RequestError`], whose text shows how to fix the event.
     pub fn parse(payload: &[u8]) -> Result<Self, RequestError> {
         let event: ReplayEvent = serde_json::from_slice(payload).map_err(RequestError::Form)?;
-        let source = match &event.s3 {
-            Some(s3) => objects(&event, s3)?,
-            None => dead_letters(&event)?,
+        let source = match (&event.s3, event.conflicts) {
+            (Some(_), Some(_)) => return Err(RequestError::ObjectsWithCondition("conflicts")),
+            (Some(s3), None) => objects(&event, s3)?,
+            (None, Some(action)) => conflicts(&event, action)?,
+            (None, None) => dead_letters(&event)?,
         };
-        let mode = if event.dry_run { Mode::DryRun } else { Mode::Replay };
+        let mode = match event.conflicts {
+            Some(ConflictAction::List) => Mode::DryRun,
+            _ if event.dry_run => Mode::DryRun,
+            _ => Mode::Replay,
+        };
         Ok(Self { event, source, mode })
     }
 
@@ -109,6 +81,9 @@ impl Request {
 }
 
 fn dead_letters(event: &ReplayEvent) -> Result<Source, RequestError> {
+    if let Some(name) = event.conflict_conditions().first() {
+        return Err(RequestError::OtherCondition(name, "conflicts"));
+    }
     match (event.all, event.conditions().first()) {
         (true, Some(name)) => return Err(RequestError::AllWithCondition(name)),
         (false, None) => return Err(RequestError::NoCondition),
@@ -121,16 +96,40 @@ fn dead_letters(event: &ReplayEvent) -> Result<Source, RequestError> {
         to: time("to", event.to.as_deref())?,
         ids: list("ids", event.ids.as_ref())?,
     };
-    let after = match &event.after {
-        None => None,
-        Some(Value::Array(values)) => Some(values.clone()),
-        Some(_) => return Err(RequestError::After("list")),
+    Ok(Source::DeadLetters { filter, after: sort_values(event)? })
+}
+
+fn conflicts(event: &ReplayEvent, action: ConflictAction) -> Result<Source, RequestError> {
+    if event.error_type.is_some() {
+        return Err(RequestError::OtherCondition("error_type", "dead letters"));
+    }
+    let conditions = [event.conditions(), event.conflict_conditions()].concat();
+    match (event.all, conditions.first()) {
+        (true, Some(name)) => return Err(RequestError::AllWithCondition(name)),
+        (false, None) if action == ConflictAction::Fix => return Err(RequestError::NoConflictCondition),
+        _ => {}
+    }
+    let filter = ConflictFilter {
+        services: list("service", event.service.as_ref())?,
+        fields: list("field", event.field.as_ref())?,
+        indices: list("index", event.index.as_ref())?,
+        from: time("from", event.from.as_deref())?,
+        to: time("to", event.to.as_deref())?,
+        ids: list("ids", event.ids.as_ref())?,
     };
-    Ok(Source::DeadLetters { filter, after })
+    Ok(Source::Conflicts { filter, after: sort_values(event)? })
+}
+
+fn sort_values(event: &ReplayEvent) -> Result<Option<Vec<Value>>, RequestError> {
+    match &event.after {
+        None => Ok(None),
+        Some(Value::Array(values)) => Ok(Some(values.clone())),
+        Some(_) => Err(RequestError::After("list")),
+    }
 }
 
 fn objects(event: &ReplayEvent, s3: &S3Member) -> Result<Source, RequestError> {
-    if let Some(name) = event.conditions().first() {
+    if let Some(name) = [event.conditions(), event.conflict_conditions()].concat().first() {
         return Err(RequestError::ObjectsWithCondition(name));
     }
     if event.all {
@@ -152,39 +151,6 @@ fn objects(event: &ReplayEvent, s3: &S3Member) -> Result<Source, RequestError> {
     };
     let after_indexing = if s3.delete { AfterIndexing::Delete } else { AfterIndexing::Keep };
     Ok(Source::Objects { objects: Objects { bucket: s3.bucket.clone(), keys, after_indexing }, after })
-}
-
-fn list(name: &'static str, given: Option<&OneOrMany>) -> Result<Vec<String>, RequestError> {
-    let Some(given) = given else { return Ok(Vec::new()) };
-    let list = given.list();
-    if list.is_empty() || list.iter().any(String::is_empty) {
-        Err(RequestError::EmptyList(name))
-    } else {
-        Ok(list)
-    }
-}
-
-/// Checks the form of a time, so that a typing error gets our message. The cluster parses the time.
-fn time(name: &'static str, given: Option<&str>) -> Result<Option<String>, RequestError> {
-    let Some(text) = given else { return Ok(None) };
-    let from_now = text.strip_prefix("now").is_some_and(|rest| {
-        rest.is_empty()
-            || rest.starts_with(['-', '+', '/'])
-                && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-+/".contains(&b))
-    });
-    let (day, clock) = text.split_once('T').unwrap_or((text, ""));
-    let digits = |part: &str, len: usize| part.len() == len && part.bytes().all(|b| b.is_ascii_digit());
-    let mut parts = day.split('-');
-    let is_day = parts.next().is_some_and(|year| digits(year, 4))
-        && parts.next().is_some_and(|month| digits(month, 2))
-        && parts.next().is_some_and(|day| digits(day, 2))
-        && parts.next().is_none();
-    // A time without a zone would be read as UTC, whatever was meant.
-    let has_zone = clock.ends_with('Z') || clock.get(5..).is_some_and(|rest| rest.contains(['+', '-']));
-    if from_now || is_day && (!text.contains('T') || has_zone) {
-        return Ok(Some(text.to_owned()));
-    }
-    Err(RequestError::Time { name, text: text.to_owned() })
 }
 
 #[cfg(test)]
@@ -216,6 +182,39 @@ mod tests {
         let request = request.unwrap();
         assert_eq!(request.source, Source::DeadLetters { filter, after: None });
         assert_eq!(request.mode, Mode::DryRun);
+    }
+
+    #[test]
+    fn conflicts_are_listed_freely_and_fixed_only_on_request() {
+        let list = parse(&json!({"conflicts": "list"})).unwrap();
+        assert_eq!(list.source, Source::Conflicts { filter: ConflictFilter::default(), after: None });
+        assert_eq!(list.mode, Mode::DryRun);
+        assert!(refused(&json!({"conflicts": "fix"})).contains("`\"all\": true`"));
+        assert!(refused(&json!({"conflicts": "repair"})).contains("`list`"));
+        assert!(refused(&json!({"conflicts": "fix", "all": true, "field": "a"})).contains("`field`"));
+        assert!(refused(&json!({"conflicts": "fix", "error_type": "a"})).contains("dead letters"));
+        assert!(refused(&json!({"all": true, "field": "a"})).contains("conflicts"));
+        assert!(refused(&json!({"conflicts": "list", "s3": {"bucket": "b", "key": "k"}})).contains("s3"));
+        let some =
+            parse(&json!({"conflicts": "fix", "index": "microservices-2026.11.*", "field": ["a", "b"],
+            "service": "order", "ids": "i", "from": "now-1d", "to": "now", "after": [1, "t"]}));
+        let some = some.unwrap();
+        let filter = ConflictFilter {
+            services: vec!["order".into()],
+            fields: vec!["a".into(), "b".into()],
+            indices: vec!["microservices-2026.11.*".into()],
+            from: Some("now-1d".into()),
+            to: Some("now".into()),
+            ids: vec!["i".into()],
+        };
+        assert_eq!(some.source, Source::Conflicts { filter, after: Some(vec![json!(1), json!("t")]) });
+        assert_eq!(some.mode, Mode::Replay);
+        assert_eq!(
+            parse(&json!({"conflicts": "fix", "all": true, "dry_run": true})).unwrap().mode,
+            Mode::DryRun
+        );
+        let next = some.next_event(Some(json!([2, "u"])));
+        assert_eq!((&next["conflicts"], &next["after"]), (&json!("fix"), &json!([2, "u"])));
     }
 
     #[test]

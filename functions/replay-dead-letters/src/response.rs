@@ -8,16 +8,6 @@ use serde_json::Value;
 
 use crate::walk::End;
 
-/// What an invocation returns.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Response {
-    /// Of a replay.
-    Replay(ReplayResponse),
-    /// Of a dry run.
-    DryRun(DryRunResponse),
-}
-
 /// Numbers by service and error type.
 pub type Groups = BTreeMap<String, BTreeMap<String, u64>>;
 
@@ -164,6 +154,13 @@ pub(crate) struct Run<R> {
     pub(crate) response: R,
     /// Position of the last item that was processed.
     pub(crate) after: Option<Value>,
+}
+
+impl<R> Run<R> {
+    /// The same run with another response made of this one.
+    pub(crate) fn map<T>(self, make: impl FnOnce(R) -> T) -> Run<T> {
+        Run { response: make(self.response), after: self.after }
+    }
 }
 
 impl ReplayResponse {

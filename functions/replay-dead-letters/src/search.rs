@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use event_pipeline::index::IndexPrefix;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -58,7 +59,7 @@ impl<'r, C: Cluster> DeadLetterSearch<'r, C> {
         filter: &'r Filter,
     ) -> Result<Self, ReadError> {
         let path = search_path(prefix);
-        let response = search(&reader, &path, &indices(filter)).await?;
+        let response = search::<C, Hit>(&reader, &path, &indices(filter)).await?;
         let names = buckets(&response.aggregations, INDICES).filter_map(|bucket| bucket.get("key")?.as_str());
         let indices = names.filter(|name| is_daily(prefix, name)).map(str::to_owned).collect();
         Ok(Self { reader, filter, path, indices })
@@ -111,14 +112,16 @@ impl<'r, C: Cluster> DeadLetterSearch<'r, C> {
 
 /// <https://docs.opensearch.org/latest/api-reference/search-apis/search/#response-body>
 #[derive(Deserialize)]
-struct SearchResponse {
+pub(crate) struct SearchResponse<H> {
     #[serde(default)]
     timed_out: bool,
     #[serde(rename = "_shards", default)]
     shards: Shards,
-    hits: Hits,
+    /// What was found.
+    pub(crate) hits: Hits<H>,
+    /// Aggregations by their names.
     #[serde(default)]
-    aggregations: Value,
+    pub(crate) aggregations: Value,
 }
 
 #[derive(Default, Deserialize)]
@@ -127,21 +130,27 @@ struct Shards {
     failed: u64,
 }
 
+/// Documents that a search found.
 #[derive(Deserialize)]
-struct Hits {
+pub(crate) struct Hits<H> {
     #[serde(default)]
     total: Value,
-    hits: Vec<Hit>,
+    /// The documents of this page.
+    pub(crate) hits: Vec<H>,
 }
 
-async fn search<C: Cluster>(
+/// Posts a search and reads its response.
+///
+/// # Errors
+/// [`ReadError`] when there is none, or it does not cover everything.
+pub(crate) async fn search<C: Cluster, H: DeserializeOwned>(
     reader: &Reader<'_, C>,
     path: &str,
     body: &Value,
-) -> Result<SearchResponse, ReadError> {
+) -> Result<SearchResponse<H>, ReadError> {
     let too_large = || ReadError::incomplete(path, "it is larger than a page of hits can be".into());
     let body = reader.read(path, body, MAX_SEARCH_BYTES).await?.ok_or_else(too_large)?;
-    let response: SearchResponse =
+    let response: SearchResponse<H> =
         serde_json::from_slice(&body).map_err(|source| ReadError::form(path, source))?;
     if response.timed_out || response.shards.failed > 0 {
         let n_failed = response.shards.failed;
@@ -150,7 +159,8 @@ async fn search<C: Cluster>(
     Ok(response)
 }
 
-fn buckets<'v>(aggregations: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
+/// Buckets of the aggregation `name`.
+pub(crate) fn buckets<'v>(aggregations: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
     let aggregation = aggregations.get(name);
     aggregation.and_then(|it| it.get("buckets")).and_then(Value::as_array).into_iter().flatten()
 }

@@ -15,6 +15,23 @@ pub struct Filter {
     pub ids: Vec<String>,
 }
 
+/// Which documents with a conflict: all conditions that are given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConflictFilter {
+    /// Service names or topics.
+    pub services: Vec<String>,
+    /// Members that were moved to `conflict`; `*` for a whole payload.
+    pub fields: Vec<String>,
+    /// Names of indices, or their beginnings with a `*` behind.
+    pub indices: Vec<String>,
+    /// The earliest `@timestamp`.
+    pub from: Option<String>,
+    /// The time that `@timestamp` must lie before.
+    pub to: Option<String>,
+    /// Ids of documents.
+    pub ids: Vec<String>,
+}
+
 /// Which objects, and what happens to them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Objects {

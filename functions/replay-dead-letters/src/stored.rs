@@ -1,4 +1,4 @@
-//! Dead letters as they are stored now: read by multi-get, with the version that a deletion names.
+//! Documents as they are stored now: read by multi-get, with the version that a change of them names.
 
 use bytes::Bytes;
 use event_pipeline::address::{Address, Version};
@@ -9,32 +9,34 @@ use serde_json::value::RawValue;
 use crate::cluster::Cluster;
 use crate::reader::{ReadError, Reader};
 
-/// A dead letter as it is stored now.
+/// A document as it is stored now: a dead letter, or one with a conflict.
 #[derive(Debug)]
-pub(crate) struct StoredDeadLetter<'a> {
+pub(crate) struct StoredDocument<'a> {
     /// Its index.
-    index: String,
+    pub(crate) index: String,
     /// Its id.
     pub(crate) id: String,
     /// Its version, by which a change in between is noticed.
     pub(crate) version: Version,
+    /// How often the document was written: 1 for one that was created and never changed.
+    pub(crate) n_writes: u64,
     /// JSON text of its `_source`.
     pub(crate) source: &'a str,
 }
 
-impl StoredDeadLetter<'_> {
+impl StoredDocument<'_> {
     /// Where it is stored.
     pub(crate) fn address(&self) -> Address<'_> {
         Address { index: self.index.as_str().into(), id: Some(self.id.as_str().into()) }
     }
 }
 
-/// Most bytes that dead letters which are read at once may take. The largest one, that of a 6 MB event, is below it.
+/// Most bytes that documents which are read at once may take. The largest one, that of a 6 MB event, is below it.
 pub(crate) const MAX_PAGE_BYTES: usize = 32 * 1024 * 1024;
 
 const MULTI_GET: &str = "_mget";
 
-/// Reads the dead letters with these indices and ids; `None` if they take more than [`MAX_PAGE_BYTES`]. [`stored_in`]
+/// Reads the documents with these indices and ids; `None` if they take more than [`MAX_PAGE_BYTES`]. [`stored_in`]
 /// parses the response.
 ///
 /// # Errors
@@ -47,11 +49,11 @@ pub(crate) async fn multi_get<C: Cluster>(
     reader.read(MULTI_GET, &json!({"docs": docs}), MAX_PAGE_BYTES).await
 }
 
-/// Parses the response to [`multi_get`]: those of `n_requested` dead letters that still exist, in order.
+/// Parses the response to [`multi_get`]: those of `n_requested` documents that still exist, in order.
 ///
 /// # Errors
-/// [`ReadError`] when it is not such a response, or a dead letter could not be read.
-pub(crate) fn stored_in(response: &[u8], n_requested: usize) -> Result<Vec<StoredDeadLetter<'_>>, ReadError> {
+/// [`ReadError`] when it is not such a response, or a document could not be read.
+pub(crate) fn stored_in(response: &[u8], n_requested: usize) -> Result<Vec<StoredDocument<'_>>, ReadError> {
     let response: MultiGetResponse<'_> =
         serde_json::from_slice(response).map_err(|source| ReadError::form(MULTI_GET, source))?;
     if response.docs.len() != n_requested {
@@ -60,17 +62,19 @@ pub(crate) fn stored_in(response: &[u8], n_requested: usize) -> Result<Vec<Store
     }
     let mut stored = Vec::with_capacity(n_requested);
     for document in response.docs {
-        // An index that is gone took its dead letters with it.
+        // An index that is gone took its documents with it.
         if let Some(GetError { kind, reason }) = &document.error
             && kind != "index_not_found_exception"
         {
             let (id, index, reason) = (document.id, document.index, reason.as_deref().unwrap_or_default());
             return Err(ReadError::incomplete(MULTI_GET, format!("{id} of {index}: {kind}: {reason}")));
         }
-        if let Document { found: true, source: Some(source), index, id, seq_no, primary_term, .. } = document
+        if let Document {
+            found: true, source: Some(source), index, id, seq_no, primary_term, n_writes, ..
+        } = document
         {
             let version = Version { seq_no, primary_term };
-            stored.push(StoredDeadLetter { index, id, version, source: source.get() });
+            stored.push(StoredDocument { index, id, version, n_writes, source: source.get() });
         }
     }
     Ok(stored)
@@ -91,6 +95,8 @@ struct Document<'a> {
     id: String,
     #[serde(default)]
     found: bool,
+    #[serde(rename = "_version", default)]
+    n_writes: u64,
     #[serde(rename = "_seq_no", default)]
     seq_no: i64,
     #[serde(rename = "_primary_term", default)]
@@ -115,14 +121,16 @@ mod tests {
     #[test]
     fn dead_letters_that_are_gone_are_left_out() {
         let response = json!({"docs": [
-            {"_index": "a", "_id": "1", "found": true, "_seq_no": 7, "_primary_term": 2, "_source": {"n": 1}},
+            {"_index": "a", "_id": "1", "found": true, "_version": 4, "_seq_no": 7, "_primary_term": 2, "_source": {"n": 1}},
             {"_index": "a", "_id": "2", "found": false},
             {"_index": "b", "_id": "3", "error": {"type": "index_not_found_exception", "reason": "no such index [b]"}},
         ]})
         .to_string();
         let stored = stored_in(response.as_bytes(), 3).unwrap();
-        let [StoredDeadLetter { id, version, source, .. }] = stored.as_slice() else { panic!("one is left") };
-        assert_eq!((id.as_str(), *source), ("1", r#"{"n":1}"#));
+        let [StoredDocument { id, version, source, n_writes, .. }] = stored.as_slice() else {
+            panic!("one is left")
+        };
+        assert_eq!((id.as_str(), *source, *n_writes), ("1", r#"{"n":1}"#, 4));
         assert_eq!(*version, Version { seq_no: 7, primary_term: 2 });
     }
 

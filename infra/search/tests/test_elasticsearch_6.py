@@ -101,7 +101,7 @@ def test_the_writers_role_works_for_an_api_key(admin, values):
         admin.must("DELETE", "/_security/api_key", {"id": key["id"]})
 
 
-def test_the_replayer_finds_reads_and_deletes_only_dead_letters(admin, users, values):
+def test_the_replayer_finds_and_reads_both_replaces_events_and_deletes_only_dead_letters(admin, users, values):
     replayer, refused = users["replayer"], f"{values['DEAD_LETTER_PREFIX']}-2026.11.24"
     events = f"{values['INDEX_PREFIX']}-2026.11.24"
     for index in (refused, events):
@@ -111,10 +111,12 @@ def test_the_replayer_finds_reads_and_deletes_only_dead_letters(admin, users, va
     )
     assert [hit["_id"] for hit in found["hits"]["hits"]] == ["1"]
     places = [{"_index": index, "_type": "_doc", "_id": "1"} for index in (refused, events)]
-    stored, hidden = replayer.must("POST", "/_mget", {"docs": places})["docs"]
-    assert stored["found"] and hidden["error"]["type"] == "security_exception"
+    stored, event = replayer.must("POST", "/_mget", {"docs": places})["docs"]
+    assert stored["found"] and event["found"]
     seen = {"if_seq_no": stored["_seq_no"], "if_primary_term": stored["_primary_term"]}
     assert replayer.bulk(({"delete": places[0] | seen}, None)).items == [(200, "")]
+    seen = {"if_seq_no": event["_seq_no"], "if_primary_term": event["_primary_term"]}
+    assert replayer.bulk(({"index": places[1] | seen}, {"service_name": "order"})).items == [(200, "")]
     assert replayer.bulk(({"delete": places[1]}, None)).items == [REFUSED]
     assert replayer.send("DELETE", f"/{refused}").status == 403
 

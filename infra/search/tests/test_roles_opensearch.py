@@ -139,15 +139,32 @@ def test_the_replayer_finds_reads_and_deletes_dead_letters(users, admin, prefixe
     assert admin.send("GET", f"/{name}/_doc/{number}").status == 404
 
 
-def test_the_replayer_neither_reads_nor_deletes_events(users, admin, prefixes, dead_letter):
+def test_the_replayer_finds_reads_and_replaces_events_with_a_conflict(users, admin, prefixes):
+    """Sends the same requests as functions/replay-dead-letters."""
+    name = f"{prefixes['INDEX_PREFIX']}-2026.11.25"
+    admin.must("PUT", f"/{name}/_doc/1?refresh=true", DOCUMENT | {"conflict_reason": "x", "tags": ["_mappingconflict"]})
+    replayer = users["replayer"]
+    (hit,) = replayer.must(
+        "POST", f"/{prefixes['INDEX_PREFIX']}-*/_search?ignore_unavailable=true&allow_no_indices=true",
+        {"query": {"bool": {"filter": [{"exists": {"field": "conflict_reason"}}]}}},
+    )["hits"]["hits"]  # fmt: skip
+    assert hit["_id"] == "1"
+    pattern = f"{prefixes['INDEX_PREFIX']}-*"
+    assert replayer.must("POST", f"/{pattern}/_field_caps?fields=conflict_reason&ignore_unavailable=true", {})["fields"]
+    (stored,) = replayer.must("POST", "/_mget", {"docs": [{"_index": name, "_id": "1"}]})["docs"]
+    place = {"_index": name, "_id": "1", "if_seq_no": stored["_seq_no"], "if_primary_term": stored["_primary_term"]}
+    assert replayer.bulk(({"index": place}, DOCUMENT)).items == [(200, "")]
+    assert replayer.bulk(({"index": place}, DOCUMENT)).items == [(409, "version_conflict_engine_exception")]
+
+
+def test_the_replayer_deletes_no_event_and_updates_nothing(users, admin, prefixes, dead_letter):
     name = f"{prefixes['INDEX_PREFIX']}-2026.11.25"
     admin.must("PUT", f"/{name}/_doc/1?refresh=true", DOCUMENT)
     replayer = users["replayer"]
     assert replayer.bulk(({"delete": {"_index": name, "_id": "1"}}, None)).items == [REFUSED]
-    assert replayer.send("POST", f"/{name}/_search", {}).status == 403
-    (document,) = replayer.must("POST", "/_mget", {"docs": [{"_index": name, "_id": "1"}]})["docs"]
-    assert document["error"]["type"] == "security_exception" and "_source" not in document
     for method, path, body in (
+        ("DELETE", f"/{name}", None),
+        ("POST", f"/{name}/_update/1", {"doc": {"a": 1}}),
         ("DELETE", f"/{dead_letter[0]}", None),
         ("POST", f"/{dead_letter[0]}/_update/{dead_letter[1]}", {"doc": {"a": 1}}),
     ):

@@ -34,7 +34,7 @@ struct Expected {
 }
 
 /// All cases, for an engine that maps in this way.
-fn cases(mapping: Mapping) -> Result<Vec<Event>> {
+pub(crate) fn cases(mapping: Mapping) -> Result<Vec<Event>> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/cases");
     let table: BTreeMap<String, Expected> =
         serde_yaml_ng::from_str(&std::fs::read_to_string(folder.join("expected.yaml"))?)?;

@@ -9,6 +9,7 @@
 )]
 
 mod cases;
+mod conflicts;
 mod gateway;
 mod provisioning;
 mod random_events;

@@ -234,7 +234,7 @@ fn with_unreadable_record(batch: &[u8]) -> Result<Vec<u8>> {
     Ok(event.to_string().into_bytes())
 }
 
-/// Searches, reads and removes dead letters; it can't read events.
+/// Searches, reads and removes dead letters; searches and reads events, and removes none.
 async fn replays_and_does_nothing_else(server: &Server, replayer: &Auth, prefix: &str) -> Result<()> {
     let (daily, dead_letters) = (format!("{prefix}-{DAY}"), format!("dead-letters-{prefix}-{DAY}"));
     server.request(Method::POST, &format!("{dead_letters}/_refresh"), None).await?;
@@ -247,11 +247,14 @@ async fn replays_and_does_nothing_else(server: &Server, replayer: &Auth, prefix:
     let read = server.send(replayer.clone(), Method::POST, "_mget", Some(&documents)).await?;
     ensure!(read.status == 200 && read.body["docs"][0]["found"] == true, "{read:?}");
 
+    let events = server.send(replayer.clone(), Method::POST, &format!("{daily}/_search"), None).await?;
+    ensure!(events.status == 200, "{events:?}");
+
     forbidden(
         server,
         replayer,
         &[
-            (Method::POST, &format!("{daily}/_search"), None),
+            (Method::DELETE, &format!("{daily}/_doc/any"), None),
             (Method::DELETE, &daily, None),
             (Method::DELETE, &dead_letters, None),
             (Method::GET, "_cluster/settings", None),

@@ -245,7 +245,7 @@ impl<'s> Shapes<'s> {
                         ranges.insert(leaf.path.as_str(), range);
                         queries.push((leaf.to_string(), serde_json::to_string(&json!({"range": ranges}))?));
                     } else {
-                        words.extend(words_of(number));
+                        words.insert(number.clone());
                     }
                 }
                 Scalar::Word(_) => {}

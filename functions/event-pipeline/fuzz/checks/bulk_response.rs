@@ -50,6 +50,7 @@ fn operation(item: &str, sent: ItemAction) -> Option<Pairs<&RawValue>> {
     let name_sent = match sent {
         ItemAction::Create => "create",
         ItemAction::Delete => "delete",
+        ItemAction::Index => "index",
     };
     let operation = serde_json::from_str::<Pairs<&RawValue>>(operation.get()).ok()?;
     let counts = |name: &str| operation.0.iter().filter(|(key, _)| key == name).count() <= 1;

@@ -18,7 +18,7 @@ thread_local! {
 }
 
 /// Fields that a document can have besides its payload's.
-pub(crate) const OURS: [&str; 26] = [
+pub(crate) const OURS: [&str; 27] = [
     "@timestamp",
     "service",
     "service_name",

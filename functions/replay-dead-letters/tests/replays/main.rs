@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod bucket;
+mod conflicts;
 mod dead_letters;
 mod interruptions;
 mod memory_cluster;

@@ -1,5 +1,5 @@
-//! A cluster in memory: it creates documents, deletes them if they are unchanged, searches and gets them. It depends on no
-//! crate of the workspace.
+//! A cluster in memory: it creates documents, replaces and deletes them if they are unchanged, searches and gets them. It
+//! depends on no crate of the workspace.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +13,11 @@ pub(crate) type StatusAndBody = (u16, String);
 pub(crate) struct MemoryCluster {
     /// `_seq_no` and source by index and id.
     pub(crate) documents: BTreeMap<(String, String), (i64, Value)>,
+    /// How often each document was written.
+    n_writes: BTreeMap<(String, String), u64>,
     seq_no: i64,
+    /// A string in this top-level member is rejected, as by the mapping of a number.
+    pub(crate) takes_number: Option<&'static str>,
     /// Documents with this member are refused in every form, except as dead letters.
     pub(crate) refuses: Option<&'static str>,
     /// Every bulk request gets this status.
@@ -26,6 +30,7 @@ impl MemoryCluster {
     /// Puts a document, new or in place of another.
     pub(crate) fn put(&mut self, index: &str, id: &str, source: Value) {
         self.seq_no += 1;
+        *self.n_writes.entry((index.into(), id.into())).or_default() += 1;
         self.documents.insert((index.into(), id.into()), (self.seq_no, source));
     }
 
@@ -44,14 +49,20 @@ impl MemoryCluster {
         let mut items = Vec::new();
         while let Some(line) = lines.next() {
             let action: Value = serde_json::from_slice(line).unwrap();
+            let mut source = || serde_json::from_slice(lines.next().unwrap()).unwrap();
             let (name, status) = if action.get("create").is_some() {
-                let source = serde_json::from_slice(lines.next().unwrap()).unwrap();
-                ("create", self.create(&action["create"], source))
+                ("create", self.create(&action["create"], source()))
+            } else if action.get("index").is_some() {
+                ("index", self.replace(&action["index"], source()))
             } else {
                 ("delete", self.delete(&action["delete"]))
             };
+            let reason = match self.takes_number {
+                Some(member) => format!("failed to parse field [{member}] of type [double]"),
+                None => "refused".to_owned(),
+            };
             let error =
-                (status == 400).then(|| json!({"type": "mapper_parsing_exception", "reason": "refused"}));
+                (status == 400).then(|| json!({"type": "mapper_parsing_exception", "reason": reason}));
             items.push(json!({name: {"status": status, "error": error}}));
         }
         (200, json!({"items": items}).to_string())
@@ -61,7 +72,7 @@ impl MemoryCluster {
         let (index, id) = address(action);
         let is_document = index.starts_with("micro");
         self.n_creates += usize::from(is_document);
-        let is_refused = is_document && self.refuses.is_some_and(|member| holds(&source, member));
+        let is_refused = is_document && self.is_refused(&source);
         if self.documents.contains_key(&(index.clone(), id.clone())) {
             409
         } else if is_refused {
@@ -72,34 +83,64 @@ impl MemoryCluster {
         }
     }
 
+    fn is_refused(&self, source: &Value) -> bool {
+        self.refuses.is_some_and(|member| holds(source, member))
+            || self.takes_number.is_some_and(|member| source[member].is_string())
+    }
+
+    fn replace(&mut self, action: &Value, source: Value) -> u16 {
+        let (index, id) = address(action);
+        if self.is_refused(&source) {
+            400
+        } else if self.is_unchanged(action) {
+            self.put(&index, &id, source);
+            200
+        } else {
+            409
+        }
+    }
+
+    fn is_unchanged(&self, action: &Value) -> bool {
+        let document = self.documents.get(&address(action));
+        document.is_some_and(|(seq_no, _)| json!(seq_no) == action["if_seq_no"])
+    }
+
     fn delete(&mut self, action: &Value) -> u16 {
         let address = address(action);
-        let is_unchanged =
-            self.documents.get(&address).is_some_and(|(seq_no, _)| json!(seq_no) == action["if_seq_no"]);
+        let is_unchanged = self.is_unchanged(action);
         if is_unchanged {
             self.documents.remove(&address);
         }
         if is_unchanged { 200 } else { 409 }
     }
 
-    /// Responds to a search for dead letters. The order is that of `_seq_no`, the last of the sort values.
+    /// Responds to a search for dead letters, or for documents with a conflict. The order is that of `_seq_no`, the last of
+    /// the sort values.
     pub(crate) fn search(&self, body: &Value) -> StatusAndBody {
+        let is_for_conflicts = body["query"].to_string().contains("_mappingconflict");
+        let is_wanted = |index: &str, source: &Value| match is_for_conflicts {
+            true => index.starts_with("micro") && source.get("conflict_field").is_some(),
+            false => index.starts_with("dead"),
+        };
         let after = body["search_after"].as_array().and_then(|values| values.last()?.as_i64()).unwrap_or(-1);
         let size = usize::try_from(body["size"].as_u64().unwrap()).unwrap();
         let mut found: Vec<_> = self
             .documents
             .iter()
-            .filter(|((index, _), (seq_no, _))| index.starts_with("dead") && *seq_no > after)
+            .filter(|((index, _), (seq_no, source))| is_wanted(index, source) && *seq_no > after)
             .collect();
         found.sort_by_key(|(_, (seq_no, _))| *seq_no);
         let total = found.len();
         let hits: Vec<_> = found
             .into_iter()
             .take(size)
-            .map(|((index, id), (seq_no, _))| json!({"_index": index, "_id": id, "sort": [null, null, null, null, seq_no]}))
+            .map(|((index, id), (seq_no, source))| {
+                let source = (body["_source"] != false).then_some(source);
+                json!({"_index": index, "_id": id, "_source": source, "sort": [null, null, null, null, seq_no]})
+            })
             .collect();
-        let indices: BTreeSet<_> =
-            self.documents.keys().map(|(index, _)| index).filter(|index| index.starts_with("dead")).collect();
+        let with_any = self.documents.iter().filter(|((index, _), (_, source))| is_wanted(index, source));
+        let indices: BTreeSet<_> = with_any.map(|((index, _), _)| index).collect();
         let indices: Vec<_> = indices.into_iter().map(|index| json!({"key": index})).collect();
         let by_error = json!([{"key": "mapper_parsing_exception", "doc_count": total}]);
         let response = json!({
@@ -111,6 +152,19 @@ impl MemoryCluster {
             },
         });
         (200, response.to_string())
+    }
+
+    /// Responds to a request for the types of fields: that of `conflict`, and of all fields that hold an object.
+    pub(crate) fn field_capabilities(&self) -> StatusAndBody {
+        let mut fields = json!({"conflict": {"flat_object": {}}});
+        for (_, source) in self.documents.values() {
+            for (name, value) in source.as_object().unwrap() {
+                if value.is_object() && name != "conflict" {
+                    fields[name] = json!({"object": {}});
+                }
+            }
+        }
+        (200, json!({"fields": fields}).to_string())
     }
 
     /// Responds to a multi-get.
@@ -125,6 +179,7 @@ impl MemoryCluster {
         if let Some((seq_no, source)) = self.documents.get(&address) {
             response["found"] = json!(true);
             response["_seq_no"] = json!(seq_no);
+            response["_version"] = json!(self.n_writes[&address]);
             response["_primary_term"] = json!(1);
             response["_source"] = source.clone();
         }

@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) trouble: Trouble,
     /// How long each request takes.
     pub(crate) takes: Duration,
+    /// Is called once, before the next bulk request.
+    pub(crate) before_bulk: Option<fn(&StandIn)>,
     /// Is called once, after the next bulk request.
     pub(crate) after_bulk: Option<fn(&StandIn)>,
     pub(crate) n_requests: usize,
@@ -85,6 +87,9 @@ impl StandIn {
 
 impl BulkTransport for StandIn {
     async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Response, SendError> {
+        if let Some(before_bulk) = self.change(|state| state.before_bulk.take()) {
+            before_bulk(self);
+        }
         let response = self.respond(timeout, |cluster| cluster.bulk(&body)).await;
         if let Some(after_bulk) = self.change(|state| state.after_bulk.take()) {
             after_bulk(self);
@@ -107,9 +112,10 @@ impl Cluster for StandIn {
     ) -> Result<Option<Response>, SendError> {
         let body: Value = serde_json::from_slice(&body).unwrap();
         let is_get = path == "_mget";
-        let respond = |cluster: &mut MemoryCluster| match is_get {
-            true => cluster.multi_get(&body),
-            false => cluster.search(&body),
+        let respond = |cluster: &mut MemoryCluster| match path {
+            "_mget" => cluster.multi_get(&body),
+            path if path.contains("_field_caps") => cluster.field_capabilities(),
+            _ => cluster.search(&body),
         };
         let response = self.respond(timeout, respond).await?;
         let fits = response.body.len() <= max_bytes;

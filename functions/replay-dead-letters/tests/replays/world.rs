@@ -1,12 +1,17 @@
 //! Dead letters to replay, and invocations of the handler that replays them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use indexing::bulk_writer::BULK_RETRIES;
 use indexing::config::Config;
+use indexing::indexer::Indexer;
 use lambda_runtime::Diagnostic;
 use replay_dead_letters::handler::Handler;
 use serde_json::{Value, json};
 use testing::environment::lookup;
+use testing::kafka_event::{EventRecord, payload};
+use tokio::time::Instant;
 
 use crate::bucket::Bucket;
 use crate::stand_in::StandIn;
@@ -20,9 +25,27 @@ pub(crate) fn handler_with(
     bucket: Bucket,
     variables: &[(&str, &str)],
 ) -> Handler<StandIn, Bucket> {
+    Handler::new(cluster.clone(), bucket, config(variables), "replay".into())
+}
+
+fn config(variables: &[(&str, &str)]) -> Config {
     let endpoint = ("SEARCH_ENDPOINT", "http://stand-in");
-    let config = Config::parse(&lookup([endpoint].iter().chain(variables).copied())).unwrap();
-    Handler::new(cluster.clone(), bucket, config, "replay".into())
+    Config::parse(&lookup([endpoint].iter().chain(variables).copied())).unwrap()
+}
+
+/// Indexes records with these payloads, from offset 0, as index-events does.
+pub(crate) async fn index_events(cluster: &StandIn, payloads: &[&str]) {
+    let records = payloads.iter().zip(0..).map(|(payload, offset)| EventRecord {
+        topic: "order.events".into(),
+        offset,
+        timestamp_ms: 5,
+        value: Some(payload.as_bytes().to_vec()),
+        ..EventRecord::default()
+    });
+    let Config { settings, limits, .. } = config(&[]);
+    let indexer = Indexer::new(Arc::new(cluster.clone()), settings, limits, BULK_RETRIES);
+    let batch = payload(records).to_string();
+    indexer.index(batch.as_bytes(), Instant::now() + Duration::from_secs(60)).await.unwrap();
 }
 
 pub(crate) fn handler(cluster: &StandIn, bucket: Bucket) -> Handler<StandIn, Bucket> {

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Iterator
 
 from local_stack import progress, rest, sam
 from local_stack.errors import StackError
@@ -29,6 +30,18 @@ def replay(instance: Instance, event: dict) -> bool:
             "name the dead letters: --service, --error-type, --from, --to or --id, or --all for every one. "
             "For example: make replay ARGS='--service order --dry-run'"
         )
+    for request, response in responses(instance, event):
+        print(describe(response), flush=True)
+        if response["complete"]:
+            return not response.get("failed")
+        # A run that failed would fail again at once. A run that reached its time limit continues.
+        if response.get("failed") or response["next"] == request:
+            return False
+    return True
+
+
+def responses(instance: Instance, event: dict) -> Iterator[tuple[dict, dict]]:
+    """Invokes the function for as long as it returns a next request; yields each request and its response."""
     if not instance.running(LOCALSTACK.name):
         raise StackError(f"LocalStack does not run in instance `{instance.name}`: start the stack with `make demo`")
     endpoint = LOCALSTACK.info(instance)["endpoint"]
@@ -37,12 +50,9 @@ def replay(instance: Instance, event: dict) -> bool:
         response = rest.call("POST", url, event, timeout_s=TIMEOUT_S)
         if "errorType" in response:
             raise StackError(f"{response['errorType']}: {response.get('errorMessage', '')}")
-        print(describe(response), flush=True)
+        yield event, response
         if response["complete"]:
-            return not response.get("failed")
-        # A run that failed would fail again at once. A run that reached its time limit continues.
-        if response.get("failed") or response["next"] == event:
-            return False
+            return
         event = response["next"]
 
 

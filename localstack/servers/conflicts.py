@@ -1,0 +1,8 @@
+"""Lists or fixes the demo's events that were rejected as they were: `make conflicts ARGS=--help`."""
+
+import sys
+
+from local_stack.commands.conflicts import main
+
+if __name__ == "__main__":
+    sys.exit(main())
