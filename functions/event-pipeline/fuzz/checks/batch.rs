@@ -20,7 +20,12 @@ pub(crate) fn check(data: &[u8]) {
         Err(EventError::Json(error)) => {
             assert!(!is_event(text), "refused as JSON ({error}), but serde_json reads an event");
         }
-        Err(EventError::NoRecords | EventError::TooManyRecords) => {}
+        Err(EventError::NoRecords) => {
+            let has_records = serde_json::from_str::<Pairs<&RawValue>>(text)
+                .is_ok_and(|event| event.last("records").is_some());
+            assert!(!(has_records && is_event(text)), "the records of an event are not found");
+        }
+        Err(EventError::TooManyRecords) => {}
     }
 }
 

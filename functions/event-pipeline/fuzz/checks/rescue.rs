@@ -9,11 +9,18 @@ use serde_json::{Map, Value};
 use super::document::{contains, document_line, with_record};
 use super::reading::value_and_duplicates;
 
-/// The first line of `data` is the cluster's reason, the rest is the payload.
+/// The first line of `data` is the cluster's reasons with bars between them, taken in turn; the rest is the payload.
 pub(crate) fn check(data: &[u8]) {
     let Some(end) = data.iter().position(|byte| *byte == b'\n') else { return };
-    let (reason, payload) = (String::from_utf8_lossy(&data[..end]).into_owned(), &data[end + 1..]);
-    let error = WriteError { kind: ErrorKind::cluster("t"), status: Some(400), reason };
+    let (reasons, payload) = (String::from_utf8_lossy(&data[..end]), &data[end + 1..]);
+    let errors: Vec<WriteError> = reasons
+        .split('|')
+        .map(|reason| WriteError {
+            kind: ErrorKind::cluster("t"),
+            status: Some(400),
+            reason: reason.to_owned(),
+        })
+        .collect();
     with_record(payload, |item| {
         let record = item.record.as_ref().unwrap();
         let mut encoder = Encoder::new(Settings::default());
@@ -21,7 +28,8 @@ pub(crate) fn check(data: &[u8]) {
         let mut rescue = None;
         for n_forms in 0.. {
             assert!(n_forms <= 6, "the forms come to an end");
-            let Some(next) = Rescue::after(rescue, &error, &object) else { break };
+            let error = &errors[n_forms % errors.len()];
+            let Some(next) = Rescue::after(rescue, error, &object) else { break };
             let mut body = Vec::new();
             encoder.append_rescued(record, &next, &mut body).unwrap();
             check_form(&next, document_line(&body), &object);
