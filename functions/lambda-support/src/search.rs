@@ -42,10 +42,10 @@ enum Plaintext {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum AuthConfig {
     None,
-    /// A secret in Secrets Manager.
+    /// A secret in Secrets Manager, of either kind if none is given.
     Secret {
         id: String,
-        kind: CredentialType,
+        kind: Option<CredentialType>,
     },
     /// The text of such a secret, given directly.
     Given {
@@ -175,15 +175,18 @@ impl SearchConfig {
     /// # Errors
     /// [`PlaintextError`]
     pub fn check_encryption(&self, endpoint: &Endpoint) -> Result<(), PlaintextError> {
-        let (AuthConfig::Secret { kind, .. } | AuthConfig::Given { kind, .. }) = &self.auth else {
-            return Ok(());
+        let kind = match &self.auth {
+            AuthConfig::None | AuthConfig::SigV4(_) => return Ok(()),
+            AuthConfig::Secret { kind, .. } => *kind,
+            AuthConfig::Given { kind, .. } => Some(*kind),
         };
         if self.plaintext == Plaintext::Allow || !endpoint.is_readable_on_the_way() {
             return Ok(());
         }
         let (what, method) = match kind {
-            CredentialType::Basic => ("password", "basic"),
-            CredentialType::ApiKey => ("key", "api_key"),
+            Some(CredentialType::Basic) => ("password", "basic"),
+            Some(CredentialType::ApiKey) => ("key", "api_key"),
+            None => ("credential", "secret"),
         };
         Err(PlaintextError { endpoint: endpoint.as_str().to_owned(), what, method })
     }
@@ -251,13 +254,14 @@ fn read_auth(variables: &mut Variables<'_>) -> Option<AuthConfig> {
     #[derive(Clone)]
     enum Method {
         None,
-        Secret(CredentialType),
+        Secret(Option<CredentialType>),
         SigV4,
     }
     let methods = [
         ("none", Method::None),
-        ("basic", Method::Secret(CredentialType::Basic)),
-        ("api_key", Method::Secret(CredentialType::ApiKey)),
+        ("basic", Method::Secret(Some(CredentialType::Basic))),
+        ("api_key", Method::Secret(Some(CredentialType::ApiKey))),
+        ("secret", Method::Secret(None)),
         ("sigv4", Method::SigV4),
     ];
     let method = variables.one_of_or("SEARCH_AUTH", Method::None, &methods);
@@ -272,7 +276,10 @@ fn read_auth(variables: &mut Variables<'_>) -> Option<AuthConfig> {
             None
         }
         (Method::None | Method::SigV4, Some(_)) => {
-            variables.problem("SEARCH_SECRET_ID", "set, but SEARCH_AUTH is neither `basic` nor `api_key`");
+            variables.problem(
+                "SEARCH_SECRET_ID",
+                "set, but SEARCH_AUTH is none of `basic`, `api_key` and `secret`",
+            );
             None
         }
         (Method::None, None) => Some(AuthConfig::None),
@@ -323,8 +330,8 @@ mod tests {
             error.to_string(),
             "the configuration is not valid:\n\
              - SEARCH_ENDPOINT: `ftp://x` must begin with http:// or https://\n\
-             - SEARCH_AUTH: `kerberos` is not one of `none`, `basic`, `api_key`, `sigv4`\n\
-             - SEARCH_SECRET_ID: set, but SEARCH_AUTH is neither `basic` nor `api_key`\n\
+             - SEARCH_AUTH: `kerberos` is not one of `none`, `basic`, `api_key`, `secret`, `sigv4`\n\
+             - SEARCH_SECRET_ID: set, but SEARCH_AUTH is none of `basic`, `api_key` and `secret`\n\
              - BULK_COMPRESSION: `zip` is not one of `gzip`, `none`"
         );
     }
@@ -337,7 +344,7 @@ mod tests {
             pairs.extend(more);
             read(&pairs).err().map(|error| error.to_string())
         };
-        for auth in ["basic", "api_key"] {
+        for auth in ["basic", "api_key", "secret"] {
             let error = problem("http://search.example.com:9200", auth, &[]).expect("an error");
             assert!(
                 error.contains("SEARCH_ENDPOINT: `http://search.example.com:9200/` is not encrypted")

@@ -288,6 +288,14 @@ impl State {
     /// <https://www.elastic.co/guide/en/elasticsearch/reference/current/security-api-create-api-key.html>
     fn api_keys(&mut self, request: &ReceivedRequest) -> (u16, Value) {
         let body = request.json();
+        let has_rights = |roles: &Value| roles.as_object().is_some_and(|roles| !roles.is_empty());
+        let is_of_key = request.header("authorization").is_some_and(|login| login.starts_with("ApiKey"));
+        if request.head.method == "POST" && is_of_key && has_rights(&body["role_descriptors"]) {
+            // `TransportCreateApiKeyAction.java` of Elasticsearch 8.19.
+            let reason = "creating derived api keys requires an explicit role descriptor that is empty (has no privileges)";
+            let error = json!({"type": "illegal_argument_exception", "reason": reason});
+            return (400, json!({"error": error, "status": 400}));
+        }
         if request.head.method == "POST" {
             self.seq_no += 1;
             let (id, secret) = (format!("key{}", self.seq_no), format!("hunter2-{}", self.seq_no));
