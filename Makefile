@@ -14,7 +14,7 @@ LIVE_TESTS := --lib --bins --test live
 SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build deploy-local test test-fast test-live test-search \
+.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build deploy-local test test-fast test-live test-policies test-search \
     test-secured soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template lint-words format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
@@ -66,6 +66,10 @@ test-fast: ## Run unit, property and scenario tests
 	cargo test --workspace --locked
 	$(CHECKS) pytest -q localstack/servers/tests
 	$(CHECKS) pytest -q infra/search/tests/files
+	@$(MAKE) --no-print-directory test-policies
+
+test-policies: ## Compare the template's policies with the requests that the functions' tests recorded
+	$(CHECKS) pytest -q -c tests/policies/pytest.ini tests/policies
 
 test-live: ## Run the integration tests on a separate stack on free ports, which is stopped at the end
 	@$(STACK) prerequisites --tests >/dev/null
@@ -113,7 +117,7 @@ lint-rust: ## Check Rust: formatting and clippy
 
 lint-python: ## Check Python: ruff
 	$(CHECKS) ruff check .
-	$(CHECKS) ruff format --check localstack/servers
+	$(CHECKS) ruff format --check localstack/servers tests/policies
 
 lint-shell: ## Check shell scripts: shellcheck
 	$(CHECKS) shellcheck $$(git ls-files '*.sh' ':!infra/kubernetes') .ci/run
@@ -133,7 +137,7 @@ lint-words: ## Check that prose uses the field's words: report, fix, response, s
 format: ## Format Rust and Python code
 	cargo fmt --all
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
-	$(CHECKS) ruff format localstack/servers
+	$(CHECKS) ruff format localstack/servers tests/policies
 
 ## Measuring
 

@@ -6,6 +6,7 @@
 mod bucket;
 mod conflicts;
 mod dead_letters;
+mod iam_requests;
 mod interruptions;
 mod memory_cluster;
 mod objects;
