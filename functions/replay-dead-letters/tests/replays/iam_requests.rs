@@ -11,7 +11,7 @@ use testing::iam_requests::{compare, signed};
 
 use crate::objects::on_failure;
 use crate::stand_in::StandIn;
-use crate::world::{put_dead_letter, put_dead_letters};
+use crate::world::{index_events, put_dead_letter, put_dead_letters};
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:search-AbCdEf";
 /// Lambda stores on-failure records as `aws/lambda/<mapping>/<topic-partition>/YYYY/MM/DD/<time>-<id>`:
@@ -25,6 +25,7 @@ async fn serve(cluster: &StandIn) -> HttpServer {
         let (status, body) = cluster.change(|state| match request.path() {
             "_bulk" => state.cluster.bulk(&request.body),
             "_mget" => state.cluster.multi_get(&request.json()),
+            path if path.ends_with("/_field_caps") => state.cluster.field_capabilities(),
             path if path.ends_with("/_search") => state.cluster.search(&request.json()),
             path => (404, format!("the function is not known to request {path}")),
         });
@@ -38,7 +39,12 @@ async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
     let cluster = StandIn::default();
     put_dead_letters(&cluster, 3);
     put_dead_letter(&cluster, 7, r#"{"poison":1}"#);
-    cluster.change(|state| state.cluster.refuses = Some("poison"));
+    cluster.change(|state| state.cluster.takes_number = Some("total"));
+    index_events(&cluster, &[r#"{"total":1}"#, r#"{"total":"2 euros"}"#]).await;
+    cluster.change(|state| {
+        state.cluster.takes_number = None;
+        state.cluster.refuses = Some("poison");
+    });
     let server = serve(&cluster).await;
     let mut services = AwsServices::default();
     services.domains.insert("events".into(), server.endpoint().to_owned());
@@ -61,6 +67,8 @@ async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
         json!({"s3": {"bucket": "failed-batches", "prefix": "aws/lambda/", "delete": true}, "dry_run": true}),
         json!({"s3": {"bucket": "failed-batches", "key": format!("{PREFIX}2026/01/01/a")}}),
         json!({"s3": {"bucket": "failed-batches", "prefix": "aws/lambda/", "delete": true}}),
+        json!({"conflicts": "list"}),
+        json!({"conflicts": "fix", "all": true}),
     ];
     let responses =
         invoke_all(env!("CARGO_BIN_EXE_replay-dead-letters"), all.copied(), events).await.unwrap();
@@ -69,6 +77,8 @@ async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
         assert_eq!(response["complete"], Value::Bool(true), "{response}");
     }
     assert_eq!(responses[5]["objects"]["deleted"], json!(2), "{}", responses[5]);
+    assert_eq!(responses[6]["documents"], json!(1), "{}", responses[6]);
+    assert_eq!(responses[7]["fixed"], json!(1), "{}", responses[7]);
     signed(server.take_requests().iter().chain(&services.take_requests()))
 }
 
