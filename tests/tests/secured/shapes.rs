@@ -167,7 +167,7 @@ impl<'s> Shapes<'s> {
     /// Reads the documents back, and searches for what is in them.
     async fn check(&self, topic: &str, events: &[&Event], outcomes: &[Outcome]) -> Result<Vec<String>> {
         self.server.request(Method::POST, &format!("{}-*/_refresh", self.prefix), None).await?;
-        let types = self.types().await?;
+        let numbers = self.numbers(events).await?;
         let ids: Vec<_> = (0..events.len()).map(|offset| format!("{topic}-0-{offset}-{RECORD_MS}")).collect();
         let places: Vec<_> = events
             .iter()
@@ -183,7 +183,7 @@ impl<'s> Shapes<'s> {
                 continue;
             };
             let checked = check_source(event, source.get(), outcome)
-                .and_then(|found| self.searches(event, id, &found, types.get(&self.index_of(event))));
+                .and_then(|found| self.searches(event, id, &found, numbers.get(&self.index_of(event))));
             match checked {
                 Ok(more) => searches.extend(more),
                 Err(error) => faults.push(format!("{}: {error:#}", event.name)),
@@ -205,18 +205,20 @@ impl<'s> Shapes<'s> {
         Ok(response.body)
     }
 
-    /// The type of each field, by index and dotted name.
-    async fn types(&self) -> Result<HashMap<String, HashMap<String, String>>> {
-        let mappings = self.server.request(Method::GET, &format!("{}-*/_mapping", self.prefix), None).await?;
-        let indices = mappings.as_object().context("mappings by index")?;
-        Ok(indices
-            .iter()
-            .map(|(index, mapping)| {
-                let mut types = HashMap::new();
-                append_types("", &mapping["mappings"]["properties"], &mut types);
-                (index.clone(), types)
-            })
-            .collect())
+    /// The number fields of the events' indices, by index.
+    async fn numbers(&self, events: &[&Event]) -> Result<HashMap<String, HashSet<String>>> {
+        let indices: HashSet<_> = events.iter().map(|event| self.index_of(event)).collect();
+        let mut numbers = HashMap::new();
+        for index in indices {
+            // Mappings can be deeper than this reads.
+            let path = format!("{index}/_field_caps?fields=*&ignore_unavailable=true");
+            let caps = self.server.request(Method::GET, &path, None).await?;
+            let fields = caps["fields"].as_object().context("fields by name")?;
+            let is_number = |types: &Value| ["double", "long", "integer"].iter().any(|kind| !types[*kind].is_null());
+            let names = fields.iter().filter(|(_, types)| is_number(types)).map(|(name, _)| name.clone());
+            numbers.insert(index, names.collect());
+        }
+        Ok(numbers)
     }
 
     /// The searches that have to find the document `id`: every word of every text, every number.
@@ -225,7 +227,7 @@ impl<'s> Shapes<'s> {
         event: &Event,
         id: &str,
         found: &[Leaf],
-        types: Option<&HashMap<String, String>>,
+        numbers: Option<&HashSet<String>>,
     ) -> Result<Vec<Search>> {
         let mut words = HashSet::new();
         let mut queries = Vec::new();
@@ -236,7 +238,7 @@ impl<'s> Shapes<'s> {
                 Scalar::Number(_) if leaf.path.starts_with("conflict.") => {}
                 Scalar::Number(number) => {
                     let value: f64 = number.parse()?;
-                    if types.is_some_and(|types| is_numeric(types, &leaf.path)) && value.is_finite() {
+                    if numbers.is_some_and(|names| names.contains(&leaf.path)) && value.is_finite() {
                         // -0 is less than 0, and `-0` in a query is 0.
                         let (from, to) = if value == 0.0 { ("-0.0", "0.0") } else { (&**number, &**number) };
                         let range = format!(r#"{{"gte":{from},"lte":{to}}}"#);
@@ -347,20 +349,6 @@ fn check_source(event: &Event, source: &str, outcome: &Outcome) -> Result<Vec<Le
 
 fn shown(source: &str) -> String {
     source.chars().take(600).collect()
-}
-
-fn append_types(prefix: &str, properties: &Value, types: &mut HashMap<String, String>) {
-    for (name, field) in properties.as_object().into_iter().flatten() {
-        let name = format!("{prefix}{name}");
-        if let Some(kind) = field["type"].as_str() {
-            types.insert(name.clone(), kind.to_owned());
-        }
-        append_types(&format!("{name}."), &field["properties"], types);
-    }
-}
-
-fn is_numeric(types: &HashMap<String, String>, path: &str) -> bool {
-    types.get(path).is_some_and(|kind| ["double", "long", "integer"].contains(&kind.as_str()))
 }
 
 /// The words of a text that an analyzer makes terms of.
