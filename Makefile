@@ -13,7 +13,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay provision build deploy-local test test-fast test-live test-search \
-    test-secured soak mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template format \
+    test-secured soak mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template lint-words format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
 help: ## List the targets
@@ -87,7 +87,7 @@ mutate-faults: ## Remove each protection from a copy of the tree, and check that
 	$(STACK) with --instance faults -- cargo run --locked --package integration-tests --bin mutate-faults -- \
 	    $(if $(ONLY),--only '$(ONLY)')
 
-lint: lint-rust lint-python lint-shell lint-yaml lint-template ## Check formatting and lints of every language
+lint: lint-rust lint-python lint-shell lint-yaml lint-template lint-words ## Check formatting and lints of every language
 
 lint-rust: ## Check Rust: formatting and clippy
 	cargo fmt --all --check
@@ -108,6 +108,10 @@ lint-template: ## Check the template: sam validate and cfn-lint
 	$(STACK) exec -- sam validate --lint --template-file infra/template.yaml
 	$(STACK) exec -- sam validate --template-file infra/template.yaml
 	$(CHECKS) cfn-lint infra/template.yaml
+
+lint-words: ## Check that prose uses the field's words: report, fix, response, stats, event
+	@! git grep -nwiE '(tell|tells|telling|told|mend|mends|mended|answer|answers|answered|answering|reply|replies|effort|envelope)' \
+	    -- ':!Makefile' ':!Cargo.lock' ':!*/Cargo.lock' ':!*/go.sum' ':!LICENSE' ':!tests/fixtures' ':!*/corpus/*'
 
 format: ## Format Rust and Python code
 	cargo fmt --all

@@ -222,7 +222,10 @@ mod tests {
             assert_eq!(blamed_member(reason, payload).as_deref(), Some(expected), "{reason}");
         }
         assert_eq!(blamed_member("failed to parse field [unknown] of type [type]", payload), None);
-        assert_eq!(blamed_member("mapper [unknown] cannot be changed from type [id] to [type]", payload), None);
+        assert_eq!(
+            blamed_member("mapper [unknown] cannot be changed from type [id] to [type]", payload),
+            None
+        );
         assert_eq!(blamed_member("Limit of total fields [1000] has been exceeded", payload), None);
     }
 

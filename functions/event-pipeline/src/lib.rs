@@ -13,6 +13,7 @@ mod conflict_text;
 mod dead_letter;
 mod document;
 pub mod encoder;
+mod epoch;
 pub mod event;
 mod event_time;
 mod extra;

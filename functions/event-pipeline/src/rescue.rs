@@ -118,7 +118,8 @@ mod tests {
     #[test]
     fn what_is_too_deep_for_a_flat_object_is_text_at_once() {
         let payload = |depth| format!("{{\"a\":1,\"b\":{}1{}}}", "[".repeat(depth), "]".repeat(depth));
-        let form = |depth, reason| Rescue::after(None, &error(reason), payload(depth).as_bytes()).unwrap().form;
+        let form =
+            |depth, reason| Rescue::after(None, &error(reason), payload(depth).as_bytes()).unwrap().form;
         let (blames_a, blames_b, full) =
             ("failed to parse field [a]", "failed to parse field [b]", "Limit of total fields");
         assert_eq!(form(90, blames_b), RescueForm::Members(vec!["b".into()]));

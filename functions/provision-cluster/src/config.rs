@@ -85,15 +85,14 @@ fn text(value: &Value) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use testing::environment::lookup;
 
     use super::*;
     use crate::settings::{DeleteData, FunctionAuth};
     use crate::values::{Codec, Replicas};
 
     fn of_variables(pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
-        Config::of_command_line(&|name| {
-            pairs.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
-        })
+        Config::of_command_line(&lookup(pairs.iter().copied()))
     }
 
     fn of_properties(properties: &Value) -> Result<Config, ConfigError> {

@@ -206,14 +206,12 @@ fn replace_in_text(text: &str, values: &[(&str, PlaceholderValue)]) -> Result<Va
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use testing::environment::lookup;
 
     use super::*;
 
     pub(crate) fn settings(pairs: &[(&str, &str)]) -> Settings {
-        Settings::of_command_line(&|name| {
-            pairs.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
-        })
-        .unwrap()
+        Settings::of_command_line(&lookup(pairs.iter().copied())).unwrap()
     }
 
     #[test]

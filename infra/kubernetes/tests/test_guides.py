@@ -147,14 +147,14 @@ def opensearch(tmp_path_factory):
         lines = []
         for path in sorted((REPOSITORY / "tests" / "fixtures" / "parity").glob("*.json")):
             expected = json.loads(path.read_text())["expected"]
-            # Skip documents of other days, and fixtures whose fields have conflicting types in one index.
-            if expected["index"].startswith("microservices-2026.03.") and not path.stem.startswith(
-                ("own-trace-dotted", "clash-trace", "odd-names", "clash")
-            ):
+            # Skip documents of other days.
+            if expected["index"].startswith("microservices-2026.03."):
                 lines += [{"create": {"_index": expected["index"], "_id": path.stem}}, expected["document"]]
         body = "".join(json.dumps(line) + "\n" for line in lines)
         result = call(url, "POST", "/_bulk?refresh=true", body, "application/x-ndjson")
-        assert not result["errors"], [item for item in result["items"] if item["create"]["status"] >= 300]
+        # Some fixtures have fields of conflicting types in one index. The function would rescue them.
+        rejected = [item["create"] for item in result["items"] if "error" in item["create"]]
+        assert {item["status"] for item in rejected} <= {400} and len(rejected) < 15, rejected
         yield url
     finally:
         subprocess.run([*STACK, "stop", "--instance", "guides"], env=environment, check=True, timeout=120)
@@ -190,7 +190,7 @@ def test_example_queries_find_the_expected_documents(opensearch):
     assert trace["hits"]["total"]["value"] >= 3
     assert {bucket["key_as_string"] for bucket in partitions["aggregations"]["partitions"]["buckets"]} >= {"order.events|0"}
     assert {tag for hit in tags["hits"]["hits"] for tag in hit["_source"]["tags"]} <= {
-        "_jsonparsefailure", "_timestampoutofrange", "vip",
+        "_jsonparsefailure", "_timestampoutofrange", "_timestampunparsed", "_duplicatekey", "_nonfinite", "vip",
     }  # fmt: skip
     assert tags["hits"]["total"]["value"] > 10
 

@@ -80,6 +80,38 @@ def test_a_record_delivered_twice_gives_the_same_document(evaluator):
     assert first == second
 
 
+def document_of(value: str, evaluator) -> dict:
+    """The document of a record with this value."""
+    record = json.loads((FIXTURES[0].parent / "object.json").read_text())["record"] | {"value": value}
+    ((_, written),) = evaluator.written(received(record, "g"))
+    return written["document"]
+
+
+# The function keeps what follows as it is. Its fixtures can't hold these values, because serde_json does not read them.
+
+
+def test_half_of_a_surrogate_pair_is_replaced(evaluator):
+    document = document_of(r'{"text": "\ud800 \uDE9A \ud83d\ude9a \\ud800", "\udc00": 1}', evaluator)
+    assert document["text"] == "\ufffd \ufffd \U0001f69a \\ud800"
+    assert document["\ufffd"] == 1
+    assert "tags" not in document
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1.5E+309", "9" * 1001])
+def test_a_number_that_elasticsearch_cannot_read_becomes_text(evaluator, number):
+    document = document_of(f'{{"timestamp": "2026-02-28T10:00:00Z", "numbers": [{number}, 1e3], "text": "1e400"}}', evaluator)
+    assert document["numbers"] == [number, 1000.0]
+    assert document["text"] == "1e400"
+    assert document["@timestamp"] == "2026-02-28T10:00:00.000Z"
+    assert "tags" not in document
+
+
+def test_times_without_a_zone_are_in_the_zone_of_the_environment(ruby):
+    text = (ELK / "logstash" / "pipeline" / "logstash.conf").read_text()
+    evaluator = Evaluator(parse(text), {**ENVIRONMENT, "TIMESTAMP_ZONE": "Europe/Paris"}, ruby)
+    assert document_of('{"timestamp": "2026-03-01 00:30:00"}', evaluator)["@timestamp"] == "2026-02-28T23:30:00.000Z"
+
+
 def test_a_platform_log_goes_to_its_own_index(evaluator):
     fields = {"message": "started", "@timestamp": "2026-03-01T10:20:30.000Z", "@version": "1"}
     ((output, written),) = evaluator.written(Event(fields, {}))

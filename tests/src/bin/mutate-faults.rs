@@ -71,23 +71,37 @@ struct Copy {
 }
 
 impl Copy {
-    /// Copies the files of a tree that git does not ignore. Unchanged files are left alone, so that cargo rebuilds nothing.
+    /// Copies the files of a tree that git does not ignore, and removes those that a previous run copied and that have gone
+    /// since. Unchanged files are left alone, so that cargo rebuilds nothing.
     fn of(repository: &Path) -> Result<Self> {
         let state = std::env::var_os("KAFKA_TO_SEARCH_STATE")
             .map_or_else(|| repository.join(".stack"), PathBuf::from);
         let (tree, target) = (state.join("mutations/tree"), state.join("mutations/target"));
+        std::fs::create_dir_all(&tree)?;
         let mut list = Command::new("git");
         list.current_dir(repository).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
-        for name in String::from_utf8(output(&mut list)?.stdout)?.split_terminator('\0') {
+        let listed = String::from_utf8(output(&mut list)?.stdout)?;
+        // A file that was deleted, but is still known to git, does not exist.
+        let names: BTreeSet<&str> =
+            listed.split_terminator('\0').filter(|name| repository.join(name).is_file()).collect();
+        let record = state.join("mutations/files");
+        for gone in std::fs::read_to_string(&record).unwrap_or_default().split_terminator('\0') {
+            let file = tree.join(gone);
+            if !names.contains(gone) && file.exists() {
+                std::fs::remove_file(&file).with_context(|| file.display().to_string())?;
+            }
+        }
+        let known: Vec<&str> = names.iter().copied().collect();
+        std::fs::write(&record, known.join("\0"))?;
+        for name in names {
             let (from, to) = (repository.join(name), tree.join(name));
-            // A file that was deleted, but is still known.
-            let Ok(bytes) = std::fs::read(&from) else { continue };
+            let bytes = std::fs::read(&from).with_context(|| from.display().to_string())?;
             if std::fs::read(&to).is_ok_and(|there| there == bytes) {
                 continue;
             }
             std::fs::create_dir_all(to.parent().context("a file is in a folder")?)?;
             std::fs::copy(&from, &to).with_context(|| to.display().to_string())?;
-            // Not older than what was built of the file's last version.
+            // Newer than the build of the file's last version.
             std::fs::File::options().write(true).open(&to)?.set_modified(std::time::SystemTime::now())?;
         }
         Ok(Self { tree, target, state })

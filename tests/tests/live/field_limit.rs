@@ -25,6 +25,7 @@ async fn events_with_new_fields_are_indexed_when_the_mapping_is_full() -> Result
             "mappings": {"properties": {
                 "kafka_topic": {"type": "keyword"}, "conflict": {"type": "flat_object"}, "conflict_text": {"type": "text"},
                 "conflict_field": {"type": "keyword"}, "conflict_reason": {"type": "keyword"},
+                "tags": {"type": "keyword"}, "message": {"type": "text"},
             }},
         },
     });

@@ -100,7 +100,7 @@ async fn an_invalid_request_is_rejected_with_an_example() -> Result<()> {
 async fn rejected_records(world: &World, name: &str, n_records: usize) -> Result<(Flow, String)> {
     let template = json!({
         "index_patterns": [format!("{PREFIX}-*")], "priority": 900,
-        "template": {"mappings": {"properties": {"@timestamp": {"type": "date"}, "kafka_topic": {"type": "ip"}}}},
+        "template": {"mappings": {"properties": {"@timestamp": {"type": "date"}, "platform": {"type": "ip"}}}},
     });
     // An index left by an earlier test has another template and rejects nothing.
     world.search.request(Method::DELETE, &format!("{PREFIX}-*"), None).await?;

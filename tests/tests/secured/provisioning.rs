@@ -195,7 +195,7 @@ async fn writes_and_does_nothing_else(server: &Server, writer: &Auth, prefix: &s
     let daily = format!("{prefix}-{DAY}");
     let mapping = server.request(Method::GET, &format!("{daily}/_mapping"), None).await?;
     let properties = &mapping[&daily]["mappings"]["properties"];
-    ensure!(properties["aNewField"]["type"] == "keyword", "{properties}");
+    ensure!(properties["aNewField"]["type"] == "match_only_text", "{properties}");
     ensure!(!properties["newer"]["properties"]["field"].is_null(), "{properties}");
 
     let document = server.documents(&daily).await?.into_iter().next().context("a document is there")?.0;
@@ -416,7 +416,7 @@ async fn on_elasticsearch_8_templates_are_applied_and_missing_features_are_repor
     let mapping = server.request(Method::GET, &format!("{daily}/_mapping"), None).await?;
     let properties = &mapping[&daily]["mappings"]["properties"];
     ensure!(
-        properties["orderId"]["type"] == "keyword" && properties["original"]["type"] == "flattened",
+        properties["orderId"]["type"] == "keyword" && properties["conflict"]["type"] == "flattened",
         "{properties}"
     );
     Ok(())

@@ -36,11 +36,8 @@ pub(crate) enum Mapping {
 }
 
 /// The servers, and how the provisioned template maps there.
-pub(crate) const SERVERS: [(&str, Mapping); 3] = [
-    (OPENSEARCH_PLAIN, Mapping::Objects),
-    (OPENSEARCH, Mapping::Objects),
-    (ELASTICSEARCH, Mapping::Leaves),
-];
+pub(crate) const SERVERS: [(&str, Mapping); 3] =
+    [(OPENSEARCH_PLAIN, Mapping::Objects), (OPENSEARCH, Mapping::Objects), (ELASTICSEARCH, Mapping::Leaves)];
 
 /// Whether a document was rejected as it was, and is written with `conflict`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -214,7 +211,8 @@ impl<'s> Shapes<'s> {
             let path = format!("{index}/_field_caps?fields=*&ignore_unavailable=true");
             let caps = self.server.request(Method::GET, &path, None).await?;
             let fields = caps["fields"].as_object().context("fields by name")?;
-            let is_number = |types: &Value| ["double", "long", "integer"].iter().any(|kind| !types[*kind].is_null());
+            let is_number =
+                |types: &Value| ["double", "long", "integer"].iter().any(|kind| !types[*kind].is_null());
             let names = fields.iter().filter(|(_, types)| is_number(types)).map(|(name, _)| name.clone());
             numbers.insert(index, names.collect());
         }

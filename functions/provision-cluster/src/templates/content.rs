@@ -190,6 +190,7 @@ impl TemplateParts {
 #[cfg(test)]
 mod tests {
     use search_client::engine::Version;
+    use testing::environment::lookup;
 
     use super::*;
 
@@ -198,10 +199,7 @@ mod tests {
     }
 
     fn templates_of(product: Product, pairs: &[(&str, &str)], lifecycle: LifecycleSetting) -> Vec<Template> {
-        let settings = Settings::of_command_line(&|name| {
-            pairs.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned())
-        })
-        .unwrap();
+        let settings = Settings::of_command_line(&lookup(pairs.iter().copied())).unwrap();
         templates(product, &settings, codec(product, &settings), lifecycle).unwrap()
     }
 

@@ -80,7 +80,7 @@ class Evaluator:
                 act(item, event)
 
     def _filter(self, plugin: Plugin, event: Event) -> None:
-        options = plugin.options if plugin.name == "ruby" else substitute(plugin.options, self.environment)
+        options = substitute(plugin.options, self.environment)
         options = {name: value for name, value in options.items() if name not in IGNORED_FILTER_OPTIONS}
         {"mutate": _mutate, "ruby": self._ruby}[plugin.name](options, event)
 

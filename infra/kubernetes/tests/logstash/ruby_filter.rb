@@ -100,7 +100,7 @@ while (line = $stdin.gets)
     event.fields = request["fields"]
     event.metadata = request["metadata"]
     filters[[request["init"], request["code"]]].filter_method(event)
-    puts JSON.generate("fields" => event.fields, "metadata" => event.metadata)
+    puts JSON.generate({ "fields" => event.fields, "metadata" => event.metadata }, max_nesting: 0)
   rescue Exception => e
     puts JSON.generate("error" => "#{e.class}: #{e.message}", "backtrace" => e.backtrace.first(5))
   end
