@@ -21,6 +21,7 @@ def up(instance: Instance, n_events: int) -> None:
     sam.deploy(instance, [])
     lifecycle.start(instance, [POLLER])
     publishing.generate(instance, n_events)
+    publishing.publish_other_teams(instance)
     summary.show(instance)
 
 

@@ -17,6 +17,9 @@ INDICES = "microservices-*,dead-letters-microservices-*"
 WAIT_S = 120
 EVENTS_PER_S = 200  # far below the rate on a small machine, because this sets a deadline
 
+# A CloudEvents event, and one with an object where the generated events have text.
+OTHER_TEAMS = Path(__file__).parent.parent / "other-teams.ndjson"
+
 Offsets = dict[tuple[str, int], int]
 
 
@@ -25,11 +28,20 @@ def generate(instance: Instance, count: int) -> None:
     _publish(instance, f"publishing {count} events", ["generate", "--count", str(count)])
 
 
+def publish_other_teams(instance: Instance) -> None:
+    """Publishes events of other shapes to a topic of the generated ones."""
+    _publish_lines(instance, "publishing events of other teams", OTHER_TEAMS, "order.events")
+
+
 def publish_file(instance: Instance, file: Path, topic: str) -> None:
     """Publishes the user's own events, one per line."""
     if not file.is_file():
         raise StackError(f"there is no file {file}")
-    _publish(instance, f"publishing {file} to {topic}", ["file", "--topic", topic, str(file.resolve())])
+    _publish_lines(instance, f"publishing {file} to {topic}", file, topic)
+
+
+def _publish_lines(instance: Instance, title: str, file: Path, topic: str) -> None:
+    _publish(instance, title, ["file", "--topic", topic, str(file.resolve())])
 
 
 def _publish(instance: Instance, title: str, arguments: list[str]) -> None:

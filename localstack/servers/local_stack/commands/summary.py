@@ -26,6 +26,10 @@ def show(instance: Instance) -> None:
     newest = {"size": 1, "sort": [{"kafka_timestamp": "desc"}], "query": {"term": {"service_name": "order"}}}
     print("\nThe newest order event, as it was enriched")
     _print_documents(rest.call("POST", f"{endpoint}/{DAILY}/_search", newest))
+    rescued = {"size": 1, "sort": [{"kafka_timestamp": "desc"}], "query": {"term": {"tags": "_mappingconflict"}}}
+    print("\nThe newest event that does not fit the mapping: what is in the way moved to `conflict`")
+    for hit in rest.call("POST", f"{endpoint}/{DAILY}/_search", rescued)["hits"]["hits"]:
+        print("\n".join(f"  {line}" for line in conflict_lines(hit)))
     print("\nConsumer lag", flush=True)
     subprocess.run(
         [str(cargo.build("kafka-poller")), "lag", "--endpoint-url", LOCALSTACK.info(instance)["endpoint"]],
@@ -44,6 +48,16 @@ What to try next
   make status                                           what runs, and where the logs are
   make demo-down                                        stop everything (make demo-clean: remove the data too)"""
     )
+
+
+def conflict_lines(hit: dict) -> list[str]:
+    """A rescued document in a few lines: what moved, and why."""
+    shown = ("orderId", "tags", "conflict", "conflict_reason")
+    members = ((name, json.dumps(hit["_source"][name], ensure_ascii=False)) for name in shown if name in hit["_source"])
+    return [
+        f"{hit['_index']}/{hit['_id']}",
+        *(f"  {name}: {text if len(text) <= 100 else text[:100] + '…'}" for name, text in members),
+    ]
 
 
 def search(instance: Instance, query: str) -> None:
