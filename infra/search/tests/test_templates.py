@@ -7,6 +7,7 @@ or on your own cluster with SEARCH_ENDPOINT. The tests create their own template
 
 import json
 import os
+import re
 import uuid
 
 import pytest
@@ -257,6 +258,77 @@ def test_opensearch_3_6_rejects_lists_in_objects_without_object_mappings(cluster
     (item,) = cluster.bulk(index, [TIME | {"order": {"tags": ["a", "b"]}}])
     cluster.request("DELETE", f"/{index}")
     assert item["status"] == 400 and "disable_objects" in item["error"]["reason"], item
+
+
+# A field for each kind that the template maps by name or by type, with a value of that kind.
+PAYLOAD_FIELDS = {
+    "id": "a", "orderId": 1, "rankID": 1.5, "batch_id": True, "itemUuid": "a", "item_uuid": "a",
+    "eventType": "a", "status": 1, "currency": 1.5, "channel": True, "locale": "a", "sku": "a",
+    "timestamp": "a", "time": "a", "date": "a", "datetime": "a", "ts": "a", "createdAt": "a", "startTime": "a",
+    "dueDate": "a", "eventTimestamp": "a", "seen_at": "a", "done_on": "a",
+    "kafka_headers.tenant": "a", "msg": "a", "count": 1, "price": 1.5, "isGift": True,
+}  # fmt: skip
+
+
+def is_for(template: dict, field: str, value) -> bool:
+    """Whether a dynamic template applies to a field with this value."""
+    kind = {str: "string", bool: "boolean", int: "long", float: "double"}[type(value)]
+    path = re.escape(template.get("path_match", "*")).replace(r"\*", ".*")
+    return (
+        template["match_mapping_type"] == kind
+        and re.fullmatch(template.get("match", ".*"), field.rsplit(".", 1)[-1]) is not None
+        and re.fullmatch(path, field) is not None
+    )
+
+
+def test_the_override_test_has_a_field_for_each_dynamic_template():
+    mappings = json.loads((FOLDER / "index-template.json").read_text())["template"]["mappings"]
+    for named in mappings["dynamic_templates"]:
+        ((name, template),) = named.items()
+        assert any(is_for(template, field, value) for field, value in PAYLOAD_FIELDS.items()), name
+
+
+@pytest.mark.parametrize(
+    ("mapping", "value", "query"),
+    [
+        ({"type": "integer"}, 7, lambda field: {"range": {field: {"gt": 6, "lt": 8}}}),
+        ({"type": "date"}, "2026-11-24T10:00:00Z", lambda field: {"range": {field: {"gte": "2026-11-24||/d"}}}),
+        (
+            {"properties": {"inner": {"type": "long"}}},
+            {"inner": 7},
+            lambda field: {"range": {f"{field}.inner": {"gt": 6, "lt": 8}}},
+        ),
+    ],
+    ids=["number", "date", "object"],
+)
+def test_the_users_own_mapping_of_any_payload_field_wins(cluster, mapping, value, query):
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    template = json.loads((FOLDER / "index-template.json").read_text())
+    own: dict = {"properties": {}}
+    document: dict = dict(TIME)
+    for field in PAYLOAD_FIELDS:
+        *outer, leaf = field.split(".")
+        fields, members = own, document
+        for part in outer:
+            fields = fields["properties"].setdefault(part, {"properties": {}})
+            members = members.setdefault(part, {})
+        fields["properties"][leaf], members[leaf] = mapping, value
+    # Composed as provisioning composes them.
+    parts = {"project": template["template"], "custom": {"mappings": own}}
+    for part, body in parts.items():
+        cluster.request("PUT", f"/_component_template/{name}-{part}", {"template": body})
+    composed = {"index_patterns": [f"{name}-*"], "priority": 300, "composed_of": [f"{name}-{part}" for part in parts]}
+    cluster.request("PUT", f"/_index_template/{name}", composed)
+    try:
+        (item,) = cluster.bulk(f"{name}-1", [document])
+        assert item["status"] == 201, item
+        for field in PAYLOAD_FIELDS:
+            assert cluster.count(f"{name}-1", query(field)) == 1, field
+    finally:
+        cluster.request("DELETE", f"/{name}-*")
+        cluster.request("DELETE", f"/_index_template/{name}")
+        for part in parts:
+            cluster.request("DELETE", f"/_component_template/{name}-{part}")
 
 
 def test_a_value_in_place_of_an_object_rejects_only_that_document(cluster, new_index):
