@@ -225,7 +225,7 @@ struct Question {
     body: fn(exact: Exact<'_>, sample: &Value) -> Value,
 }
 
-const QUESTIONS: [Question; 5] = [
+const QUESTIONS: [Question; 11] = [
     Question {
         name: "a service's newest events of an hour",
         body: |exact, _| {
@@ -280,7 +280,48 @@ const QUESTIONS: [Question; 5] = [
             })
         },
     },
+    Question { name: "a word in any field", body: |_, sample| newest(&query_string(first_word(sample))) },
+    Question {
+        name: "an id in any field",
+        body: |_, sample| newest(&query_string(&sample["orderId"].to_string())),
+    },
+    Question {
+        name: "a word of an unknown field",
+        body: |_, sample| newest(&query_string(&format!("productName:{}", first_word(sample)))),
+    },
+    Question {
+        name: "the exact text of an unknown field",
+        body: |_, sample| newest(&json!({"term": {"productName.keyword": sample["items"][0]["name"]}})),
+    },
+    Question {
+        name: "a range of an unknown number",
+        body: |_, _| newest(&query_string("provider.latencyMs:>700")),
+    },
+    Question {
+        name: "a range of a time of the payload",
+        body: |_, _| {
+            let hour = json!({"gte": "2026-03-02T01:00:00.000Z", "lt": "2026-03-02T02:00:00.000Z"});
+            newest(&json!({"range": {"occurredAt": hour}}))
+        },
+    },
 ];
+
+/// The newest documents that a query finds, and the number of all that it finds.
+fn newest(query: &Value) -> Value {
+    json!({
+        "size": 50, "sort": [{"@timestamp": "desc"}, {"kafka_offset": "desc"}], "track_total_hits": true, "query": query,
+    })
+}
+
+/// What users type, in the query string syntax.
+fn query_string(text: &str) -> Value {
+    json!({"query_string": {"query": text}})
+}
+
+/// A word of the sample's first item.
+fn first_word(sample: &Value) -> &str {
+    sample["items"][0]["name"].as_str().and_then(|name| name.split(' ').next()).unwrap_or_default()
+}
 
 /// Runs every search with both mappings, checks that the results are the same, and prints how long each took.
 async fn compare_responses(search: &Search, variants: &[Variant]) -> Result<()> {
