@@ -17,5 +17,6 @@ mod secrets;
 mod servers;
 mod shapes;
 mod sigv4;
+mod upgrade;
 mod values;
 mod writing;

@@ -131,8 +131,8 @@ impl<'s> Shapes<'s> {
         Ok(())
     }
 
-    /// Writes a batch of these events to a topic and checks what became of each. Returns how many were rescued.
-    pub(crate) async fn index(&self, topic: &str, events: &[&Event]) -> Result<usize> {
+    /// Writes a batch of these events to a topic.
+    pub(crate) async fn write(&self, topic: &str, events: &[&Event]) -> Result<Vec<Outcome>> {
         let records = events.iter().zip(0..).map(|(event, offset)| EventRecord {
             topic: topic.to_owned(),
             offset,
@@ -143,10 +143,16 @@ impl<'s> Shapes<'s> {
         });
         let batch = payload(records).to_string().into_bytes();
         let indexer = indexer(self.server.client(self.server.administrator())?, &self.prefix)?;
-        let indexed = indexer.index(&batch, later()).await?;
-        ensure!(indexed.outcomes.len() == events.len(), "{} outcomes", indexed.outcomes.len());
+        let outcomes = indexer.index(&batch, later()).await?.outcomes;
+        ensure!(outcomes.len() == events.len(), "{} outcomes", outcomes.len());
+        Ok(outcomes)
+    }
+
+    /// Writes a batch of these events to a topic and checks what became of each. Returns how many were rescued.
+    pub(crate) async fn index(&self, topic: &str, events: &[&Event]) -> Result<usize> {
+        let outcomes = self.write(topic, events).await?;
         let mut faults = Vec::new();
-        for (event, outcome) in events.iter().zip(&indexed.outcomes) {
+        for (event, outcome) in events.iter().zip(&outcomes) {
             let is_right = match outcome {
                 Outcome::Indexed => event.conflict != Conflict::Always,
                 Outcome::Rescued(_) => event.conflict != Conflict::Never,
@@ -156,9 +162,9 @@ impl<'s> Shapes<'s> {
                 faults.push(format!("{}: {outcome:?}", event.name));
             }
         }
-        faults.extend(self.check(topic, events, &indexed.outcomes).await?);
+        faults.extend(self.check(topic, events, &outcomes).await?);
         ensure!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
-        Ok(indexed.counts.rescued)
+        Ok(outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Rescued(_))).count())
     }
 
     /// Reads the documents back, and searches for what is in them.
