@@ -102,7 +102,7 @@ pub fn read_batch(payload: &[u8]) -> Result<Vec<BatchItem<'_>>, EventError> {
     let mut batch = Vec::new();
     let mut has_records = false;
     scanner.object(|scanner, key| {
-        if &*key.unescape() != b"records" {
+        if member_name(key) != b"records" {
             scanner.value()?;
             return Ok(());
         }
@@ -179,7 +179,7 @@ impl<'a> Fields<'a> {
     fn read(scanner: &mut Scanner<'a>) -> Result<Self, JsonError> {
         let mut fields = Self::default();
         scanner.object(|scanner, name| {
-            match &*name.unescape() {
+            match member_name(name) {
                 b"topic" if scanner.peek()? == b'"' => fields.topic = Some(borrowed_text(scanner.string()?)),
                 b"partition" => fields.partition = scanner.whole_number()?,
                 b"offset" => fields.offset = scanner.whole_number()?,
@@ -239,6 +239,23 @@ impl<'a> Fields<'a> {
             headers: self.headers,
         })
     }
+}
+
+/// Names of members that are read.
+const NAMES: [&[u8]; 8] =
+    [b"records", b"topic", b"partition", b"offset", b"timestamp", b"key", b"value", b"headers"];
+
+/// The name of a member; of one with escapes, empty if it is none of [`NAMES`].
+#[inline(always)]
+fn member_name(raw: RawString<'_>) -> &[u8] {
+    raw.plain().unwrap_or_else(|| escaped_name(raw))
+}
+
+/// No encoder that is known writes one of the names with escapes. Apart from the hot path, which is slower with a text to drop.
+#[cold]
+fn escaped_name(raw: RawString<'_>) -> &'static [u8] {
+    let name = raw.unescape();
+    NAMES.into_iter().find(|known| *known == &*name).unwrap_or_default()
 }
 
 /// The text of a string, if it has no escapes. Topics have none: Kafka allows only letters, digits, `.`, `_` and `-`.

@@ -28,9 +28,6 @@ pub(crate) fn read_byte_array(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> R
     Ok(all_bytes)
 }
 
-/// The least number of one, two and three digits.
-const LEAST: [i16; 3] = [0, 10, 100];
-
 /// Reads the form that event source mappings write: no white space, one to three digits. Anything else is `None` and
 /// leaves the scanner where it was. Reads four characters at a time, because branches on the number of digits are
 /// hard to predict.
@@ -50,7 +47,12 @@ fn read_compact(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Option<()> {
         // is all that is used.
         let others = (digits.wrapping_add(0x7676_7676) | digits) & 0x8080_8080;
         let len = others.trailing_zeros() / 8;
-        let least = *LEAST.get((len as usize).wrapping_sub(1))?;
+        let least = match len {
+            1 => 0,
+            2 => 10,
+            3 => 100,
+            _ => return None,
+        };
         let [_, hundreds, tens, ones] = (digits << (32 - 8 * len)).to_le_bytes();
         let number = i16::from(hundreds) * 100 + i16::from(tens) * 10 + i16::from(ones);
         // Less than its digits can say has a zero before them, which JSON does not allow.
