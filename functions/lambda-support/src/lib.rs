@@ -3,6 +3,7 @@
 
 #[cfg_attr(not(feature = "aws"), path = "without_aws.rs")]
 pub mod aws;
+pub mod ca_certificate;
 pub mod deadline;
 pub mod domain;
 pub mod logs;

@@ -1,5 +1,5 @@
 //! How to connect to the cluster: `SEARCH_ENDPOINT` or `SEARCH_DOMAIN`, `SEARCH_AUTH`, `SEARCH_SECRET_ID`,
-//! `SEARCH_CA_CERT`, `BULK_COMPRESSION`.
+//! `SEARCH_CA_CERT`, `SEARCH_PLAINTEXT`, `BULK_COMPRESSION`.
 
 use std::sync::Arc;
 
@@ -10,6 +10,7 @@ use search_client::sigv4::SigningKey;
 use thiserror::Error;
 
 use crate::aws::domain_endpoint;
+use crate::ca_certificate::{CaCertificate, CaCertificateError};
 use crate::domain::DomainError;
 use crate::secrets::{SecretStore, StoredCredentials, StoredCredentialsError};
 use crate::variables::Variables;
@@ -19,7 +20,8 @@ use crate::variables::Variables;
 pub struct SearchConfig {
     cluster: Cluster,
     auth: AuthConfig,
-    ca_certificate: Option<String>,
+    plaintext: Plaintext,
+    ca_certificate: Option<CaCertificate>,
     compression: BulkCompression,
 }
 
@@ -29,13 +31,21 @@ enum Cluster {
     Domain(String),
 }
 
+/// Whether credentials may be sent where others can read them: over `http://` to another machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plaintext {
+    Refuse,
+    /// For a network that is all the user's own.
+    Allow,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum AuthConfig {
     None,
-    /// A secret in Secrets Manager.
+    /// A secret in Secrets Manager, of either kind if none is given.
     Secret {
         id: String,
-        kind: CredentialType,
+        kind: Option<CredentialType>,
     },
     /// The text of such a secret, given directly.
     Given {
@@ -63,14 +73,12 @@ impl std::fmt::Debug for SigV4Config {
 /// Why the cluster's client can't be made. The text names the variable at fault.
 #[derive(Debug, Error)]
 pub enum ConnectError {
-    /// The file that `SEARCH_CA_CERT` names can't be read.
-    #[error("SEARCH_CA_CERT: the file `{path}` can't be read: {source}")]
-    CaFile {
-        /// The file's path.
-        path: String,
-        /// The system's error.
-        source: std::io::Error,
-    },
+    /// The certificate that `SEARCH_CA_CERT` names can't be read.
+    #[error("SEARCH_CA_CERT: {0}")]
+    CaCertificate(#[from] CaCertificateError),
+    /// The credentials would be sent where others can read them.
+    #[error("{0}")]
+    Plaintext(#[from] PlaintextError),
     /// The domain's endpoint is not a URL.
     #[error("SEARCH_DOMAIN: {0}")]
     Endpoint(#[from] EndpointError),
@@ -86,6 +94,18 @@ pub enum ConnectError {
     /// The credential that was given directly is not one.
     #[error("the credential can't be used: {0}")]
     Given(#[from] SecretError),
+}
+
+/// The credentials would be sent where others can read them.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error(
+    "`{endpoint}` is not encrypted, and anyone on the way could read the {what} that `{method}` sends: use https://, or set \
+     SEARCH_PLAINTEXT to `allow` in a network that is all yours"
+)]
+pub struct PlaintextError {
+    endpoint: String,
+    what: &'static str,
+    method: &'static str,
 }
 
 impl SearchConfig {
@@ -135,8 +155,40 @@ impl SearchConfig {
             BulkCompression::Gzip,
             &[("gzip", BulkCompression::Gzip), ("none", BulkCompression::None)],
         );
-        let ca_certificate = variables.text("SEARCH_CA_CERT");
-        Some(Self { cluster: cluster?, auth: auth?, ca_certificate, compression })
+        let ca_certificate = variables.text("SEARCH_CA_CERT").map(|text| CaCertificate::parse(&text));
+        let plaintext = variables.one_of_or(
+            "SEARCH_PLAINTEXT",
+            Plaintext::Refuse,
+            &[("refuse", Plaintext::Refuse), ("allow", Plaintext::Allow)],
+        );
+        let config = Self { cluster: cluster?, auth: auth?, plaintext, ca_certificate, compression };
+        if let Cluster::Endpoint(endpoint) = &config.cluster
+            && let Err(error) = config.check_encryption(endpoint)
+        {
+            variables.problem("SEARCH_ENDPOINT", error);
+        }
+        Some(config)
+    }
+
+    /// Whether the credentials may be sent to an endpoint. A signature of SigV4 may: it holds no secret.
+    ///
+    /// # Errors
+    /// [`PlaintextError`]
+    pub fn check_encryption(&self, endpoint: &Endpoint) -> Result<(), PlaintextError> {
+        let kind = match &self.auth {
+            AuthConfig::None | AuthConfig::SigV4(_) => return Ok(()),
+            AuthConfig::Secret { kind, .. } => *kind,
+            AuthConfig::Given { kind, .. } => Some(*kind),
+        };
+        if self.plaintext == Plaintext::Allow || !endpoint.is_readable_on_the_way() {
+            return Ok(());
+        }
+        let (what, method) = match kind {
+            Some(CredentialType::Basic) => ("password", "basic"),
+            Some(CredentialType::ApiKey) => ("key", "api_key"),
+            None => ("credential", "secret"),
+        };
+        Err(PlaintextError { endpoint: endpoint.as_str().to_owned(), what, method })
     }
 
     /// Makes the client: looks up the domain, reads the secret and the CA certificate. Opens no connection to the cluster.
@@ -160,6 +212,7 @@ impl SearchConfig {
         endpoint: Endpoint,
         secrets: &Arc<dyn SecretStore>,
     ) -> Result<SearchClient, ConnectError> {
+        self.check_encryption(&endpoint)?;
         let mut credentials: Option<Arc<dyn Credentials>> = None;
         let auth = match &self.auth {
             AuthConfig::None => Auth::None,
@@ -182,7 +235,10 @@ impl SearchConfig {
                 Auth::SigV4(key)
             }
         };
-        let ca_certificate = self.ca_certificate.as_deref().map(read_ca_certificate).transpose()?;
+        let ca_certificate = match &self.ca_certificate {
+            Some(certificate) => Some(certificate.read(secrets).await?),
+            None => None,
+        };
         let client = SearchClient::new(ClientOptions {
             endpoint,
             auth,
@@ -198,13 +254,14 @@ fn read_auth(variables: &mut Variables<'_>) -> Option<AuthConfig> {
     #[derive(Clone)]
     enum Method {
         None,
-        Secret(CredentialType),
+        Secret(Option<CredentialType>),
         SigV4,
     }
     let methods = [
         ("none", Method::None),
-        ("basic", Method::Secret(CredentialType::Basic)),
-        ("api_key", Method::Secret(CredentialType::ApiKey)),
+        ("basic", Method::Secret(Some(CredentialType::Basic))),
+        ("api_key", Method::Secret(Some(CredentialType::ApiKey))),
+        ("secret", Method::Secret(None)),
         ("sigv4", Method::SigV4),
     ];
     let method = variables.one_of_or("SEARCH_AUTH", Method::None, &methods);
@@ -219,7 +276,10 @@ fn read_auth(variables: &mut Variables<'_>) -> Option<AuthConfig> {
             None
         }
         (Method::None | Method::SigV4, Some(_)) => {
-            variables.problem("SEARCH_SECRET_ID", "set, but SEARCH_AUTH is neither `basic` nor `api_key`");
+            variables.problem(
+                "SEARCH_SECRET_ID",
+                "set, but SEARCH_AUTH is none of `basic`, `api_key` and `secret`",
+            );
             None
         }
         (Method::None, None) => Some(AuthConfig::None),
@@ -241,14 +301,6 @@ fn read_auth(variables: &mut Variables<'_>) -> Option<AuthConfig> {
             }))
         }
     }
-}
-
-/// Returns PEM text as it is, and reads anything else as the path of a file.
-fn read_ca_certificate(text: &str) -> Result<String, ConnectError> {
-    if text.contains("-----BEGIN") {
-        return Ok(text.to_owned());
-    }
-    std::fs::read_to_string(text).map_err(|source| ConnectError::CaFile { path: text.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -278,9 +330,57 @@ mod tests {
             error.to_string(),
             "the configuration is not valid:\n\
              - SEARCH_ENDPOINT: `ftp://x` must begin with http:// or https://\n\
-             - SEARCH_AUTH: `kerberos` is not one of `none`, `basic`, `api_key`, `sigv4`\n\
-             - SEARCH_SECRET_ID: set, but SEARCH_AUTH is neither `basic` nor `api_key`\n\
+             - SEARCH_AUTH: `kerberos` is not one of `none`, `basic`, `api_key`, `secret`, `sigv4`\n\
+             - SEARCH_SECRET_ID: set, but SEARCH_AUTH is none of `basic`, `api_key` and `secret`\n\
              - BULK_COMPRESSION: `zip` is not one of `gzip`, `none`"
+        );
+    }
+
+    #[test]
+    fn credentials_are_not_sent_where_others_can_read_them() {
+        let problem = |endpoint: &str, auth: &str, more: &[(&str, &str)]| {
+            let mut pairs =
+                vec![("SEARCH_ENDPOINT", endpoint), ("SEARCH_AUTH", auth), ("SEARCH_SECRET_ID", "s")];
+            pairs.extend(more);
+            read(&pairs).err().map(|error| error.to_string())
+        };
+        for auth in ["basic", "api_key", "secret"] {
+            let error = problem("http://search.example.com:9200", auth, &[]).expect("an error");
+            assert!(
+                error.contains("SEARCH_ENDPOINT: `http://search.example.com:9200/` is not encrypted")
+                    && error.contains(&format!("that `{auth}` sends"))
+                    && error.contains("use https://"),
+                "{error}"
+            );
+            for endpoint in ["http://localhost:9200", "http://127.0.0.1:9200", "https://search.example.com"] {
+                assert_eq!(problem(endpoint, auth, &[]), None);
+            }
+            assert_eq!(problem("http://elasticsearch:9200", auth, &[("SEARCH_PLAINTEXT", "allow")]), None);
+        }
+        assert!(read(&[("SEARCH_ENDPOINT", "http://search.example.com")]).is_ok(), "nothing is sent");
+        let given = lookup([("SEARCH_ENDPOINT", "http://search.example.com")]);
+        let mut variables = Variables::new(&given);
+        let config = SearchConfig::read_with_secret(
+            &mut variables,
+            CredentialType::ApiKey,
+            Secret::new(r#"{"api_key":"k"}"#),
+        );
+        assert!(variables.finish(config).is_err());
+    }
+
+    #[tokio::test]
+    async fn credentials_are_not_sent_to_dashboards_where_others_can_read_them() {
+        let given = lookup([("SEARCH_ENDPOINT", "https://search.example.com")]);
+        let mut variables = Variables::new(&given);
+        let key = Secret::new(r#"{"api_key":"hunter2"}"#);
+        let config = SearchConfig::read_with_secret(&mut variables, CredentialType::ApiKey, key);
+        let config = variables.finish(config).unwrap();
+        let dashboards = Endpoint::parse("http://dashboards.example.com:5601").unwrap();
+        let error =
+            config.connect_to(dashboards, &crate::aws::secrets_manager()).await.err().expect("an error");
+        assert!(
+            error.to_string().starts_with("`http://dashboards.example.com:5601/` is not encrypted"),
+            "{error}"
         );
     }
 

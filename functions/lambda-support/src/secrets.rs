@@ -76,19 +76,23 @@ pub enum StoredCredentialsError {
 pub(crate) struct StoredCredentials {
     store: Arc<dyn SecretStore>,
     id: String,
-    kind: CredentialType,
+    /// `None` if the secret may hold either kind.
+    kind: Option<CredentialType>,
 }
 
 impl StoredCredentials {
-    pub(crate) fn new(store: Arc<dyn SecretStore>, id: &str, kind: CredentialType) -> Self {
+    pub(crate) fn new(store: Arc<dyn SecretStore>, id: &str, kind: Option<CredentialType>) -> Self {
         Self { store, id: id.to_owned(), kind }
     }
 
     pub(crate) async fn read(&self) -> Result<Auth, StoredCredentialsError> {
         let text = self.store.read(&self.id).await?;
         let text = text.ok_or_else(|| StoredCredentialsError::NoValue(self.id.clone()))?;
-        Auth::from_secret(self.kind, text.expose())
-            .map_err(|source| StoredCredentialsError::Unusable { id: self.id.clone(), source })
+        let auth = match self.kind {
+            Some(kind) => Auth::from_secret(kind, text.expose()),
+            None => Auth::from_any_secret(text.expose()),
+        };
+        auth.map_err(|source| StoredCredentialsError::Unusable { id: self.id.clone(), source })
     }
 }
 
@@ -115,9 +119,20 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_secret_of_either_kind_is_read_by_what_it_holds() {
+        let read = async |text| {
+            StoredCredentials::new(Arc::new(OneSecret(Some(text))), "admin", None).read().await.unwrap()
+        };
+        assert!(matches!(read(r#"{"username":"a","password":"b"}"#).await, Auth::Basic { .. }));
+        assert!(matches!(read(r#"{"api_key":"aWQ6a2V5"}"#).await, Auth::ApiKey(_)));
+    }
+
+    #[tokio::test]
     async fn credentials_are_read_from_their_secret_and_an_error_names_it_without_its_text() {
         let read = async |text| {
-            StoredCredentials::new(Arc::new(OneSecret(text)), "admin", CredentialType::Basic).read().await
+            StoredCredentials::new(Arc::new(OneSecret(text)), "admin", Some(CredentialType::Basic))
+                .read()
+                .await
         };
         let auth = read(Some(r#"{"username":"a","password":"hunter2"}"#)).await.unwrap();
         assert!(matches!(auth, Auth::Basic { username, .. } if username == "a"));

@@ -59,7 +59,7 @@ struct Delete {
 fn variables() -> String {
     let settings: Vec<_> = PROPERTIES.iter().map(|property| variable_of(property)).collect();
     format!(
-        "Environment variables:\n  the cluster   SEARCH_ENDPOINT or SEARCH_DOMAIN, SEARCH_CA_CERT, SEARCH_ENGINE\n  \
+        "Environment variables:\n  the cluster   SEARCH_ENDPOINT or SEARCH_DOMAIN, SEARCH_CA_CERT, SEARCH_PLAINTEXT, SEARCH_ENGINE\n  \
          its administrator   SEARCH_USERNAME and SEARCH_PASSWORD, or SEARCH_API_KEY, or SEARCH_AUTH with \
          SEARCH_SECRET_ID\n  settings   {}\nfunctions/provision-cluster/README.md documents them.",
         settings.join(", ")

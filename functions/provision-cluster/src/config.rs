@@ -29,6 +29,7 @@ impl Config {
         let mut variables = Variables::new(lookup);
         let settings = read_settings(&mut variables, SettingNames::Variables);
         let search = read_search(&mut variables);
+        check_dashboards(&mut variables, search.as_ref(), &settings, "DASHBOARDS_ENDPOINT");
         variables.finish(search.map(|search| Self { search, settings }))
     }
 
@@ -62,7 +63,22 @@ impl Config {
         }
         let settings = read_settings(&mut variables, SettingNames::Properties);
         let search = SearchConfig::read(&mut variables);
+        check_dashboards(&mut variables, search.as_ref(), &settings, "DashboardsEndpoint");
         variables.finish(search.map(|search| Self { search, settings }))
+    }
+}
+
+/// Records a problem of the setting `name` if Dashboards, which takes the cluster's credentials, would get them unencrypted.
+fn check_dashboards(
+    variables: &mut Variables<'_>,
+    search: Option<&SearchConfig>,
+    settings: &Settings,
+    name: &str,
+) {
+    if let (Some(search), Some(endpoint)) = (search, &settings.dashboards_endpoint)
+        && let Err(error) = search.check_encryption(endpoint)
+    {
+        variables.problem(name, error);
     }
 }
 
@@ -102,6 +118,26 @@ mod tests {
             "SHARDS" => Some("7".into()),
             _ => None,
         })
+    }
+
+    #[test]
+    fn dashboards_gets_no_credentials_that_others_can_read() {
+        let with_dashboards = |endpoint| {
+            of_variables(&[
+                ("SEARCH_ENDPOINT", "https://x"),
+                ("SEARCH_API_KEY", "hunter2"),
+                ("DASHBOARDS_ENDPOINT", endpoint),
+            ])
+        };
+        let error = with_dashboards("http://dashboards:5601").unwrap_err().to_string();
+        assert!(
+            error.contains("DASHBOARDS_ENDPOINT: `http://dashboards:5601/` is not encrypted")
+                && !error.contains("hunter2"),
+            "{error}"
+        );
+        assert!(with_dashboards("https://dashboards:5601").is_ok());
+        let of_role = of_properties(&json!({"DashboardsEndpoint": "http://dashboards:5601"}));
+        assert!(of_role.is_ok(), "nothing is sent");
     }
 
     #[test]

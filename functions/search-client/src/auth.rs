@@ -101,6 +101,13 @@ impl Auth {
         }
     }
 
+    /// Reads credentials of either kind from the text of a secret: an API key if it has one, else user and password.
+    pub fn from_any_secret(text: &str) -> Result<Self, SecretError> {
+        let has_key = serde_json::from_str::<Value>(text).is_ok_and(|secret| secret.get("api_key").is_some());
+        let kind = if has_key { CredentialType::ApiKey } else { CredentialType::Basic };
+        Self::from_secret(kind, text)
+    }
+
     /// Adds the credentials to a request that is otherwise complete.
     pub(crate) fn apply(&self, request: &mut reqwest::Request) -> Result<(), SendError> {
         let credentials = match self {
@@ -127,6 +134,16 @@ mod tests {
         let auth = Auth::from_secret(CredentialType::Basic, r#"{"username":"writer","password":"hunter2"}"#)
             .unwrap();
         assert!(!format!("{auth:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_kind_of_a_credential_can_be_seen_from_its_secret() {
+        let user = Auth::from_any_secret(r#"{"username":"admin","password":"hunter2"}"#);
+        assert!(matches!(user, Ok(Auth::Basic { username, .. }) if username == "admin"));
+        let key = Auth::from_any_secret(r#"{"api_key":"aWQ6a2V5","api_key_name":"admin"}"#);
+        assert!(matches!(key, Ok(Auth::ApiKey(key)) if key.expose() == "aWQ6a2V5"));
+        assert!(matches!(Auth::from_any_secret(r#"{"api_key":5}"#), Err(SecretError::Missing("api_key", _))));
+        assert!(matches!(Auth::from_any_secret("{}"), Err(SecretError::Missing("username", _))));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The cluster's URL.
 
+use std::net::IpAddr;
+
 use reqwest::Url;
 use thiserror::Error;
 
@@ -53,6 +55,14 @@ impl Endpoint {
         self.0.scheme() == "https"
     }
 
+    /// Whether a request to it leaves the machine unencrypted, so that anyone on its way can read what it carries.
+    pub fn is_readable_on_the_way(&self) -> bool {
+        let host = self.host();
+        let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let is_loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        !self.is_https() && !is_loopback
+    }
+
     /// URL of an API below the endpoint, such as `_bulk?filter_path=errors`.
     pub fn join(&self, path_and_query: &str) -> Url {
         self.0.join(path_and_query).expect("API paths are valid relative URLs")
@@ -80,6 +90,25 @@ mod tests {
             assert_eq!(endpoint.join("_bulk?a=b").as_str(), "https://gateway.example.com/search/_bulk?a=b");
         }
         assert!(!Endpoint::parse("http://localhost:9200").unwrap().is_https());
+    }
+
+    #[test]
+    fn only_https_and_the_machine_itself_keep_a_request_from_readers() {
+        for (text, expected) in [
+            ("https://search.example.com", false),
+            ("http://LOCALHOST:9200", false),
+            ("http://127.0.0.1:9200", false),
+            ("http://127.8.9.1", false),
+            ("http://[::1]:9200", false),
+            ("http://search.example.com", true),
+            ("http://10.0.0.5:9200", true),
+            ("http://elasticsearch:9200", true),
+            ("http://localhost.example.com", true),
+            ("http://[2001:db8::1]", true),
+            ("http://0.0.0.0:9200", true),
+        ] {
+            assert_eq!(Endpoint::parse(text).unwrap().is_readable_on_the_way(), expected, "{text}");
+        }
     }
 
     #[test]

@@ -375,6 +375,7 @@ def test_the_provisioned_templates_match_the_written_indices(builds):
         assert variables.pop("DASHBOARDS_ENDPOINT") == f"{scheme}://kibana:5601"
         assert variables == {each["name"]: each.get("value") for each in early["env"]}, "the steps differ in more than Kibana"
         assert variables["SEARCH_ENDPOINT"] == f"{scheme}://elasticsearch:9200"
+        assert variables["SEARCH_PLAINTEXT"] == ("refuse" if scheme == "https" else "allow")
 
 
 def test_topics_feed_every_consumer_thread(builds):

@@ -111,7 +111,8 @@ pub(super) async fn create(
 /// Adds the fix to an error that has a known one.
 fn with_fix(error: CallError) -> StepError {
     if error.refusal().is_some_and(|message| message.contains("derived api key")) {
-        let fix = "an API key can't create keys with rights: give the administrator's user and password";
+        let fix = "an administrator with an API key can't create keys with rights: set FunctionAuth to `basic`, give the \
+                   functions keys of your own, or give the administrator's user and password";
         return StepError::Other(format!("{error}; {fix}"));
     }
     error.into()

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use super::indices::{IndicesOutcome, MAX_NAMES_IN_PATH, is_daily};
+use super::indices::{IndicesOutcome, MAX_NAMES_IN_PATH, daily_indices, is_daily};
 use super::policy::{Policy, PolicyChange};
 use crate::call_error::CallError;
 use crate::compare::matches;
@@ -51,6 +51,9 @@ fn version(response: &Value, path: &str) -> Result<(i64, i64), CallError> {
 
 /// Applies the current policy to the indices that exist: by `add` to those without one, by `change_policy` to those with an
 /// older version of it. An index keeps a policy of another name, because a person set it.
+///
+/// An index takes a changed policy at its next step. Until then `explain` shows the previous version, and no API shows that
+/// the change is due, so a run before that asks for it again.
 pub(super) async fn apply_to_indices(
     run: &Run<'_>,
     policy: &Policy,
@@ -61,9 +64,7 @@ pub(super) async fn apply_to_indices(
         Some(response) => Some(version(response, &policy.path)?.0),
         None => None,
     };
-    let explained = run.cluster.get(&format!("_plugins/_ism/explain/{}-*", policy.name)).await?;
-    let no_indices = Map::new();
-    let explained = explained.as_ref().and_then(Value::as_object).unwrap_or(&no_indices);
+    let explained = explain(run, &policy.name).await?;
     let (mut without, mut older, mut n_elsewhere) = (Vec::new(), Vec::new(), 0);
     for (index, state) in explained.iter().filter(|(index, _)| is_daily(index, &policy.name)) {
         match policy_of(state) {
@@ -84,19 +85,56 @@ pub(super) async fn apply_to_indices(
     if run.is_dry() {
         return Ok(IndicesOutcome { outcome: Outcome::WouldApply, note });
     }
-    let mut n_busy = 0;
+    let mut changed = Changed::default();
     for (api, indices) in [("add", without), ("change_policy", older)] {
         for indices in indices.chunks(MAX_NAMES_IN_PATH) {
-            let path = format!("_plugins/_ism/{api}/{}", indices.join(","));
-            let response = run.cluster.post(&path, &json!({"policy_id": policy.name})).await?;
-            n_busy += count_busy(&response, &path)?;
+            changed.add(post(run, api, indices, &policy.name).await?);
         }
     }
-    let busy = (n_busy > 0).then(|| {
-        format!("{n_busy} of them are between two states and could not be changed: run this again later")
-    });
-    let note = [note, busy].into_iter().flatten().collect::<Vec<_>>().join("; ");
-    Ok(IndicesOutcome { outcome: Outcome::Applied, note: Some(note) })
+    let outcome = if changed.n_updated > 0 { Outcome::Applied } else { Outcome::Unchanged };
+    let note = [note, changed.note()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    Ok(IndicesOutcome { outcome, note: Some(note) })
+}
+
+/// Returns the policies of the indices, by name. The API returns 400 for names of which none exists, so the indices are listed
+/// first; they may be deleted in between.
+async fn explain(run: &Run<'_>, prefix: &str) -> Result<Map<String, Value>, CallError> {
+    if daily_indices(&run.cluster, prefix).await?.is_empty() {
+        return Ok(Map::new());
+    }
+    match run.cluster.get(&format!("_plugins/_ism/explain/{prefix}-*")).await {
+        Ok(Some(Value::Object(explained))) => Ok(explained),
+        Ok(None) => Ok(Map::new()),
+        Ok(Some(_)) => Err(CallError::UnexpectedResponse {
+            request: format!("GET /_plugins/_ism/explain/{prefix}-*"),
+            what: "it is not an object".into(),
+        }),
+        Err(CallError::Refused { status: 400, message, .. }) if message.contains("no documents to get") => {
+            Ok(Map::new())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Posts to the indices. `change_policy` refuses all of them if one was deleted meanwhile, and is then sent for each alone.
+async fn post(run: &Run<'_>, api: &str, indices: &[&str], policy: &str) -> Result<Changed, CallError> {
+    let path = format!("_plugins/_ism/{api}/{}", indices.join(","));
+    match run.cluster.post(&path, &json!({"policy_id": policy})).await {
+        Ok(response) => read_changed(&response, &path),
+        Err(error) if !is_deleted_index(&error) => Err(error),
+        Err(_) if indices.len() == 1 => Ok(Changed::default()),
+        Err(_) => {
+            let mut changed = Changed::default();
+            for index in indices {
+                changed.add(Box::pin(post(run, api, &[index], policy)).await?);
+            }
+            Ok(changed)
+        }
+    }
+}
+
+fn is_deleted_index(error: &CallError) -> bool {
+    matches!(error, CallError::MissingApi { message } if message.contains("no such index"))
 }
 
 /// Returns the policy of an explained index. Versions name the member differently.
@@ -120,25 +158,87 @@ fn note(n_without: usize, n_older: usize, n_elsewhere: usize) -> Option<String> 
             parts.push(format!("{n} {what}"));
         }
     }
-    (!parts.is_empty()).then(|| parts.join(", "))
+    let mut note = parts.join(", ");
+    if n_older > 0 {
+        note.push_str("; they take the current one at their next step, within minutes, and a run before that applies it again");
+    }
+    (!note.is_empty()).then_some(note)
 }
 
-/// Counts the indices that could not be changed because they are moving from one state to the next. ISM returns 200 even if
-/// it refused some indices; a refusal for any other reason is an error.
-fn count_busy(response: &Value, path: &str) -> Result<usize, CallError> {
-    if response.get("failures") != Some(&Value::Bool(true)) {
-        return Ok(0);
+/// What ISM did with the indices of requests.
+#[derive(Default)]
+struct Changed {
+    n_updated: usize,
+    n_between_states: usize,
+    n_closed: usize,
+    n_with_policy: usize,
+    n_without_policy: usize,
+}
+
+impl Changed {
+    fn add(&mut self, other: Self) {
+        self.n_updated += other.n_updated;
+        self.n_between_states += other.n_between_states;
+        self.n_closed += other.n_closed;
+        self.n_with_policy += other.n_with_policy;
+        self.n_without_policy += other.n_without_policy;
     }
-    let failed =
-        response.get("failed_indices").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    let is_busy = |index: &Value| {
-        let reason = index.get("reason").and_then(Value::as_str).unwrap_or_default();
-        reason.contains("transition") || reason.contains("migrating")
-    };
-    if !failed.is_empty() && failed.iter().all(is_busy) {
-        return Ok(failed.len());
+
+    /// Returns the count of a refusal that concerns one index and passes, or that a person is to decide on; `None` for any
+    /// other. The reasons are those of `TransportAddPolicyAction` and `RestChangePolicyAction` in
+    /// <https://github.com/opensearch-project/index-management>, and are the same in all versions from 1.0 to 3.8.
+    fn count_of(&mut self, reason: &str) -> Option<&mut usize> {
+        match reason {
+            "Cannot change policy while transitioning to new state" => Some(&mut self.n_between_states),
+            "This index is closed" => Some(&mut self.n_closed),
+            "This index is not being managed" => Some(&mut self.n_without_policy),
+            _ if reason.starts_with("This index already has a policy") => Some(&mut self.n_with_policy),
+            _ => None,
+        }
     }
-    let refused: Vec<_> = failed.iter().filter(|index| !is_busy(index)).collect();
+
+    fn note(&self) -> Option<String> {
+        let mut parts = Vec::new();
+        for (n, what) in [
+            (
+                self.n_between_states,
+                "of them are between two states and could not be changed: run this again later",
+            ),
+            (self.n_closed, "closed index got no policy: open it and run this again"),
+            (
+                self.n_with_policy,
+                "got a policy a moment ago: run this again to compare it with the current version",
+            ),
+            (
+                self.n_without_policy,
+                "lost its policy a moment ago: run this again to give it the current one",
+            ),
+        ] {
+            if n > 0 {
+                parts.push(format!("{n} {what}"));
+            }
+        }
+        (!parts.is_empty()).then(|| parts.join("; "))
+    }
+}
+
+/// Reads what ISM did. It returns 200 even if it refused some indices; a refusal that [`Changed`] does not count is an error.
+fn read_changed(response: &Value, path: &str) -> Result<Changed, CallError> {
+    let n_updated = response.get("updated_indices").and_then(Value::as_u64).unwrap_or_default();
+    let mut changed =
+        Changed { n_updated: usize::try_from(n_updated).unwrap_or(usize::MAX), ..Changed::default() };
+    let failed = response.get("failed_indices").and_then(Value::as_array).map(Vec::as_slice);
+    let failed = failed.unwrap_or_default();
+    let mut refused = Vec::new();
+    for index in failed {
+        match changed.count_of(index.get("reason").and_then(Value::as_str).unwrap_or_default()) {
+            Some(n) => *n += 1,
+            None => refused.push(index),
+        }
+    }
+    if refused.is_empty() && (response.get("failures") != Some(&Value::Bool(true)) || !failed.is_empty()) {
+        return Ok(changed);
+    }
     let message = serde_json::to_string(&refused).expect("JSON has a text");
     Err(CallError::Refused {
         request: format!("POST /{path}"),

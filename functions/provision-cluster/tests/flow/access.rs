@@ -167,6 +167,52 @@ async fn elasticsearchs_keys_alternate_between_two_names() {
     assert!(line_of(&done, "API key of microservices-writer").contains("the rights of its role changed"));
 }
 
+/// An Elasticsearch whose administrator logs in with the API key of a secret, as on Elastic Cloud.
+async fn world_of_key(stand_in: &StandIn, auth: &str) -> (HttpServer, World) {
+    stand_in.change(|state| state.key_secrets.insert("admin".into(), "hunter2-key".into()));
+    let (server, mut world) = world(stand_in, auth).await;
+    let key = base64_simd::STANDARD.encode_to_string("admin:hunter2-key");
+    world.secrets.put("administrator", &json!({"api_key": key}).to_string());
+    for (name, text) in [
+        ("SEARCH_USERNAME", ""),
+        ("SEARCH_PASSWORD", ""),
+        ("SEARCH_AUTH", "secret"),
+        ("SEARCH_SECRET_ID", "administrator"),
+    ] {
+        world.set(name, text);
+    }
+    (server, world)
+}
+
+#[tokio::test]
+async fn an_administrator_with_an_api_key_applies_everything_and_creates_users() {
+    let stand_in = StandIn::elasticsearch("8.19.21");
+    let (server, world) = world_of_key(&stand_in, "basic").await;
+    let done = world.apply().await;
+    assert_eq!(done.report.failures, Vec::<String>::new());
+    assert!(line_of(&done, "user of microservices-writer").starts_with("applied"));
+    let done = world.apply().await;
+    assert!(line_of(&done, "user of microservices-writer").starts_with("unchanged"));
+    assert!(line_of(&done, "lifecycle policy microservices").starts_with("unchanged"));
+    let logins = server.take_requests();
+    let is_key = |login: &str| login.starts_with("ApiKey ");
+    assert!(logins.iter().any(|request| request.header("authorization").is_some_and(is_key)));
+}
+
+#[tokio::test]
+async fn an_administrator_with_an_api_key_cannot_create_keys_and_is_shown_the_ways_out() {
+    let stand_in = StandIn::elasticsearch("8.19.21");
+    let (_server, world) = world_of_key(&stand_in, "api_key").await;
+    let done = world.apply().await;
+    assert_eq!(done.report.failures.len(), 2, "{}", done.report);
+    for failure in &done.report.failures {
+        assert!(
+            failure.contains("set FunctionAuth to `basic`") && failure.contains("keys of your own"),
+            "{failure}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn opensearchs_keys_are_revoked_except_the_last_two() {
     let stand_in = StandIn::opensearch("3.7.0");

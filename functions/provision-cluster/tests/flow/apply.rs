@@ -9,8 +9,6 @@ use crate::server::{ScriptedResponse, start};
 use crate::stand_in::{StandIn, no_handler};
 use crate::world::World;
 
-const POLICY: &str = "_plugins/_ism/policies/shop";
-
 async fn opensearch() -> (StandIn, HttpServer, World) {
     let stand_in = StandIn::opensearch("3.4.0");
     let server = stand_in.start().await;
@@ -66,65 +64,6 @@ async fn a_dry_run_reports_what_would_change_and_changes_nothing() {
     let done = world.apply().await;
     assert_eq!(changes(&server), Vec::<String>::new());
     assert_eq!(done.report.count(|outcome| *outcome == Outcome::WouldApply), 15, "{}", done.report);
-}
-
-#[tokio::test]
-async fn a_changed_retention_updates_the_policy_by_its_version_and_applies_to_the_indices() {
-    let (stand_in, server, mut world) = opensearch().await;
-    world.apply().await;
-    server.take_requests();
-    let seq_no = stand_in.change(|state| {
-        let seq_no = state.resources[POLICY].1;
-        let managed = json!({"policy_id": "shop", "policy_seq_no": seq_no, "enabled": true});
-        state.indices.insert("shop-2026.11.21".into(), managed.clone());
-        let mut transitioning = managed;
-        transitioning["transitioning"] = json!(true);
-        state.indices.insert("shop-2026.11.22".into(), transitioning);
-        state.indices.insert("shop-2026.11.23".into(), json!({"policy_id": null, "enabled": null}));
-        // ISM has not started with this one yet.
-        state.indices.insert("shop-2026.11.25".into(), json!({"policy_id": "shop", "enabled": true}));
-        state
-            .indices
-            .insert("shop-2026.11.24".into(), json!({"policy_id": "kept-by-hand", "policy_seq_no": 5}));
-        state.indices.insert("shop-eu-2026.11.24".into(), json!({"policy_id": null}));
-        seq_no
-    });
-    world.set("RETENTION_DAYS", "30");
-    let done = world.apply().await;
-    assert_eq!(done.report.failures, Vec::<String>::new());
-    let requests = server.take_requests();
-    let puts: Vec<_> = requests
-        .iter()
-        .filter(|request| request.head.method == "PUT")
-        .map(|request| request.path_and_query())
-        .collect();
-    assert_eq!(puts, [format!("{POLICY}?if_seq_no={seq_no}&if_primary_term=1")]);
-    let posts: Vec<_> =
-        requests.iter().filter(|request| request.path_and_query().starts_with("_plugins/_ism/")).collect();
-    let posts: Vec<_> =
-        posts.iter().filter(|request| request.head.method == "POST").map(|request| request.line()).collect();
-    assert_eq!(
-        posts,
-        [
-            "POST _plugins/_ism/add/shop-2026.11.23",
-            "POST _plugins/_ism/change_policy/shop-2026.11.21,shop-2026.11.22,shop-2026.11.25"
-        ]
-    );
-    let text = done.report.to_string();
-    assert!(
-        text.contains(
-            "1 had no policy, 3 had the previous version of the policy, 1 keep a policy of another name"
-        ),
-        "{text}"
-    );
-    assert!(text.contains("1 of them are between two states"), "{text}");
-    let policy = stand_in.change(|state| state.resources[POLICY].0.to_string());
-    assert!(policy.contains("\"30d\"") && !policy.contains("\"90d\""), "{policy}");
-    // The next run changes the index that was between two states, and no other.
-    stand_in.change(|state| state.indices["shop-2026.11.22"]["transitioning"] = json!(false));
-    world.apply().await;
-    let changes: Vec<_> = changes(&server).into_iter().filter(|line| line.contains("_ism")).collect();
-    assert_eq!(changes, ["POST _plugins/_ism/change_policy/shop-2026.11.22"]);
 }
 
 #[tokio::test]

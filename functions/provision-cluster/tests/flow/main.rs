@@ -7,6 +7,8 @@ mod access;
 mod apply;
 mod custom_resource;
 mod delete;
+mod index_management;
+mod lifecycle;
 mod server;
 mod stand_in;
 mod world;

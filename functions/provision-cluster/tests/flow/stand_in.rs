@@ -1,5 +1,5 @@
-//! Stand-ins for clusters with the plugins that no registry serves. They respond as ISM, alerting, the security plugin,
-//! Dashboards, ILM, Watcher and API keys are documented, and keep what is put. They are not real servers: those are tested
+//! Stand-ins for clusters with the plugins that no registry serves. They respond as alerting, the security plugin,
+//! Dashboards, ILM, Watcher and API keys are documented, and keep what is put; `index_management.rs` responds for ISM. They are not real servers: those are tested
 //! by `tests/tests/secured`, and by the tests of the files in `infra/search/tests`.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use base64_simd::STANDARD;
 use serde_json::{Map, Value, json};
 use testing::http_server::{HttpServer, ReceivedRequest};
 
+use crate::index_management::Indices;
 use crate::server::{ScriptedResponse, start};
 
 pub(crate) const ADMIN: (&str, &str) = ("admin", "admin-hunter2");
@@ -18,8 +19,8 @@ pub(crate) const ADMIN: (&str, &str) = ("admin", "admin-hunter2");
 pub(crate) struct State {
     /// Resources by path, each with its sequence number.
     pub(crate) resources: BTreeMap<String, (Value, i64)>,
-    /// Responses of `_ism/explain`, by index.
-    pub(crate) indices: Map<String, Value>,
+    /// Indices that index management knows.
+    pub(crate) indices: Indices,
     /// Settings of indices, by name.
     pub(crate) data: Map<String, Value>,
     /// API keys, as the APIs list them.
@@ -147,8 +148,11 @@ impl State {
 
     /// Resources that are put, got and deleted by their path. Each API wraps them differently when it returns them.
     fn resource(&mut self, request: &ReceivedRequest, path: &str) -> (u16, Value) {
-        if path.ends_with("-*/_settings") {
-            return (200, self.data.clone().into());
+        if let Some(pattern) = path.strip_suffix("/_settings").filter(|pattern| pattern.ends_with("-*")) {
+            let settings = json!({"settings": {"index": {"uuid": "u"}}});
+            let mut all = self.data.clone();
+            all.extend(self.indices.matching(pattern).into_iter().map(|name| (name, settings.clone())));
+            return (200, all.into());
         }
         match request.head.method.as_str() {
             "DELETE" if self.data.remove(path).is_some() => (200, json!({"acknowledged": true})),
@@ -168,35 +172,24 @@ impl State {
         }
     }
 
-    /// <https://docs.opensearch.org/latest/im-plugin/ism/api/>
     fn ism(&mut self, request: &ReceivedRequest, path: &str) -> (u16, Value) {
         let rest = path.trim_start_matches("_plugins/_ism/");
-        if let Some(name) = rest.strip_prefix("policies/") {
-            return self.policy(request, path, name);
-        }
-        if rest.starts_with("explain/") {
-            let mut explained = self.indices.clone();
-            explained.insert("total_managed_indices".into(), explained.len().into());
-            return (200, explained.into());
-        }
         let (api, names) = rest.split_once('/').unwrap();
-        let policy = request.json()["policy_id"].as_str().unwrap().to_owned();
-        let seq_no = self.resources[&format!("_plugins/_ism/policies/{policy}")].1;
-        let mut failed = Vec::new();
-        for name in names.split(',') {
-            let state = self.indices.get_mut(name).unwrap();
-            if api == "add" && state["policy_id"].is_string() {
-                failed.push(json!({"index_name": name, "index_uuid": "u",
-                    "reason": "This index already has a policy, use the update policy API to update index policies"}));
-            } else if state["transitioning"] == true {
-                failed.push(json!({"index_name": name, "index_uuid": "u",
-                    "reason": "Cannot change policy while transitioning to new state"}));
-            } else {
-                *state = json!({"policy_id": policy, "policy_seq_no": seq_no, "enabled": true});
-            }
+        match api {
+            "policies" => return self.policy(request, path, names),
+            "explain" => return self.indices.explain(names),
+            _ => {}
         }
-        let n = names.split(',').count() - failed.len();
-        (200, json!({"updated_indices": n, "failures": !failed.is_empty(), "failed_indices": failed}))
+        let policy = request.json()["policy_id"].as_str().unwrap().to_owned();
+        let Some((_, seq_no)) = self.resources.get(&format!("_plugins/_ism/policies/{policy}")) else {
+            let reason = format!("Could not find policy={policy}");
+            return (404, json!({"error": {"type": "status_exception", "reason": reason}, "status": 404}));
+        };
+        match api {
+            "add" => self.indices.add(names, &policy),
+            "change_policy" => self.indices.change_policy(names, &policy, *seq_no),
+            _ => (400, no_handler(request.head.method.as_str(), request.path_and_query())),
+        }
     }
 
     fn policy(&mut self, request: &ReceivedRequest, path: &str, name: &str) -> (u16, Value) {
@@ -295,6 +288,14 @@ impl State {
     /// <https://www.elastic.co/guide/en/elasticsearch/reference/current/security-api-create-api-key.html>
     fn api_keys(&mut self, request: &ReceivedRequest) -> (u16, Value) {
         let body = request.json();
+        let has_rights = |roles: &Value| roles.as_object().is_some_and(|roles| !roles.is_empty());
+        let is_of_key = request.header("authorization").is_some_and(|login| login.starts_with("ApiKey"));
+        if request.head.method == "POST" && is_of_key && has_rights(&body["role_descriptors"]) {
+            // `TransportCreateApiKeyAction.java` of Elasticsearch 8.19.
+            let reason = "creating derived api keys requires an explicit role descriptor that is empty (has no privileges)";
+            let error = json!({"type": "illegal_argument_exception", "reason": reason});
+            return (400, json!({"error": error, "status": 400}));
+        }
         if request.head.method == "POST" {
             self.seq_no += 1;
             let (id, secret) = (format!("key{}", self.seq_no), format!("hunter2-{}", self.seq_no));
