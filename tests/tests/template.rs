@@ -12,7 +12,7 @@ use provision_cluster::settings::PROPERTIES;
 use serde_yaml_ng::Value;
 use testing::environment::lookup;
 
-/// The template, with values for its parameters.
+/// The template as it is after `Fn::ForEach`, with values for its parameters.
 struct Template {
     document: Value,
     parameters: Vec<(String, String)>,
@@ -20,7 +20,7 @@ struct Template {
 
 impl Template {
     fn read() -> Self {
-        let text = std::fs::read_to_string(repository("infra/template.yaml")).expect("the template is there");
+        let text = std::fs::read_to_string(repository("infra/expanded.yaml")).expect("the template is there");
         Self {
             document: serde_yaml_ng::from_str(&text).expect("the template is YAML"),
             parameters: Vec::new(),

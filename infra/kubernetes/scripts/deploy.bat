@@ -96,12 +96,12 @@ call :run_job kibana-setup 600s || goto failed
 if "%FUNCTIONS%"=="no" goto end
 if "%OVERLAY%"=="production" (
     call :step "Functions"
-    echo The functions of production run on AWS: deploy them with sam deploy ^(infra/template.yaml^). Skipping this part.
+    echo The functions of production run on AWS: deploy them with sam deploy ^(docs/DEPLOYING.md^). Skipping this part.
     goto end
 )
 call :step "Functions: build"
 cd /d "%REPOSITORY%" || goto failed
-call :run sam build --template-file infra/template.yaml --build-dir .aws-sam/build || goto failed
+call :run sam build --template-file infra/expanded.yaml --build-dir .aws-sam/build || goto failed
 call :step "Functions: deploy to LocalStack"
 set "AWS_ENDPOINT_URL=http://127.0.0.1:%PORT%"
 set "AWS_ACCESS_KEY_ID=test"

@@ -139,11 +139,11 @@ fi
 
 if [ "$functions" = yes ] && [ "$overlay" = production ]; then
     step "Functions"
-    echo "The functions of production run on AWS: deploy them with sam deploy (infra/template.yaml). Skipping this part."
+    echo "The functions of production run on AWS: deploy them with sam deploy (docs/DEPLOYING.md). Skipping this part."
 elif [ "$functions" = yes ]; then
     step "Functions: build"
     cd "$repository"
-    run sam build --template-file infra/template.yaml --build-dir .aws-sam/build
+    run sam build --template-file infra/expanded.yaml --build-dir .aws-sam/build
     step "Functions: deploy to LocalStack"
     export AWS_ENDPOINT_URL="http://127.0.0.1:$port" AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
     # The pod copies the Elasticsearch key from its Kubernetes Secret into LocalStack's Secrets Manager. Only the ARN comes here.

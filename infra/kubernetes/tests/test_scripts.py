@@ -105,7 +105,7 @@ SAM_DEPLOY = (
     f"SearchSecretArn={ARN[2].strip()} Provision=false"
 )
 FUNCTIONS = [
-    "sam build --template-file infra/template.yaml --build-dir .aws-sam/build",
+    "sam build --template-file infra/expanded.yaml --build-dir .aws-sam/build",
     "kubectl exec deployment/localstack -- python3 -B /jobs/search_secret.py",
     "kubectl port-forward service/localstack 4566:4566",
     "curl --silent --show-error --fail --retry 30 --retry-delay 1 --retry-connrefused http://127.0.0.1:4566/_localstack/health",
