@@ -105,10 +105,11 @@ lint-yaml: ## Check YAML: yamllint
 	$(CHECKS) yamllint --strict $$(git ls-files '*.yaml' '*.yml' ':!infra/kubernetes')
 
 # cfn-lint knows &{Topic} in names but not in references, so it reads the expanded template.
-lint-template: ## Check the template: sam validate, cfn-lint, and its evaluation for every combination of parameters
+lint-template: ## Check the template: sam validate, cfn-lint, checkov, and its evaluation for every combination of parameters
 	$(STACK) exec -- sam validate --template-file infra/template.yaml --language-extensions
 	$(STACK) exec -- sam validate --template-file infra/expanded.yaml --lint
-	$(CHECKS) cfn-lint infra/expanded.yaml
+	$(CHECKS) cfn-lint infra/expanded.yaml infra/monitoring.yaml
+	$(STACK) run checkov -- checkov --config-file infra/checkov.yaml -f infra/expanded.yaml -f infra/monitoring.yaml
 	$(STACK) run tools -- pytest -q infra/tests
 
 lint-words: ## Check that prose uses the field's words: report, fix, response, stats, event

@@ -102,6 +102,9 @@ def main() -> int:
         return 1
     if arguments.code:
         text = text.replace("CodeUri: ..\n", f"CodeUri: {Path(arguments.code).resolve()}\n")
+        text = text.replace(
+            "Location: monitoring.yaml\n", f"Location: {TEMPLATE.parent.resolve() / 'monitoring.yaml'}\n"
+        )
     sys.stdout.write(text)
     return 0
 

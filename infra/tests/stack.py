@@ -30,7 +30,7 @@ PSEUDO = {
     "AWS::AccountId": ACCOUNT,
     "AWS::Partition": "aws",
     "AWS::Region": REGION,
-    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/stack/1",
+    "AWS::StackId": f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/stack/51af3dc0-da77-11e4-872e-1234567db123",
     "AWS::StackName": "stack",
     "AWS::URLSuffix": "amazonaws.com",
 }
@@ -98,10 +98,27 @@ def deploy(**parameters: str) -> Stack:
     """The stack for these parameters; the others have their defaults."""
     # The parameters are checked before the translation, as on AWS.
     values = _checked(source()["Parameters"], parameters)
-    translated = _translated(parameters)
-    evaluation = _Evaluation(translated, values)
+    gradual, gradual_type = str(values["GradualDeployment"]), str(values["GradualDeploymentType"])
+    return _evaluated(_translated(parameters.get("Topics"), gradual, gradual_type), values)
+
+
+def _evaluated(template: dict, values: dict) -> Stack:
+    """The stack of a template, with the resources of its nested stacks."""
+    evaluation = _Evaluation(template, values)
     evaluation.check_rules()
-    return Stack(evaluation.active("Resources"), evaluation.active("Outputs"), values)
+    resources = evaluation.active("Resources")
+    for name, resource in list(resources.items()):
+        if resource["Type"] == "AWS::CloudFormation::Stack":
+            properties = resource["Properties"]
+            nested = _nested(Path(properties["TemplateURL"]).name)
+            given = {key: str(value) for key, value in properties["Parameters"].items()}
+            assert set(given) == set(nested["Parameters"]), f"{name} gets other parameters than its template has"
+            part = _evaluated(nested, _checked(nested["Parameters"], given))
+            asked = {output for where, output in evaluation.nested_outputs if where == name}
+            if not asked <= set(part.outputs):
+                raise DanglingError(f"{asked - set(part.outputs)} of {name}")
+            resources |= part.resources
+    return Stack(resources, evaluation.active("Outputs"), values)
 
 
 @functools.cache
@@ -117,17 +134,31 @@ def source() -> dict:
     return _load((INFRA / "template.yaml").read_text(encoding="utf-8"))
 
 
+@functools.cache
+def _nested(name: str) -> dict:
+    return _load((INFRA / name).read_text(encoding="utf-8"))
+
+
 def _load(text: str) -> dict:
     return yaml.load(text, Loader=_Loader)
 
 
-def _translated(parameters: dict[str, str]) -> dict:
-    """The template after SAM, which puts the parameters' values into the functions' properties."""
-    template = copy.deepcopy(document(parameters.get("Topics")))
+@functools.cache
+def _translated(topics: str | None, gradual: str, gradual_type: str) -> dict:
+    """The template after SAM.
+
+    SAM puts the parameters' values into the properties of functions. Here it gets only those that it needs itself, so that one
+    translation serves every other value.
+    """
+    template = copy.deepcopy(document(topics))
+    given = {"GradualDeployment": gradual, "GradualDeploymentType": gradual_type}
+    for name, declaration in template["Parameters"].items():
+        if name not in given:
+            declaration.pop("Default", None)
+    template["Globals"]["Function"]["CodeUri"] = "s3://bucket/code.zip"
     for resource in template["Resources"].values():
-        if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = "s3://bucket/code.zip"
-    given = {name: value for name, value in parameters.items() if name != "Topics"}
+        if resource["Type"] == "AWS::Serverless::Application":
+            resource["Properties"]["Location"] = f"https://s3.amazonaws.com/bucket/{resource['Properties']['Location']}"
     translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION))
     return json.loads(json.dumps(translator.translate(template, {**PSEUDO, **given})))
 
@@ -155,6 +186,8 @@ def _check_one(name: str, declaration: dict, value: str) -> None:
     wrong = (
         (allowed and value not in allowed)
         or (pattern is not None and not re.fullmatch(pattern, value))
+        or len(value) > declaration.get("MaxLength", len(value))
+        or len(value) < declaration.get("MinLength", 0)
         or (is_number and "MinValue" in declaration and float(value) < declaration["MinValue"])
         or (is_number and "MaxValue" in declaration and float(value) > declaration["MaxValue"])
     )
@@ -167,6 +200,7 @@ class _Evaluation:
         self.template = template
         self.values = values
         self.conditions: dict[str, bool] = {}
+        self.nested_outputs: set[tuple[str, str]] = set()
 
     def check_rules(self) -> None:
         for name, rule in self.template.get("Rules", {}).items():

@@ -118,7 +118,7 @@ if "%DRY_RUN%"=="yes" (
     start "kafka-to-search-port-forward" /min kubectl --namespace "%NAMESPACE%" port-forward service/localstack %PORT%:4566
 )
 call :run curl --silent --show-error --fail --retry 30 --retry-delay 1 --retry-connrefused "http://127.0.0.1:%PORT%/_localstack/health" || goto failed
-call :run sam deploy --template-file .aws-sam/build/template.yaml --stack-name kafka-to-search --region us-east-1 --resolve-s3 --capabilities CAPABILITY_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides KafkaBootstrapServers=kafka:29092 SearchEndpoint=http://elasticsearch:9200 SearchAuth=api_key SearchPlaintext=allow "SearchSecretArn=%SECRET_ARN%" Provision=false || goto failed
+call :run sam deploy --template-file .aws-sam/build/template.yaml --stack-name kafka-to-search --region us-east-1 --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides KafkaBootstrapServers=kafka:29092 SearchEndpoint=http://elasticsearch:9200 SearchAuth=api_key SearchPlaintext=allow "SearchSecretArn=%SECRET_ARN%" Provision=false || goto failed
 call :step "Functions: poller"
 call :run kubectl apply -k "%SOURCE%" -l kafka-to-search/step=functions || goto failed
 call :run kubectl --namespace "%NAMESPACE%" rollout status deployment/kafka-poller --timeout=300s || goto failed

@@ -157,7 +157,7 @@ elif [ "$functions" = yes ]; then
         forward=$!
     fi
     run curl --silent --show-error --fail --retry 30 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$port/_localstack/health"
-    run sam deploy --template-file .aws-sam/build/template.yaml --stack-name kafka-to-search --region us-east-1 --resolve-s3 --capabilities CAPABILITY_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides KafkaBootstrapServers=kafka:29092 SearchEndpoint=http://elasticsearch:9200 SearchAuth=api_key SearchPlaintext=allow "SearchSecretArn=$secret_arn" Provision=false
+    run sam deploy --template-file .aws-sam/build/template.yaml --stack-name kafka-to-search --region us-east-1 --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides KafkaBootstrapServers=kafka:29092 SearchEndpoint=http://elasticsearch:9200 SearchAuth=api_key SearchPlaintext=allow "SearchSecretArn=$secret_arn" Provision=false
     step "Functions: poller"
     run kubectl apply -k "$source" -l kafka-to-search/step=functions
     run kubectl --namespace "$namespace" rollout status deployment/kafka-poller --timeout=300s

@@ -49,7 +49,7 @@ def deploy(instance: Instance, overrides: list[str], topics: str | None = None) 
         f"deploying {STACK_NAME} to LocalStack (sam deploy)",
         [
             "sam", "deploy", *own_configuration, "--template-file", str(build / "template.yaml"),
-            "--stack-name", STACK_NAME, "--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_IAM",
+            "--stack-name", STACK_NAME, "--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND",
             "--on-failure", "DELETE", "--no-confirm-changeset", "--no-fail-on-empty-changeset",
             "--parameter-overrides", *parameters,
         ],
