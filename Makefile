@@ -12,7 +12,7 @@ LIVE_TESTS := --lib --bins --test live
 SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay provision build deploy-local test test-fast test-live test-search \
+.PHONY: help demo demo-down demo-clean produce search status replay provision build deploy-local test test-fast test-live test-policies test-search \
     test-secured soak mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template lint-words expand format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
@@ -61,6 +61,10 @@ test-fast: ## Run unit, property and scenario tests
 	cargo test --workspace --locked
 	$(CHECKS) pytest -q localstack/servers/tests
 	$(CHECKS) pytest -q infra/search/tests/files
+	@$(MAKE) --no-print-directory test-policies
+
+test-policies: ## Compare the template's policies with the requests that the functions' tests recorded
+	$(CHECKS) pytest -q -c tests/policies/pytest.ini tests/policies
 
 test-live: ## Run the integration tests on a separate stack on free ports, which is stopped at the end
 	@$(STACK) prerequisites --tests >/dev/null
@@ -96,7 +100,7 @@ lint-rust: ## Check Rust: formatting and clippy
 
 lint-python: ## Check Python: ruff
 	$(CHECKS) ruff check .
-	$(CHECKS) ruff format --check localstack/servers
+	$(CHECKS) ruff format --check localstack/servers tests/policies infra/expand.py infra/tests
 
 lint-shell: ## Check shell scripts: shellcheck
 	$(CHECKS) shellcheck $$(git ls-files '*.sh' ':!infra/kubernetes') .ci/run
@@ -121,7 +125,7 @@ expand: ## Write infra/expanded.yaml again after a change of infra/template.yaml
 
 format: ## Format Rust and Python code
 	cargo fmt --all
-	$(CHECKS) ruff format localstack/servers
+	$(CHECKS) ruff format localstack/servers tests/policies infra/expand.py infra/tests
 
 ## Measuring
 

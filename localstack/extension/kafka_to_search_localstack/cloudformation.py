@@ -1,13 +1,17 @@
 """Updates a Kafka event source mapping through CloudFormation; LocalStack's provider can't."""
 
 import copy
+import logging
 
+from botocore.exceptions import ClientError
 from localstack.services.cloudformation.resource_provider import OperationStatus, ProgressEvent, ResourceRequest
 
 from kafka_to_search_localstack.mapping_defaults import KAFKA_DEFAULTS
 
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-eventsourcemapping.html
-CREATE_ONLY = ("EventSourceArn", "SelfManagedEventSource", "StartingPosition", "StartingPositionTimestamp", "Topics")
+LOG = logging.getLogger(__name__)
+
+# `createOnlyProperties` of the resource type's schema, which CloudFormation replaces a mapping for.
+CREATE_ONLY = ("EventSourceArn", "SelfManagedEventSource", "StartingPosition", "StartingPositionTimestamp")
 UPDATABLE = (
     "AmazonManagedKafkaEventSourceConfig",
     "BatchSize",
@@ -59,19 +63,45 @@ def needs_replacement(previous: dict, desired: dict) -> bool:
 
 
 def update_kafka_mapping(create, delete, request: ResourceRequest) -> ProgressEvent:
-    """Updates a mapping in place, or replaces it."""
+    """Updates a mapping in place, or replaces it as CloudFormation does.
+
+    CloudFormation creates the new mapping before it deletes the old one. Lambda refuses two of the same function, cluster and
+    topic with 409, so a mapping whose starting position alone changes can't be replaced. The update fails, and the old
+    mapping stays.
+
+    UpdateEventSourceMapping takes no Topics, and CloudFormation does not replace a mapping for them: it reports that the update
+    succeeded, and the mapping reads the old topic
+    (https://github.com/aws-cloudformation/cloudformation-coverage-roadmap/issues/2140).
+    """
+    previous = request.previous_state
+    try:
+        return _update(create, delete, request)
+    except ClientError as error:
+        # LocalStack's engine takes an exception for a failed deletion, and forgets the mapping.
+        message = error.response["Error"]["Message"]
+        status = OperationStatus.FAILED
+        return ProgressEvent(status, resource_model=previous, message=message, custom_context={"exception": error})
+
+
+def _update(create, delete, request: ResourceRequest) -> ProgressEvent:
     previous, desired = request.previous_state, request.desired_state
     if needs_replacement(previous, desired):
-        # Delete the old mapping first: Lambda does not allow two with the same function and topic.
-        new_desired = dict(desired)
+        created = create(request)
         request.desired_state = previous
         delete(request)
-        request.desired_state = new_desired
-        return create(request)
+        return created
+    if previous.get("Topics") != desired.get("Topics"):
+        LOG.warning(
+            "Topics of the event source mapping %s stay %s: AWS ignores the change to %s too. Give the mapping of another topic "
+            "another logical id.",
+            previous["Id"],
+            previous.get("Topics"),
+            desired.get("Topics"),
+        )
     request.aws_client_factory.lambda_.update_event_source_mapping(
         UUID=previous["Id"], **update_parameters(previous, desired)
     )
-    model = dict(desired) | {"Id": previous["Id"]}
+    model = dict(desired) | {"Id": previous["Id"], "Topics": previous.get("Topics")}
     if "EventSourceMappingArn" in previous:
         model["EventSourceMappingArn"] = previous["EventSourceMappingArn"]
     return ProgressEvent(status=OperationStatus.SUCCESS, resource_model=model, custom_context=request.custom_context)

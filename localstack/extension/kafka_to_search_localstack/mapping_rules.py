@@ -3,6 +3,10 @@
 https://docs.aws.amazon.com/lambda/latest/api/API_CreateEventSourceMapping.html
 """
 
+import json
+import os
+import re
+
 from localstack.aws.api.lambda_ import InvalidParameterValueException
 
 from kafka_to_search_localstack.mapping_defaults import kafka_config_key
@@ -11,6 +15,15 @@ from kafka_to_search_localstack.mapping_defaults import kafka_config_key
 CLOUDFORMATION_ENDPOINTS, API_ENDPOINTS = "KafkaBootstrapServers", "KAFKA_BOOTSTRAP_SERVERS"
 STARTING_POSITIONS = ("TRIM_HORIZON", "LATEST", "AT_TIMESTAMP")
 INFINITE = -1
+# https://docs.aws.amazon.com/lambda/latest/dg/with-kafka-configure.html
+MAX_FUNCTION_TIMEOUT_S = 14 * 60
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonmanagedstreamingforapachekafka.html: a cluster,
+# or the connection to one of another account.
+MSK_ARN = re.compile(r"arn:aws[a-z-]*:kafka:[a-z0-9-]+:\d{12}:(cluster/[^/]+/[^/]+|vpc-connection/\d{12}/[^/]+/[^/]+)")
+# https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html
+DESTINATION = re.compile(r"arn:aws[a-z-]*:(s3:::.+|(sqs|sns):[a-z0-9-]+:\d{12}:.+)|kafka://.+")
+# https://docs.aws.amazon.com/lambda/latest/dg/msk-cluster-auth.html
+MSK_ACCESS = ("CLIENT_CERTIFICATE_TLS_AUTH", "SASL_SCRAM_512_AUTH")
 
 
 def normalise_endpoints(mapping: dict) -> None:
@@ -26,6 +39,9 @@ def check_kafka_mapping(mapping: dict) -> None:
         endpoints = mapping["SelfManagedEventSource"].get("Endpoints") or {}
         if not endpoints.get(API_ENDPOINTS):
             raise _invalid(f"SelfManagedEventSource has no {API_ENDPOINTS}.")
+    elif not MSK_ARN.fullmatch(mapping["EventSourceArn"]):
+        raise _invalid(f"EventSourceArn {mapping['EventSourceArn']} is neither of an MSK cluster nor of a VPC connection.")
+    _check_access(mapping)
     topics = mapping.get("Topics") or []
     if len(topics) != 1:
         raise _invalid(f"Topics must name exactly one topic, not {len(topics)}: create one mapping for each topic.")
@@ -35,6 +51,38 @@ def check_kafka_mapping(mapping: dict) -> None:
     if mapping.get("MaximumRecordAgeInSeconds", INFINITE) != INFINITE:
         _check_range(mapping, "MaximumRecordAgeInSeconds", 60, 604_800)
     _check_pollers(mapping.get("ProvisionedPollerConfig") or {})
+    _check_destination(mapping)
+    _check_filters(mapping)
+    _check_mode(mapping)
+
+
+def check_function_timeout(timeout_s: int) -> None:
+    """Raises the API's error for a function that may run longer than a Kafka mapping waits."""
+    if timeout_s > MAX_FUNCTION_TIMEOUT_S:
+        raise _invalid(
+            f"The function's timeout is {timeout_s} s: a Kafka event source mapping takes functions with a timeout of at most "
+            f"{MAX_FUNCTION_TIMEOUT_S} s (14 minutes)."
+        )
+
+
+def provisioned_only(mapping: dict) -> list[str]:
+    """The features of a mapping that AWS documents for provisioned mode alone.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/kafka-retry-configurations.html and services-consume-kafka-events.html. Whether
+    Lambda refuses or ignores them in on-demand mode is not documented.
+    """
+    destination = (mapping.get("DestinationConfig") or {}).get("OnFailure", {}).get("Destination") or ""
+    used = {
+        "BisectBatchOnFunctionError": bool(mapping.get("BisectBatchOnFunctionError")),
+        "DestinationConfig with a Kafka topic": destination.startswith("kafka://"),
+        "FunctionResponseTypes": bool(mapping.get("FunctionResponseTypes")),
+        "LoggingConfig": bool(mapping.get("LoggingConfig")),
+        "MaximumRecordAgeInSeconds": mapping.get("MaximumRecordAgeInSeconds", INFINITE) != INFINITE,
+        "MaximumRetryAttempts": mapping.get("MaximumRetryAttempts", INFINITE) != INFINITE,
+        "MetricsConfig": bool((mapping.get("MetricsConfig") or {}).get("Metrics")),
+        "SchemaRegistryConfig": bool((mapping.get(kafka_config_key(mapping)) or {}).get("SchemaRegistryConfig")),
+    }
+    return [name for name, is_used in used.items() if is_used]
 
 
 def merge_kafka_update(old: dict, update: dict) -> None:
@@ -62,6 +110,46 @@ def _check_pollers(pollers: dict) -> None:
     _check_range(pollers, "MaximumPollers", 1, 2000)
     if pollers.get("MinimumPollers", 1) > pollers.get("MaximumPollers", 200):
         raise _invalid("MinimumPollers must not be greater than MaximumPollers.")
+
+
+def _check_access(mapping: dict) -> None:
+    if mapping.get("SelfManagedEventSource"):
+        return
+    for access in mapping.get("SourceAccessConfigurations") or []:
+        if access.get("Type") not in MSK_ACCESS:
+            raise _invalid(f"SourceAccessConfigurations of an MSK cluster take {', '.join(MSK_ACCESS)}, not {access.get('Type')}.")
+
+
+def _check_destination(mapping: dict) -> None:
+    destination = (mapping.get("DestinationConfig") or {}).get("OnFailure", {}).get("Destination")
+    if destination is not None and destination != "" and not DESTINATION.fullmatch(destination):
+        raise _invalid(f"Destination {destination} is no ARN of a queue, an SNS topic or a bucket, and no kafka://topic.")
+
+
+def _check_filters(mapping: dict) -> None:
+    for each in (mapping.get("FilterCriteria") or {}).get("Filters") or []:
+        try:
+            pattern = json.loads(each.get("Pattern") or "")
+        except ValueError:
+            continue  # LocalStack refuses it, as Lambda does
+        if not _is_about_value(pattern):
+            # https://docs.aws.amazon.com/lambda/latest/dg/kafka-filtering.html
+            raise _invalid("Invalid filter pattern definition. Kafka mappings only support filtering on the value key.")
+
+
+def _is_about_value(pattern: object) -> bool:
+    if not isinstance(pattern, dict):
+        return False
+    alternatives = pattern.get("$or", [])
+    names = pattern.keys() - {"$or"}
+    return names <= {"value"} and isinstance(alternatives, list) and all(map(_is_about_value, alternatives))
+
+
+def _check_mode(mapping: dict) -> None:
+    if mapping.get("ProvisionedPollerConfig") or os.environ.get("KAFKA_ON_DEMAND_FEATURES") == "allow":
+        return
+    if used := provisioned_only(mapping):
+        raise _invalid(f"{', '.join(used)} need provisioned mode: set ProvisionedPollerConfig.")
 
 
 def _check_range(values: dict, name: str, low: int, high: int) -> None:

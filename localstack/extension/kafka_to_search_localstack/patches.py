@@ -25,7 +25,12 @@ def install() -> None:
     from kafka_to_search_localstack.alias import update_alias
     from kafka_to_search_localstack.cloudformation import create_parameters, update_kafka_mapping
     from kafka_to_search_localstack.gateway import take_large_requests
-    from kafka_to_search_localstack.mapping_rules import check_kafka_mapping, merge_kafka_update, normalise_endpoints
+    from kafka_to_search_localstack.mapping_rules import (
+        check_function_timeout,
+        check_kafka_mapping,
+        merge_kafka_update,
+        normalise_endpoints,
+    )
     from kafka_to_search_localstack.mapping_worker import KafkaMappingWorker
     from kafka_to_search_localstack.request_size import check_request_size
 
@@ -49,7 +54,11 @@ def install() -> None:
             # Lambda requires credentials or a VPC for a self-managed cluster; a local one may have neither.
             request.setdefault("SourceAccessConfigurations", [])
             check_kafka_mapping(request)
-        return fn(self, context, request)
+        validated = fn(self, context, request)
+        if is_kafka(request):
+            _, _, _, version, _ = validated
+            check_function_timeout(version.config.timeout)
+        return validated
 
     @patch(LambdaProvider.update_event_source_mapping_v2)
     def update_event_source_mapping_v2(fn, self, context, request):

@@ -30,6 +30,18 @@ class Stack:
         self._client.update_stack(StackName=self._name, TemplateBody=self._template(properties))
         return self._finished("UPDATE_COMPLETE")
 
+    def fail_to_update(self, **properties) -> str:
+        """Returns why the mapping's update failed. LocalStack shows the stack itself as updated after such a failure."""
+        self._client.update_stack(StackName=self._name, TemplateBody=self._template(properties))
+        finished_stack(self._client, self._name)
+        events = self._client.describe_stack_events(StackName=self._name)["StackEvents"]
+        (failed,) = [
+            event
+            for event in events
+            if (event["LogicalResourceId"], event["ResourceStatus"]) == ("Mapping", "UPDATE_FAILED")
+        ]
+        return failed["ResourceStatusReason"]
+
     def delete(self) -> None:
         self._client.delete_stack(StackName=self._name)
         eventually(lambda: self.mappings() == [])
@@ -112,8 +124,33 @@ def test_a_property_that_is_removed_from_the_template_returns_to_its_default(sta
     assert not mapping["DestinationConfig"]["OnFailure"]
 
 
-def test_a_new_topic_replaces_the_mapping(stack):
+def test_a_new_topic_changes_nothing_although_the_update_succeeds(stack):
     before = stack.create()
     after = stack.update(Topics=["order.events.v2"], BatchSize=50)
+    assert after["UUID"] == before["UUID"]
+    assert (after["Topics"], after["BatchSize"]) == (["order.events"], 50)
+
+
+def test_another_cluster_replaces_the_mapping(stack):
+    before = stack.create()
+    after = stack.update(SelfManagedEventSource={"Endpoints": {"KafkaBootstrapServers": ["b:9092"]}})
     assert after["UUID"] != before["UUID"]
-    assert (after["Topics"], after["BatchSize"]) == (["order.events.v2"], 50)
+    assert after["SelfManagedEventSource"] == {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["b:9092"]}}
+
+
+def test_another_starting_position_fails_because_the_new_mapping_conflicts_with_the_old_one(stack):
+    before = stack.create()
+    reason = stack.fail_to_update(StartingPosition="LATEST")
+    assert "already exists" in reason and before["UUID"] in reason, reason
+    (left,) = stack.mappings()
+    assert left["UUID"] == before["UUID"]
+    assert left["StartingPosition"] == "TRIM_HORIZON"
+
+
+def test_another_consumer_group_fails_and_the_mapping_stays(stack):
+    before = stack.create()
+    reason = stack.fail_to_update(SelfManagedKafkaEventSourceConfig={"ConsumerGroupId": "another"})
+    assert "ConsumerGroupId" in reason, reason
+    (left,) = stack.mappings()
+    assert left["UUID"] == before["UUID"]
+    assert left["SelfManagedKafkaEventSourceConfig"] == {"ConsumerGroupId": "orders"}

@@ -1,5 +1,6 @@
 """Kafka event source mappings through the Lambda API."""
 
+import json
 import uuid
 from datetime import UTC, datetime
 
@@ -186,6 +187,138 @@ def test_what_lambda_refuses_is_refused_and_changes_nothing(lambda_client, creat
     properties = {name: value for name, value in self_managed(**wrong).items() if value is not None}
     assert refused(create, **properties) in ("InvalidParameterValueException", "ValidationException")
     assert listed(lambda_client) == before
+
+
+PROVISIONED_ONLY = [
+    {"BisectBatchOnFunctionError": True},
+    {"DestinationConfig": {"OnFailure": {"Destination": "kafka://failed"}}},
+    {"FunctionResponseTypes": ["ReportBatchItemFailures"]},
+    {"LoggingConfig": {"SystemLogLevel": "DEBUG"}},
+    {"MaximumRecordAgeInSeconds": 60},
+    {"MaximumRetryAttempts": 0},
+    {"MetricsConfig": {"Metrics": ["EventCount"]}},
+]
+
+
+@pytest.mark.parametrize("feature", PROVISIONED_ONLY, ids=str)
+def test_what_needs_provisioned_mode_is_refused_on_demand(lambda_client, create, feature):
+    assert refused(create, **self_managed(**feature)) == "InvalidParameterValueException"
+    mapping_id = create(**self_managed(ProvisionedPollerConfig={"MinimumPollers": 1}, **feature))["UUID"]
+    # The mapping can't return to on-demand mode with it, and gets it in on-demand mode by no update.
+    error = refused(lambda_client.update_event_source_mapping, UUID=mapping_id, ProvisionedPollerConfig={})
+    assert error == "InvalidParameterValueException"
+    on_demand = create(**self_managed())["UUID"]
+    error = refused(lambda_client.update_event_source_mapping, UUID=on_demand, **feature)
+    assert error == "InvalidParameterValueException"
+
+
+def test_a_destination_in_aws_needs_no_provisioned_mode(create):
+    create(**self_managed(DestinationConfig={"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:failed"}}))
+
+
+def test_a_function_with_a_timeout_above_14_minutes_gets_no_kafka_mapping(lambda_client, make_function):
+    for timeout, expected in [(841, "InvalidParameterValueException"), (840, None)]:
+        slow = make_function(Timeout=timeout)
+        properties = {"FunctionName": slow.name, **self_managed()}
+        if expected:
+            assert refused(lambda_client.create_event_source_mapping, **properties) == expected
+        else:
+            mapping_id = lambda_client.create_event_source_mapping(**properties)["UUID"]
+            lambda_client.delete_event_source_mapping(UUID=mapping_id)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        {"key": ["a"]},
+        {"value": {"a": [1]}, "partition": [0]},
+        {"$or": [{"value": {"a": [1]}}, {"topic": ["a"]}]},
+        {"value": {"a": 1}},
+        [],
+    ],
+    ids=str,
+)
+def test_a_filter_on_anything_but_the_value_is_refused(create, pattern):
+    criteria = {"Filters": [{"Pattern": json.dumps(pattern)}]}
+    assert refused(create, **self_managed(FilterCriteria=criteria)) == "InvalidParameterValueException"
+
+
+def test_a_filter_may_name_alternatives_of_the_value(create):
+    pattern = {"$or": [{"value": {"a": [1]}}, {"value": {"key": [2]}}]}
+    create(**self_managed(FilterCriteria={"Filters": [{"Pattern": json.dumps(pattern)}]}))
+
+
+CLUSTER = "demo/6c1b9c1e-4b6a-4c55-9a3f-111122223333-7"
+
+
+@pytest.mark.parametrize(
+    ("arn", "accepted"),
+    [
+        (f"arn:aws:kafka:us-east-1:123456789012:cluster/{CLUSTER}", True),
+        (f"arn:aws-cn:kafka:cn-north-1:123456789012:cluster/{CLUSTER}", True),
+        (f"arn:aws:kafka:us-east-1:123456789012:vpc-connection/210987654321/{CLUSTER}", True),
+        ("arn:aws:kafka:us-east-1:123456789012:cluster/demo", False),
+        (f"arn:aws:kafka:us-east-1:123456789012:topic/{CLUSTER}/order.events", False),
+        (f"arn:aws:kafka:us-east-1::cluster/{CLUSTER}", False),
+        (f"arn:aws:kafka:us-east-1:123456789012:vpc-connection/{CLUSTER}", False),
+    ],
+)
+def test_an_msk_source_is_a_cluster_or_a_vpc_connection(lambda_client, function, arn, accepted):
+    properties = {"FunctionName": function.name, "Topics": ["arn.forms"], "StartingPosition": "LATEST"}
+    if not accepted:
+        error = refused(lambda_client.create_event_source_mapping, EventSourceArn=arn, **properties)
+        assert error == "InvalidParameterValueException"
+        return
+    mapping = lambda_client.create_event_source_mapping(EventSourceArn=arn, **properties)
+    lambda_client.delete_event_source_mapping(UUID=mapping["UUID"])
+
+
+@pytest.mark.parametrize(
+    ("destination", "accepted"),
+    [
+        ("arn:aws:sqs:us-east-1:000000000000:failed", True),
+        ("arn:aws-us-gov:sns:us-gov-west-1:000000000000:failed", True),
+        ("arn:aws:s3:::failed", True),
+        ("arn:aws:kinesis:us-east-1:000000000000:stream/failed", False),
+        ("failed", False),
+        ("kafka://", False),
+    ],
+)
+def test_a_destination_is_a_queue_a_topic_or_a_bucket(create, destination, accepted):
+    properties = self_managed(DestinationConfig={"OnFailure": {"Destination": destination}})
+    if accepted:
+        create(**properties)
+    else:
+        assert refused(create, **properties) in ("InvalidParameterValueException", "ValidationException")
+
+
+def test_an_msk_cluster_takes_no_access_of_a_self_managed_one(lambda_client, function):
+    for kind in ("BASIC_AUTH", "SASL_SCRAM_256_AUTH", "SERVER_ROOT_CA_CERTIFICATE", "VPC_SUBNET", "VPC_SECURITY_GROUP"):
+        error = refused(
+            lambda_client.create_event_source_mapping,
+            FunctionName=function.name,
+            EventSourceArn=MSK,
+            Topics=["msk.access"],
+            StartingPosition="LATEST",
+            SourceAccessConfigurations=[{"Type": kind, "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:s"}],
+        )
+        assert error == "InvalidParameterValueException", kind
+
+
+@pytest.mark.parametrize("name", ["{name}", "{arn}", "{account}:function:{name}", "{arn}:$LATEST"])
+def test_a_function_is_named_in_each_form_and_the_mapping_has_its_arn(lambda_client, function, name):
+    arn = lambda_client.get_function_configuration(FunctionName=function.name)["FunctionArn"]
+    named = name.format(name=function.name, arn=arn, account=arn.split(":")[4])
+    mapping = lambda_client.create_event_source_mapping(FunctionName=named, **self_managed())
+    assert mapping["FunctionArn"] == (f"{arn}:$LATEST" if name.endswith("$LATEST") else arn)
+    lambda_client.delete_event_source_mapping(UUID=mapping["UUID"])
+
+
+def test_two_mappings_of_a_function_and_a_topic_conflict_whatever_their_groups(create):
+    properties = self_managed(SelfManagedKafkaEventSourceConfig={"ConsumerGroupId": "one"})
+    create(**properties)
+    again = properties | {"SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "two"}}
+    assert refused(create, **again) == "ResourceConflictException"
 
 
 def test_the_consumer_group_of_a_mapping_cannot_be_changed(lambda_client, create):

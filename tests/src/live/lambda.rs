@@ -234,6 +234,10 @@ impl Lambda {
             body["MaximumRetryAttempts"] = json!(retries);
             body["DestinationConfig"] = json!({"OnFailure": {"Destination": destination}});
         }
+        if new.on_failure.is_some() || new.batch_failures == BatchFailures::Report {
+            // Lambda documents both for provisioned mode alone.
+            body["ProvisionedPollerConfig"] = json!({"MinimumPollers": 1, "MaximumPollers": 16});
+        }
         let created = self.json(Method::POST, MAPPINGS, Some(&body)).await?;
         created["UUID"].as_str().map(str::to_owned).with_context(|| format!("no UUID in {created}"))
     }

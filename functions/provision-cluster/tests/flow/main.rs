@@ -7,6 +7,7 @@ mod access;
 mod apply;
 mod custom_resource;
 mod delete;
+mod iam_requests;
 mod index_management;
 mod lifecycle;
 mod server;

@@ -5,6 +5,7 @@
 
 mod bucket;
 mod dead_letters;
+mod iam_requests;
 mod interruptions;
 mod memory_cluster;
 mod objects;

@@ -58,7 +58,7 @@ async fn an_object_stays_unless_the_event_has_delete() {
 }
 
 /// The on-failure record of a mapping that discarded a batch with these offsets, each with this payload.
-fn on_failure(offsets: impl Iterator<Item = usize>, payload: &str) -> String {
+pub(crate) fn on_failure(offsets: impl Iterator<Item = usize>, payload: &str) -> String {
     let value = STANDARD.encode_to_string(payload);
     let record = |offset| json!({"topic": "order.events", "partition": 0, "offset": offset, "timestamp": 5, "value": value});
     let records: Vec<_> = offsets.map(record).collect();

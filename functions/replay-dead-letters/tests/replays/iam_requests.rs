@@ -1,0 +1,87 @@
+//! The requests that the function signs with its role's credentials: `tests/policies` holds the template's policies to them. The
+//! cluster and AWS's services are stand-ins, because only the requests matter.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use testing::aws_services::AwsServices;
+use testing::function_process::invoke_all;
+use testing::http_server::{HttpServer, ReceivedRequest, json_response};
+use testing::iam_requests::{compare, signed};
+
+use crate::objects::on_failure;
+use crate::stand_in::StandIn;
+use crate::world::{put_dead_letter, put_dead_letters};
+
+const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:search-AbCdEf";
+/// Lambda stores on-failure records as `aws/lambda/<mapping>/<topic-partition>/YYYY/MM/DD/<time>-<id>`:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html>.
+const PREFIX: &str = "aws/lambda/00000000-0000-0000-0000-000000000000/order.events-0/";
+
+/// Serves a cluster in memory over HTTP.
+async fn serve(cluster: &StandIn) -> HttpServer {
+    let cluster = cluster.clone();
+    let server = HttpServer::start(move |request: ReceivedRequest| {
+        let (status, body) = cluster.change(|state| match request.path() {
+            "_bulk" => state.cluster.bulk(&request.body),
+            "_mget" => state.cluster.multi_get(&request.json()),
+            path if path.ends_with("/_search") => state.cluster.search(&request.json()),
+            path => (404, format!("the function is not known to request {path}")),
+        });
+        let response = json_response(status, &serde_json::from_str(&body).unwrap_or(Value::Null));
+        async move { response }
+    });
+    server.await.unwrap()
+}
+
+async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
+    let cluster = StandIn::default();
+    put_dead_letters(&cluster, 3);
+    put_dead_letter(&cluster, 7, r#"{"poison":1}"#);
+    cluster.change(|state| state.cluster.refuses = Some("poison"));
+    let server = serve(&cluster).await;
+    let mut services = AwsServices::default();
+    services.domains.insert("events".into(), server.endpoint().to_owned());
+    services.secrets.insert(SECRET.into(), json!({"username": "u", "password": "p"}).to_string());
+    for key in ["2026/01/01/a", "2026/01/01/b"] {
+        services.objects.insert(format!("failed-batches/{PREFIX}{key}"), on_failure(10..12, "{}"));
+    }
+    let services = services.start().await.unwrap();
+    let all = [
+        ("AWS_ENDPOINT_URL", services.endpoint()),
+        ("BULK_COMPRESSION", "none"),
+        ("SEARCH_ENDPOINT", server.endpoint()),
+    ];
+    let is_by_name = variables.iter().any(|(name, _)| *name == "SEARCH_DOMAIN");
+    let all = all.iter().filter(|(name, _)| !(is_by_name && *name == "SEARCH_ENDPOINT")).chain(variables);
+    let events = [
+        json!({"all": true, "dry_run": true}),
+        json!({"all": true}),
+        json!({"ids": ["order.events-0-7-5"]}),
+        json!({"s3": {"bucket": "failed-batches", "prefix": "aws/lambda/", "delete": true}, "dry_run": true}),
+        json!({"s3": {"bucket": "failed-batches", "key": format!("{PREFIX}2026/01/01/a")}}),
+        json!({"s3": {"bucket": "failed-batches", "prefix": "aws/lambda/", "delete": true}}),
+    ];
+    let responses =
+        invoke_all(env!("CARGO_BIN_EXE_replay-dead-letters"), all.copied(), events).await.unwrap();
+    for response in &responses {
+        assert_eq!(response.get("errorType"), None, "{response}");
+        assert_eq!(response["complete"], Value::Bool(true), "{response}");
+    }
+    assert_eq!(responses[5]["objects"]["deleted"], json!(2), "{}", responses[5]);
+    signed(server.take_requests().iter().chain(&services.take_requests()))
+}
+
+#[tokio::test]
+async fn the_requests_that_need_the_roles_rights_are_kept() {
+    let runs = BTreeMap::from([
+        ("domain", run(&[("SEARCH_DOMAIN", "events"), ("SEARCH_AUTH", "sigv4")]).await),
+        ("endpoint", run(&[("SEARCH_AUTH", "sigv4")]).await),
+        ("secret", run(&[("SEARCH_AUTH", "basic"), ("SEARCH_SECRET_ID", SECRET)]).await),
+    ]);
+    let requests = compare("replay-dead-letters", &runs).unwrap();
+    assert_eq!(
+        requests.now, requests.kept,
+        "write them again with UPDATE_REQUESTS=1, and run `make test-policies`"
+    );
+}

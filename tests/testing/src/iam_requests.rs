@@ -1,0 +1,106 @@
+//! What AWS would have to allow: the requests that a function signed with its role's credentials. They are kept in
+//! `tests/fixtures/requests`, where `tests/policies` compares them with the policies of the template.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::http_server::ReceivedRequest;
+
+/// Returns the signed requests, each once and in the order of text: the service that the signature names, and
+///
+/// - for an API that is called by its name, the operation and its resource: `secretsmanager GetSecretValue arn:…`
+/// - else method and path, with the query for S3: `es POST /_bulk`, `s3 GET /bucket/?list-type=2&prefix=aws/`.
+#[must_use]
+pub fn signed<'r>(requests: impl IntoIterator<Item = &'r ReceivedRequest>) -> BTreeSet<String> {
+    requests.into_iter().filter_map(line).collect()
+}
+
+fn line(request: &ReceivedRequest) -> Option<String> {
+    let service = signing_service(request.header("authorization")?)?;
+    if let Some(target) = request.header("x-amz-target") {
+        let operation = target.rsplit('.').next().unwrap_or_default();
+        let body = request.json();
+        let resource = body.get("SecretId").and_then(Value::as_str).unwrap_or("-");
+        return Some(format!("{service} {operation} {resource}"));
+    }
+    let path = if service == "s3" { request.path_and_query() } else { request.path() };
+    Some(format!("{service} {} /{path}", request.head.method))
+}
+
+/// Returns the service of a signature: `AWS4-HMAC-SHA256 Credential=key/date/region/SERVICE/aws4_request, …`.
+fn signing_service(authorization: &str) -> Option<&str> {
+    let scope = authorization.strip_prefix("AWS4-HMAC-SHA256 ")?.split("Credential=").nth(1)?;
+    scope.split(',').next()?.split('/').nth(3)
+}
+
+/// The requests of a function, as its file keeps them and as its test recorded them: equal unless the function or the test
+/// changed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Requests {
+    /// The text of the file.
+    pub kept: String,
+    /// The text that the file would have.
+    pub now: String,
+}
+
+/// Compares a function's requests, by the name of the run that made them, with the file that keeps them.
+/// `UPDATE_REQUESTS=1` writes the file again: read the difference before you commit it, and run `make test-policies`.
+///
+/// # Errors
+/// When the file can't be read or written.
+pub fn compare(function: &str, runs: &BTreeMap<&str, BTreeSet<String>>) -> std::io::Result<Requests> {
+    let path = file(function);
+    let mut now = serde_json::to_string_pretty(&json!(runs))?;
+    now.push('\n');
+    if std::env::var_os("UPDATE_REQUESTS").is_some() {
+        std::fs::write(&path, &now)?;
+    }
+    Ok(Requests { kept: std::fs::read_to_string(&path)?, now })
+}
+
+fn file(function: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures/requests").join(format!("{function}.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(method: &str, uri: &str, headers: &[(&str, &str)], body: &str) -> ReceivedRequest {
+        let mut request = http::Request::builder().method(method).uri(uri);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        ReceivedRequest { head, body: body.to_owned().into() }
+    }
+
+    #[test]
+    fn signed_requests_are_kept_once_by_the_service_of_their_signature() {
+        let signature = |service: &str| {
+            format!(
+                "AWS4-HMAC-SHA256 Credential=A/20260101/eu-central-1/{service}/aws4_request, SignedHeaders=host, Signature=0"
+            )
+        };
+        let (es, s3, secrets) = (signature("es"), signature("s3"), signature("secretsmanager"));
+        let requests = [
+            request("POST", "/_bulk?filter_path=a", &[("authorization", &es)], ""),
+            request("POST", "/_bulk", &[("authorization", &es)], ""),
+            request("POST", "/_search", &[("authorization", "Basic YTpi")], ""),
+            request("GET", "/b/?list-type=2&prefix=aws%2F", &[("authorization", &s3)], ""),
+            request(
+                "POST",
+                "/",
+                &[("authorization", &secrets), ("x-amz-target", "secretsmanager.GetSecretValue")],
+                r#"{"SecretId":"arn:x"}"#,
+            ),
+        ];
+        let lines: Vec<_> = signed(&requests).into_iter().collect();
+        assert_eq!(
+            lines,
+            ["es POST /_bulk", "s3 GET /b/?list-type=2&prefix=aws%2F", "secretsmanager GetSecretValue arn:x"]
+        );
+    }
+}
