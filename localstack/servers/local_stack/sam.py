@@ -32,7 +32,7 @@ def deploy(instance: Instance, overrides: list[str], topics: str | None = None) 
     # samconfig.toml is for AWS, and for users who start the servers themselves.
     own_configuration = ["--config-file", str(_empty_configuration(instance))]
     template = expanded_template(instance, topics)
-    compile_functions(instance, re.findall(r"^\s+Binary: (\S+)$", paths.TEMPLATE.read_text(), re.MULTILINE))
+    compile_functions(instance, binaries())
     run_logged(
         "packaging the functions (sam build)",
         ["sam", "build", *own_configuration, "--template-file", str(template), "--build-dir", str(build)],
@@ -55,6 +55,11 @@ def deploy(instance: Instance, overrides: list[str], topics: str | None = None) 
         ],
         logs / "sam-deploy.log", paths.REPOSITORY, environment,
     )  # fmt: skip
+
+
+def binaries() -> list[str]:
+    """The programs of the template's functions."""
+    return re.findall(r"\bBinary: ([\w-]+)", paths.TEMPLATE.read_text())
 
 
 def expanded_template(instance: Instance, topics: str | None) -> Path:

@@ -31,3 +31,7 @@ def test_topics_that_cannot_be_deployed_are_refused_and_forgotten(instance):
     with pytest.raises(StackError, match="same letters and digits"):
         sam.expanded_template(instance, "a.b,ab")
     assert sam.deployed_topics(instance) is None
+
+
+def test_the_functions_of_the_template_are_compiled_and_nothing_else():
+    assert sam.binaries() == ["index-events", "replay-dead-letters", "provision-cluster"]
