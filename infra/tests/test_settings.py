@@ -190,3 +190,18 @@ def test_only_production_asks_before_it_changes_anything():
 
 def test_localstack_gets_the_expanded_template():
     assert samconfig()["local"]["build"]["parameters"]["template_file"] == "expanded.yaml"
+
+
+@pytest.mark.parametrize("name", ["dev", "production"])
+def test_sam_builds_an_environments_functions_for_its_architecture(name):
+    from samcli.lib.providers.sam_function_provider import SamFunctionProvider
+    from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
+
+    overrides = dict(one.split("=", 1) for one in samconfig()[name]["global"]["parameters"]["parameter_overrides"])
+    template = str(stack.INFRA / "template.yaml")
+    for given, expected in ((overrides, ["arm64"]), ({}, ["x86_64"])):
+        stacks, _ = SamLocalStackProvider.get_stacks(
+            template, parameter_overrides=given, language_extensions_enabled=True
+        )
+        built = {function.name: function.architectures for function in SamFunctionProvider(stacks).get_all()}
+        assert built == dict.fromkeys(("IndexEvents", "ReplayDeadLetters", "ProvisionCluster"), expected)
