@@ -110,10 +110,10 @@ def _evaluated(template: dict, values: dict) -> Stack:
     for name, resource in list(resources.items()):
         if resource["Type"] == "AWS::CloudFormation::Stack":
             properties = resource["Properties"]
-            nested = _nested(Path(properties["TemplateURL"]).name)
+            inner = nested(Path(properties["TemplateURL"]).name)
             given = {key: str(value) for key, value in properties["Parameters"].items()}
-            assert set(given) == set(nested["Parameters"]), f"{name} gets other parameters than its template has"
-            part = _evaluated(nested, _checked(nested["Parameters"], given))
+            assert set(given) == set(inner["Parameters"]), f"{name} gets other parameters than its template has"
+            part = _evaluated(inner, _checked(inner["Parameters"], given))
             asked = {output for where, output in evaluation.nested_outputs if where == name}
             if not asked <= set(part.outputs):
                 raise DanglingError(f"{asked - set(part.outputs)} of {name}")
@@ -135,7 +135,8 @@ def source() -> dict:
 
 
 @functools.cache
-def _nested(name: str) -> dict:
+def nested(name: str) -> dict:
+    """A nested template as it is written."""
     return _load((INFRA / name).read_text(encoding="utf-8"))
 
 

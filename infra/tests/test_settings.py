@@ -161,6 +161,14 @@ def test_metrics_do_not_depend_on_the_log_level():
         assert (logging["ApplicationLogLevel"], logging["SystemLogLevel"]) == (level, "INFO")
 
 
+@pytest.mark.parametrize("name", ["template.yaml", "monitoring.yaml"])
+def test_conditions_compare_numbers_through_sub_because_localstack_compares_types(name):
+    template = stack.source() if name == "template.yaml" else stack.nested(name)
+    numbers = {parameter for parameter, declared in template["Parameters"].items() if declared["Type"] == "Number"}
+    compared = [text for path, text in stack.leaves(template["Conditions"]) if path.endswith(".Ref")]
+    assert not numbers & set(compared)
+
+
 def samconfig() -> dict:
     return tomllib.loads((stack.INFRA / "samconfig.toml").read_text(encoding="utf-8"))
 
