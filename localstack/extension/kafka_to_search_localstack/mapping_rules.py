@@ -25,6 +25,15 @@ DESTINATION = re.compile(r"arn:aws[a-z-]*:(s3:::.+|(sqs|sns):[a-z0-9-]+:\d{12}:.
 # https://docs.aws.amazon.com/lambda/latest/dg/msk-cluster-auth.html
 MSK_ACCESS = ("CLIENT_CERTIFICATE_TLS_AUTH", "SASL_SCRAM_512_AUTH")
 
+# Properties of streams, of queues and of databases.
+OTHER_SOURCES = (
+    "DocumentDBEventSourceConfig",
+    "ParallelizationFactor",
+    "Queues",
+    "ScalingConfig",
+    "TumblingWindowInSeconds",
+)
+
 
 def normalise_endpoints(mapping: dict) -> None:
     """Renames the bootstrap servers from CloudFormation's name to the API's."""
@@ -42,6 +51,9 @@ def check_kafka_mapping(mapping: dict) -> None:
     elif not MSK_ARN.fullmatch(mapping["EventSourceArn"]):
         raise _invalid(f"EventSourceArn {mapping['EventSourceArn']} is neither of an MSK cluster nor of a VPC connection.")
     _check_access(mapping)
+    for name in OTHER_SOURCES:
+        if mapping.get(name) is not None:
+            raise _invalid(f"Unsupported {name} parameter for given event source mapping type.")
     topics = mapping.get("Topics") or []
     if len(topics) != 1:
         raise _invalid(f"Topics must name exactly one topic, not {len(topics)}: create one mapping for each topic.")

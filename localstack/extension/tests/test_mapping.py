@@ -1,8 +1,10 @@
 """Kafka event source mappings through the Lambda API."""
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from botocore.exceptions import ClientError
@@ -312,6 +314,40 @@ def test_a_function_is_named_in_each_form_and_the_mapping_has_its_arn(lambda_cli
     mapping = lambda_client.create_event_source_mapping(FunctionName=named, **self_managed())
     assert mapping["FunctionArn"] == (f"{arn}:$LATEST" if name.endswith("$LATEST") else arn)
     lambda_client.delete_event_source_mapping(UUID=mapping["UUID"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"ParallelizationFactor": 2},
+        {"TumblingWindowInSeconds": 30},
+        {"Queues": ["queue"]},
+        {"ScalingConfig": {"MaximumConcurrency": 2}},
+        {"DocumentDBEventSourceConfig": {"DatabaseName": "events"}},
+    ],
+    ids=str,
+)
+def test_properties_of_other_event_sources_are_refused(create, other):
+    assert refused(create, **self_managed(**other)) == "InvalidParameterValueException"
+
+
+def test_tags_are_kept(lambda_client, create):
+    mapping = create(**self_managed(Tags={"team": "search"}))
+    assert lambda_client.list_tags(Resource=mapping["EventSourceMappingArn"])["Tags"] == {"team": "search"}
+
+
+def test_the_pollers_readme_has_every_property_and_each_test_that_it_names_exists(lambda_client):
+    localstack = Path(__file__).parents[2]
+    rows = [line.split(" | ") for line in (localstack / "kafka-poller" / "README.md").read_text().splitlines()]
+    rows = [row for row in rows if len(row) == 4 and row[0].startswith("| `")]
+    create = lambda_client.meta.service_model.operation_model("CreateEventSourceMapping")
+    listed = {name for row in rows for name in re.findall(r"`(\w+)`", row[0])}
+    assert set(create.input_shape.members) <= listed
+    sources = [*localstack.glob("kafka-poller/**/*.rs"), *localstack.glob("extension/tests/*.py")]
+    text = "\n".join(path.read_text() for path in sources)
+    tests = {name for row in rows for name in re.findall(r"`(\w+)`", row[3])}
+    assert len(tests) > 20
+    assert [name for name in sorted(tests) if f"fn {name}(" not in text and f"def {name}(" not in text] == []
 
 
 def test_two_mappings_of_a_function_and_a_topic_conflict_whatever_their_groups(create):

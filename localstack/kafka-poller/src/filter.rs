@@ -1,12 +1,11 @@
 //! Decides which records the function gets, by the mapping's FilterCriteria.
 //!
-//! The rules for values that are not JSON are those of <https://docs.aws.amazon.com/lambda/latest/dg/kafka-filtering.html>:
-//! where a record's data is JSON and its pattern is for plain text or the other way round, or the data is not UTF-8, that
-//! part of the pattern is not applied and the rest decides.
+//! Patterns are about the record's `value` alone, and the rules for values that are not JSON are those of
+//! <https://docs.aws.amazon.com/lambda/latest/dg/kafka-filtering.html>: where a value is JSON and its pattern is for plain text or
+//! the other way round, or the value is not UTF-8, the pattern is not applied.
 
-use rdkafka::Timestamp;
 use rdkafka::message::{BorrowedMessage, Message};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::pattern::{Node, Pattern, PatternError};
 
@@ -16,24 +15,21 @@ pub struct Filter {
     patterns: Vec<Pattern>,
 }
 
-/// The parts of a record that patterns can match.
-#[derive(Clone, Copy, Debug)]
-pub struct Filterable<'a> {
-    /// The record's topic.
-    pub topic: &'a str,
-    /// Its partition.
-    pub partition: i32,
-    /// Its offset.
-    pub offset: i64,
-    /// Its timestamp.
-    pub timestamp: Timestamp,
-    /// Its key.
-    pub key: Option<&'a [u8]>,
-    /// Its value.
-    pub value: Option<&'a [u8]>,
+/// Why a mapping's filter can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    /// It is not a pattern.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// It is about something else than the value.
+    #[error("filter pattern: Kafka event source mappings filter on `value` alone, not on `{name}`")]
+    NotTheValue {
+        /// What the pattern names.
+        name: String,
+    },
 }
 
-/// A record's key or value, as a pattern sees it.
+/// A record's value, as a pattern sees it.
 enum Data {
     /// The record has none.
     Absent,
@@ -50,42 +46,29 @@ impl Filter {
     ///
     /// # Errors
     /// When one of them can't be used.
-    pub fn parse(patterns: &[String]) -> Result<Self, PatternError> {
-        Ok(Self { patterns: patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<_, _>>()? })
+    pub fn parse(patterns: &[String]) -> Result<Self, FilterError> {
+        let patterns: Vec<_> = patterns.iter().map(|text| Pattern::parse(text)).collect::<Result<_, _>>()?;
+        let mut names = patterns.iter().flat_map(Pattern::names);
+        match names.find(|name| *name != "value") {
+            Some(name) => Err(FilterError::NotTheValue { name: name.to_owned() }),
+            None => Ok(Self { patterns }),
+        }
     }
 
     /// Whether the function gets a consumed record.
     #[must_use]
     pub fn passes(&self, message: &BorrowedMessage<'_>) -> bool {
-        self.patterns.is_empty()
-            || self.passes_record(Filterable {
-                topic: message.topic(),
-                partition: message.partition(),
-                offset: message.offset(),
-                timestamp: message.timestamp(),
-                key: message.key(),
-                value: message.payload(),
-            })
+        self.passes_value(message.payload())
     }
 
-    /// Whether the function gets a record.
+    /// Whether the function gets a record with this value; `None` is a tombstone.
     #[must_use]
-    pub fn passes_record(&self, record: Filterable<'_>) -> bool {
+    pub fn passes_value(&self, value: Option<&[u8]>) -> bool {
         if self.patterns.is_empty() {
             return true;
         }
-        let (key, value) = (Data::read(record.key), Data::read(record.value));
-        self.patterns.iter().any(|pattern| {
-            pattern.matches_with(&mut |name, node| match name {
-                "key" => key.matches(node),
-                "value" => value.matches(node),
-                "topic" => node.matches(Some(&json!(record.topic))),
-                "partition" => node.matches(Some(&json!(record.partition))),
-                "offset" => node.matches(Some(&json!(record.offset))),
-                "timestamp" => node.matches(Some(&json!(record.timestamp.to_millis().unwrap_or(-1)))),
-                _ => node.matches(None),
-            })
-        })
+        let value = Data::read(value);
+        self.patterns.iter().any(|pattern| pattern.matches_with(&mut |_, node| value.matches(node)))
     }
 }
 
@@ -113,25 +96,21 @@ impl Data {
 mod tests {
     use super::*;
 
-    fn passes(patterns: &[&str], key: Option<&[u8]>, value: Option<&[u8]>) -> bool {
-        let patterns: Vec<String> = patterns.iter().map(|&text| text.to_owned()).collect();
-        Filter::parse(&patterns).unwrap().passes_record(Filterable {
-            topic: "order.events",
-            partition: 2,
-            offset: 7,
-            timestamp: Timestamp::CreateTime(1_000),
-            key,
-            value,
-        })
+    fn parse(patterns: &[&str]) -> Result<Filter, FilterError> {
+        Filter::parse(&patterns.iter().map(|&text| text.to_owned()).collect::<Vec<_>>())
+    }
+
+    fn passes(patterns: &[&str], value: Option<&[u8]>) -> bool {
+        parse(patterns).unwrap().passes_value(value)
     }
 
     fn value_passes(pattern: &str, value: &str) -> bool {
-        passes(&[pattern], None, Some(value.as_bytes()))
+        passes(&[pattern], Some(value.as_bytes()))
     }
 
     #[test]
     fn without_patterns_everything_passes() {
-        assert!(passes(&[], None, None));
+        assert!(passes(&[], None));
     }
 
     #[test]
@@ -153,30 +132,34 @@ mod tests {
     fn a_pattern_for_the_other_kind_of_data_is_not_applied() {
         assert!(value_passes(r#"{"value":{"a":[1]}}"#, "plain"));
         assert!(value_passes(r#"{"value":["plain"]}"#, r#"{"a":1}"#));
-        assert!(passes(&[r#"{"value":["plain"]}"#], None, Some(&[0xff, 0xfe])));
-        // The rest of the pattern is.
-        assert!(!value_passes(r#"{"value":{"a":[1]},"partition":[3]}"#, "plain"));
-        assert!(value_passes(r#"{"value":{"a":[1]},"partition":[2]}"#, "plain"));
+        assert!(passes(&[r#"{"value":["plain"]}"#], Some(&[0xff, 0xfe])));
     }
 
     #[test]
     fn a_tombstone_has_no_value() {
-        assert!(!passes(&[r#"{"value":{"a":[1]}}"#], None, None));
-        assert!(passes(&[r#"{"value":[{"exists":false}]}"#], None, None));
-        assert!(passes(&[r#"{"value":{"a":[{"exists":false}]}}"#], None, None));
+        assert!(!passes(&[r#"{"value":{"a":[1]}}"#], None));
+        assert!(passes(&[r#"{"value":[{"exists":false}]}"#], None));
+        assert!(passes(&[r#"{"value":{"a":[{"exists":false}]}}"#], None));
     }
 
     #[test]
-    fn keys_can_be_filtered_on() {
-        assert!(passes(&[r#"{"key":[{"prefix":"ord-"}]}"#], Some(b"ord-1"), Some(b"{}")));
-        assert!(!passes(&[r#"{"key":[{"prefix":"ord-"}]}"#], Some(b"sku-1"), Some(b"{}")));
-        assert!(!passes(&[r#"{"key":[{"prefix":"ord-"}]}"#], None, Some(b"{}")));
+    fn a_pattern_for_anything_but_the_value_is_refused() {
+        for (pattern, name) in [
+            (r#"{"key":[{"prefix":"ord-"}]}"#, "key"),
+            (r#"{"value":{"a":[1]},"partition":[3]}"#, "partition"),
+            (r#"{"$or":[{"value":{"a":[1]}},{"topic":["x"]}]}"#, "topic"),
+        ] {
+            let error = parse(&[pattern]).unwrap_err().to_string();
+            assert!(error.ends_with(&format!("filter on `value` alone, not on `{name}`")), "{error}");
+        }
+        let either = r#"{"$or":[{"value":{"key":[1]}},{"value":{"topic":[2]}}]}"#;
+        assert!(value_passes(either, r#"{"topic":2}"#) && !value_passes(either, r#"{"topic":1}"#));
     }
 
     #[test]
     fn one_of_several_filters_is_enough() {
         let patterns = [r#"{"value":{"a":[1]}}"#, r#"{"value":{"b":[2]}}"#];
-        assert!(passes(&patterns, None, Some(br#"{"b":2}"#)));
-        assert!(!passes(&patterns, None, Some(br#"{"b":3}"#)));
+        assert!(passes(&patterns, Some(br#"{"b":2}"#)));
+        assert!(!passes(&patterns, Some(br#"{"b":3}"#)));
     }
 }

@@ -25,6 +25,7 @@ pub mod lambda;
 pub mod mailbox;
 pub mod mapping;
 pub mod metrics;
+pub mod offset_lag;
 pub mod offsets;
 pub mod pattern;
 pub mod percent;

@@ -16,7 +16,7 @@ use kafka_poller::mapping::Mapping;
 use kafka_poller::poller::{Options, bootstrap_servers, client_config};
 use kafka_poller::source_access::{self, Transport};
 use kafka_poller::status;
-use kafka_poller::{http, supervisor, table};
+use kafka_poller::{http, offset_lag, supervisor, table};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
@@ -74,6 +74,10 @@ struct Serve {
     /// Serve /health, /status and /metrics on this HOST:PORT
     #[arg(long)]
     listen: Option<String>,
+    /// How often to write each mapping's OffsetLag to CloudWatch at the endpoint, in milliseconds. AWS, without an endpoint,
+    /// writes it itself
+    #[arg(long, default_value_t = u64::try_from(offset_lag::INTERVAL.as_millis()).unwrap_or(u64::MAX))]
+    offset_lag_ms: u64,
     /// Megabytes of records to keep in memory for each mapping, besides those of running invocations
     #[arg(long, default_value_t = 32)]
     buffer_mb: usize,
@@ -128,6 +132,11 @@ async fn serve(command: Serve) -> anyhow::Result<()> {
         let listening = http::listen(address, Arc::clone(&registry)).await;
         let (_, serving) = listening.with_context(|| format!("listening on {address}"))?;
         tokio::spawn(serving);
+    }
+    if command.connection.endpoint_url.is_some() {
+        let (aws, registry) = (aws.clone(), Arc::clone(&registry));
+        let interval = Duration::from_millis(command.offset_lag_ms.max(1));
+        tokio::spawn(async move { offset_lag::run(&aws, &registry, interval).await });
     }
     supervisor::run(&aws, &options, &registry, Duration::from_millis(command.refresh_ms), stop).await;
     info!("stopped");

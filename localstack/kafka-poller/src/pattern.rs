@@ -111,6 +111,12 @@ impl Pattern {
         Ok(pattern)
     }
 
+    /// Names of the fields that the pattern is about, also in its alternatives.
+    pub(crate) fn names(&self) -> Vec<&str> {
+        let own = self.fields.iter().map(|(name, _)| name.as_str());
+        own.chain(self.alternatives.iter().flatten().flat_map(Self::names)).collect()
+    }
+
     /// Whether an object matches.
     #[must_use]
     pub fn matches(&self, object: &Map<String, Value>) -> bool {

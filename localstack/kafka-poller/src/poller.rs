@@ -20,10 +20,9 @@ use crate::consumer_state::ConsumerState;
 use crate::destination::{Destination, DestinationError};
 use crate::dispatch::{self, Dispatcher};
 use crate::event::EventShape;
-use crate::filter::Filter;
+use crate::filter::{Filter, FilterError};
 use crate::mailbox::{Mailbox, Message};
 use crate::mapping::{Mapping, Source};
-use crate::pattern::PatternError;
 use crate::source_access::{self, AccessError, Transport};
 use crate::topic_id;
 
@@ -76,7 +75,7 @@ pub enum PollerError {
     Destination(#[from] DestinationError),
     /// The filter can't be applied.
     #[error(transparent)]
-    Filter(#[from] PatternError),
+    Filter(#[from] FilterError),
     /// The Kafka client gave up.
     #[error("the Kafka client failed")]
     Kafka(#[from] KafkaError),

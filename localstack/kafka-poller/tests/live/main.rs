@@ -14,6 +14,7 @@ mod failures;
 mod kafka;
 mod lambda_api;
 mod mappings;
+mod offset_lag;
 mod offsets;
 mod process;
 mod rebalance;

@@ -61,4 +61,11 @@ impl Services {
         let headers = [("content-type", "application/x-www-form-urlencoded")];
         String::from_utf8(self.call("sns", Method::POST, "/", &headers, form).body.to_vec()).unwrap()
     }
+
+    /// Calls CloudWatch. Returns its XML.
+    pub(crate) fn cloudwatch(&self, form: String) -> String {
+        let headers = [("content-type", "application/x-www-form-urlencoded")];
+        let response = self.call("monitoring", Method::POST, "/", &headers, form);
+        String::from_utf8(response.body.to_vec()).unwrap()
+    }
 }
