@@ -114,7 +114,7 @@ lint-template: ## Check the template: sam validate, cfn-lint, checkov, and its e
 	$(STACK) exec -- sam validate --template-file infra/expanded.yaml --lint
 	$(CHECKS) cfn-lint infra/expanded.yaml infra/monitoring.yaml
 	$(STACK) run checkov -- checkov --config-file infra/checkov.yaml -f infra/expanded.yaml -f infra/monitoring.yaml
-	$(STACK) run tools -- pytest -q infra/tests
+	$(STACK) run tools -- pytest -q -W ignore::DeprecationWarning infra/tests
 
 lint-words: ## Check that prose uses the field's words: report, fix, response, stats, event
 	@! git grep -nwiE '(tell|tells|telling|told|mend|mends|mended|answer|answers|answered|answering|reply|replies|effort|envelope)' \
