@@ -15,7 +15,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build deploy-local test test-fast test-live test-policies test-search \
-    test-secured soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template lint-words format \
+    test-secured soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template lint-words expand format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
 help: ## List the targets
@@ -23,8 +23,8 @@ help: ## List the targets
 
 ## The local stack
 
-demo: ## Start Kafka, OpenSearch and LocalStack, deploy, publish events, show the indexed documents
-	@$(DEMO) up
+demo: ## Start Kafka, OpenSearch and LocalStack, deploy, publish events, show the indexed documents: TOPICS=a.events,b.events
+	@$(DEMO) up $(if $(TOPICS),--topics '$(TOPICS)')
 
 demo-down: ## Stop everything that `make demo` started; the data stays
 	@$(DEMO) down
@@ -117,7 +117,7 @@ lint-rust: ## Check Rust: formatting and clippy
 
 lint-python: ## Check Python: ruff
 	$(CHECKS) ruff check .
-	$(CHECKS) ruff format --check localstack/servers tests/policies
+	$(CHECKS) ruff format --check localstack/servers tests/policies infra/expand.py infra/tests
 
 lint-shell: ## Check shell scripts: shellcheck
 	$(CHECKS) shellcheck $$(git ls-files '*.sh' ':!infra/kubernetes') .ci/run
@@ -125,19 +125,25 @@ lint-shell: ## Check shell scripts: shellcheck
 lint-yaml: ## Check YAML: yamllint
 	$(CHECKS) yamllint --strict $$(git ls-files '*.yaml' '*.yml' ':!infra/kubernetes')
 
-lint-template: ## Check the template: sam validate and cfn-lint
-	$(STACK) exec -- sam validate --lint --template-file infra/template.yaml
-	$(STACK) exec -- sam validate --template-file infra/template.yaml
-	$(CHECKS) cfn-lint infra/template.yaml
+# cfn-lint knows &{Topic} in names but not in references, so it reads the expanded template.
+lint-template: ## Check the template: sam validate, cfn-lint, checkov, and its evaluation for every combination of parameters
+	$(STACK) exec -- sam validate --template-file infra/template.yaml --language-extensions
+	$(STACK) exec -- sam validate --template-file infra/expanded.yaml --lint
+	$(CHECKS) cfn-lint infra/expanded.yaml infra/monitoring.yaml
+	$(STACK) run checkov -- checkov --config-file infra/checkov.yaml -f infra/expanded.yaml -f infra/monitoring.yaml
+	$(STACK) run tools -- pytest -q -W ignore::DeprecationWarning infra/tests
 
 lint-words: ## Check that prose uses the field's words: report, fix, response, stats, event
 	@! git grep -nwiE '(tell|tells|telling|told|mend|mends|mended|answer|answers|answered|answering|reply|replies|effort|envelope)' \
 	    -- ':!Makefile' ':!Cargo.lock' ':!*/Cargo.lock' ':!*/go.sum' ':!LICENSE' ':!tests/fixtures' ':!*/corpus/*'
 
+expand: ## Write infra/expanded.yaml again after a change of infra/template.yaml
+	$(PYTHON) infra/expand.py > infra/expanded.yaml.new && mv infra/expanded.yaml.new infra/expanded.yaml
+
 format: ## Format Rust and Python code
 	cargo fmt --all
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
-	$(CHECKS) ruff format localstack/servers tests/policies
+	$(CHECKS) ruff format localstack/servers tests/policies infra/expand.py infra/tests
 
 ## Measuring
 

@@ -121,7 +121,7 @@ COMBINATIONS = [
 @pytest.fixture(scope="module")
 def stacks() -> dict[str, Stack]:
     """The stack of each combination."""
-    templates = translated(REPOSITORY / "infra" / "template.yaml", [each.parameters for each in COMBINATIONS])
+    templates = translated(REPOSITORY / "infra" / "expanded.yaml", [each.parameters for each in COMBINATIONS])
     return {each.name: Stack(template, each.parameters) for each, template in zip(COMBINATIONS, templates, strict=True)}
 
 

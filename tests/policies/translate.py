@@ -1,7 +1,7 @@
 """Translates the template as SAM CLI does: prints, for each set of parameters on standard input, what CloudFormation would get.
 
 It runs in the environment of the deployment tools, which have SAM's own translator:
-`stack.py run tools -- python tests/policies/translate.py infra/template.yaml < sets.json`.
+`stack.py run tools -- python tests/policies/translate.py infra/expanded.yaml < sets.json`.
 """
 
 import json
@@ -25,11 +25,11 @@ def translated(text: str, parameters: dict[str, str]) -> dict:
     transforms = template.get("Transform", [])
     if "AWS::LanguageExtensions" in (transforms if isinstance(transforms, list) else [transforms]):
         template = process_template(template, parameter_values=parameters)
+    # Packaging uploads the functions' code and the nested template.
+    template["Globals"]["Function"]["CodeUri"] = "s3://bucket/key"
     for resource in template["Resources"].values():
-        for name in ("CodeUri", "ContentUri"):
-            # Packaging uploads the folder.
-            if name in resource.get("Properties", {}):
-                resource["Properties"][name] = "s3://bucket/key"
+        if resource["Type"] == "AWS::Serverless::Application":
+            resource["Properties"]["Location"] = "https://s3.amazonaws.com/bucket/key"
     return Translator({}, Parser()).translate(template, parameters)
 
 

@@ -12,7 +12,7 @@ use provision_cluster::settings::PROPERTIES;
 use serde_yaml_ng::Value;
 use testing::environment::lookup;
 
-/// The template, with values for its parameters.
+/// The template as it is after `Fn::ForEach`, with values for its parameters.
 struct Template {
     document: Value,
     parameters: Vec<(String, String)>,
@@ -20,11 +20,14 @@ struct Template {
 
 impl Template {
     fn read() -> Self {
-        let text = std::fs::read_to_string(repository("infra/template.yaml")).expect("the template is there");
-        Self {
-            document: serde_yaml_ng::from_str(&text).expect("the template is YAML"),
-            parameters: Vec::new(),
-        }
+        Self::of("infra/expanded.yaml")
+    }
+
+    fn of(path: &str) -> Self {
+        let text = std::fs::read_to_string(repository(path)).expect("the template is there");
+        let mut document: Value = serde_yaml_ng::from_str(&text).expect("the template is YAML");
+        document.apply_merge().expect("its merges are mappings");
+        Self { document, parameters: Vec::new() }
     }
 
     fn with(mut self, name: &str, value: &str) -> Self {
@@ -61,6 +64,13 @@ impl Template {
                             whole.push_str(&text(&self.parameter(name)));
                             whole + rest
                         }))
+                    }
+                    "!Split" => {
+                        let [separator, whole] = arguments.as_slice() else {
+                            panic!("!Split takes two arguments: {value:?}")
+                        };
+                        let whole = text(&self.evaluate(whole));
+                        whole.split(text(separator).as_str()).map(Value::from).collect()
                     }
                     "!Select" => {
                         let [position, list] = arguments.as_slice() else {
@@ -356,7 +366,7 @@ fn the_mappings_wait_until_the_cluster_is_provisioned() {
 
 #[test]
 fn the_dashboard_shows_metrics_that_the_functions_record() {
-    let template = Template::read();
+    let template = Template::of("infra/monitoring.yaml");
     let body = template.resource("Dashboard")["DashboardBody"].clone();
     let Value::Tagged(sub) = body else { panic!("the body is a !Sub: {body:?}") };
     let body = text(&sub.value[0]);

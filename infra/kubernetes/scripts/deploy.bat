@@ -96,12 +96,12 @@ call :run_job kibana-setup 600s || goto failed
 if "%FUNCTIONS%"=="no" goto end
 if "%OVERLAY%"=="production" (
     call :step "Functions"
-    echo The functions of production run on AWS: deploy them with sam deploy ^(infra/template.yaml^). Skipping this part.
+    echo The functions of production run on AWS: deploy them with sam deploy ^(docs/DEPLOYING.md^). Skipping this part.
     goto end
 )
 call :step "Functions: build"
 cd /d "%REPOSITORY%" || goto failed
-call :run sam build --template-file infra/template.yaml --build-dir .aws-sam/build || goto failed
+call :run sam build --template-file infra/expanded.yaml --build-dir .aws-sam/build || goto failed
 call :step "Functions: deploy to LocalStack"
 set "AWS_ENDPOINT_URL=http://127.0.0.1:%PORT%"
 set "AWS_ACCESS_KEY_ID=test"
@@ -118,7 +118,7 @@ if "%DRY_RUN%"=="yes" (
     start "kafka-to-search-port-forward" /min kubectl --namespace "%NAMESPACE%" port-forward service/localstack %PORT%:4566
 )
 call :run curl --silent --show-error --fail --retry 30 --retry-delay 1 --retry-connrefused "http://127.0.0.1:%PORT%/_localstack/health" || goto failed
-call :run sam deploy --template-file .aws-sam/build/template.yaml --stack-name kafka-to-search --region us-east-1 --resolve-s3 --capabilities CAPABILITY_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides KafkaBootstrapServers=kafka:29092 SearchEndpoint=http://elasticsearch:9200 SearchAuth=api_key SearchPlaintext=allow "SearchSecretArn=%SECRET_ARN%" Provision=false || goto failed
+call :run sam deploy --template-file .aws-sam/build/template.yaml --stack-name kafka-to-search --region us-east-1 --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides KafkaBootstrapServers=kafka:29092 SearchEndpoint=http://elasticsearch:9200 SearchAuth=api_key SearchPlaintext=allow "SearchSecretArn=%SECRET_ARN%" Provision=false || goto failed
 call :step "Functions: poller"
 call :run kubectl apply -k "%SOURCE%" -l kafka-to-search/step=functions || goto failed
 call :run kubectl --namespace "%NAMESPACE%" rollout status deployment/kafka-poller --timeout=300s || goto failed

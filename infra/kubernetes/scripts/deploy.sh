@@ -139,11 +139,11 @@ fi
 
 if [ "$functions" = yes ] && [ "$overlay" = production ]; then
     step "Functions"
-    echo "The functions of production run on AWS: deploy them with sam deploy (infra/template.yaml). Skipping this part."
+    echo "The functions of production run on AWS: deploy them with sam deploy (docs/DEPLOYING.md). Skipping this part."
 elif [ "$functions" = yes ]; then
     step "Functions: build"
     cd "$repository"
-    run sam build --template-file infra/template.yaml --build-dir .aws-sam/build
+    run sam build --template-file infra/expanded.yaml --build-dir .aws-sam/build
     step "Functions: deploy to LocalStack"
     export AWS_ENDPOINT_URL="http://127.0.0.1:$port" AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test
     # The pod copies the Elasticsearch key from its Kubernetes Secret into LocalStack's Secrets Manager. Only the ARN comes here.
@@ -157,7 +157,7 @@ elif [ "$functions" = yes ]; then
         forward=$!
     fi
     run curl --silent --show-error --fail --retry 30 --retry-delay 1 --retry-connrefused "http://127.0.0.1:$port/_localstack/health"
-    run sam deploy --template-file .aws-sam/build/template.yaml --stack-name kafka-to-search --region us-east-1 --resolve-s3 --capabilities CAPABILITY_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides KafkaBootstrapServers=kafka:29092 SearchEndpoint=http://elasticsearch:9200 SearchAuth=api_key SearchPlaintext=allow "SearchSecretArn=$secret_arn" Provision=false
+    run sam deploy --template-file .aws-sam/build/template.yaml --stack-name kafka-to-search --region us-east-1 --resolve-s3 --capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides KafkaBootstrapServers=kafka:29092 SearchEndpoint=http://elasticsearch:9200 SearchAuth=api_key SearchPlaintext=allow "SearchSecretArn=$secret_arn" Provision=false
     step "Functions: poller"
     run kubectl apply -k "$source" -l kafka-to-search/step=functions
     run kubectl --namespace "$namespace" rollout status deployment/kafka-poller --timeout=300s

@@ -100,12 +100,13 @@ ELK = [
 ]
 SAM_DEPLOY = (
     "sam deploy --template-file .aws-sam/build/template.yaml --stack-name kafka-to-search --region us-east-1 --resolve-s3 "
-    "--capabilities CAPABILITY_IAM --no-confirm-changeset --no-fail-on-empty-changeset --parameter-overrides "
+    "--capabilities CAPABILITY_IAM CAPABILITY_AUTO_EXPAND --no-confirm-changeset --no-fail-on-empty-changeset "
+    "--parameter-overrides "
     "KafkaBootstrapServers=kafka:29092 SearchEndpoint=http://elasticsearch:9200 SearchAuth=api_key SearchPlaintext=allow "
     f"SearchSecretArn={ARN[2].strip()} Provision=false"
 )
 FUNCTIONS = [
-    "sam build --template-file infra/template.yaml --build-dir .aws-sam/build",
+    "sam build --template-file infra/expanded.yaml --build-dir .aws-sam/build",
     "kubectl exec deployment/localstack -- python3 -B /jobs/search_secret.py",
     "kubectl port-forward service/localstack 4566:4566",
     "curl --silent --show-error --fail --retry 30 --retry-delay 1 --retry-connrefused http://127.0.0.1:4566/_localstack/health",

@@ -28,7 +28,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Publish realistic events to order.events, inventory.events and notification.events
+    /// Publish realistic events to order.events, inventory.events and notification.events, or to topics of your own
     Generate(Generate),
     /// Publish each line of a file as an event
     File(FromFile),
@@ -60,6 +60,9 @@ struct Generate {
     /// Events per second. By default as many as Kafka takes
     #[arg(long)]
     rate: Option<u64>,
+    /// Comma-separated topics that the events go to in turn, instead of the topic of their service
+    #[arg(long, value_delimiter = ',')]
+    topics: Vec<String>,
 }
 
 #[derive(Args)]
@@ -99,12 +102,14 @@ fn generate(options: &Generate) -> anyhow::Result<ExitCode> {
         Some(seed) => seed,
         None => u64::try_from(clock_ms()?).context("the clock is before 1970")?,
     };
-    let publisher = connect(&options.kafka, &TOPICS)?;
+    let chosen: Vec<&str> = options.topics.iter().map(String::as_str).collect();
+    let publisher = connect(&options.kafka, if chosen.is_empty() { &TOPICS } else { &chosen })?;
     println!("publishing {} events of seed {seed}", options.count);
     let started = Instant::now();
+    let mut in_turn = chosen.iter().cycle();
     for (number, event) in (1..=options.count).zip(Generator::new(seed, now_ms)) {
         publisher.publish(&Record {
-            topic: event.topic,
+            topic: in_turn.next().copied().unwrap_or(event.topic),
             key: Some(event.key.as_bytes()),
             value: event.value.as_bytes(),
             headers: &event.headers(),

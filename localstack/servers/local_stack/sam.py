@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from local_stack import cargo, environments, paths
@@ -18,8 +19,11 @@ STACK_NAME = "kafka-to-search"
 BUCKET = f"{STACK_NAME}-packages"
 
 
-def deploy(instance: Instance, overrides: list[str]) -> None:
-    """Builds the functions and deploys the template, whose custom resource provisions the cluster."""
+def deploy(instance: Instance, overrides: list[str], topics: str | None = None) -> None:
+    """Builds the functions and deploys the template, whose custom resource provisions the cluster.
+
+    `topics` are separated by commas. Without them, those of the last deployment stay, at first the template's own.
+    """
     if not instance.running(LOCALSTACK.name):
         raise StackError(f"LocalStack does not run in instance `{instance.name}`: start it before deploying")
     environment = variables(instance) | build_variables()
@@ -27,10 +31,11 @@ def deploy(instance: Instance, overrides: list[str]) -> None:
     logs = instance.folder / "logs"
     # samconfig.toml is for AWS, and for users who start the servers themselves.
     own_configuration = ["--config-file", str(_empty_configuration(instance))]
-    compile_functions(instance, re.findall(r"^\s+Binary: (\S+)$", paths.TEMPLATE.read_text(), re.MULTILINE))
+    template = expanded_template(instance, topics)
+    compile_functions(instance, binaries())
     run_logged(
         "packaging the functions (sam build)",
-        ["sam", "build", *own_configuration, "--template-file", str(paths.TEMPLATE), "--build-dir", str(build)],
+        ["sam", "build", *own_configuration, "--template-file", str(template), "--build-dir", str(build)],
         logs / "sam-build.log", paths.REPOSITORY, environment,
     )  # fmt: skip
     run_logged(
@@ -44,12 +49,39 @@ def deploy(instance: Instance, overrides: list[str]) -> None:
         f"deploying {STACK_NAME} to LocalStack (sam deploy)",
         [
             "sam", "deploy", *own_configuration, "--template-file", str(build / "template.yaml"),
-            "--stack-name", STACK_NAME, "--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_IAM",
+            "--stack-name", STACK_NAME, "--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND",
             "--on-failure", "DELETE", "--no-confirm-changeset", "--no-fail-on-empty-changeset",
             "--parameter-overrides", *parameters,
         ],
         logs / "sam-deploy.log", paths.REPOSITORY, environment,
     )  # fmt: skip
+
+
+def binaries() -> list[str]:
+    """The programs of the template's functions."""
+    return re.findall(r"\bBinary: ([\w-]+)", paths.TEMPLATE.read_text())
+
+
+def expanded_template(instance: Instance, topics: str | None) -> Path:
+    """The template with a mapping for each topic written out: LocalStack can't expand `&{Topic}`."""
+    chosen = instance.folder / "topics"
+    if topics:
+        chosen.write_text(topics)
+    named = [chosen.read_text()] if chosen.exists() else []
+    command = [sys.executable, str(paths.EXPAND), "--code", str(paths.REPOSITORY), *named]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        chosen.unlink(missing_ok=True)
+        raise StackError(f"the template can't be expanded: {done.stderr.strip().removeprefix('error: ')}")
+    file = instance.folder / "template.yaml"
+    file.write_text(done.stdout)
+    return file
+
+
+def deployed_topics(instance: Instance) -> str | None:
+    """The topics that were chosen for the instance, separated by commas; None for the template's own."""
+    chosen = instance.folder / "topics"
+    return chosen.read_text() if chosen.exists() else None
 
 
 def compile_functions(instance: Instance, binaries: list[str]) -> Path:

@@ -14,11 +14,11 @@ from local_stack.servers.table import DEPLOYMENT, STACK, stack_prerequisites
 EVENTS = 3000
 
 
-def up(instance: Instance, n_events: int) -> None:
+def up(instance: Instance, n_events: int, topics: str | None) -> None:
     """Starts the servers that do not run, deploys, publishes events and shows the result."""
     prerequisites.require(stack_prerequisites())
     lifecycle.start(instance, DEPLOYMENT)
-    sam.deploy(instance, [])
+    sam.deploy(instance, [], topics)
     lifecycle.start(instance, [POLLER])
     publishing.generate(instance, n_events)
     publishing.publish_other_teams(instance)
@@ -63,7 +63,7 @@ def main() -> int:
     try:
         match arguments.command:
             case "up":
-                up(instance, arguments.count)
+                up(instance, arguments.count, arguments.topics)
             case "down":
                 down(instance)
             case "clean":
@@ -89,6 +89,11 @@ def _arguments() -> argparse.Namespace:
     commands = parser.add_subparsers(required=True, dest="command")
     start = commands.add_parser("up", help="start everything, publish events, show the result")
     start.add_argument("--count", type=int, default=EVENTS, help="how many events (default: %(default)s)")
+    start.add_argument(
+        "--topics",
+        metavar="TOPIC,…",
+        help="deploy these topics (default: those of the last deployment, else the template's)",
+    )
     commands.add_parser("down", help="stop the servers; keep the data")
     commands.add_parser("clean", help="stop the servers and remove the data")
     more = commands.add_parser("produce", help="publish more events")

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from local_stack import cargo, rest
+from local_stack import cargo, rest, sam
 from local_stack.errors import StackError
 from local_stack.instance import Instance
 from local_stack.process import run_logged, tail
@@ -24,8 +24,10 @@ Offsets = dict[tuple[str, int], int]
 
 
 def generate(instance: Instance, count: int) -> None:
-    """Publishes realistic events of the three services."""
-    _publish(instance, f"publishing {count} events", ["generate", "--count", str(count)])
+    """Publishes realistic events of three services, to their own topics or to those that were deployed instead."""
+    topics = sam.deployed_topics(instance)
+    chosen = ["--topics", topics] if topics else []
+    _publish(instance, f"publishing {count} events", ["generate", "--count", str(count), *chosen])
 
 
 def publish_other_teams(instance: Instance) -> None:
@@ -70,8 +72,8 @@ def _wait_until_searchable(instance: Instance, before: Offsets, after: Offsets) 
             if time.monotonic() > deadline:
                 raise StackError(
                     f"only {found} of {wanted} events are searchable. {instance.log(POLLER.name)} and "
-                    f"{instance.log(LOCALSTACK.name)} show whether the function fails. Topics other than order.events, "
-                    "inventory.events and notification.events need an event source mapping of their own"
+                    f"{instance.log(LOCALSTACK.name)} show whether the function fails. A topic that was not deployed has no "
+                    "event source mapping: deploy it with make demo TOPICS=…"
                 )
             time.sleep(0.2)
 

@@ -23,8 +23,8 @@ def show(instance: Instance) -> None:
     query = {"size": 0, "aggs": {"services": {"terms": {"field": "service_name", "size": 20}}}}
     for service in rest.call("POST", f"{endpoint}/{DAILY}/_search", query)["aggregations"]["services"]["buckets"]:
         print(f"  {service['key']:<20}{service['doc_count']:>9}")
-    newest = {"size": 1, "sort": [{"kafka_timestamp": "desc"}], "query": {"term": {"service_name": "order"}}}
-    print("\nThe newest order event, as it was enriched")
+    newest = {"size": 1, "sort": [{"kafka_timestamp": "desc"}], "query": {"match_all": {}}}
+    print("\nThe newest event, as it was enriched")
     _print_documents(rest.call("POST", f"{endpoint}/{DAILY}/_search", newest))
     rescued = {"size": 1, "sort": [{"kafka_timestamp": "desc"}], "query": {"term": {"tags": "_mappingconflict"}}}
     print("\nThe newest event that does not fit the mapping: what is in the way moved to `conflict`")

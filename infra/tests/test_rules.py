@@ -1,0 +1,223 @@
+"""What AWS refuses is refused before anything is made, with a sentence that says the fix."""
+
+import re
+
+import combinations
+import pytest
+import stack
+from combinations import BUCKET, COLLECTION_ARN, DOMAIN_ARN, SECRET, SOURCES, TARGETS
+
+MSK, MSK_SCRAM = SOURCES["MSK, IAM"], SOURCES["MSK, SCRAM"]
+BROKERS = {"KafkaBootstrapServers": "b1.example.com:9096"}
+SCRAM = SOURCES["self-managed, SCRAM-512"]
+URL = TARGETS["no login"]
+COLLECTION = TARGETS["collection, own policy"]
+SUBNETS, GROUP = {"KafkaSubnetIds": "subnet-1,subnet-2"}, {"KafkaSecurityGroupId": "sg-1"}
+
+# A rule's name, parameters that it refuses, and a part of the sentence that says the fix.
+BAD = [
+    ("OneKafka", MSK | BROKERS | URL, "Set either KafkaBootstrapServers or MskClusterArn"),
+    ("OneKafka", URL, "Set either KafkaBootstrapServers or MskClusterArn"),
+    ("AccessToSelfManagedKafka", BROKERS | URL, "set KafkaSecretArn, KafkaCaSecretArn, or KafkaSubnetIds"),
+    ("KafkaSubnetsAndSecurityGroup", SCRAM | SUBNETS | URL, "Set both KafkaSubnetIds and KafkaSecurityGroupId"),
+    ("KafkaSubnetsAndSecurityGroup", SCRAM | GROUP | URL, "Set both KafkaSubnetIds and KafkaSecurityGroupId"),
+    (
+        "LoginToMsk",
+        MSK_SCRAM | URL | {"KafkaAuthentication": "BASIC_AUTH"},
+        "set KafkaAuthentication to SASL_SCRAM_512_AUTH or",
+    ),
+    (
+        "LoginToMsk",
+        MSK_SCRAM | URL | {"KafkaAuthentication": "SASL_SCRAM_256_AUTH"},
+        "set KafkaAuthentication to SASL_SCRAM_512_AUTH",
+    ),
+    ("LoginToMsk", MSK | URL | {"KafkaCaSecretArn": SECRET + "ca"}, "Leave KafkaCaSecretArn"),
+    (
+        "LoginToMsk",
+        MSK | URL | SUBNETS | GROUP,
+        "Leave KafkaCaSecretArn, KafkaSubnetIds and KafkaSecurityGroupId empty",
+    ),
+    ("KeyOfMskSecret", MSK_SCRAM | URL | {"SecretKmsKeyArn": ""}, "set SecretKmsKeyArn to the key"),
+    ("StartTime", SCRAM | URL | {"StartingPosition": "AT_TIMESTAMP"}, "Set StartingPositionTimestamp"),
+    ("StartTime", SCRAM | URL | {"StartingPositionTimestamp": "1700000000"}, "and only then"),
+    ("ProvisionedModeOnly", SCRAM | URL | {"BatchFailures": "report"}, "set MinimumPollers to 1 or more"),
+    ("ProvisionedModeOnly", SCRAM | URL | {"MaximumRetryAttempts": "5"}, "set MinimumPollers to 1 or more"),
+    ("ProvisionedModeOnly", SCRAM | URL | {"MaximumRecordAgeSeconds": "3600"}, "set MinimumPollers to 1 or more"),
+    ("ProvisionedModeOnly", SCRAM | URL | {"BisectBatchOnFunctionError": "true"}, "set MinimumPollers to 1 or more"),
+    ("ProvisionedModeOnly", SCRAM | URL | {"OnFailureTopic": "failed"}, "set MinimumPollers to 1 or more"),
+    ("ProvisionedModeOnly", SCRAM | URL | {"PollerGroupName": "events"}, "set MinimumPollers to 1 or more"),
+    (
+        "OneDestination",
+        SCRAM | URL | {"MinimumPollers": "1", "OnFailureTopic": "failed", "OnFailureDestinationArn": BUCKET},
+        "Set either OnFailureDestinationArn or OnFailureTopic",
+    ),
+    (
+        "DestinationIsNoSource",
+        SCRAM | URL | {"MinimumPollers": "1", "OnFailureTopic": "order.events"},
+        "Set OnFailureTopic to a topic that is not in Topics",
+    ),
+    ("OneSearchCluster", SCRAM, "Set either SearchEndpoint or SearchDomain"),
+    ("OneSearchCluster", SCRAM | URL | {"SearchDomain": "events"}, "Set either SearchEndpoint or SearchDomain"),
+    ("SearchSecretForPassword", SCRAM | URL | {"SearchAuth": "basic"}, "need either AdminSecretArn"),
+    (
+        "SearchSecretForPassword",
+        SCRAM | URL | {"SearchAuth": "api_key", "AdminSecretArn": SECRET + "admin", "Provision": "false"},
+        "or SearchSecretArn",
+    ),
+    (
+        "PasswordForSearchSecret",
+        SCRAM | URL | {"SearchSecretArn": SECRET + "search"},
+        "Set SearchAuth to basic or api_key",
+    ),
+    (
+        "PasswordForSearchSecret",
+        SCRAM | TARGETS["domain by name"] | {"SearchSecretArn": SECRET + "search"},
+        "or leave SearchSecretArn empty",
+    ),
+    (
+        "ResourceForSignature",
+        SCRAM | URL | {"SearchAuth": "sigv4"},
+        "needs SearchDomain, SearchDomainArn or SearchCollectionArn",
+    ),
+    (
+        "OneResourceForSignature",
+        SCRAM | TARGETS["domain by name"] | {"SearchDomainArn": DOMAIN_ARN},
+        "Leave SearchDomainArn empty with SearchDomain",
+    ),
+    ("OneResourceForSignature", SCRAM | COLLECTION | {"SearchDomainArn": DOMAIN_ARN}, "not both"),
+    ("Collection", SCRAM | COLLECTION | {"Provision": "true"}, "Set Provision to false"),
+    (
+        "Collection",
+        SCRAM | URL | {"SearchCollectionArn": COLLECTION_ARN, "Provision": "false"},
+        "Set SearchAuth to sigv4",
+    ),
+    (
+        "NameOfCollection",
+        SCRAM | URL | {"SearchCollectionName": "events"},
+        "Set SearchCollectionArn with SearchCollectionName",
+    ),
+    (
+        "AdministratorOfSecuredCluster",
+        SCRAM | URL | {"AdminSecretArn": SECRET + "admin"},
+        "set SearchAuth to basic, api_key or sigv4",
+    ),
+    (
+        "CopiesInThreeZones",
+        SCRAM | URL | {"SearchDomainStandby": "true", "IndexReplicas": "1"},
+        "set IndexReplicas to auto, 2, 5",
+    ),
+    (
+        "FunctionSubnetsAndSecurityGroups",
+        SCRAM | URL | {"SubnetIds": "subnet-a"},
+        "Set both SubnetIds and SecurityGroupIds",
+    ),
+    (
+        "FunctionSubnetsAndSecurityGroups",
+        SCRAM | URL | {"SecurityGroupIds": "sg-a"},
+        "Set both SubnetIds and SecurityGroupIds",
+    ),
+    # Checks of one parameter alone.
+    ("KafkaSubnetIds", SCRAM | URL | GROUP | {"KafkaSubnetIds": "subnet-1"}, "two or three subnets"),
+    (
+        "KafkaSubnetIds",
+        SCRAM | URL | GROUP | {"KafkaSubnetIds": "subnet-1,subnet-2,subnet-3,subnet-4"},
+        "two or three subnets",
+    ),
+    ("KafkaSubnetIds", SCRAM | URL | GROUP | {"KafkaSubnetIds": "subnet-1, subnet-2"}, "without spaces"),
+    (
+        "MaximumRecordAgeSeconds",
+        SCRAM | URL | {"MinimumPollers": "1", "MaximumRecordAgeSeconds": "59"},
+        "-1, or 60 to 604800",
+    ),
+    (
+        "MaximumRecordAgeSeconds",
+        SCRAM | URL | {"MinimumPollers": "1", "MaximumRecordAgeSeconds": "604801"},
+        "-1, or 60 to 604800",
+    ),
+    ("MskClusterArn", URL | {"MskClusterArn": "events"}, "ARN of an MSK cluster"),
+    (
+        "OnFailureDestinationArn",
+        SCRAM | URL | {"OnFailureDestinationArn": "kafka://failed"},
+        "set OnFailureTopic to its name",
+    ),
+    ("OnFailureTopic", SCRAM | URL | {"MinimumPollers": "1", "OnFailureTopic": "kafka://failed"}, "without kafka://"),
+    ("Timeout", SCRAM | URL | {"Timeout": "841"}, "14 minutes"),
+    ("SearchCaCert", SCRAM | URL | {"SearchCaCert": "p" * 2049}, "into a secret"),
+    ("SubnetIds", SCRAM | URL | {"SubnetIds": "vpc-1", "SecurityGroupIds": "sg-a"}, "Give subnets"),
+    (
+        "SecurityGroupIds",
+        SCRAM | URL | {"SubnetIds": "subnet-1", "SecurityGroupIds": "default"},
+        "Give security groups",
+    ),
+    ("IndexReplicas", SCRAM | URL | {"IndexReplicas": "0-1"}, "number or auto"),
+]
+
+
+@pytest.mark.parametrize(("rule", "parameters", "fix"), BAD)
+def test_a_bad_combination_is_refused_with_the_fix(rule, parameters, fix):
+    with pytest.raises(stack.RefusedError, match=f"^{rule}: .*{re.escape(fix)}"):
+        stack.deploy(**parameters)
+
+
+def test_every_pair_of_pollers_is_allowed_exactly_if_it_is_in_order():
+    declared = stack.source()["Parameters"]
+    for low in declared["MinimumPollers"]["AllowedValues"]:
+        for high in declared["MaximumPollers"]["AllowedValues"]:
+            given = SCRAM | URL | {"MinimumPollers": str(low), "MaximumPollers": str(high)}
+            if low <= high:
+                stack.deploy(**given)
+            else:
+                with pytest.raises(
+                    stack.RefusedError, match="PollersInOrder: Set MaximumPollers to MinimumPollers or more"
+                ):
+                    stack.deploy(**given)
+
+
+def test_every_assertion_of_every_rule_has_a_bad_combination():
+    sentences = {
+        assertion["AssertDescription"] for rule in stack.source()["Rules"].values() for assertion in rule["Assertions"]
+    }
+    refused = set()
+    for _, parameters, _ in BAD:
+        with pytest.raises(stack.RefusedError) as refusal:
+            stack.deploy(**parameters)
+        refused.add(str(refusal.value).split(": ", 1)[1])
+    assert sentences - refused == {"Set MaximumPollers to MinimumPollers or more."}
+
+
+def test_every_pattern_says_what_fits_it():
+    for name, declared in stack.source()["Parameters"].items():
+        if "AllowedPattern" in declared:
+            assert "ConstraintDescription" in declared, name
+
+
+def test_rules_use_no_function_that_rules_do_not_have():
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-rules.html
+    allowed = {
+        "Ref",
+        "Fn::And",
+        "Fn::Contains",
+        "Fn::EachMemberEquals",
+        "Fn::EachMemberIn",
+        "Fn::Equals",
+        "Fn::Not",
+        "Fn::Or",
+    }
+    text = repr(stack.source()["Rules"])
+    assert set(re.findall(r"'(Ref|Condition|Fn::\w+)':", text)) <= allowed
+
+
+def test_a_rule_about_aws_names_the_page_that_it_comes_from():
+    text = (stack.INFRA / "template.yaml").read_text(encoding="utf-8")
+    rules = text[text.index("\nRules:\n") : text.index("\nConditions:\n")]
+    # These are about this template's own parameters.
+    own = {"OneKafka", "OneDestination", "OneSearchCluster", "SearchSecretForPassword", "PasswordForSearchSecret"}
+    own |= {"OneResourceForSignature", "NameOfCollection", "AdministratorOfSecuredCluster"}
+    for name in stack.source()["Rules"]:
+        before = rules[: rules.index(f"\n  {name}:\n")].splitlines()
+        assert name in own or "https://docs.aws.amazon.com/" in before[-1], f"{name} names no page"
+
+
+def test_the_minimum_of_a_combination_is_not_refused():
+    for source in combinations.SOURCES.values():
+        stack.deploy(**source, **URL)

@@ -1,0 +1,215 @@
+"""What parameters do to mappings, functions, the cluster's settings and the alarms."""
+
+import tomllib
+
+import pytest
+import stack
+from combinations import KEY, MODES, SECRET, SOURCES, TARGETS
+
+BASE = SOURCES["self-managed, SCRAM-512"] | TARGETS["no login"]
+PROVISIONED = MODES["provisioned, queue"]
+ONLY_PROVISIONED = (
+    "ProvisionedPollerConfig",
+    "MaximumRetryAttempts",
+    "MaximumRecordAgeInSeconds",
+    "BisectBatchOnFunctionError",
+    "MetricsConfig",
+    "LoggingConfig",
+)
+
+
+def mapping(**parameters: str) -> dict:
+    return stack.deploy(**(BASE | parameters)).mappings()["order.events"]
+
+
+def alarm(name: str, **parameters: str) -> dict | None:
+    return stack.deploy(**(BASE | parameters)).of_type("AWS::CloudWatch::Alarm").get(name)
+
+
+def test_a_mapping_on_demand_has_nothing_that_needs_provisioned_mode():
+    assert not set(ONLY_PROVISIONED) & set(mapping())
+
+
+def test_provisioned_mode_sets_retries_age_halves_metrics_and_logs():
+    made = mapping(**PROVISIONED)
+    assert {name: made[name] for name in ONLY_PROVISIONED} == {
+        "ProvisionedPollerConfig": {"MinimumPollers": "2", "MaximumPollers": "2", "PollerGroupName": "events"},
+        "MaximumRetryAttempts": "50",
+        "MaximumRecordAgeInSeconds": "86400",
+        "BisectBatchOnFunctionError": "true",
+        "MetricsConfig": {"Metrics": ["EventCount", "ErrorCount", "KafkaMetrics"]},
+        "LoggingConfig": {"SystemLogLevel": "WARN"},
+    }
+    assert made["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_mappings_share_pollers_only_in_a_group():
+    assert mapping(MinimumPollers="1")["ProvisionedPollerConfig"] == {"MinimumPollers": "1", "MaximumPollers": "200"}
+    for group in {
+        one["ProvisionedPollerConfig"]["PollerGroupName"]
+        for one in stack.deploy(**(BASE | PROVISIONED)).mappings().values()
+    }:
+        assert group == "events"
+
+
+def test_a_start_time_is_passed_on():
+    made = mapping(StartingPosition="AT_TIMESTAMP", StartingPositionTimestamp="1700000000")
+    assert (made["StartingPosition"], made["StartingPositionTimestamp"]) == ("AT_TIMESTAMP", "1700000000")
+    assert "StartingPositionTimestamp" not in mapping()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "replicas"),
+    [
+        ({}, "auto"),
+        ({"SearchDomainStandby": "true"}, "2"),
+        ({"SearchDomainStandby": "true", "IndexReplicas": "5"}, "5"),
+    ],
+)
+def test_a_domain_with_standby_gets_copies_in_three_zones(parameters, replicas):
+    assert stack.deploy(**(BASE | parameters)).resources["SearchCluster"]["Properties"]["Replicas"] == replicas
+
+
+def test_the_environment_fits_beside_the_longest_certificate():
+    longest = {"SearchCaCert": "p" * 2048, "SearchAuth": "basic", "AdminSecretArn": SECRET + "a" * 200}
+    made = stack.deploy(**(BASE | longest))
+    for function in ("IndexEvents", "ReplayDeadLetters", "ProvisionCluster"):
+        n_bytes = sum(len(name) + len(value) for name, value in made.environment(function).items())
+        assert n_bytes <= 3400, "700 bytes are left for what users make longer"
+
+
+def test_an_alarm_fires_when_no_mapping_reports_its_lag():
+    made = alarm("PollingAlarm")
+    assert made["TreatMissingData"] == "breaching"
+    assert (made["Namespace"], made["MetricName"], made["Dimensions"][0]["Value"]) == (
+        "AWS/Lambda",
+        "OffsetLag",
+        "stack-index-events",
+    )
+    # A lag is never below zero, so that only missing data counts.
+    assert (made["ComparisonOperator"], made["Threshold"]) == ("LessThanThreshold", 0)
+    assert made["Period"] * int(made["EvaluationPeriods"]) == 30 * 60
+    assert alarm("PollingAlarm", PollingAlarmMinutes="5")["EvaluationPeriods"] == "5"
+
+
+def test_no_alarm_fires_for_mappings_that_are_meant_to_be_silent():
+    assert alarm("PollingAlarm", MappingsEnabled="false") is None
+    assert alarm("PollingAlarm", PollingAlarmMinutes="0") is None
+
+
+def test_alarms_watch_the_functions_that_the_stack_makes():
+    made = stack.deploy(**(BASE | {"OnFailureDestinationArn": MODES["provisioned, queue"]["OnFailureDestinationArn"]}))
+    names = {function["FunctionName"] for function in made.of_type("AWS::Lambda::Function").values()}
+    for name, properties in made.of_type("AWS::CloudWatch::Alarm").items():
+        (dimension,) = properties["Dimensions"]
+        expected = {"failed"} if name == "OnFailureQueueAlarm" else names
+        assert dimension["Value"] in expected, name
+    assert "OnFailureQueueAlarm" in made.of_type("AWS::CloudWatch::Alarm")
+
+
+def test_mappings_invoke_the_alias_only_while_deployments_are_gradual():
+    assert mapping()["FunctionName"] == "IndexEvents"
+    made = stack.deploy(
+        **(BASE | {"GradualDeployment": "true", "GradualDeploymentType": "Linear10PercentEvery1Minute"})
+    )
+    assert made.mappings()["order.events"]["FunctionName"] == "IndexEventsAliaslive"
+    (group,) = made.of_type("AWS::CodeDeploy::DeploymentGroup").values()
+    assert group["DeploymentConfigName"] == "CodeDeployDefault.LambdaLinear10PercentEvery1Minute"
+    assert [one["Name"] for one in group["AlarmConfiguration"]["Alarms"]] == [
+        "Monitoring.Outputs.FunctionErrorsAlarm",
+        "Monitoring.Outputs.FailedRecordsAlarm",
+    ]
+    assert stack.deploy(**BASE).of_type("AWS::CodeDeploy::DeploymentGroup") == {}
+
+
+def test_an_alias_follows_a_change_of_the_variables():
+    assert stack.source()["Resources"]["IndexEvents"]["Properties"]["AutoPublishAliasAllProperties"] is True
+
+
+def test_keys_concurrency_layers_and_tracing_reach_every_function():
+    given = {
+        "EnvironmentKmsKeyArn": KEY,
+        "LogKmsKeyArn": KEY,
+        "ReservedConcurrency": "7",
+        "Tracing": "Active",
+        "LayerArns": "arn:aws:lambda:eu-central-1:123456789012:layer:ca:1",
+    }
+    made, plain = stack.deploy(**(BASE | given)), stack.deploy(**BASE)
+    functions, without = made.of_type("AWS::Lambda::Function"), plain.of_type("AWS::Lambda::Function")
+    assert len(functions) == 3
+    for name, properties in functions.items():
+        assert properties["KmsKeyArn"] == KEY and "KmsKeyArn" not in without[name]
+        assert properties["TracingConfig"] == {"Mode": "Active"} and without[name]["TracingConfig"] == {
+            "Mode": "PassThrough"
+        }
+        assert properties["Layers"] == [given["LayerArns"]] and "Layers" not in without[name]
+        assert made.allows(f"{name}Role", "xray:PutTraceSegments", "*")
+        assert "xray:PutTraceSegments" not in plain.actions(f"{name}Role")
+    assert functions["IndexEvents"]["ReservedConcurrentExecutions"] == "7"
+    assert "ReservedConcurrentExecutions" not in without["IndexEvents"]
+    assert {log["KmsKeyId"] for log in made.of_type("AWS::Logs::LogGroup").values()} == {KEY}
+
+
+def test_metrics_do_not_depend_on_the_log_level():
+    # The lines of the metrics have the highest level (functions/lambda-support/src/metrics.rs), which no setting drops.
+    declared = stack.source()["Parameters"]["LogLevel"]["AllowedValues"]
+    assert "FATAL" not in declared
+    for level in declared:
+        logging = stack.deploy(**(BASE | {"LogLevel": level})).of_type("AWS::Lambda::Function")["IndexEvents"][
+            "LoggingConfig"
+        ]
+        assert (logging["ApplicationLogLevel"], logging["SystemLogLevel"]) == (level, "INFO")
+
+
+@pytest.mark.parametrize("name", ["template.yaml", "monitoring.yaml"])
+def test_conditions_compare_numbers_through_sub_because_localstack_compares_types(name):
+    template = stack.source() if name == "template.yaml" else stack.nested(name)
+    numbers = {parameter for parameter, declared in template["Parameters"].items() if declared["Type"] == "Number"}
+    compared = [text for path, text in stack.leaves(template["Conditions"]) if path.endswith(".Ref")]
+    assert not numbers & set(compared)
+
+
+def samconfig() -> dict:
+    return tomllib.loads((stack.INFRA / "samconfig.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("name", ["dev", "staging", "production"])
+def test_an_environment_builds_and_deploys_with_the_same_parameters(name):
+    environment = samconfig()[name]
+    overrides = environment["global"]["parameters"]["parameter_overrides"]
+    assert any(one.startswith("Architecture=") for one in overrides)
+    known = stack.source()["Parameters"]
+    assert {one.split("=", 1)[0] for one in overrides} <= set(known)
+    # `sam build` and `sam deploy` read the global parameters; a list of their own would take their place.
+    for command in ("build", "deploy"):
+        assert "parameter_overrides" not in environment[command]["parameters"]
+        assert environment[command]["parameters"]["language_extensions"] is True
+    assert environment["global"]["parameters"]["stack_name"] == f"kafka-to-search-{name}"
+    assert f"environment={name}" in environment["deploy"]["parameters"]["tags"]
+
+
+def test_only_production_asks_before_it_changes_anything():
+    asks = {
+        name: samconfig()[name]["deploy"]["parameters"]["confirm_changeset"]
+        for name in ("dev", "staging", "production")
+    }
+    assert asks == {"dev": False, "staging": False, "production": True}
+
+
+def test_localstack_gets_the_expanded_template():
+    assert samconfig()["local"]["build"]["parameters"]["template_file"] == "expanded.yaml"
+
+
+@pytest.mark.parametrize("name", ["dev", "production"])
+def test_sam_builds_an_environments_functions_for_its_architecture(name):
+    from samcli.lib.providers.sam_function_provider import SamFunctionProvider
+    from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
+
+    overrides = dict(one.split("=", 1) for one in samconfig()[name]["global"]["parameters"]["parameter_overrides"])
+    template = str(stack.INFRA / "template.yaml")
+    for given, expected in ((overrides, ["arm64"]), ({}, ["x86_64"])):
+        stacks, _ = SamLocalStackProvider.get_stacks(
+            template, parameter_overrides=given, language_extensions_enabled=True
+        )
+        built = {function.name: function.architectures for function in SamFunctionProvider(stacks).get_all()}
+        assert built == dict.fromkeys(("IndexEvents", "ReplayDeadLetters", "ProvisionCluster"), expected)
