@@ -16,16 +16,16 @@ const LONGEST_ID: usize = 65_536;
 /// Whether a field of this name may be exact. Cheaper than [`hides_words`], which decides.
 #[inline(always)]
 pub(crate) fn may_be_exact(name: &[u8]) -> bool {
-    match name {
+    matches!(
+        name,
         [.., b'i' | b'I', b'd' | b'D']
-        | [.., b'm' | b'M', b'p' | b'P']
-        | [.., b't' | b'T', b's' | b'S']
-        | [.., b'A' | b'_', b't']
-        | [.., b'_', b'a' | b'A' | b'o' | b'O', b't' | b'T' | b'n' | b'N']
-        | [.., b'i' | b'I', b'm' | b'M', b'e' | b'E']
-        | [.., b'a' | b'A', b't' | b'T', b'e' | b'E'] => true,
-        _ => false,
-    }
+            | [.., b'm' | b'M', b'p' | b'P']
+            | [.., b't' | b'T', b's' | b'S']
+            | [.., b'A' | b'_', b't']
+            | [.., b'_', b'a' | b'A' | b'o' | b'O', b't' | b'T' | b'n' | b'N']
+            | [.., b'i' | b'I', b'm' | b'M', b'e' | b'E']
+            | [.., b'a' | b'A', b't' | b'T', b'e' | b'E']
+    )
 }
 
 /// Whether the field of this name finds only the whole `value`, a JSON string with its quotes, although that has words.
