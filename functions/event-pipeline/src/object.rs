@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::exact_field::{hides_words, may_be_exact, may_have_words};
+use crate::exact_field::{hides_words, may_have_words};
 use crate::json::{JsonError, Scanner};
 use crate::json_string::RawString;
 use crate::name_table::NameTable;
@@ -46,8 +46,6 @@ pub struct ObjectScanner {
 #[derive(Debug, Clone, Copy)]
 struct Level {
     is_object: bool,
-    /// Whether the key of the value that is read may be that of an exact field.
-    may_be_exact: bool,
     /// Where this object's keys begin in `ObjectScanner::keys`.
     first_key: usize,
     /// One bit for each key's hash: a key whose bit is not set is new.
@@ -133,7 +131,7 @@ impl ObjectScanner {
         if scanner.take(b'}')? {
             return Ok(());
         }
-        let mut level = Level { is_object: true, may_be_exact: false, first_key: 0, seen: 0 };
+        let mut level = Level { is_object: true, first_key: 0, seen: 0 };
         self.key(scanner, names, &mut level)?;
         loop {
             match scanner.peek()? {
@@ -141,12 +139,7 @@ impl ObjectScanner {
                     scanner.pos += 1;
                     if !scanner.take(b'}')? {
                         self.open(scanner, level)?;
-                        level = Level {
-                            is_object: true,
-                            may_be_exact: false,
-                            first_key: self.keys.len(),
-                            seen: 0,
-                        };
+                        level = Level { is_object: true, first_key: self.keys.len(), seen: 0 };
                         self.key(scanner, names, &mut level)?;
                         continue;
                     }
@@ -155,14 +148,14 @@ impl ObjectScanner {
                     scanner.pos += 1;
                     if !scanner.take(b']')? {
                         self.open(scanner, level)?;
-                        level = Level { is_object: false, first_key: self.keys.len(), seen: 0, ..level };
+                        level = Level { is_object: false, first_key: self.keys.len(), seen: 0 };
                         continue;
                     }
                 }
                 b'"' => {
                     let start = scanner.pos;
                     let string = scanner.string()?;
-                    if level.may_be_exact && may_have_words(&string) {
+                    if may_have_words(&string) {
                         self.note_text(scanner.text, start..scanner.pos);
                     }
                 }
@@ -194,7 +187,7 @@ impl ObjectScanner {
 
     /// Notes a string that may stand in an exact field and have words, if it does. Its key is the last one of the innermost
     /// open object.
-    #[cold]
+    #[inline(never)]
     fn note_text(&mut self, text: &[u8], value: Range<usize>) {
         let quoted = text.get(value.clone()).unwrap_or_default();
         let Some(key) = self.keys.last() else { return };
@@ -226,14 +219,8 @@ impl ObjectScanner {
         scanner.expect(b':')?;
         let names = self.levels.is_empty().then_some(names);
         let (hash, wanted) = match raw.plain() {
-            Some(name) => {
-                level.may_be_exact = may_be_exact(name);
-                (hash_key(name), names.and_then(|names| names.find(name)))
-            }
-            None => {
-                level.may_be_exact = true;
-                escaped_key(raw, names)
-            }
+            Some(name) => (hash_key(name), names.and_then(|names| names.find(name))),
+            None => escaped_key(raw, names),
         };
         if let Some(name) = wanted {
             // Large objects are checked when they close, and until then one name could make a million members.
