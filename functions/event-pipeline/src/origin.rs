@@ -32,18 +32,17 @@ pub(crate) fn append_record_time_and_key<'s>(
     }
     let key = record.key?;
     scratch.clear();
-    let decoded = append_decoded(scratch, key);
-    match (decoded, std::str::from_utf8(scratch)) {
-        (Ok(()), Ok(text)) => {
+    if append_decoded(scratch, key).is_err() {
+        // Not base64: kept as the event has it.
+        scratch.clear();
+        scratch.extend_from_slice(String::from_utf8_lossy(&key.unescape()).as_bytes());
+    }
+    match std::str::from_utf8(scratch) {
+        Ok(text) => {
             append_member(out, "kafka_key", Value::Text(text));
             Some(text)
         }
-        (Err(_), _) => {
-            // Not base64: kept as the event has it.
-            append_member(out, "kafka_key", Value::Text(&String::from_utf8_lossy(&key.unescape())));
-            None
-        }
-        (Ok(()), Err(_)) => {
+        Err(_) => {
             append_name(out, "kafka_key_base64");
             out.push(b'"');
             out.extend_from_slice(&key.unescape());
