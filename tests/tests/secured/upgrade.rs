@@ -24,7 +24,7 @@ async fn no_event_is_refused_on_the_day_of_an_upgrade_and_old_events_stay_readab
     for day in &days {
         let path = format!("upgrade-{day}");
         server.request(Method::PUT, &path, Some(&old["template"])).await?;
-        let event = json!({"orderId": "O-1", "source": {"service": "shop"}, "total": 12.5});
+        let event = json!({"orderId": "before-the-upgrade", "source": {"service": "shop"}, "total": 12.5});
         server.request(Method::PUT, &format!("{path}/_doc/old?refresh=true"), Some(&event)).await?;
     }
 
@@ -34,7 +34,7 @@ async fn no_event_is_refused_on_the_day_of_an_upgrade_and_old_events_stay_readab
     for (event, outcome) in events.iter().zip(&outcomes) {
         ensure!(matches!(outcome, Outcome::Indexed | Outcome::Rescued(_)), "{}: {outcome:?}", event.name);
     }
-    let query = json!({"query": {"match": {"orderId": "O-1"}}, "size": 0});
+    let query = json!({"query": {"match": {"orderId": "before-the-upgrade"}}, "size": 0});
     let found = server.request(Method::POST, "upgrade-*/_search", Some(&query)).await?;
     let n_found = found["hits"]["total"]["value"].as_u64().context("a count")?;
     ensure!(n_found == days.len() as u64, "{n_found} of {} old events are found", days.len());
