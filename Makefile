@@ -69,7 +69,7 @@ test-fast: ## Run unit, property and scenario tests
 	@$(MAKE) --no-print-directory test-policies
 
 test-policies: ## Compare the template's policies with the requests that the functions' tests recorded
-	$(CHECKS) pytest -q -c tests/policies/pytest.ini tests/policies
+	$(STACK) run tools -- pytest -q -W ignore::DeprecationWarning infra/tests/test_iam.py infra/tests/test_policies.py
 
 test-live: ## Run the integration tests on a separate stack on free ports, which is stopped at the end
 	@$(STACK) prerequisites --tests >/dev/null
@@ -117,7 +117,7 @@ lint-rust: ## Check Rust: formatting and clippy
 
 lint-python: ## Check Python: ruff
 	$(CHECKS) ruff check .
-	$(CHECKS) ruff format --check localstack/servers tests/policies infra/expand.py infra/tests
+	$(CHECKS) ruff format --check localstack/servers infra/expand.py infra/tests
 
 lint-shell: ## Check shell scripts: shellcheck
 	$(CHECKS) shellcheck $$(git ls-files '*.sh' ':!infra/kubernetes') .ci/run
@@ -143,7 +143,7 @@ expand: ## Write infra/expanded.yaml again after a change of infra/template.yaml
 format: ## Format Rust and Python code
 	cargo fmt --all
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
-	$(CHECKS) ruff format localstack/servers tests/policies infra/expand.py infra/tests
+	$(CHECKS) ruff format localstack/servers infra/expand.py infra/tests
 
 ## Measuring
 

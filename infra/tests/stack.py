@@ -12,12 +12,12 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import boto3
 import yaml
+from iam import Grant, Request, decide, grants
 from samtranslator.parser.parser import Parser
 from samtranslator.translator.translator import Translator
 
@@ -35,6 +35,18 @@ PSEUDO = {
     "AWS::URLSuffix": "amazonaws.com",
 }
 NO_VALUE = object()
+# Service and kind in the ARN of a resource, by its type. `Ref` returns the ARN of those in `_REF_IS_ARN`.
+_ARNS = {
+    "AWS::IAM::Role": ("iam", "role/"),
+    "AWS::KMS::Key": ("kms", "key/"),
+    "AWS::Lambda::Function": ("lambda", "function:"),
+    "AWS::Logs::LogGroup": ("logs", "log-group:"),
+    "AWS::S3::Bucket": ("s3", ""),
+    "AWS::SNS::Topic": ("sns", ""),
+    "AWS::SQS::Queue": ("sqs", ""),
+    "AWS::SecretsManager::Secret": ("secretsmanager", "secret:"),
+}
+_REF_IS_ARN = {"AWS::SNS::Topic", "AWS::SecretsManager::Secret"}
 
 
 class RefusedError(Exception):
@@ -67,12 +79,28 @@ class Stack:
         """A function's variables."""
         return self.of_type("AWS::Lambda::Function")[function]["Environment"]["Variables"]
 
+    def role(self, function: str) -> str:
+        """The role of a function, by the end of the function's name."""
+        functions = self.of_type("AWS::Lambda::Function").values()
+        (properties,) = [each for each in functions if each["FunctionName"].endswith(f"-{function}")]
+        return properties["Role"].rsplit("/", 1)[1]
+
+    def grants(self, role: str) -> list[Grant]:
+        """What a role's statements allow and deny."""
+        attached = self.resources[role]["Properties"].get("ManagedPolicyArns", [])
+        unknown = set(attached) - set(self.of_type("AWS::IAM::ManagedPolicy"))
+        assert not unknown, "AWS's managed policies are not evaluated: write out what is needed"
+        return grants({"Statement": self.statements(role)})
+
     def statements(self, role: str) -> list[dict]:
         """The statements of a role's own policies and of those that are attached to it."""
         properties = self.resources[role]["Properties"]
         documents = [policy["PolicyDocument"] for policy in properties.get("Policies", [])]
         for policy in self.of_type("AWS::IAM::RolePolicy").values():
             if policy["RoleName"] == role:
+                documents.append(policy["PolicyDocument"])
+        for policy in (self.of_type("AWS::IAM::Policy") | self.of_type("AWS::IAM::ManagedPolicy")).values():
+            if role in policy.get("Roles", []):
                 documents.append(policy["PolicyDocument"])
         managed = self.of_type("AWS::IAM::ManagedPolicy")
         documents += [
@@ -82,16 +110,12 @@ class Stack:
 
     def allows(self, role: str, action: str, resource: str, **context: str) -> bool:
         """Whether a role may do this. `context` has the condition keys with `_` for `:`."""
-        return any(
-            any(fnmatchcase(action, pattern) for pattern in _list(statement["Action"]))
-            and any(_matches(resource, pattern) for pattern in _list(statement["Resource"]))
-            and _holds(statement.get("Condition", {}), context)
-            for statement in self.statements(role)
-        )
+        keys = {name.replace("_", ":", 1): value for name, value in context.items()}
+        return decide(self.grants(role), Request(action, resource, keys)) != []
 
     def actions(self, role: str) -> set[str]:
         """Every action that a role may do on something."""
-        return {action for statement in self.statements(role) for action in _list(statement["Action"])}
+        return {grant.action for grant in self.grants(role)}
 
 
 def deploy(**parameters: str) -> Stack:
@@ -284,9 +308,7 @@ class _Evaluation:
             case "Fn::GetAtt":
                 resource, attribute = argument if isinstance(argument, list) else argument.split(".", 1)
                 self.must_exist(resource)
-                return (
-                    f"arn:aws:made:{REGION}:{ACCOUNT}:{resource}" if attribute == "Arn" else f"{resource}.{attribute}"
-                )
+                return self.attribute(resource, attribute)
         raise AssertionError(f"{function} is unknown")
 
     def _substituted(self, name: str, named: dict) -> str:
@@ -306,7 +328,18 @@ class _Evaluation:
         if name in self.values:
             return self.values[name]
         self.must_exist(name)
-        return name
+        is_arn = self.template["Resources"][name]["Type"] in _REF_IS_ARN
+        return self.attribute(name, "Arn") if is_arn else name
+
+    def attribute(self, resource: str, attribute: str) -> str:
+        kind = self.template["Resources"][resource]["Type"]
+        if attribute not in ("Arn", "TopicArn"):
+            return f"{resource}.{attribute}"
+        service, place = _ARNS[kind]
+        region, account = ("", "") if service == "s3" else ("" if service == "iam" else REGION, ACCOUNT)
+        # Secrets Manager adds six letters. A log group's ARN ends with those of its streams.
+        end = {"secretsmanager": "-AbCdEf", "logs": ":*"}.get(service, "")
+        return f"arn:aws:{service}:{region}:{account}:{place}{resource}{end}"
 
     def must_exist(self, resource: str) -> None:
         declared = self.template["Resources"].get(resource)
@@ -324,24 +357,6 @@ def leaves(node: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield from leaves(part, f"{path}[{position}]")
     else:
         yield path, node
-
-
-def _list(value: Any) -> list:
-    return value if isinstance(value, list) else [value]
-
-
-def _matches(resource: str, pattern: str) -> bool:
-    return fnmatchcase(resource, pattern.replace("[", "[[]"))
-
-
-def _holds(condition: dict, context: dict[str, str]) -> bool:
-    for operator, keys in condition.items():
-        assert operator in ("StringLike", "StringEquals"), operator
-        for key, patterns in keys.items():
-            actual = context.get(key.replace(":", "_"))
-            if actual is None or not any(fnmatchcase(actual, pattern) for pattern in _list(patterns)):
-                return False
-    return True
 
 
 class _Loader(yaml.SafeLoader):

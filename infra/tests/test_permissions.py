@@ -1,6 +1,6 @@
 """Each role may do what its function does, and nothing besides.
 
-tests/policies compares the policies with every recorded request. Here are the boundaries: what a role may not do, and what it may
+infra/tests/test_policies.py compares the policies with every recorded request. Here are the boundaries: what a role may not do, and what it may
 do besides requests to the cluster.
 """
 
@@ -152,7 +152,7 @@ def test_the_policy_of_a_collection_lets_both_functions_write_their_indices():
     (policy,) = made.of_type("AWS::OpenSearchServerless::AccessPolicy").values()
     assert policy["Type"] == "data" and len(policy["Name"]) <= 32
     (document,) = json.loads(policy["Policy"])
-    assert [arn.rsplit(":", 1)[1] for arn in document["Principal"]] == [INDEX, REPLAY]
+    assert document["Principal"] == [f"arn:aws:iam::{stack.ACCOUNT}:role/{role}" for role in (INDEX, REPLAY)]
     (rule,) = document["Rules"]
     assert rule["Resource"] == ["index/events/microservices-*", "index/events/dead-letters-microservices-*"]
     assert set(rule["Permission"]) == {

@@ -1,4 +1,4 @@
-//! The requests that the function signs with its role's credentials: `tests/policies` holds the template's policies to them. The
+//! The requests that the function signs with its role's credentials: `infra/tests/test_policies.py` holds the template's policies to them. The
 //! cluster and AWS's services are stand-ins, because only the requests matter.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]

@@ -1,5 +1,5 @@
 //! What AWS would have to allow: the requests that a function signed with its role's credentials. They are kept in
-//! `tests/fixtures/requests`, where `tests/policies` compares them with the policies of the template.
+//! `tests/fixtures/requests`, where `infra/tests/test_policies.py` compares them with the policies of the template.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -4,16 +4,16 @@ The requests were recorded while each function ran (`tests/fixtures/requests`). 
 for each way to reach a cluster and to log in.
 """
 
+import functools
 from dataclasses import dataclass
 
 import pytest
-
-from cloudformation import ACCOUNT, REGION, REPOSITORY, Stack, translated
-from iam import Grant, decide, grants, matches
-from recorded import COLLECTION, DOMAIN, on_collection, recorded, request
+import stack
+from combinations import SECRET, SOURCES, TARGETS
+from iam import Grant, decide, matches
+from recorded import on_collection, recorded, request
 
 FUNCTIONS = ("index-events", "replay-dead-letters", "provision-cluster")
-SECRETS = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:"
 BUCKET = "arn:aws:s3:::failed-batches"
 
 # What Lambda, and not the function's code, does with the role: the actions, and AWS's page that asks for them.
@@ -77,67 +77,47 @@ class OnCollection(Combination):
     reads = staticmethod(on_collection)
 
 
-KAFKA = {"KafkaBootstrapServers": "kafka:9092"}
-SASL = {**KAFKA, "KafkaSecretArn": f"{SECRETS}kafka-AbCdEf"}
-MSK = {"MskClusterArn": f"arn:aws:kafka:{REGION}:{ACCOUNT}:cluster/events/0-1-2"}
+KAFKA = SOURCES["self-managed, SCRAM-512"]
 REPLAY = {"ReplayBucketArn": BUCKET}
-ENDPOINT = {"SearchEndpoint": "https://search.example.com"}
 COMBINATIONS = [
-    Combination("domain by name", {**KAFKA, **REPLAY, "SearchDomain": "events", "SearchAuth": "sigv4"}, "domain"),
-    Combination("domain by name, MSK", {**MSK, **REPLAY, "SearchDomain": "events", "SearchAuth": "sigv4"}, "domain"),
-    Combination(
-        "domain by ARN", {**KAFKA, **REPLAY, **ENDPOINT, "SearchDomainArn": DOMAIN, "SearchAuth": "sigv4"}, "endpoint"
-    ),
-    OnCollection(
-        "collection",
-        {**KAFKA, **REPLAY, **ENDPOINT, "SearchCollectionArn": COLLECTION, "SearchAuth": "sigv4", "Provision": "false"},
-        "endpoint",
-    ),
+    Combination("domain by name", KAFKA | REPLAY | TARGETS["domain by name"], "domain"),
+    Combination("domain by name, MSK", SOURCES["MSK, IAM"] | REPLAY | TARGETS["domain by name"], "domain"),
+    Combination("domain by ARN", KAFKA | REPLAY | TARGETS["domain by URL"], "endpoint"),
+    OnCollection("collection", KAFKA | REPLAY | TARGETS["collection, own policy"], "endpoint"),
     Combination(
         "credentials that the stack makes",
-        {**SASL, **REPLAY, **ENDPOINT, "SearchAuth": "basic", "AdminSecretArn": f"{SECRETS}admin-AbCdEf"},
+        KAFKA
+        | REPLAY
+        | TARGETS["Elasticsearch, password by the administrator"]
+        | {"AdminSecretArn": f"{SECRET}admin-AbCdEf"},
         "secret",
     ),
     Combination(
         "a credential of one's own",
-        {
-            **KAFKA,
-            **REPLAY,
-            **ENDPOINT,
-            "SearchAuth": "basic",
-            "SearchSecretArn": f"{SECRETS}search-AbCdEf",
-            "Provision": "false",
-        },
+        KAFKA
+        | REPLAY
+        | TARGETS["no login"]
+        | {"SearchAuth": "basic", "SearchSecretArn": f"{SECRET}search-AbCdEf", "Provision": "false"},
         "secret",
     ),
     Combination(
         "a destination for what fails",
-        {**KAFKA, **REPLAY, "SearchDomain": "events", "SearchAuth": "sigv4", "OnFailureDestinationArn": BUCKET},
+        KAFKA | REPLAY | TARGETS["domain by name"] | {"OnFailureDestinationArn": BUCKET},
         "domain",
     ),
 ]
 
 
-@pytest.fixture(scope="module")
-def stacks() -> dict[str, Stack]:
-    """The stack of each combination."""
-    templates = translated(REPOSITORY / "infra" / "expanded.yaml", [each.parameters for each in COMBINATIONS])
-    return {each.name: Stack(template, each.parameters) for each, template in zip(COMBINATIONS, templates, strict=True)}
+@functools.cache
+def made(combination: str) -> stack.Stack:
+    """The stack of a combination."""
+    return stack.deploy(**next(each.parameters for each in COMBINATIONS if each.name == combination))
 
 
-def policy_of(stack: Stack, function: str) -> list[Grant]:
-    """The grants of a function's role: its own policies, and those that are attached to it."""
-    named = {properties["FunctionName"]: properties for properties in stack.resources("AWS::Lambda::Function").values()}
-    (properties,) = [each for name, each in named.items() if name.endswith(f"-{function}")]
-    role = properties["Role"].rsplit("/", 1)[1]
-    attributes = stack.resources("AWS::IAM::Role")[role]
-    assert not attributes.get("ManagedPolicyArns"), "AWS's managed policies are not evaluated: write out what is needed"
-    documents = [policy["PolicyDocument"] for policy in attributes.get("Policies", [])]
-    for attached in stack.resources("AWS::IAM::RolePolicy").values():
-        documents += [attached["PolicyDocument"]] if attached["RoleName"] == role else []
-    for attached in stack.resources("AWS::IAM::Policy", "AWS::IAM::ManagedPolicy").values():
-        documents += [attached["PolicyDocument"]] if role in attached.get("Roles", []) else []
-    return [grant for document in documents for grant in grants(document)]
+def policy_of(combination: Combination, function: str) -> list[Grant]:
+    """The grants of a function's role."""
+    deployed = made(combination.name)
+    return deployed.grants(deployed.role(function))
 
 
 def requests_of(combination: Combination, function: str) -> list[str]:
@@ -145,7 +125,7 @@ def requests_of(combination: Combination, function: str) -> list[str]:
     lines = recorded(function)[combination.run]
     if "AdminSecretArn" in combination.parameters:
         own = {"index-events": "WriterSecret", "replay-dead-letters": "ReplayerSecret"}.get(function, "")
-        lines = [line.replace(f"{SECRETS}search-", f"{SECRETS}{own}-") for line in lines]
+        lines = [line.replace(f"{SECRET}search-", f"{SECRET}{own}-") for line in lines]
     return lines
 
 
@@ -174,8 +154,8 @@ EACH = pytest.mark.parametrize(
 
 
 @EACH
-def test_every_request_of_a_function_is_allowed(stacks, combination, function):
-    policy = policy_of(stacks[combination.name], function)
+def test_every_request_of_a_function_is_allowed(combination, function):
+    policy = policy_of(combination, function)
     lines = requests_of(combination, function)
     assert lines, "no request was recorded"
     denied = [line for line in lines if not decide(policy, combination.reads(line))]
@@ -183,8 +163,8 @@ def test_every_request_of_a_function_is_allowed(stacks, combination, function):
 
 
 @EACH
-def test_every_action_that_is_allowed_is_used(stacks, combination, function):
-    policy = policy_of(stacks[combination.name], function)
+def test_every_action_that_is_allowed_is_used(combination, function):
+    policy = policy_of(combination, function)
     assert all("*" not in grant.action for grant in policy), "an action with a wildcard allows more than is used"
     used = {grant for line in requests_of(combination, function) for grant in decide(policy, combination.reads(line))}
     unused = [grant for grant in policy if grant not in used and not is_lambdas_own(function, grant, combination)]

@@ -6,17 +6,17 @@
 import json
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from cloudformation import ACCOUNT, REGION, REPOSITORY
+from combinations import COLLECTION_ARN as COLLECTION
+from combinations import DOMAIN_ARN as DOMAIN
 from iam import Request
+from stack import ACCOUNT, INFRA, REGION
 
-DOMAIN = f"arn:aws:es:{REGION}:{ACCOUNT}:domain/events"
-COLLECTION = f"arn:aws:aoss:{REGION}:{ACCOUNT}:collection/abc123"
 _CONTROL_PLANE = "/2021-01-01/opensearch/domain/"
 
 
 def recorded(function: str) -> dict[str, list[str]]:
     """The lines of a function, by the name of the run."""
-    return json.loads((REPOSITORY / "tests" / "fixtures" / "requests" / f"{function}.json").read_text())
+    return json.loads((INFRA.parent / "tests" / "fixtures" / "requests" / f"{function}.json").read_text())
 
 
 def request(line: str) -> Request:

@@ -1,7 +1,6 @@
 """The evaluation of policies, by the rules of IAM's user guide."""
 
 import pytest
-
 from iam import Grant, PolicyError, Request, decide, grants, matches, matches_arn
 
 BULK = Request("es:ESHttpPost", "arn:aws:es:eu-central-1:123456789012:domain/events/_bulk")
