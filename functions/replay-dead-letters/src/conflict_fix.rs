@@ -18,10 +18,11 @@ use tracing::{info, warn};
 
 use crate::cluster::Cluster;
 use crate::conflict_response::{FixCounts, FixResponse};
-use crate::conflict_search::{ConflictHit, ConflictSearch};
+use crate::conflict_search::ConflictSearch;
 use crate::reader::ReadError;
 use crate::replayer::Replayer;
 use crate::response::{Problem, Run};
+use crate::search::Hit;
 use crate::selection::ConflictFilter;
 use crate::stored::{MAX_PAGE_BYTES, StoredDocument, multi_get, stored_in};
 use crate::time_budget::TimeBudget;
@@ -47,7 +48,7 @@ pub(crate) async fn fix_conflicts<C: Cluster + 'static>(
 ) -> Result<Run<FixResponse>, ReadError> {
     let reader = replayer.reader(budget.deadline());
     let search = ConflictSearch::prepare(reader, &replayer.settings().index_prefix, filter).await?;
-    let edited = if filter.ids.is_empty() { Edited::Keep } else { Edited::Replace };
+    let edited = if filter.records.ids.is_empty() { Edited::Keep } else { Edited::Replace };
     let mut fix = Fix { replayer, search, edited, page_size: FIRST_PAGE, response: FixResponse::default() };
     let Stopped { after, end } = walk(&mut fix, after, budget).await;
     Ok(Run { response: fix.response.ended(end)?, after: after.map(Value::from) })
@@ -81,19 +82,19 @@ struct Page {
 }
 
 impl<C: Cluster + 'static> Walk for Fix<'_, C> {
-    type Item = ConflictHit;
+    type Item = Hit;
     type Position = Vec<Value>;
     type Error = ReadError;
 
-    async fn list(&mut self, after: Option<&Vec<Value>>) -> Result<Vec<ConflictHit>, ReadError> {
+    async fn list(&mut self, after: Option<&Vec<Value>>) -> Result<Vec<Hit>, ReadError> {
         self.search.hits(after.map(Vec::as_slice), HITS, &[]).await
     }
 
-    fn position(hit: &ConflictHit) -> Vec<Value> {
+    fn position(hit: &Hit) -> Vec<Value> {
         hit.sort.clone()
     }
 
-    async fn process(&mut self, hits: &[ConflictHit], budget: &TimeBudget) -> Result<Step, ReadError> {
+    async fn process(&mut self, hits: &[Hit], budget: &TimeBudget) -> Result<Step, ReadError> {
         let hits = hits.get(..self.page_size).unwrap_or(hits);
         let addresses = hits.iter().map(|hit| (hit.index.as_str(), hit.id.as_str()));
         let Some(text) = multi_get(self.search.reader(), addresses).await? else {
@@ -217,7 +218,7 @@ impl<C: Cluster + 'static> Fix<'_, C> {
         Ok(())
     }
 
-    fn leave_too_large(&mut self, hit: &ConflictHit) {
+    fn leave_too_large(&mut self, hit: &Hit) {
         let reason = format!("it is larger than {MAX_PAGE_BYTES} bytes, which no event of Lambda is");
         self.response.counts.read += 1;
         self.response.counts.changed += 1;

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 
 use crate::conflict_reason::kind_of;
-use crate::conflict_search::ConflictHit;
 use crate::response::{NONE, shortened};
+use crate::search::Hit;
 
 /// Most groups.
 const MAX_GROUPS: usize = 200;
@@ -67,7 +67,7 @@ struct Source {
 
 impl Groups {
     /// Adds a document.
-    pub(crate) fn add(&mut self, hit: &ConflictHit) {
+    pub(crate) fn add(&mut self, hit: &Hit) {
         self.documents += 1;
         let none = || Source { kafka_topic: None, conflict_field: Vec::new(), conflict_reason: None };
         let source = Source::deserialize(&hit.source).unwrap_or_else(|_| none());
@@ -84,7 +84,7 @@ impl Groups {
         }
     }
 
-    fn add_to(&mut self, key: Key, reason: Option<&str>, hit: &ConflictHit) {
+    fn add_to(&mut self, key: Key, reason: Option<&str>, hit: &Hit) {
         if !self.groups.contains_key(&key) && !self.has_room_for(&key) {
             self.not_shown += 1;
             return;
@@ -139,8 +139,8 @@ mod tests {
 
     use super::*;
 
-    fn hit(n: usize, source: Value) -> ConflictHit {
-        ConflictHit { index: format!("m-{n}"), id: n.to_string(), sort: Vec::new(), source }
+    fn hit(n: usize, source: Value) -> Hit {
+        Hit { index: format!("m-{n}"), id: n.to_string(), sort: Vec::new(), source }
     }
 
     fn conflict(fields: &[&str], reason: &str) -> Value {

@@ -10,11 +10,12 @@ use crate::cluster::Cluster;
 use crate::conflict_groups::{FIELDS, Group, Groups, Key};
 use crate::conflict_proposal::{Proposal, for_mixed, propose};
 use crate::conflict_response::{ConflictExample, ConflictGroup, ConflictList};
-use crate::conflict_search::{ConflictHit, ConflictSearch};
+use crate::conflict_search::ConflictSearch;
 use crate::field_mapping::{Change, FieldMapping, merged};
 use crate::reader::ReadError;
 use crate::replayer::Replayer;
 use crate::response::{Run, shortened};
+use crate::search::Hit;
 use crate::selection::ConflictFilter;
 use crate::stored::{multi_get, stored_in};
 use crate::time_budget::TimeBudget;
@@ -48,19 +49,19 @@ struct Listing<'r, C> {
 }
 
 impl<C: Cluster + 'static> Walk for Listing<'_, C> {
-    type Item = ConflictHit;
+    type Item = Hit;
     type Position = Vec<Value>;
     type Error = ReadError;
 
-    async fn list(&mut self, after: Option<&Vec<Value>>) -> Result<Vec<ConflictHit>, ReadError> {
+    async fn list(&mut self, after: Option<&Vec<Value>>) -> Result<Vec<Hit>, ReadError> {
         self.search.hits(after.map(Vec::as_slice), HITS, &FIELDS).await
     }
 
-    fn position(hit: &ConflictHit) -> Vec<Value> {
+    fn position(hit: &Hit) -> Vec<Value> {
         hit.sort.clone()
     }
 
-    async fn process(&mut self, hits: &[ConflictHit], _budget: &TimeBudget) -> Result<Step, ReadError> {
+    async fn process(&mut self, hits: &[Hit], _budget: &TimeBudget) -> Result<Step, ReadError> {
         hits.iter().for_each(|hit| self.groups.add(hit));
         Ok(Step::Processed(hits.len()))
     }

@@ -3,17 +3,12 @@
 use event_pipeline::index::IndexPrefix;
 use serde_json::{Value, json};
 
-use crate::query::{INDICES, is_daily, of_services, time_range};
+use crate::query::{conditions, indices_of, is_daily, one_of, page_of};
 use crate::selection::ConflictFilter;
 
 /// Body of the search for the indices that hold such documents.
 pub(crate) fn indices(filter: &ConflictFilter) -> Value {
-    json!({
-        "size": 0,
-        "query": query(None, filter),
-        "track_total_hits": false,
-        "aggs": {INDICES: {"terms": {"field": "_index", "size": 10_000}}},
-    })
+    indices_of(&query(None, filter))
 }
 
 /// Whether the index `name` is one that `filter` names or, where it names none, one of a day of `prefix`. A day may have been
@@ -41,46 +36,25 @@ pub(crate) fn page(
     size: usize,
     source: &[&str],
 ) -> Value {
-    let source = if source.is_empty() { json!(false) } else { json!(source) };
-    let mut body = json!({
-        "size": size,
-        "query": query(Some(indices), filter),
-        "_source": source,
-        "track_total_hits": false,
-        "sort": [
-            {"@timestamp": {"order": "asc", "unmapped_type": "date"}},
-            {"kafka_topic": {"order": "asc", "unmapped_type": "keyword"}},
-            {"kafka_partition": {"order": "asc", "unmapped_type": "integer"}},
-            {"kafka_offset": {"order": "asc", "unmapped_type": "long"}},
-            {"_index": {"order": "asc"}},
-            {"_seq_no": {"order": "asc"}},
-        ],
-    });
-    if let (Some(after), Some(members)) = (after, body.as_object_mut()) {
-        members.insert("search_after".into(), after.into());
+    let mut body = page_of(&query(Some(indices), filter), &["_index", "_seq_no"], after, size);
+    if let (false, Some(members)) = (source.is_empty(), body.as_object_mut()) {
+        members.insert("_source".into(), source.into());
     }
     body
 }
 
 fn query(indices: Option<&[String]>, filter: &ConflictFilter) -> Value {
     // `conflict_field` is not indexed where it is longer than 1024 characters.
-    let mut conditions =
+    let mut all =
         vec![json!({"exists": {"field": "conflict_reason"}}), json!({"term": {"tags": "_mappingconflict"}})];
-    conditions.extend(indices.map(|indices| json!({"terms": {"_index": indices}})));
-    conditions.extend(of_services(&filter.services));
-    if !filter.fields.is_empty() {
-        conditions.push(json!({"terms": {"conflict_field": filter.fields}}));
-    }
-    conditions.extend(time_range(filter.from.as_deref(), filter.to.as_deref()));
-    if !filter.ids.is_empty() {
-        conditions.push(json!({"ids": {"values": filter.ids}}));
-    }
-    json!({"bool": {"filter": conditions}})
+    all.extend(conditions(indices, &filter.records, one_of("conflict_field", &filter.fields)));
+    json!({"bool": {"filter": all}})
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::selection::Records;
 
     #[test]
     fn only_days_of_the_prefix_are_searched_unless_others_are_named() {
@@ -101,10 +75,13 @@ mod tests {
     #[test]
     fn all_conditions_must_hold() {
         let filter = ConflictFilter {
-            services: vec!["order".into()],
+            records: Records {
+                services: vec!["order".into()],
+                from: Some("now-1d".into()),
+                ids: vec!["i".into()],
+                ..Records::default()
+            },
             fields: vec!["a".into()],
-            from: Some("now-1d".into()),
-            ids: vec!["i".into()],
             ..ConflictFilter::default()
         };
         let body = page(&["m-2026.11.28".into()], &filter, Some(&[json!(1)]), 10, &["conflict_field"]);

@@ -4,7 +4,7 @@ use indexing::bulk_writer::BulkStats;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::response::{MAX_NAMED, Problem};
+use crate::response::{Problem, show_first};
 use crate::walk::End;
 
 /// The conflicts of documents, by topic, field and reason.
@@ -128,9 +128,7 @@ impl std::ops::AddAssign for FixCounts {
 impl FixResponse {
     /// Shows a problem if it is among the first.
     pub(crate) fn show(&mut self, problem: Problem) {
-        if self.problems.len() < MAX_NAMED {
-            self.problems.push(problem);
-        }
+        show_first(&mut self.problems, problem);
     }
 
     /// Completes the response by the end of the walk that it counts.
@@ -139,7 +137,7 @@ impl FixResponse {
     /// The walk's own error if nothing was read before it.
     pub(crate) fn ended<E: std::error::Error>(mut self, end: End<E>) -> Result<Self, E> {
         self.advice = (self.counts.still_rejected > 0).then_some(ADVICE);
-        (self.complete, self.stopped) = ended(end, self.counts.read)?;
+        (self.complete, self.stopped) = end.summary(self.counts.read)?;
         Ok(self)
     }
 }
@@ -150,19 +148,8 @@ impl ConflictList {
     /// # Errors
     /// The walk's own error if nothing was read before it.
     pub(crate) fn ended<E: std::error::Error>(mut self, end: End<E>) -> Result<Self, E> {
-        (self.complete, self.stopped) = ended(end, self.documents)?;
+        (self.complete, self.stopped) = end.summary(self.documents)?;
         Ok(self)
-    }
-}
-
-/// Whether a walk is complete, and why it stopped.
-fn ended<E: std::error::Error>(end: End<E>, n_read: usize) -> Result<(bool, Option<String>), E> {
-    match end {
-        End::Complete => Ok((true, None)),
-        End::OutOfTime => Ok((false, Some("the invocation's time is over".into()))),
-        End::Failed(reason) => Ok((false, Some(reason))),
-        End::Unreadable(error) if n_read == 0 => Err(error),
-        End::Unreadable(error) => Ok((false, Some(error.to_string()))),
     }
 }
 

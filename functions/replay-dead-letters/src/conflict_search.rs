@@ -3,32 +3,14 @@
 use event_pipeline::index::IndexPrefix;
 use reqwest::Url;
 use search_client::engine::Engine;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::conflict_query::{indices, is_wanted, page};
-use crate::query::{INDICES, search_path};
+use crate::query::search_path;
 use crate::reader::{ReadError, Reader};
-use crate::search::{buckets, search};
+use crate::search::{Hit, find_indices, search};
 use crate::selection::ConflictFilter;
-
-/// A document that a search found, with the requested fields of its source.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-pub(crate) struct ConflictHit {
-    /// Its index.
-    #[serde(rename = "_index")]
-    pub(crate) index: String,
-    /// Its id.
-    #[serde(rename = "_id")]
-    pub(crate) id: String,
-    /// Its sort values: a search continues behind them.
-    #[serde(default)]
-    pub(crate) sort: Vec<Value>,
-    /// The fields.
-    #[serde(rename = "_source", default)]
-    pub(crate) source: Value,
-}
 
 /// A search for the documents of one filter.
 pub(crate) struct ConflictSearch<'r, C> {
@@ -51,9 +33,8 @@ impl<'r, C: Cluster> ConflictSearch<'r, C> {
         filter: &'r ConflictFilter,
     ) -> Result<Self, ReadError> {
         let path = search_path(prefix);
-        let response = search::<C, ConflictHit>(&reader, &path, &indices(filter)).await?;
-        let names = buckets(&response.aggregations, INDICES).filter_map(|bucket| bucket.get("key")?.as_str());
-        let indices = names.filter(|name| is_wanted(prefix, filter, name)).map(str::to_owned).collect();
+        let is_wanted = |name: &str| is_wanted(prefix, filter, name);
+        let indices = find_indices(&reader, &path, &indices(filter), is_wanted).await?;
         Ok(Self { reader, filter, path, indices })
     }
 
@@ -66,7 +47,7 @@ impl<'r, C: Cluster> ConflictSearch<'r, C> {
         after: Option<&[Value]>,
         size: usize,
         source: &[&str],
-    ) -> Result<Vec<ConflictHit>, ReadError> {
+    ) -> Result<Vec<Hit>, ReadError> {
         if self.indices.is_empty() {
             return Ok(Vec::new());
         }

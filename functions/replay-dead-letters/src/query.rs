@@ -4,7 +4,7 @@ use event_pipeline::index::IndexPrefix;
 use serde_json::{Value, json};
 
 use crate::response::NONE;
-use crate::selection::Filter;
+use crate::selection::{Filter, Records};
 
 /// Path of the search for dead letters of `prefix`. A shard that does not respond is an error: it would hide some.
 pub(crate) fn search_path(prefix: &IndexPrefix) -> String {
@@ -14,18 +14,23 @@ pub(crate) fn search_path(prefix: &IndexPrefix) -> String {
     )
 }
 
-/// Name of the aggregation of [`indices`].
+/// Name of the aggregation of [`indices_of`].
 pub(crate) const INDICES: &str = "indices";
+
+/// Body of the search for the indices that hold what `query` finds.
+pub(crate) fn indices_of(query: &Value) -> Value {
+    json!({
+        "size": 0,
+        "query": query,
+        "track_total_hits": false,
+        "aggs": {INDICES: {"terms": {"field": "_index", "size": 10_000}}},
+    })
+}
 
 /// Body of the search for the indices that hold such dead letters. `dead-letters-a-*` also finds those of
 /// `dead-letters-a-b`: [`is_daily`] distinguishes them, as no query on `_index` can.
 pub(crate) fn indices(filter: &Filter) -> Value {
-    json!({
-        "size": 0,
-        "query": query(None, filter),
-        "track_total_hits": false,
-        "aggs": {INDICES: {"terms": {"field": "_index", "size": 10_000}}},
-    })
+    indices_of(&query(None, filter))
 }
 
 /// Whether the name `index` is `prefix` and a day.
@@ -42,22 +47,23 @@ pub(crate) fn is_daily(prefix: &IndexPrefix, index: &str) -> bool {
 }
 
 /// Body of the search for the next `size` dead letters behind `after`, without their sources.
-///
-/// The order is that of the records. `_seq_no` orders what is equal in all else, such as records without an offset.
 pub(crate) fn page(indices: &[String], filter: &Filter, after: Option<&[Value]>, size: usize) -> Value {
-    let mut body = json!({
-        "size": size,
-        "query": query(Some(indices), filter),
-        "_source": false,
-        "track_total_hits": false,
-        "sort": [
-            {"@timestamp": {"order": "asc", "unmapped_type": "date"}},
-            {"kafka_topic": {"order": "asc", "unmapped_type": "keyword"}},
-            {"kafka_partition": {"order": "asc", "unmapped_type": "integer"}},
-            {"kafka_offset": {"order": "asc", "unmapped_type": "long"}},
-            {"_seq_no": {"order": "asc"}},
-        ],
-    });
+    page_of(&query(Some(indices), filter), &["_seq_no"], after, size)
+}
+
+/// Body of the search for the next `size` documents of `query` behind `after`, without their sources.
+///
+/// The order is that of the records. `ties` order what is equal in all else, such as records without an offset.
+pub(crate) fn page_of(query: &Value, ties: &[&str], after: Option<&[Value]>, size: usize) -> Value {
+    let mut sort = vec![
+        json!({"@timestamp": {"order": "asc", "unmapped_type": "date"}}),
+        json!({"kafka_topic": {"order": "asc", "unmapped_type": "keyword"}}),
+        json!({"kafka_partition": {"order": "asc", "unmapped_type": "integer"}}),
+        json!({"kafka_offset": {"order": "asc", "unmapped_type": "long"}}),
+    ];
+    sort.extend(ties.iter().map(|name| json!({*name: {"order": "asc"}})));
+    let mut body =
+        json!({"size": size, "query": query, "_source": false, "track_total_hits": false, "sort": sort});
     if let (Some(after), Some(members)) = (after, body.as_object_mut()) {
         members.insert("search_after".into(), after.into());
     }
@@ -85,8 +91,30 @@ pub(crate) fn overview(indices: &[String], filter: &Filter, size: usize) -> Valu
     body
 }
 
+/// The conditions of documents in `indices` and of `records`, with those of the document itself in between.
+pub(crate) fn conditions(
+    indices: Option<&[String]>,
+    records: &Records,
+    own: impl IntoIterator<Item = Value>,
+) -> Vec<Value> {
+    let mut conditions: Vec<_> =
+        indices.map(|indices| json!({"terms": {"_index": indices}})).into_iter().collect();
+    conditions.extend(of_services(&records.services));
+    conditions.extend(own);
+    conditions.extend(time_range(records.from.as_deref(), records.to.as_deref()));
+    if !records.ids.is_empty() {
+        conditions.push(json!({"ids": {"values": records.ids}}));
+    }
+    conditions
+}
+
+/// The condition that the field `name` has one of these values; `None` without any.
+pub(crate) fn one_of(name: &str, values: &[String]) -> Option<Value> {
+    (!values.is_empty()).then(|| json!({"terms": {name: values}}))
+}
+
 /// The condition that `@timestamp` is not before `from`, and before `to`; `None` without either.
-pub(crate) fn time_range(from: Option<&str>, to: Option<&str>) -> Option<Value> {
+fn time_range(from: Option<&str>, to: Option<&str>) -> Option<Value> {
     let mut range = serde_json::Map::new();
     for (name, time) in [("gte", from), ("lt", to)] {
         if let Some(time) = time {
@@ -97,22 +125,13 @@ pub(crate) fn time_range(from: Option<&str>, to: Option<&str>) -> Option<Value> 
 }
 
 /// The condition that a document is of one of these services or topics; `None` without any.
-pub(crate) fn of_services(services: &[String]) -> Option<Value> {
+fn of_services(services: &[String]) -> Option<Value> {
     let either = || json!([{"terms": {"service_name": services}}, {"terms": {"service": services}}]);
     (!services.is_empty()).then(|| json!({"bool": {"minimum_should_match": 1, "should": either()}}))
 }
 
 fn query(indices: Option<&[String]>, filter: &Filter) -> Value {
-    let mut conditions: Vec<_> =
-        indices.map(|indices| json!({"terms": {"_index": indices}})).into_iter().collect();
-    conditions.extend(of_services(&filter.services));
-    if !filter.error_types.is_empty() {
-        conditions.push(json!({"terms": {"error.type": filter.error_types}}));
-    }
-    conditions.extend(time_range(filter.from.as_deref(), filter.to.as_deref()));
-    if !filter.ids.is_empty() {
-        conditions.push(json!({"ids": {"values": filter.ids}}));
-    }
+    let conditions = conditions(indices, &filter.records, one_of("error.type", &filter.error_types));
     json!({"bool": {"filter": conditions}})
 }
 
@@ -141,11 +160,13 @@ mod tests {
     #[test]
     fn all_conditions_must_hold() {
         let filter = Filter {
-            services: vec!["order".into()],
+            records: Records {
+                services: vec!["order".into()],
+                from: Some("now-1d".into()),
+                to: Some("2026-03-01".into()),
+                ids: vec!["t-0-1-2".into()],
+            },
             error_types: vec!["a".into(), "b".into()],
-            from: Some("now-1d".into()),
-            to: Some("2026-03-01".into()),
-            ids: vec!["t-0-1-2".into()],
         };
         let expected = json!({"bool": {"filter": [
             {"terms": {"_index": ["dead-2026.03.01"]}},

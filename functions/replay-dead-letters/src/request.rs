@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::conditions::{list, time};
 use crate::replay_event::{ConflictAction, ReplayEvent, S3Member};
 use crate::request_error::RequestError;
-use crate::selection::{AfterIndexing, ConflictFilter, Filter, Keys, Objects};
+use crate::selection::{AfterIndexing, ConflictFilter, Filter, Keys, Objects, Records};
 
 /// What an invocation requests.
 #[derive(Debug, Clone, PartialEq)]
@@ -89,13 +89,8 @@ fn dead_letters(event: &ReplayEvent) -> Result<Source, RequestError> {
         (false, None) => return Err(RequestError::NoCondition),
         (true, None) | (false, Some(_)) => {}
     }
-    let filter = Filter {
-        services: list("service", event.service.as_ref())?,
-        error_types: list("error_type", event.error_type.as_ref())?,
-        from: time("from", event.from.as_deref())?,
-        to: time("to", event.to.as_deref())?,
-        ids: list("ids", event.ids.as_ref())?,
-    };
+    let filter =
+        Filter { records: records(event)?, error_types: list("error_type", event.error_type.as_ref())? };
     Ok(Source::DeadLetters { filter, after: sort_values(event)? })
 }
 
@@ -110,14 +105,20 @@ fn conflicts(event: &ReplayEvent, action: ConflictAction) -> Result<Source, Requ
         _ => {}
     }
     let filter = ConflictFilter {
-        services: list("service", event.service.as_ref())?,
+        records: records(event)?,
         fields: list("field", event.field.as_ref())?,
         indices: list("index", event.index.as_ref())?,
+    };
+    Ok(Source::Conflicts { filter, after: sort_values(event)? })
+}
+
+fn records(event: &ReplayEvent) -> Result<Records, RequestError> {
+    Ok(Records {
+        services: list("service", event.service.as_ref())?,
         from: time("from", event.from.as_deref())?,
         to: time("to", event.to.as_deref())?,
         ids: list("ids", event.ids.as_ref())?,
-    };
-    Ok(Source::Conflicts { filter, after: sort_values(event)? })
+    })
 }
 
 fn sort_values(event: &ReplayEvent) -> Result<Option<Vec<Value>>, RequestError> {
@@ -173,11 +174,13 @@ mod tests {
             "service": "order", "error_type": ["a", "b"], "from": "2026-03-01", "to": "now-1h/h", "dry_run": true,
         }));
         let filter = Filter {
-            services: vec!["order".into()],
+            records: Records {
+                services: vec!["order".into()],
+                from: Some("2026-03-01".into()),
+                to: Some("now-1h/h".into()),
+                ids: Vec::new(),
+            },
             error_types: vec!["a".into(), "b".into()],
-            from: Some("2026-03-01".into()),
-            to: Some("now-1h/h".into()),
-            ids: Vec::new(),
         };
         let request = request.unwrap();
         assert_eq!(request.source, Source::DeadLetters { filter, after: None });
@@ -200,12 +203,14 @@ mod tests {
             "service": "order", "ids": "i", "from": "now-1d", "to": "now", "after": [1, "t"]}));
         let some = some.unwrap();
         let filter = ConflictFilter {
-            services: vec!["order".into()],
+            records: Records {
+                services: vec!["order".into()],
+                from: Some("now-1d".into()),
+                to: Some("now".into()),
+                ids: vec!["i".into()],
+            },
             fields: vec!["a".into(), "b".into()],
             indices: vec!["microservices-2026.11.*".into()],
-            from: Some("now-1d".into()),
-            to: Some("now".into()),
-            ids: vec!["i".into()],
         };
         assert_eq!(some.source, Source::Conflicts { filter, after: Some(vec![json!(1), json!("t")]) });
         assert_eq!(some.mode, Mode::Replay);

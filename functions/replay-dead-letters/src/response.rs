@@ -180,18 +180,9 @@ impl ReplayResponse {
     /// # Errors
     /// The walk's own error if nothing was read before it.
     pub(crate) fn ended<E: std::error::Error>(mut self, end: End<E>) -> Result<Self, E> {
-        match end {
-            End::Complete => self.complete = true,
-            End::OutOfTime => self.stopped = Some("the invocation's time is over".into()),
-            End::Failed(reason) => self.stopped = Some(reason),
-            End::Unreadable(error) if self.has_read_nothing() => return Err(error),
-            End::Unreadable(error) => self.stopped = Some(error.to_string()),
-        }
+        let n_read = self.counts.read + self.objects.unwrap_or_default().read;
+        (self.complete, self.stopped) = end.summary(n_read)?;
         Ok(self)
-    }
-
-    fn has_read_nothing(&self) -> bool {
-        self.counts.read == 0 && self.objects.unwrap_or_default().read == 0
     }
 }
 
@@ -222,7 +213,8 @@ pub(crate) fn shortened(text: &str) -> String {
     }
 }
 
-fn show_first(problems: &mut Vec<Problem>, problem: Problem) {
+/// Adds a problem if it is among the first.
+pub(crate) fn show_first(problems: &mut Vec<Problem>, problem: Problem) {
     if problems.len() < MAX_NAMED {
         problems.push(problem);
     }

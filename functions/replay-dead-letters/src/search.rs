@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use event_pipeline::index::IndexPrefix;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use crate::cluster::Cluster;
@@ -12,7 +11,7 @@ use crate::reader::{ReadError, Reader};
 use crate::selection::Filter;
 use crate::stored::multi_get;
 
-/// A dead letter that a search found, without its source.
+/// A document that a search found, with the requested fields of its source.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(crate) struct Hit {
     /// Its index.
@@ -24,6 +23,9 @@ pub(crate) struct Hit {
     /// Its sort values: a search continues behind them.
     #[serde(default)]
     pub(crate) sort: Vec<Value>,
+    /// The fields; null without any.
+    #[serde(rename = "_source", default)]
+    pub(crate) source: Value,
 }
 
 /// What a dry run shows of the dead letters.
@@ -59,9 +61,7 @@ impl<'r, C: Cluster> DeadLetterSearch<'r, C> {
         filter: &'r Filter,
     ) -> Result<Self, ReadError> {
         let path = search_path(prefix);
-        let response = search::<C, Hit>(&reader, &path, &indices(filter)).await?;
-        let names = buckets(&response.aggregations, INDICES).filter_map(|bucket| bucket.get("key")?.as_str());
-        let indices = names.filter(|name| is_daily(prefix, name)).map(str::to_owned).collect();
+        let indices = find_indices(&reader, &path, &indices(filter), |name| is_daily(prefix, name)).await?;
         Ok(Self { reader, filter, path, indices })
     }
 
@@ -112,13 +112,13 @@ impl<'r, C: Cluster> DeadLetterSearch<'r, C> {
 
 /// <https://docs.opensearch.org/latest/api-reference/search-apis/search/#response-body>
 #[derive(Deserialize)]
-pub(crate) struct SearchResponse<H> {
+pub(crate) struct SearchResponse {
     #[serde(default)]
     timed_out: bool,
     #[serde(rename = "_shards", default)]
     shards: Shards,
     /// What was found.
-    pub(crate) hits: Hits<H>,
+    pub(crate) hits: Hits,
     /// Aggregations by their names.
     #[serde(default)]
     pub(crate) aggregations: Value,
@@ -132,25 +132,42 @@ struct Shards {
 
 /// Documents that a search found.
 #[derive(Deserialize)]
-pub(crate) struct Hits<H> {
+pub(crate) struct Hits {
     #[serde(default)]
     total: Value,
     /// The documents of this page.
-    pub(crate) hits: Vec<H>,
+    pub(crate) hits: Vec<Hit>,
+}
+
+/// Returns the indices that the search `body`, made by [`indices_of`], finds and that `is_wanted`.
+///
+/// [`indices_of`]: crate::query::indices_of
+///
+/// # Errors
+/// [`ReadError`] when the cluster can't be searched.
+pub(crate) async fn find_indices<C: Cluster>(
+    reader: &Reader<'_, C>,
+    path: &str,
+    body: &Value,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<String>, ReadError> {
+    let response = search(reader, path, body).await?;
+    let names = buckets(&response.aggregations, INDICES).filter_map(|bucket| bucket.get("key")?.as_str());
+    Ok(names.filter(|name| is_wanted(name)).map(str::to_owned).collect())
 }
 
 /// Posts a search and reads its response.
 ///
 /// # Errors
 /// [`ReadError`] when there is none, or it does not cover everything.
-pub(crate) async fn search<C: Cluster, H: DeserializeOwned>(
+pub(crate) async fn search<C: Cluster>(
     reader: &Reader<'_, C>,
     path: &str,
     body: &Value,
-) -> Result<SearchResponse<H>, ReadError> {
+) -> Result<SearchResponse, ReadError> {
     let too_large = || ReadError::incomplete(path, "it is larger than a page of hits can be".into());
     let body = reader.read(path, body, MAX_SEARCH_BYTES).await?.ok_or_else(too_large)?;
-    let response: SearchResponse<H> =
+    let response: SearchResponse =
         serde_json::from_slice(&body).map_err(|source| ReadError::form(path, source))?;
     if response.timed_out || response.shards.failed > 0 {
         let n_failed = response.shards.failed;
@@ -160,7 +177,7 @@ pub(crate) async fn search<C: Cluster, H: DeserializeOwned>(
 }
 
 /// Buckets of the aggregation `name`.
-pub(crate) fn buckets<'v>(aggregations: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
+fn buckets<'v>(aggregations: &'v Value, name: &str) -> impl Iterator<Item = &'v Value> {
     let aggregation = aggregations.get(name);
     aggregation.and_then(|it| it.get("buckets")).and_then(Value::as_array).into_iter().flatten()
 }

@@ -3,27 +3,28 @@
 /// Which dead letters: all conditions that are given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Service names or topics.
-    pub services: Vec<String>,
+    /// Those of these records.
+    pub records: Records,
     /// Types of errors, as the cluster names them.
     pub error_types: Vec<String>,
-    /// The earliest `@timestamp`.
-    pub from: Option<String>,
-    /// The time that `@timestamp` must lie before.
-    pub to: Option<String>,
-    /// Ids of dead letters.
-    pub ids: Vec<String>,
 }
 
 /// Which documents with a conflict: all conditions that are given must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConflictFilter {
-    /// Service names or topics.
-    pub services: Vec<String>,
+    /// Those of these records.
+    pub records: Records,
     /// Members that were moved to `conflict`; `*` for a whole payload.
     pub fields: Vec<String>,
     /// Names of indices, or their beginnings with a `*` behind.
     pub indices: Vec<String>,
+}
+
+/// Which records: all conditions that are given must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Records {
+    /// Service names or topics.
+    pub services: Vec<String>,
     /// The earliest `@timestamp`.
     pub from: Option<String>,
     /// The time that `@timestamp` must lie before.

@@ -59,6 +59,22 @@ pub(crate) enum End<E> {
     Unreadable(E),
 }
 
+impl<E: std::error::Error> End<E> {
+    /// Whether everything is processed, and the reason if not, for the response of a walk that read `n_read` items.
+    ///
+    /// # Errors
+    /// The walk's own error if nothing was read before it.
+    pub(crate) fn summary(self, n_read: usize) -> Result<(bool, Option<String>), E> {
+        match self {
+            Self::Complete => Ok((true, None)),
+            Self::OutOfTime => Ok((false, Some("the invocation's time is over".into()))),
+            Self::Failed(reason) => Ok((false, Some(reason))),
+            Self::Unreadable(error) if n_read == 0 => Err(error),
+            Self::Unreadable(error) => Ok((false, Some(error.to_string()))),
+        }
+    }
+}
+
 /// Goes through the items behind `after`, within `budget`.
 pub(crate) async fn walk<W: Walk>(
     walk: &mut W,
