@@ -19,6 +19,7 @@ use tracing::{info, warn};
 use crate::cluster::Cluster;
 use crate::conflict_response::{FixCounts, FixResponse};
 use crate::conflict_search::ConflictSearch;
+use crate::page_size::{HITS, PageSize};
 use crate::reader::ReadError;
 use crate::replayer::Replayer;
 use crate::response::{Problem, Run};
@@ -27,14 +28,6 @@ use crate::selection::ConflictFilter;
 use crate::stored::{MAX_PAGE_BYTES, StoredDocument, multi_get, stored_in};
 use crate::time_budget::TimeBudget;
 use crate::walk::{Step, Stopped, Walk, walk};
-
-/// Hits of one search. They are small, as they come without the documents themselves.
-const HITS: usize = 1000;
-/// Documents that are read at once: at first, and at most.
-const FIRST_PAGE: usize = 16;
-const MAX_PAGE: usize = 500;
-/// Bytes that a page is meant to take: JSON text, from which the documents and the bulk request are made besides.
-const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Fixes the documents that `filter` finds behind the sort values `after`.
 ///
@@ -49,7 +42,8 @@ pub(crate) async fn fix_conflicts<C: Cluster + 'static>(
     let reader = replayer.reader(budget.deadline());
     let search = ConflictSearch::prepare(reader, &replayer.settings().index_prefix, filter).await?;
     let edited = if filter.records.ids.is_empty() { Edited::Keep } else { Edited::Replace };
-    let mut fix = Fix { replayer, search, edited, page_size: FIRST_PAGE, response: FixResponse::default() };
+    let mut fix =
+        Fix { replayer, search, edited, page_size: PageSize::default(), response: FixResponse::default() };
     let Stopped { after, end } = walk(&mut fix, after, budget).await;
     Ok(Run { response: fix.response.ended(end)?, after: after.map(Value::from) })
 }
@@ -67,7 +61,7 @@ struct Fix<'r, C> {
     replayer: &'r Replayer<C>,
     search: ConflictSearch<'r, C>,
     edited: Edited,
-    page_size: usize,
+    page_size: PageSize,
     response: FixResponse,
 }
 
@@ -95,10 +89,10 @@ impl<C: Cluster + 'static> Walk for Fix<'_, C> {
     }
 
     async fn process(&mut self, hits: &[Hit], budget: &TimeBudget) -> Result<Step, ReadError> {
-        let hits = hits.get(..self.page_size).unwrap_or(hits);
+        let hits = self.page_size.page(hits);
         let addresses = hits.iter().map(|hit| (hit.index.as_str(), hit.id.as_str()));
         let Some(text) = multi_get(self.search.reader(), addresses).await? else {
-            self.page_size = hits.len().div_ceil(4).max(1);
+            self.page_size = PageSize::after_too_large(hits.len());
             let [hit] = hits else { return Ok(Step::Processed(0)) };
             self.leave_too_large(hit);
             return Ok(Step::Processed(1));
@@ -115,8 +109,7 @@ impl<C: Cluster + 'static> Walk for Fix<'_, C> {
         if let Some(error) = error {
             return Ok(Step::Failed(format!("the cluster can't continue now: {error}")));
         }
-        let fitting = hits.len() * PAGE_BYTES / text.len().max(1);
-        self.page_size = fitting.clamp(1, (2 * hits.len()).clamp(FIRST_PAGE, MAX_PAGE));
+        self.page_size = PageSize::after(hits.len(), text.len());
         Ok(Step::Processed(hits.len()))
     }
 }

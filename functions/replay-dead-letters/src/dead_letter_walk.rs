@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::cluster::Cluster;
 use crate::dead_letter_page::replay_page;
+use crate::page_size::{HITS, PageSize};
 use crate::reader::ReadError;
 use crate::replayer::Replayer;
 use crate::response::{Problem, ReplayResponse, Run};
@@ -12,14 +13,6 @@ use crate::selection::Filter;
 use crate::stored::{MAX_PAGE_BYTES, stored_in};
 use crate::time_budget::TimeBudget;
 use crate::walk::{Step, Stopped, Walk, walk};
-
-/// Hits of one search. They are small, as they come without the dead letters themselves.
-const HITS: usize = 1000;
-/// Dead letters that are read at once: at first, and at most.
-const FIRST_PAGE: usize = 16;
-const MAX_PAGE: usize = 500;
-/// Bytes that a page is meant to take: JSON text, from which the records, the event and the bulk request are made besides.
-const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Replays the dead letters that `filter` finds behind the sort values `after`.
 ///
@@ -34,7 +27,7 @@ pub(crate) async fn replay_dead_letters<C: Cluster + 'static>(
     let reader = replayer.reader(budget.deadline());
     let search = DeadLetterSearch::prepare(reader, &replayer.settings().dead_letter_prefix, filter).await?;
     let response = ReplayResponse::default();
-    let mut pages = DeadLetterWalk { replayer, search, page_size: FIRST_PAGE, response };
+    let mut pages = DeadLetterWalk { replayer, search, page_size: PageSize::default(), response };
     let Stopped { after, end } = walk(&mut pages, after, budget).await;
     Ok(Run { response: pages.response.ended(end)?, after: after.map(Value::from) })
 }
@@ -42,7 +35,7 @@ pub(crate) async fn replay_dead_letters<C: Cluster + 'static>(
 struct DeadLetterWalk<'r, C> {
     replayer: &'r Replayer<C>,
     search: DeadLetterSearch<'r, C>,
-    page_size: usize,
+    page_size: PageSize,
     response: ReplayResponse,
 }
 
@@ -60,9 +53,9 @@ impl<C: Cluster + 'static> Walk for DeadLetterWalk<'_, C> {
     }
 
     async fn process(&mut self, hits: &[Hit], budget: &TimeBudget) -> Result<Step, ReadError> {
-        let page = hits.get(..self.page_size).unwrap_or(hits);
+        let page = self.page_size.page(hits);
         let Some(text) = self.search.get(page).await? else {
-            self.page_size = page.len().div_ceil(4).max(1);
+            self.page_size = PageSize::after_too_large(page.len());
             let [hit] = page else { return Ok(Step::Processed(0)) };
             self.keep_too_large(hit);
             return Ok(Step::Processed(1));
@@ -74,7 +67,7 @@ impl<C: Cluster + 'static> Walk for DeadLetterWalk<'_, C> {
         if let Some(error) = error {
             return Ok(Step::Failed(format!("the cluster can't continue now: {error}")));
         }
-        self.page_size = next_page_size(page.len(), text.len());
+        self.page_size = PageSize::after(page.len(), text.len());
         Ok(Step::Processed(page.len()))
     }
 }
@@ -85,25 +78,5 @@ impl<C> DeadLetterWalk<'_, C> {
         self.response.counts.read += 1;
         self.response.counts.refused += 1;
         self.response.show(Problem::new(&hit.id, "not_a_dead_letter", &reason));
-    }
-}
-
-/// The size of the next page: as many dead letters as would fill it if they were like these, and not suddenly many more.
-fn next_page_size(n_dead_letters: usize, n_bytes: usize) -> usize {
-    let fitting = n_dead_letters * PAGE_BYTES / n_bytes.max(1);
-    fitting.clamp(1, (2 * n_dead_letters).clamp(FIRST_PAGE, MAX_PAGE))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pages_grow_slowly_and_shrink_at_once() {
-        assert_eq!(next_page_size(16, 16 * 1000), 32, "no more than twice as many");
-        assert_eq!(next_page_size(400, 400 * 1000), MAX_PAGE);
-        assert_eq!(next_page_size(16, 16 * 1024 * 1024), 4);
-        assert_eq!(next_page_size(1, 20 * 1024 * 1024), 1);
-        assert_eq!(next_page_size(1, 1000), FIRST_PAGE);
     }
 }

@@ -21,6 +21,7 @@ mod field_mapping;
 pub mod handler;
 mod metrics;
 mod object_walk;
+mod page_size;
 mod query;
 pub mod reader;
 mod replay_event;

@@ -35,29 +35,25 @@ fn signing_service(authorization: &str) -> Option<&str> {
     scope.split(',').next()?.split('/').nth(3)
 }
 
-/// The requests of a function, as its file keeps them and as its test recorded them: equal unless the function or the test
-/// changed.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Requests {
-    /// The text of the file.
-    pub kept: String,
-    /// The text that the file would have.
-    pub now: String,
-}
-
-/// Compares a function's requests, by the name of the run that made them, with the file that keeps them.
+/// Asserts that a function's requests, by the name of the run that made them, are those that its file keeps.
 /// `UPDATE_REQUESTS=1` writes the file again: read the difference before you commit it, and run `make test-policies`.
 ///
 /// # Errors
 /// When the file can't be read or written.
-pub fn compare(function: &str, runs: &BTreeMap<&str, BTreeSet<String>>) -> std::io::Result<Requests> {
+///
+/// # Panics
+/// When they differ.
+#[track_caller]
+pub fn assert_kept(function: &str, runs: &BTreeMap<&str, BTreeSet<String>>) -> std::io::Result<()> {
     let path = file(function);
     let mut now = serde_json::to_string_pretty(&json!(runs))?;
     now.push('\n');
     if std::env::var_os("UPDATE_REQUESTS").is_some() {
         std::fs::write(&path, &now)?;
     }
-    Ok(Requests { kept: std::fs::read_to_string(&path)?, now })
+    let kept = std::fs::read_to_string(&path)?;
+    assert_eq!(now, kept, "write them again with UPDATE_REQUESTS=1, and run `make test-policies`");
+    Ok(())
 }
 
 fn file(function: &str) -> PathBuf {
