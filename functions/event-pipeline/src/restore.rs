@@ -70,8 +70,8 @@ const TAGS: [&str; 8] = [
     rescue::TAG,
 ];
 
-/// Fields that settings of today can change, or that are no part of the payload.
-const NOT_COMPARED: [&str; 9] = [
+/// Fields that settings of today can change, that are no part of the payload, or that are made of the others in any order.
+const NOT_COMPARED: [&str; 10] = [
     "@timestamp",
     "environment",
     "platform",
@@ -81,6 +81,7 @@ const NOT_COMPARED: [&str; 9] = [
     "tags",
     "conflict_reason",
     "conflict_text",
+    "event_text",
 ];
 
 /// Which fields of a document are assumed to be of the record's headers.

@@ -44,7 +44,8 @@ fn written(event: &[u8], form: Option<RescueForm>) -> (String, Vec<u8>) {
 }
 
 /// The document, with the tags as a list where the payload has a single one, and none where its list is empty: what ours
-/// were added to.
+/// were added to. The words of exact fields are in any order, and
+/// twice where an id of ours is taken for the payload's.
 fn comparable(document: &[u8]) -> Value {
     let mut document: Value = serde_json::from_slice(document).unwrap();
     match document["tags"].take() {
@@ -52,6 +53,10 @@ fn comparable(document: &[u8]) -> Value {
         Value::Array(tags) if !tags.is_empty() => document["tags"] = json!(tags),
         Value::Null | Value::Array(_) => drop(document.as_object_mut().unwrap().remove("tags")),
         other => document["tags"] = other,
+    }
+    if let Some(Value::Array(words)) = document.get_mut("event_text") {
+        words.sort_by_key(Value::to_string);
+        words.dedup();
     }
     document
 }
@@ -87,6 +92,29 @@ fn each_form_gives_back_the_usual_document() {
             assert_eq!(sorted(&again), sorted(str::from_utf8(&usual).unwrap()), "{form:?}: {again}");
             assert!(again.contains(r#""b":1.50"#), "{again}");
         }
+    }
+}
+
+#[test]
+fn words_of_exact_fields_are_kept_in_any_order_and_missing_ones_are_added() {
+    let value = br#"{"a":{"id":"one two"},"userId":"three four","b":5}"#;
+    let event = event(value, &[("x-correlation-id", b"five six")], 1_795_827_846_251);
+    let (id, usual) = written(&event, None);
+    let words = |document: &[u8]| {
+        let document: Value = serde_json::from_slice(document).unwrap();
+        let mut words: Vec<String> = serde_json::from_value(document["event_text"].clone()).unwrap();
+        words.sort();
+        words
+    };
+    assert_eq!(words(&usual), ["five six", "one two", "three four"]);
+    for form in [RescueForm::Members(vec!["a".into()]), RescueForm::Payload, RescueForm::Text] {
+        let (_, rescued) = written(&event, Some(form.clone()));
+        assert_eq!(words(&restore(&settings(), &id, &rescued).unwrap()), words(&usual), "{form:?}");
+        // As versions wrote it that knew no such field.
+        let mut older: Value = serde_json::from_slice(&rescued).unwrap();
+        older.as_object_mut().unwrap().remove("event_text");
+        let restored = restore(&settings(), &id, older.to_string().as_bytes()).unwrap();
+        assert_eq!(words(&restored), words(&usual), "{form:?}");
     }
 }
 
@@ -149,6 +177,7 @@ fn object() -> impl Strategy<Value = (Vec<String>, Vec<u8>)> {
         "original",
         "conflict",
         "conflict_field",
+        "event_text",
         "message",
         "kafka_headers",
         "é\\n",
@@ -159,6 +188,7 @@ fn object() -> impl Strategy<Value = (Vec<String>, Vec<u8>)> {
         "-2.50e3",
         "null",
         r#""x""#,
+        r#""two words""#,
         r#"["a"]"#,
         "[]",
         "{}",
