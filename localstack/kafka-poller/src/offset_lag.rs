@@ -28,14 +28,19 @@ pub async fn run(aws: &Aws, registry: &Registry, interval: Duration) {
         ticks.tick().await;
         for mapping in registry.status().mappings {
             let Some(lag) = lag(&mapping) else { continue };
-            let written = write(aws, &mapping.function_arn, lag).await;
-            if let Err(error) = &written
-                && std::mem::replace(&mut was_written, false)
-            {
-                warn!(error = with_causes(error), "OffsetLag could not be written to CloudWatch, retrying");
+            match write(aws, &mapping.function_arn, lag).await {
+                Ok(()) => {
+                    was_written = true;
+                    debug!(mapping = %mapping.uuid, lag, "OffsetLag written");
+                }
+                Err(error) if std::mem::replace(&mut was_written, false) => {
+                    warn!(
+                        error = with_causes(&error),
+                        "OffsetLag could not be written to CloudWatch, retrying"
+                    );
+                }
+                Err(_) => {}
             }
-            was_written |= written.is_ok();
-            debug!(mapping = %mapping.uuid, lag, "OffsetLag written");
         }
     }
 }
