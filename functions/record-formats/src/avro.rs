@@ -22,7 +22,7 @@ pub(crate) struct Avro {
 impl Avro {
     /// Compiles a schema and its references, each a name and a text.
     pub(crate) fn compile<'s>(
-        text: &str,
+        text: &'s str,
         references: impl Iterator<Item = (&'s str, &'s str)>,
     ) -> Result<Self, SchemaError> {
         Ok(Self { types: parse(text, references)? })

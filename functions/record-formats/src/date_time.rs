@@ -75,8 +75,8 @@ pub(crate) fn append_shortest_date_time(json: &mut Vec<u8>, seconds: i64, nanos:
 pub(crate) fn append_shortest_nanos(json: &mut Vec<u8>, nanos: u32) {
     let (number, digits) = match nanos {
         0 => return,
-        _ if nanos % 1_000_000 == 0 => (nanos / 1_000_000, 3),
-        _ if nanos % 1_000 == 0 => (nanos / 1_000, 6),
+        _ if nanos.is_multiple_of(1_000_000) => (nanos / 1_000_000, 3),
+        _ if nanos.is_multiple_of(1_000) => (nanos / 1_000, 6),
         _ => (nanos, 9),
     };
     json.push(b'.');

@@ -145,12 +145,8 @@ mod tests {
         assert_eq!(text(&i128::MIN.to_be_bytes(), 0), i128::MIN.to_string());
         assert_eq!(text(&i128::MAX.to_be_bytes(), 0), i128::MAX.to_string());
         assert_eq!(text(&[&[0][..], &u128::MAX.to_be_bytes()].concat(), 0), u128::MAX.to_string());
-        let ten_to_40 = "0000001d6329f1c35ca4bfabb9f5610000000000";
-        let bytes: Vec<u8> = (0..ten_to_40.len())
-            .step_by(2)
-            .map(|i| u8::from_str_radix(&ten_to_40[i..i + 2], 16).unwrap())
-            .collect();
-        assert_eq!(text(&bytes, 0), format!("1{}", "0".repeat(40)));
+        let ten_to_40 = b"\x1d\x63\x29\xf1\xc3\x5c\xa4\xbf\xab\xb9\xf5\x61\0\0\0\0\0";
+        assert_eq!(text(ten_to_40, 0), format!("1{}", "0".repeat(40)));
         // −2^192: the lowest number of 24 bytes and a sign.
         let lowest = [&[0xff][..], &[0; 24]].concat();
         assert_eq!(text(&lowest, 0), "-6277101735386680763835789423207666416102355444464034512896");

@@ -112,13 +112,6 @@ impl DecodeError {
         self
     }
 
-    /// The same error, with its place counted from `by` bytes further to the front.
-    #[cold]
-    pub(crate) fn moved(mut self, by: usize) -> Self {
-        self.0.offset = self.0.offset.saturating_add(by);
-        self
-    }
-
     /// What is wrong.
     pub fn kind(&self) -> &DecodeErrorKind {
         &self.0.kind

@@ -15,6 +15,11 @@ impl<'a> Input<'a> {
         Self { rest: bytes, end: bytes.len() }
     }
 
+    /// What is left of `body` from `offset` on.
+    pub(crate) fn at(body: &'a [u8], offset: usize) -> Self {
+        Self { rest: body.get(offset..).unwrap_or_default(), end: body.len() }
+    }
+
     /// How many bytes are left.
     #[inline(always)]
     pub(crate) fn len(&self) -> usize {
@@ -25,11 +30,6 @@ impl<'a> Input<'a> {
     #[inline(always)]
     pub(crate) fn offset(&self) -> usize {
         self.end - self.rest.len()
-    }
-
-    #[inline(always)]
-    pub(crate) fn rest(&self) -> &'a [u8] {
-        self.rest
     }
 
     #[cold]
@@ -63,6 +63,11 @@ impl<'a> Input<'a> {
         };
         self.rest = rest;
         Ok(bytes)
+    }
+
+    /// All bytes that are left.
+    pub(crate) fn take_rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.rest)
     }
 
     /// The next `len` bytes, which know where they are.

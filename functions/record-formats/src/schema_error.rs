@@ -33,6 +33,9 @@ pub enum SchemaError {
     /// The `.proto` text, or that of an import, can't be read or names what isn't there.
     #[error("Protobuf schema can't be read")]
     Proto(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Files import each other in a circle.
+    #[error("Protobuf schema: files import each other")]
+    ImportCircle,
     /// The `.proto` text defines no message.
     #[error("Protobuf schema has no message")]
     NoMessage,
