@@ -311,6 +311,8 @@ impl Record<'_> {
             key: self.key.as_ref().and_then(|key| Scanner::new(key).long_string().ok()),
             value: Scanner::new(&self.value).long_string().ok(),
             headers: Some(&self.headers),
+            key_schema: None,
+            value_schema: None,
         };
         let mut body = Vec::new();
         if !encode(&record, &mut body) {
