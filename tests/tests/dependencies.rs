@@ -18,7 +18,7 @@ const LIBRARIES: [(&str, &[&str]); 8] = [
 ];
 
 /// What a function may stand on.
-const OF_FUNCTIONS: [&str; 5] =
+const OF_FUNCTIONS: [&str; 6] =
     ["event-pipeline", "record-formats", "schema-registry", "search-client", "lambda-support", "indexing"];
 
 /// Crates that are there for tests; they may stand on anything, and nothing that is shipped on them.

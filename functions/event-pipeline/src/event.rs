@@ -58,6 +58,13 @@ pub enum RecordError {
     /// The value is not a base64 string or null.
     #[error("value of the record is not base64")]
     Value,
+    /// The schema of the key or the value is not known yet: [`crate::encoder::Encoder::missing_schemas`] names it.
+    #[error("schema of the record is not known")]
+    MissingSchema,
+    /// The key or the value can't be decoded, and such records are not to be indexed:
+    /// [`crate::encoder::Encoder::schema_failure`] says why.
+    #[error("record can't be decoded by its schema")]
+    SchemaFailure,
     /// The headers are not JSON, which [`read_batch`] leaves to who reads them.
     #[error("headers of the record are not JSON")]
     Headers,
