@@ -96,7 +96,7 @@ mod tests {
         let change = Change::find(text.as_bytes())?;
         let mut kept = Vec::new();
         change.append(text.as_bytes(), &mut kept);
-        Some((text[change.row].to_owned(), String::from_utf8(kept).unwrap()))
+        Some((text.get(change.row).unwrap().to_owned(), String::from_utf8(kept).unwrap()))
     }
 
     #[test]
