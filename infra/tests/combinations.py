@@ -8,6 +8,7 @@ SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1"
 DOMAIN_ARN = f"arn:aws:es:{REGION}:{ACCOUNT}:domain/events"
 COLLECTION_ARN = f"arn:aws:aoss:{REGION}:{ACCOUNT}:collection/abc123"
+GLUE_REGISTRY = f"arn:aws:glue:{REGION}:{ACCOUNT}:registry/events"
 BUCKET, QUEUE, SNS = (
     "arn:aws:s3:::failed",
     f"arn:aws:sqs:{REGION}:{ACCOUNT}:failed",
@@ -99,6 +100,20 @@ MODES = {
         "BisectBatchOnFunctionError": "true",
     },
     "provisioned, SNS": {"MinimumPollers": "1", "OnFailureDestinationArn": SNS},
+    "provisioned, schemas in Glue": {
+        "MinimumPollers": "1",
+        "OnFailureDestinationArn": BUCKET,
+        "SchemaRegistryUri": GLUE_REGISTRY,
+    },
+    "provisioned, schemas in a registry with login and CA": {
+        "MinimumPollers": "1",
+        "OnFailureTopic": "failed.events",
+        "SchemaRegistryUri": "https://registry.example.com:8081",
+        "SchemaRegistryEventRecordFormat": "SOURCE",
+        "SchemaValidation": "KEY,VALUE",
+        "SchemaRegistrySecretArn": SECRET + "registry",
+        "SchemaRegistryCaSecretArn": SECRET + "registry-ca",
+    },
     "provisioned, Kafka topic": {"MinimumPollers": "1", "OnFailureTopic": "failed.events"},
 }
 

@@ -6,7 +6,19 @@ do besides requests to the cluster.
 
 import pytest
 import stack
-from combinations import BUCKET, COLLECTION_ARN, DOMAIN_ARN, KEY, MODES, QUEUE, SECRET, SNS, SOURCES, TARGETS
+from combinations import (
+    BUCKET,
+    COLLECTION_ARN,
+    DOMAIN_ARN,
+    GLUE_REGISTRY,
+    KEY,
+    MODES,
+    QUEUE,
+    SECRET,
+    SNS,
+    SOURCES,
+    TARGETS,
+)
 
 INDEX, REPLAY, PROVISION = "IndexEventsRole", "ReplayDeadLettersRole", "ProvisionClusterRole"
 SCRAM = SOURCES["self-managed, SCRAM-512"]
@@ -106,6 +118,29 @@ def test_a_destination_gets_its_own_permissions_and_its_keys(destination, expect
     # https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html
     keys = {("kms:GenerateDataKey", KEY), ("kms:Decrypt", KEY)} if key else set()
     assert allowed == expected | keys
+
+
+def test_the_mappings_read_schemas_of_their_own_glue_registry_alone():
+    made = stack.deploy(**SCRAM, **TARGETS["no login"], **MODES["provisioned, schemas in Glue"])
+    schema = f"arn:aws:glue:{stack.REGION}:{stack.ACCOUNT}:schema"
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-consume-kafka-events.html
+    assert made.allows(INDEX, "glue:GetRegistry", GLUE_REGISTRY)
+    assert made.allows(INDEX, "glue:GetSchemaVersion", GLUE_REGISTRY)
+    assert made.allows(INDEX, "glue:GetSchemaVersion", f"{schema}/events/order.events")
+    assert not made.allows(INDEX, "glue:GetRegistry", GLUE_REGISTRY + "2")
+    assert not made.allows(INDEX, "glue:GetSchemaVersion", f"{schema}/events2/order.events")
+    for role in (REPLAY, PROVISION):
+        assert not any(action.startswith("glue:") for action in made.actions(role)), role
+
+
+def test_the_mappings_read_the_secrets_of_their_registry_and_decrypt_them():
+    given = MODES["provisioned, schemas in a registry with login and CA"] | {"SecretKmsKeyArn": KEY}
+    made = stack.deploy(**SOURCES["self-managed, VPC alone"], **TARGETS["no login"], **given)
+    for name in ("registry", "registry-ca"):
+        assert made.allows(INDEX, "secretsmanager:GetSecretValue", SECRET + name)
+        assert not made.allows(REPLAY, "secretsmanager:GetSecretValue", SECRET + name)
+    assert made.allows(INDEX, "kms:Decrypt", KEY)
+    assert not any(action.startswith("glue:") for action in made.actions(INDEX))
 
 
 def test_a_role_decrypts_secrets_only_if_it_reads_any():

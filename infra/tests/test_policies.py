@@ -41,6 +41,9 @@ LAMBDAS_OWN = {
 # The same for the event source mapping, which has the role of the function that it invokes:
 # https://docs.aws.amazon.com/lambda/latest/dg/with-msk-permissions.html and kafka-on-failure.html.
 MAPPINGS_OWN = {
+    # https://docs.aws.amazon.com/lambda/latest/dg/services-consume-kafka-events.html
+    "glue:GetRegistry",
+    "glue:GetSchemaVersion",
     "kafka:DescribeCluster",
     "kafka:DescribeClusterV2",
     "kafka:DescribeVpcConnection",

@@ -5,13 +5,14 @@ import re
 import combinations
 import pytest
 import stack
-from combinations import BUCKET, COLLECTION_ARN, DOMAIN_ARN, SECRET, SOURCES, TARGETS
+from combinations import BUCKET, COLLECTION_ARN, DOMAIN_ARN, GLUE_REGISTRY, SECRET, SOURCES, TARGETS
 
 MSK, MSK_SCRAM = SOURCES["MSK, IAM"], SOURCES["MSK, SCRAM"]
 BROKERS = {"KafkaBootstrapServers": "b1.example.com:9096"}
 SCRAM = SOURCES["self-managed, SCRAM-512"]
 URL = TARGETS["no login"]
 COLLECTION = TARGETS["collection, own policy"]
+REGISTRY = {"MinimumPollers": "1", "OnFailureTopic": "failed", "SchemaRegistryUri": "https://registry.example.com"}
 SUBNETS, GROUP = {"KafkaSubnetIds": "subnet-1,subnet-2"}, {"KafkaSecurityGroupId": "sg-1"}
 
 # A rule's name, parameters that it refuses, and a part of the sentence that says the fix.
@@ -55,6 +56,34 @@ BAD = [
         "DestinationIsNoSource",
         SCRAM | URL | {"MinimumPollers": "1", "OnFailureTopic": "order.events"},
         "Set OnFailureTopic to a topic that is not in Topics",
+    ),
+    (
+        "SchemaRegistryOfMappings",
+        SCRAM | URL | {"SchemaRegistryUri": GLUE_REGISTRY, "OnFailureDestinationArn": BUCKET},
+        "needs provisioned mode. Set MinimumPollers to 1 or more",
+    ),
+    (
+        "SchemaRegistryOfMappings",
+        SCRAM | URL | {"SchemaRegistryUri": GLUE_REGISTRY, "MinimumPollers": "1"},
+        "Set OnFailureDestinationArn or OnFailureTopic",
+    ),
+    ("SettingsOfSchemaRegistry", SCRAM | URL | {"SchemaRegistryEventRecordFormat": "SOURCE"}, "Set SchemaRegistryUri"),
+    ("SettingsOfSchemaRegistry", SCRAM | URL | {"SchemaValidation": "KEY"}, "or leave them at their defaults"),
+    (
+        "SettingsOfSchemaRegistry",
+        SCRAM | URL | {"SchemaRegistrySecretArn": SECRET + "registry"},
+        "Set SchemaRegistryUri",
+    ),
+    ("SettingsOfSchemaRegistry", SCRAM | URL | {"SchemaRegistryCaSecretArn": SECRET + "ca"}, "Set SchemaRegistryUri"),
+    (
+        "SettingsOfSchemaRegistry",
+        SCRAM | URL | {"SchemaRegistryAuthentication": "CLIENT_CERTIFICATE_TLS_AUTH"},
+        "Set SchemaRegistryUri",
+    ),
+    (
+        "LoginToSchemaRegistry",
+        SCRAM | URL | REGISTRY | {"SchemaRegistryAuthentication": "CLIENT_CERTIFICATE_TLS_AUTH"},
+        "Set SchemaRegistrySecretArn too",
     ),
     ("OneSearchCluster", SCRAM, "Set either SearchEndpoint or SearchDomain"),
     ("OneSearchCluster", SCRAM | URL | {"SearchDomain": "events"}, "Set either SearchEndpoint or SearchDomain"),
@@ -141,6 +170,26 @@ BAD = [
         "set OnFailureTopic to its name",
     ),
     ("OnFailureTopic", SCRAM | URL | {"MinimumPollers": "1", "OnFailureTopic": "kafka://failed"}, "without kafka://"),
+    ("SchemaRegistryUri", SCRAM | URL | REGISTRY | {"SchemaRegistryUri": "registry.example.com"}, "as in https://"),
+    (
+        "SchemaRegistryUri",
+        SCRAM | URL | REGISTRY | {"SchemaRegistryUri": "https://registry.example.com?tenant=1"},
+        "the URL of a registry",
+    ),
+    (
+        "SchemaRegistryUri",
+        SCRAM | URL | REGISTRY | {"SchemaRegistryUri": GLUE_REGISTRY.replace("registry/", "schema/")},
+        "ARN of a Glue registry",
+    ),
+    ("SchemaRegistryEventRecordFormat", SCRAM | URL | REGISTRY | {"SchemaRegistryEventRecordFormat": "AVRO"}, "JSON"),
+    ("SchemaValidation", SCRAM | URL | REGISTRY | {"SchemaValidation": "VALUE,KEY"}, "KEY,VALUE"),
+    (
+        "SchemaRegistryAuthentication",
+        SCRAM | URL | REGISTRY | {"SchemaRegistryAuthentication": "SASL_SCRAM_512_AUTH"},
+        "BASIC_AUTH",
+    ),
+    ("SchemaRegistrySecretArn", SCRAM | URL | REGISTRY | {"SchemaRegistrySecretArn": "registry"}, "ARN of a secret"),
+    ("SchemaRegistryCaSecretArn", SCRAM | URL | REGISTRY | {"SchemaRegistryCaSecretArn": "ca.pem"}, "ARN of a secret"),
     ("Timeout", SCRAM | URL | {"Timeout": "841"}, "14 minutes"),
     ("SearchCaCert", SCRAM | URL | {"SearchCaCert": "p" * 2049}, "into a secret"),
     ("SubnetIds", SCRAM | URL | {"SubnetIds": "vpc-1", "SecurityGroupIds": "sg-a"}, "Give subnets"),
@@ -212,7 +261,7 @@ def test_a_rule_about_aws_names_the_page_that_it_comes_from():
     rules = text[text.index("\nRules:\n") : text.index("\nConditions:\n")]
     # These are about this template's own parameters.
     own = {"OneKafka", "OneDestination", "OneSearchCluster", "SearchSecretForPassword", "PasswordForSearchSecret"}
-    own |= {"OneResourceForSignature", "NameOfCollection", "AdministratorOfSecuredCluster"}
+    own |= {"OneResourceForSignature", "NameOfCollection", "AdministratorOfSecuredCluster", "SettingsOfSchemaRegistry"}
     for name in stack.source()["Rules"]:
         before = rules[: rules.index(f"\n  {name}:\n")].splitlines()
         assert name in own or "https://docs.aws.amazon.com/" in before[-1], f"{name} names no page"

@@ -43,6 +43,72 @@ def test_provisioned_mode_sets_retries_age_halves_metrics_and_logs():
     assert made["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
 
 
+REGISTRY = MODES["provisioned, schemas in a registry with login and CA"]
+GLUE = MODES["provisioned, schemas in Glue"]
+CONFIG_OF = {
+    "MSK, IAM": "AmazonManagedKafkaEventSourceConfig",
+    "self-managed, SCRAM-512": "SelfManagedKafkaEventSourceConfig",
+}
+
+
+def registry_configs(source: str, **parameters: str) -> list[dict | None]:
+    mappings = stack.deploy(**SOURCES[source], **TARGETS["no login"], **parameters).mappings()
+    assert len(mappings) == 3
+    return [each[CONFIG_OF[source]].get("SchemaRegistryConfig") for each in mappings.values()]
+
+
+@pytest.mark.parametrize("source", CONFIG_OF)
+def test_every_mapping_gets_the_registry_with_its_login_and_its_ca(source):
+    expected = {
+        "SchemaRegistryURI": "https://registry.example.com:8081",
+        "EventRecordFormat": "SOURCE",
+        "AccessConfigs": [
+            {"Type": "BASIC_AUTH", "URI": SECRET + "registry"},
+            {"Type": "SERVER_ROOT_CA_CERTIFICATE", "URI": SECRET + "registry-ca"},
+        ],
+        "SchemaValidationConfigs": [{"Attribute": "KEY"}, {"Attribute": "VALUE"}],
+    }
+    assert registry_configs(source, **REGISTRY) == [expected] * 3
+
+
+@pytest.mark.parametrize("source", CONFIG_OF)
+def test_a_registry_has_no_more_access_than_is_given(source):
+    without_ca = REGISTRY | {
+        "SchemaRegistryCaSecretArn": "",
+        "SchemaRegistryAuthentication": "CLIENT_CERTIFICATE_TLS_AUTH",
+    }
+    login = {"Type": "CLIENT_CERTIFICATE_TLS_AUTH", "URI": SECRET + "registry"}
+    assert [each["AccessConfigs"] for each in registry_configs(source, **without_ca)] == [[login]] * 3
+    ca_alone = REGISTRY | {"SchemaRegistrySecretArn": ""}
+    ca = {"Type": "SERVER_ROOT_CA_CERTIFICATE", "URI": SECRET + "registry-ca"}
+    assert [each["AccessConfigs"] for each in registry_configs(source, **ca_alone)] == [[ca]] * 3
+    plain = REGISTRY | {"SchemaRegistrySecretArn": "", "SchemaRegistryCaSecretArn": ""}
+    assert all("AccessConfigs" not in each for each in registry_configs(source, **plain))
+
+
+@pytest.mark.parametrize("source", CONFIG_OF)
+def test_a_glue_registry_decodes_values_to_json_without_access_configurations(source):
+    config = {
+        "SchemaRegistryURI": GLUE["SchemaRegistryUri"],
+        "EventRecordFormat": "JSON",
+        "SchemaValidationConfigs": [{"Attribute": "VALUE"}],
+    }
+    assert registry_configs(source, **GLUE) == [config] * 3
+    keys_alone = registry_configs(source, **GLUE, SchemaValidation="KEY")
+    assert [each["SchemaValidationConfigs"] for each in keys_alone] == [[{"Attribute": "KEY"}]] * 3
+
+
+@pytest.mark.parametrize("source", CONFIG_OF)
+def test_a_mapping_has_no_registry_unless_one_is_given(source):
+    assert registry_configs(source) == [None] * 3
+
+
+def test_alarms_do_not_depend_on_a_registry():
+    plain = BASE | {name: value for name, value in GLUE.items() if name != "SchemaRegistryUri"}
+    alarms = stack.deploy(**(BASE | GLUE)).of_type("AWS::CloudWatch::Alarm")
+    assert alarms == stack.deploy(**plain).of_type("AWS::CloudWatch::Alarm")
+
+
 def test_mappings_share_pollers_only_in_a_group():
     assert mapping(MinimumPollers="1")["ProvisionedPollerConfig"] == {"MinimumPollers": "1", "MaximumPollers": "200"}
     for group in {

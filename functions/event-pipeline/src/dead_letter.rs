@@ -37,6 +37,14 @@ fn append_record(body: &mut Vec<u8>, settings: &Settings, record: &KafkaRecord<'
     append_member(body, "kafka_offset", Value::Number(record.offset));
     let mut bytes = Vec::new();
     append_record_time_and_key(body, record, &mut bytes);
+    for (name, metadata) in
+        [("kafka_key_schema_raw", record.key_schema), ("kafka_schema_raw", record.value_schema)]
+    {
+        if let Some(metadata) = metadata.filter(|metadata| is_sound(metadata)) {
+            append_name(body, name);
+            append_on_one_line(body, metadata);
+        }
+    }
     if let Some(headers) = record.headers {
         if is_sound(headers) {
             append_name(body, "kafka_headers_raw");

@@ -13,17 +13,30 @@
 //!   may have them at no cost); an object of more than 48 keys; a header that is not read; a kept header that is not UTF-8;
 //!   a change of partition, which an event has once for each of its lists.
 
+use std::mem;
+use std::sync::Arc;
+
+use record_formats::frame::SchemaId;
+use record_formats::notes::Notes;
+
 use crate::address::{ActionLine, PartitionActions};
 use crate::append::{Value, append_decoded, append_json_string, append_member, append_name, append_number};
 use crate::conflict_text::append_conflict_text;
-use crate::event::{KafkaRecord, RecordError};
+use crate::debezium::Change;
+use crate::decoder::{
+    Decoded, Decoder, Encoded, HasRegistry, IsMarked, KnownSchemas, decompressed, looks_framed,
+};
+use crate::event::{KafkaRecord, RecordError, SchemaMetadata};
 use crate::extra::Extra;
+use crate::formats::{KeyFormat, SchemaFailures, TopicFormats, Unwrap, ValueFormat};
 use crate::headers::Headers;
-use crate::origin::{append_identity, append_record_time_and_key};
-use crate::payload::{Payload, PayloadReader};
+use crate::nearly_json::{DUPLICATE_KEY, NONFINITE};
+use crate::origin::{append_identity, append_key_base64, append_record_time, append_record_time_and_key};
+use crate::payload::{Payload, PayloadReader, SCHEMA_FAILURE, TimesAround, UNKNOWN_FIELDS};
 use crate::rescue::{self, Rescue, RescueForm};
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
+use crate::write_error::shortened;
 
 /// Writes documents, keeping its buffers from one to the next.
 #[derive(Debug)]
@@ -39,6 +52,10 @@ pub(crate) struct DocumentWriter {
     scratch: Vec<u8>,
     /// How documents are written that the cluster rejected as they were.
     rescue: Option<Rescue>,
+    /// What is known of the registry's schemas; `None` if there is no registry.
+    schemas: Option<Arc<KnownSchemas>>,
+    decoding: Decoding,
+    n_unread_frames: usize,
     /// Whether the last document has another form because no cluster reads its payload.
     is_too_deep: bool,
 }
@@ -49,8 +66,66 @@ struct PartitionText {
     topic: String,
     partition: i64,
     actions: PartitionActions,
+    formats: Option<TopicFormats>,
     /// The document's fixed fields, up to the offset.
     fields: Vec<u8>,
+}
+
+/// What decoding the last record gave besides its JSON. The buffers are kept from one record to the next.
+#[derive(Debug, Default)]
+struct Decoding {
+    /// The value as it came.
+    raw: Vec<u8>,
+    value_schema: Option<String>,
+    key_schema: Option<String>,
+    /// Why the key or the value could not be decoded.
+    failure: Option<String>,
+    /// Schemas that are not known yet.
+    missing: Vec<SchemaId>,
+    /// The value of `debezium`, and the change's time as JSON text.
+    debezium: Vec<u8>,
+    change_time: Option<Vec<u8>>,
+    key: Key,
+}
+
+/// How the key is written.
+#[derive(Debug, Default, PartialEq, Eq)]
+enum Key {
+    /// As text, or base64 where it is not UTF-8.
+    #[default]
+    AsItCame,
+    /// As this text.
+    Text(String),
+    /// As base64.
+    Base64,
+}
+
+impl Decoding {
+    fn clear(&mut self) {
+        let Self { raw, value_schema, key_schema, failure, missing, debezium, change_time, key } = self;
+        raw.clear();
+        missing.clear();
+        debezium.clear();
+        (*value_schema, *key_schema, *failure, *change_time, *key) = (None, None, None, None, Key::AsItCame);
+    }
+
+    fn fail(&mut self, reason: String) {
+        self.failure.get_or_insert(reason);
+    }
+
+    /// Appends the members about schemas, each with a comma before it.
+    fn append(&self, body: &mut Vec<u8>) {
+        let members = [
+            ("kafka_schema_id", &self.value_schema),
+            ("kafka_key_schema_id", &self.key_schema),
+            ("schema_failure", &self.failure),
+        ];
+        for (name, text) in members {
+            if let Some(text) = text {
+                append_member(body, name, Value::Text(shortened(text)));
+            }
+        }
+    }
 }
 
 impl DocumentWriter {
@@ -80,6 +155,9 @@ impl DocumentWriter {
             tags: Vec::new(),
             scratch: Vec::new(),
             rescue,
+            schemas: None,
+            decoding: Decoding::default(),
+            n_unread_frames: 0,
             is_too_deep: false,
         }
     }
@@ -89,10 +167,31 @@ impl DocumentWriter {
         &self.settings
     }
 
+    pub(crate) fn schemas(&self) -> Option<Arc<KnownSchemas>> {
+        self.schemas.clone()
+    }
+
+    pub(crate) fn set_schemas(&mut self, schemas: Option<Arc<KnownSchemas>>) {
+        self.schemas = schemas;
+    }
+
+    pub(crate) fn missing_schemas(&self) -> &[SchemaId] {
+        &self.decoding.missing
+    }
+
+    pub(crate) fn schema_failure(&self) -> Option<&str> {
+        self.decoding.failure.as_deref()
+    }
+
+    pub(crate) fn n_unread_frames(&self) -> usize {
+        self.n_unread_frames
+    }
+
     /// Appends the action line and the document line of `record` to `body`.
     ///
     /// # Errors
-    /// [`RecordError`] when the value is not base64, or the headers are not JSON; nothing is appended then.
+    /// [`RecordError`] when the value is not base64, the headers are not JSON, or the record can't be decoded; nothing is
+    /// appended then.
     pub(crate) fn append(
         &mut self,
         record: &KafkaRecord<'_>,
@@ -103,17 +202,14 @@ impl DocumentWriter {
         self.set_partition(record);
         let action = self.partition.actions.append(body, record);
         let document = body.len();
-        if let Some(value) = record.value
-            && append_decoded(body, value).is_err()
-        {
-            body.truncate(start);
-            return Err(RecordError::Value);
-        }
         self.tags.clear();
         self.tags.extend_from_slice(&self.more_tags);
-        let payload = match record.value {
-            Some(_) => self.payloads.read(body, document, &mut self.tags),
-            None => self.payloads.read_null(&mut self.tags),
+        let payload = match self.read_record(record, body, document) {
+            Ok(payload) => payload,
+            Err(error) => {
+                body.truncate(start);
+                return Err(error);
+            }
         };
         let text = body.get_mut(document..).unwrap_or_default();
         if let Payload::Object(shape) = payload
@@ -123,18 +219,19 @@ impl DocumentWriter {
             // Line ends between tokens are white space, and a line of a bulk body can't hold any; as text they are escaped.
             text.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')).for_each(|byte| *byte = b' ');
         }
-        if self.headers.read(record.headers, &self.settings.header_fields).is_err() {
-            body.truncate(start);
-            return Err(RecordError::Headers);
-        }
         self.is_too_deep = payload == Payload::DeepObject;
         let text = body.get(document..).unwrap_or_default();
         let members = self.payloads.members(text);
-        let time = self.payloads.time(&self.settings, &members, record.timestamp_ms, &mut self.tags);
+        let around = times_around(&self.settings, &self.decoding, &self.headers);
+        let time = self.payloads.time(&self.settings, &members, &around, record.timestamp_ms, &mut self.tags);
         let rescue = match payload {
             Payload::DeepObject => Some(Rescue::of_deep_object()),
             Payload::Object(_) => self.rescue.take(),
-            Payload::Text | Payload::Binary | Payload::Tombstone => None,
+            Payload::Text
+            | Payload::PlainText
+            | Payload::Binary
+            | Payload::Undecoded
+            | Payload::Tombstone => None,
         };
         self.tags.extend(rescue.is_some().then_some(rescue::TAG));
         self.extra.collect(
@@ -143,6 +240,7 @@ impl DocumentWriter {
             &self.settings.header_fields,
             &self.tags,
             rescue.as_ref(),
+            &self.decoding.debezium,
         );
         self.open_document(payload, rescue.as_ref(), record, body, document);
         self.append_fields(record, time, body);
@@ -159,33 +257,198 @@ impl DocumentWriter {
     /// # Errors
     /// [`RecordError`] when the record has no document.
     pub(crate) fn time(&mut self, record: &KafkaRecord<'_>) -> Result<Timestamp, RecordError> {
-        self.read_headers(record)?;
-        self.scratch.clear();
-        match record.value {
-            Some(value) => {
-                append_decoded(&mut self.scratch, value).map_err(|_| RecordError::Value)?;
-                self.payloads.read(&mut self.scratch, 0, &mut self.tags);
-            }
-            None => {
-                self.payloads.read_null(&mut self.tags);
-            }
-        }
+        self.set_partition(record);
+        let mut text = mem::take(&mut self.scratch);
+        text.clear();
+        let read = self.read_record(record, &mut text, 0);
+        self.scratch = text;
+        read?;
         let members = self.payloads.members(&self.scratch);
-        Ok(self.payloads.time(&self.settings, &members, record.timestamp_ms, &mut self.tags))
+        let around = times_around(&self.settings, &self.decoding, &self.headers);
+        Ok(self.payloads.time(&self.settings, &members, &around, record.timestamp_ms, &mut self.tags))
     }
 
     /// Returns the payload of `record` where it is a JSON object.
     pub(crate) fn object_payload(&mut self, record: &KafkaRecord<'_>) -> Option<Vec<u8>> {
+        self.set_partition(record);
         let mut text = Vec::new();
-        append_decoded(&mut text, record.value?).ok()?;
-        match self.payloads.read(&mut text, 0, &mut self.tags) {
+        match self.read_record(record, &mut text, 0).ok()? {
             Payload::Object(_) => Some(text),
-            Payload::DeepObject | Payload::Text | Payload::Binary | Payload::Tombstone => None,
+            Payload::DeepObject
+            | Payload::Text
+            | Payload::PlainText
+            | Payload::Binary
+            | Payload::Undecoded
+            | Payload::Tombstone => None,
         }
     }
 
-    fn read_headers(&mut self, record: &KafkaRecord<'_>) -> Result<(), RecordError> {
-        self.headers.read(record.headers, &self.settings.header_fields).map_err(|_| RecordError::Headers)
+    /// Reads the headers, the key and the value of a record of the partition that was set, and appends the value's text to
+    /// `body`, which has it from `start` on.
+    fn read_record(
+        &mut self,
+        record: &KafkaRecord<'_>,
+        body: &mut Vec<u8>,
+        start: usize,
+    ) -> Result<Payload, RecordError> {
+        let headers = self.headers.read(record.headers, &self.settings.header_fields);
+        self.decoding.clear();
+        let formats = *self.partition.formats.get_or_insert_with(|| self.settings.formats.of(record.topic));
+        let payload = match record.value {
+            None => self.payloads.read_null(&mut self.tags),
+            Some(value) => {
+                let first = value.plain().map_or(Some(b'A'), |base64| base64.first().copied());
+                let has_registry = if self.schemas.is_some() { HasRegistry::Yes } else { HasRegistry::No };
+                let is_marked = self.headers.value_schema().is_some() || record.value_schema.is_some();
+                let is_marked = if is_marked { IsMarked::Yes } else { IsMarked::No };
+                if formats.may_be_encoded(first, has_registry, is_marked) {
+                    self.read_encoded(formats, record, body, start)?
+                } else if append_decoded(body, value).is_err() {
+                    return Err(RecordError::Value);
+                } else {
+                    self.payloads.read(body, start, &mut self.tags)
+                }
+            }
+        };
+        headers.map_err(|_| RecordError::Headers)?;
+        if let Some(metadata) = record.value_schema.filter(|_| self.decoding.value_schema.is_none()) {
+            self.decoding.value_schema = SchemaMetadata::read(metadata).schema_id.map(Into::into);
+        }
+        self.read_key(formats.key, record);
+        if !self.decoding.missing.is_empty() {
+            return Err(RecordError::MissingSchema);
+        }
+        if self.decoding.failure.is_some() && self.settings.formats.failures == SchemaFailures::DeadLetter {
+            return Err(RecordError::SchemaFailure);
+        }
+        if formats.unwrap == Unwrap::Debezium && matches!(payload, Payload::Object(_)) {
+            return Ok(self.unwrap_change(payload, body, start));
+        }
+        Ok(payload)
+    }
+
+    /// Reads a value that may be compressed or in a frame.
+    #[inline(never)]
+    fn read_encoded(
+        &mut self,
+        formats: TopicFormats,
+        record: &KafkaRecord<'_>,
+        body: &mut Vec<u8>,
+        start: usize,
+    ) -> Result<Payload, RecordError> {
+        let mut raw = mem::take(&mut self.decoding.raw);
+        let read = match record.value.map(|value| append_decoded(&mut raw, value)) {
+            Some(Ok(())) => Ok(self.read_raw(formats, record, &raw, body, start)),
+            _ => Err(RecordError::Value),
+        };
+        self.decoding.raw = raw;
+        read
+    }
+
+    fn read_raw(
+        &mut self,
+        formats: TopicFormats,
+        record: &KafkaRecord<'_>,
+        raw: &[u8],
+        body: &mut Vec<u8>,
+        start: usize,
+    ) -> Payload {
+        let max_bytes = self.settings.formats.max_bytes;
+        let bytes = match decompressed(formats.compression, raw, max_bytes) {
+            Ok(bytes) => bytes,
+            Err(reason) => return self.undecoded(reason),
+        };
+        let decoder = Decoder { schemas: self.schemas.as_deref(), max_bytes };
+        let value =
+            Encoded { bytes: &bytes, header: self.headers.value_schema(), metadata: record.value_schema };
+        match decoder.value(formats.value, &value, &mut self.decoding.value_schema, body) {
+            Decoded::Json(notes) => {
+                self.note(&notes);
+                self.payloads.read(body, start, &mut self.tags)
+            }
+            Decoded::Plain if formats.value == ValueFormat::Text && std::str::from_utf8(&bytes).is_ok() => {
+                body.extend_from_slice(&bytes);
+                self.payloads.read_none(Payload::PlainText, &mut self.tags)
+            }
+            Decoded::Plain => {
+                if formats.value == ValueFormat::Auto && self.schemas.is_none() && looks_framed(&bytes) {
+                    self.n_unread_frames += 1;
+                }
+                body.extend_from_slice(&bytes);
+                self.payloads.read(body, start, &mut self.tags)
+            }
+            Decoded::Missing(id) => {
+                self.decoding.missing.push(id);
+                Payload::Undecoded
+            }
+            Decoded::Failed(reason) => self.undecoded(reason),
+        }
+    }
+
+    fn undecoded(&mut self, reason: String) -> Payload {
+        self.decoding.fail(reason);
+        self.payloads.read_none(Payload::Undecoded, &mut self.tags)
+    }
+
+    /// Tags what the JSON of a value says otherwise than the value.
+    fn note(&mut self, notes: &Notes) {
+        self.tags.extend((notes.n_duplicate_keys > 0).then_some(DUPLICATE_KEY));
+        self.tags.extend((notes.n_non_finite > 0).then_some(NONFINITE));
+        self.tags.extend((notes.n_unknown_fields > 0).then_some(UNKNOWN_FIELDS));
+    }
+
+    fn read_key(&mut self, format: KeyFormat, record: &KafkaRecord<'_>) {
+        if let Some(metadata) = record.key_schema {
+            self.decoding.key_schema = SchemaMetadata::read(metadata).schema_id.map(Into::into);
+        }
+        match format {
+            KeyFormat::Text => return,
+            KeyFormat::Base64 => {
+                self.decoding.key = Key::Base64;
+                return;
+            }
+            KeyFormat::Json
+            | KeyFormat::Avro
+            | KeyFormat::Protobuf
+            | KeyFormat::Long
+            | KeyFormat::Int
+            | KeyFormat::Uuid => {}
+        }
+        let mut bytes = Vec::new();
+        // What is not base64 is kept as the event has it.
+        let Some(Ok(())) = record.key.map(|key| append_decoded(&mut bytes, key)) else { return };
+        let decoder =
+            Decoder { schemas: self.schemas.as_deref(), max_bytes: self.settings.formats.max_bytes };
+        let key = Encoded { bytes: &bytes, header: self.headers.key_schema(), metadata: record.key_schema };
+        let mut text = Vec::new();
+        match decoder.key(format, &key, &mut self.decoding.key_schema, &mut text) {
+            Decoded::Json(_) => {
+                let text = String::from_utf8(text);
+                self.decoding.key = text.map_or(Key::Base64, Key::Text);
+            }
+            Decoded::Plain => {}
+            Decoded::Missing(id) => self.decoding.missing.push(id),
+            Decoded::Failed(reason) => {
+                self.decoding.key = Key::Base64;
+                if !self.tags.contains(&SCHEMA_FAILURE) {
+                    self.tags.push(SCHEMA_FAILURE);
+                }
+                self.decoding.fail(format!("key: {reason}"));
+            }
+        }
+    }
+
+    /// Makes the row of a change event the payload.
+    #[inline(never)]
+    fn unwrap_change(&mut self, payload: Payload, body: &mut Vec<u8>, start: usize) -> Payload {
+        let text = body.get(start..).unwrap_or_default();
+        let Some(change) = Change::find(text) else { return payload };
+        change.append(text, &mut self.decoding.debezium);
+        self.decoding.change_time =
+            change.ts_ms.as_ref().and_then(|range| text.get(range.clone())).map(<[u8]>::to_vec);
+        body.truncate(start + change.row.end);
+        body.drain(start..start + change.row.start);
+        self.payloads.read_again(body.get(start..).unwrap_or_default())
     }
 
     fn set_partition(&mut self, record: &KafkaRecord<'_>) {
@@ -195,6 +458,7 @@ impl DocumentWriter {
         }
         record.topic.clone_into(&mut text.topic);
         text.partition = record.partition;
+        text.formats = Some(self.settings.formats.of(record.topic));
         text.actions.prepare(&self.settings, record);
         text.fields.clear();
         append_identity(&mut text.fields, &self.settings, record.topic);
@@ -222,11 +486,11 @@ impl DocumentWriter {
                 body.push(b',');
             }
             (Payload::Object(_) | Payload::DeepObject, Some(RescueForm::Text))
-            | (Payload::Text | Payload::DeepObject, _) => {
+            | (Payload::Text | Payload::PlainText | Payload::DeepObject, _) => {
                 self.keep_aside(body, document);
                 body.extend_from_slice(br#"{"message":"#);
                 append_json_string(body, std::str::from_utf8(&self.scratch).unwrap_or_default());
-                if payload != Payload::Text && self.scratch.contains(&b'\\') {
+                if !matches!(payload, Payload::Text | Payload::PlainText) && self.scratch.contains(&b'\\') {
                     append_name(body, "conflict_text");
                     append_conflict_text(body, &self.scratch);
                 }
@@ -246,7 +510,7 @@ impl DocumentWriter {
                     body.push(b',');
                 }
             }
-            (Payload::Binary, _) => {
+            (Payload::Binary | Payload::Undecoded, _) => {
                 body.truncate(document);
                 body.extend_from_slice(br#"{"message_base64":""#);
                 let base64 = record.value.map(|value| value.unescape()).unwrap_or_default();
@@ -270,11 +534,37 @@ impl DocumentWriter {
         body.push(b'"');
         body.extend_from_slice(&self.partition.fields);
         append_number(body, record.offset);
-        let key = append_record_time_and_key(body, record, &mut self.scratch);
+        let key = match &self.decoding.key {
+            Key::AsItCame => append_record_time_and_key(body, record, &mut self.scratch),
+            Key::Text(text) => {
+                append_record_time(body, record);
+                append_member(body, "kafka_key", Value::Text(text));
+                Some(text.as_str())
+            }
+            Key::Base64 => {
+                append_record_time(body, record);
+                append_key_base64(body, record);
+                None
+            }
+        };
+        self.decoding.append(body);
         body.extend_from_slice(&self.extra.fields);
         self.extra.append_event_text(body, key);
         body.extend_from_slice(b"}\n");
     }
+}
+
+/// The times that are not in the payload, where the settings want them.
+fn times_around<'d>(settings: &Settings, decoding: &'d Decoding, headers: &Headers) -> TimesAround<'d> {
+    let is_wanted = |field: &str| settings.timestamp_fields.iter().any(|known| known == field);
+    let before = decoding.change_time.as_deref().filter(|_| is_wanted("ts_ms"));
+    let behind = headers.cloud_event_time().filter(|_| is_wanted("time"));
+    let behind = behind.map(|time| {
+        let mut quoted = Vec::new();
+        append_json_string(&mut quoted, time);
+        String::from_utf8_lossy(&quoted).into_owned()
+    });
+    TimesAround { before, behind }
 }
 
 /// Position behind the comma that follows a member; `end` if it is the last one.

@@ -1,7 +1,12 @@
 //! Encodes the records of a batch into a bulk body, each as its document or as its dead letter.
 
+use std::sync::Arc;
+
+use record_formats::frame::SchemaId;
+
 use crate::address::{ActionLine, Address};
 use crate::dead_letter;
+use crate::decoder::KnownSchemas;
 use crate::document::DocumentWriter;
 use crate::event::{BatchItem, KafkaRecord, RecordError};
 use crate::event_time;
@@ -20,6 +25,33 @@ impl Encoder {
     /// Makes an encoder for `settings`.
     pub fn new(settings: Settings) -> Self {
         Self { documents: DocumentWriter::new(settings) }
+    }
+
+    /// The same encoder with what is known of a registry's schemas; `None` is no registry.
+    #[must_use]
+    pub fn with_schemas(mut self, schemas: Option<Arc<KnownSchemas>>) -> Self {
+        self.documents.set_schemas(schemas);
+        self
+    }
+
+    /// Takes in what is known of a registry's schemas by now.
+    pub fn set_schemas(&mut self, schemas: Arc<KnownSchemas>) {
+        self.documents.set_schemas(Some(schemas));
+    }
+
+    /// The schemas without which the last record gave [`RecordError::MissingSchema`].
+    pub fn missing_schemas(&self) -> &[SchemaId] {
+        self.documents.missing_schemas()
+    }
+
+    /// Why the last record could not be decoded; `None` if it could be.
+    pub fn schema_failure(&self) -> Option<&str> {
+        self.documents.schema_failure()
+    }
+
+    /// Number of values so far that look as if they were in a registry's frame, and were not read as there is no registry.
+    pub fn n_unread_frames(&self) -> usize {
+        self.documents.n_unread_frames()
     }
 
     /// Makes an encoder whose documents all have these tags too, in front of their other tags of ours.
@@ -54,7 +86,9 @@ impl Encoder {
         rescue: &Rescue,
         body: &mut Vec<u8>,
     ) -> Result<ActionLine, RecordError> {
-        DocumentWriter::rescuing(self.documents.settings().clone(), rescue.clone()).append(record, body)
+        let mut documents = DocumentWriter::rescuing(self.documents.settings().clone(), rescue.clone());
+        documents.set_schemas(self.documents.schemas());
+        documents.append(record, body)
     }
 
     /// Returns the JSON object that is the payload of `record`, repaired where it is nearly JSON; `None` where there is none,

@@ -4,6 +4,8 @@
 //! `aws_lambda_events` refuses a whole event for one odd record (no headers, a header byte over 127, timestamp -1)
 //! and rounds timestamps through a float. Here an odd record does not affect the others.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 use crate::json::{JsonError, Scanner};
@@ -56,6 +58,13 @@ pub enum RecordError {
     /// The value is not a base64 string or null.
     #[error("value of the record is not base64")]
     Value,
+    /// The schema of the key or the value is not known yet: [`crate::encoder::Encoder::missing_schemas`] names it.
+    #[error("schema of the record is not known")]
+    MissingSchema,
+    /// The key or the value can't be decoded, and such records are not to be indexed:
+    /// [`crate::encoder::Encoder::schema_failure`] says why.
+    #[error("record can't be decoded by its schema")]
+    SchemaFailure,
     /// The headers are not JSON, which [`read_batch`] leaves to who reads them.
     #[error("headers of the record are not JSON")]
     Headers,
@@ -78,6 +87,44 @@ pub struct KafkaRecord<'a> {
     pub value: Option<RawString<'a>>,
     /// JSON text of the headers, `[{"name": [bytes]}]`; `None` where there are none.
     pub headers: Option<&'a [u8]>,
+    /// JSON text of `keySchemaMetadata`, which [`SchemaMetadata::read`] reads; `None` if the mapping validates no keys.
+    pub key_schema: Option<&'a [u8]>,
+    /// JSON text of `valueSchemaMetadata`, which [`SchemaMetadata::read`] reads; `None` if the mapping validates no values.
+    pub value_schema: Option<&'a [u8]>,
+}
+
+/// The schema by which a mapping with a schema registry has validated a key or a value,
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-consume-kafka-events.html>.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SchemaMetadata<'a> {
+    /// `dataFormat`: `AVRO`, `PROTOBUF` or `JSON`; `None` where it is missing or no text.
+    pub data_format: Option<Cow<'a, str>>,
+    /// `schemaId`: a number in a registry with Confluent's API, a UUID in a Glue registry; `None` where it is missing,
+    /// or neither a text nor a whole number.
+    pub schema_id: Option<Cow<'a, str>>,
+}
+
+impl<'a> SchemaMetadata<'a> {
+    /// Reads the JSON text of [`KafkaRecord::key_schema`] or [`KafkaRecord::value_schema`].
+    ///
+    /// What is missing, null or of another type is `None`, members of other names are skipped, and of a member that is there
+    /// twice the last one counts. Texts are borrowed unless they have escapes.
+    pub fn read(json: &'a [u8]) -> Self {
+        let mut metadata = Self::default();
+        let mut scanner = Scanner::new(json);
+        // The text was read as a JSON object with its record, so nothing of it can be left unread here.
+        let _: Result<(), JsonError> = scanner.object(|scanner, name| {
+            match &*name.unescape() {
+                b"dataFormat" => metadata.data_format = text_or_number(scanner)?,
+                b"schemaId" => metadata.schema_id = text_or_number(scanner)?,
+                _ => {
+                    scanner.value()?;
+                }
+            }
+            Ok(())
+        });
+        metadata
+    }
 }
 
 /// One item of a batch: a record, or why it can't be read as one, and where it is from.
@@ -165,6 +212,8 @@ struct Fields<'a> {
     key: Option<RawString<'a>>,
     value: Value<'a>,
     headers: Option<&'a [u8]>,
+    key_schema: Option<&'a [u8]>,
+    value_schema: Option<&'a [u8]>,
 }
 
 #[derive(Default)]
@@ -202,6 +251,8 @@ impl<'a> Fields<'a> {
                     let text = scanner.unvalidated_array()?;
                     fields.headers = Some(scanner.slice(text)).filter(|text| text.len() > 2);
                 }
+                b"keySchemaMetadata" => fields.key_schema = object_text(scanner)?,
+                b"valueSchemaMetadata" => fields.value_schema = object_text(scanner)?,
                 _ => {
                     scanner.value()?;
                 }
@@ -237,13 +288,50 @@ impl<'a> Fields<'a> {
             key: self.key,
             value,
             headers: self.headers,
+            key_schema: self.key_schema,
+            value_schema: self.value_schema,
         })
     }
 }
 
+/// The text of the value that follows, if it is an object.
+#[cold]
+fn object_text<'a>(scanner: &mut Scanner<'a>) -> Result<Option<&'a [u8]>, JsonError> {
+    let is_object = scanner.peek()? == b'{';
+    let text = scanner.value()?;
+    Ok(is_object.then(|| scanner.slice(text)))
+}
+
+/// The text of the string that follows, or of the whole number: the ids of Confluent's API are numbers.
+fn text_or_number<'a>(scanner: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, JsonError> {
+    let bytes = if scanner.peek()? == b'"' {
+        scanner.string()?.unescape()
+    } else {
+        let text = scanner.value()?;
+        let is_whole = |text: &&[u8]| text.iter().all(u8::is_ascii_digit);
+        Cow::Borrowed(Some(scanner.slice(text)).filter(is_whole).unwrap_or_default())
+    };
+    // An unpaired surrogate is no UTF-8, and no id or format of a schema.
+    let text = match bytes {
+        Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+        Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+    };
+    Ok(text.filter(|text| !text.is_empty()))
+}
+
 /// Names of members that are read.
-const NAMES: [&[u8]; 8] =
-    [b"records", b"topic", b"partition", b"offset", b"timestamp", b"key", b"value", b"headers"];
+const NAMES: [&[u8]; 10] = [
+    b"records",
+    b"topic",
+    b"partition",
+    b"offset",
+    b"timestamp",
+    b"key",
+    b"value",
+    b"headers",
+    b"keySchemaMetadata",
+    b"valueSchemaMetadata",
+];
 
 /// The name of a member; of one with escapes, empty if it is none of [`NAMES`].
 #[inline(always)]
@@ -333,6 +421,52 @@ mod tests {
                 (Some(6), Ok(("t", 3, None))),
             ]
         );
+    }
+
+    #[test]
+    fn the_schema_of_a_validated_key_and_value_is_read() {
+        let uuid = "a1b2c3d4-5678-90ab-cdef-EXAMPLE11111";
+        let payload = event(json!({"t-0": [
+            {"offset": 1, "valueSchemaMetadata": {"dataFormat": "AVRO", "schemaId": uuid}},
+            {"offset": 2, "keySchemaMetadata": {"schemaId": 17, "dataFormat": "PROTOBUF", "version": [{"schemaId": 3}]},
+             "valueSchemaMetadata": {"schemaId": "17"}},
+            {"offset": 3, "keySchemaMetadata": null, "valueSchemaMetadata": "AVRO"},
+            {"offset": 4, "valueSchemaMetadata": {"dataFormat": null, "schemaId": 1.5}},
+            {"offset": 5, "valueSchemaMetadata": {"dataFormat": "", "schemaId": [1]}},
+            {"offset": 6},
+        ]}));
+        let of = |json: Option<&[u8]>| {
+            let metadata = SchemaMetadata::read(json?);
+            Some((metadata.data_format.map(Cow::into_owned), metadata.schema_id.map(Cow::into_owned)))
+        };
+        let both = |format: &str, id: &str| Some((Some(format.to_owned()), Some(id.to_owned())));
+        let schemas: Vec<_> = read_batch(&payload)
+            .unwrap()
+            .into_iter()
+            .map(|item| item.record.map(|record| (of(record.key_schema), of(record.value_schema))).unwrap())
+            .collect();
+        assert_eq!(
+            schemas,
+            [
+                (None, both("AVRO", uuid)),
+                (both("PROTOBUF", "17"), Some((None, Some("17".to_owned())))),
+                (None, None),
+                (None, Some((None, None))),
+                (None, Some((None, None))),
+                (None, None),
+            ]
+        );
+    }
+
+    #[test]
+    fn the_schema_is_borrowed_unless_it_has_escapes() {
+        let metadata = SchemaMetadata::read(
+            br#"{"schemaId": "1\u0037", "dataFormat": "AVRO", "schema\u0049d": "x\u0037"}"#,
+        );
+        assert!(matches!(metadata.data_format, Some(Cow::Borrowed("AVRO"))), "{metadata:?}");
+        assert_eq!(metadata.schema_id.as_deref(), Some("x7"), "the last member of a name counts");
+        assert_eq!(SchemaMetadata::read(br#"{"schemaId": "\ud800"}"#), SchemaMetadata::default());
+        assert_eq!(SchemaMetadata::read(b"17"), SchemaMetadata::default());
     }
 
     #[test]

@@ -36,6 +36,7 @@ impl Extra {
         header_names: &[String],
         tags: &[&str],
         rescue: Option<&Rescue>,
+        debezium: &[u8],
     ) {
         let Self { fields, removed, words, moved, conflicting } = self;
         fields.clear();
@@ -70,6 +71,10 @@ impl Extra {
             );
         }
         append_kept_headers(fields, headers, header_names);
+        append_cloud_event(fields, headers);
+        if !debezium.is_empty() {
+            append_member(fields, "debezium", Value::Json(debezium));
+        }
 
         let has_tags = !tags.is_empty();
         let mut tags_in_payload = None;
@@ -107,6 +112,8 @@ impl Extra {
                         continue;
                     }
                     Known::Tags => has_tags,
+                    Known::CloudEvent => headers.is_cloud_event(),
+                    Known::Debezium => !debezium.is_empty(),
                     Known::Traceparent
                     | Known::SnakeTraceId
                     | Known::CamelTraceId
@@ -214,6 +221,33 @@ fn append_kept_headers(out: &mut Vec<u8>, headers: &Headers, names: &[String]) {
         }
     }
     if !is_first {
+        out.push(b'}');
+    }
+}
+
+/// Appends the attributes of a CloudEvents event in binary mode; one that is not UTF-8 as base64.
+fn append_cloud_event(out: &mut Vec<u8>, headers: &Headers) {
+    let mut separator = b'{';
+    for (name, value) in headers.cloud_event() {
+        if separator == b'{' {
+            append_name(out, "cloudevent");
+        }
+        out.push(separator);
+        separator = b',';
+        match std::str::from_utf8(value) {
+            Ok(text) => {
+                append_json_string(out, name);
+                out.push(b':');
+                append_json_string(out, text);
+            }
+            Err(_) => {
+                append_json_string(out, &format!("{name}_base64"));
+                out.push(b':');
+                append_json_string(out, &base64_simd::STANDARD.encode_to_string(value));
+            }
+        }
+    }
+    if separator == b',' {
         out.push(b'}');
     }
 }

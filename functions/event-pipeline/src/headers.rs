@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use record_formats::frame::{KEY_SCHEMA_ID_HEADER, VALUE_SCHEMA_ID_HEADER};
+
 use crate::header_bytes::read_byte_array;
 use crate::json::{JsonError, Scanner};
 
@@ -9,6 +11,13 @@ use crate::json::{JsonError, Scanner};
 const CORRELATION: [&str; 4] = ["x-correlation-id", "correlation-id", "correlation_id", "correlationid"];
 /// Name of the header with the W3C trace context, <https://www.w3.org/TR/trace-context/#traceparent-header>.
 const TRACEPARENT: &str = "traceparent";
+
+/// What the headers of a CloudEvents event in binary mode begin with,
+/// <https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md#32-binary-content-mode>.
+const CLOUD_EVENT: &[u8] = b"ce_";
+const CONTENT_TYPE: &str = "content-type";
+/// What the content type of an event in structured mode begins with: the event itself has the attributes.
+const STRUCTURED: &[u8] = b"application/cloudevents";
 
 /// Trace and parent id of a `traceparent`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,6 +51,11 @@ pub(crate) struct Headers {
     bytes: Vec<u8>,
     traceparent: Option<Range<usize>>,
     correlation_id: Option<Range<usize>>,
+    content_type: Option<Range<usize>>,
+    /// Names and values of the attributes of a CloudEvents event in binary mode.
+    cloud_event: Vec<(Range<usize>, Range<usize>)>,
+    value_schema: Option<Range<usize>>,
+    key_schema: Option<Range<usize>>,
     /// The value of each configured name.
     kept: Vec<Option<Range<usize>>>,
 }
@@ -54,7 +68,9 @@ impl Headers {
     /// [`JsonError`] when the list is not JSON, which reading the event does not find out.
     pub(crate) fn read(&mut self, headers: Option<&[u8]>, keep: &[String]) -> Result<(), JsonError> {
         self.bytes.clear();
-        (self.traceparent, self.correlation_id) = (None, None);
+        (self.traceparent, self.correlation_id, self.content_type) = (None, None, None);
+        (self.value_schema, self.key_schema) = (None, None);
+        self.cloud_event.clear();
         self.kept.clear();
         self.kept.resize(keep.len(), None);
         let Some(text) = headers else { return Ok(()) };
@@ -69,7 +85,10 @@ impl Headers {
                 let is_traceparent = is(TRACEPARENT);
                 let is_correlation = CORRELATION.into_iter().any(is);
                 let kept = keep.iter().position(|known| is(known));
-                if !is_traceparent && !is_correlation && kept.is_none() {
+                let is_special = is(CONTENT_TYPE) || is(VALUE_SCHEMA_ID_HEADER) || is(KEY_SCHEMA_ID_HEADER);
+                let attribute = attribute(&name);
+                if !is_traceparent && !is_correlation && !is_special && kept.is_none() && attribute.is_none()
+                {
                     return scanner.value().map(drop);
                 }
                 let start = self.bytes.len();
@@ -78,6 +97,17 @@ impl Headers {
                     return Ok(());
                 }
                 let value = start..self.bytes.len();
+                if is_special {
+                    let slot = match name.first() {
+                        Some(b'c' | b'C') => &mut self.content_type,
+                        _ if is(KEY_SCHEMA_ID_HEADER) => &mut self.key_schema,
+                        _ => &mut self.value_schema,
+                    };
+                    *slot = Some(value.clone());
+                }
+                if let Some(attribute) = attribute {
+                    self.note_attribute(attribute, value.clone());
+                }
                 if let Some(slot) = kept.and_then(|kept| self.kept.get_mut(kept)) {
                     *slot = Some(value.clone());
                 }
@@ -90,6 +120,53 @@ impl Headers {
             })
         })?;
         scanner.end()
+    }
+
+    /// Notes an attribute. Its name goes behind its value.
+    fn note_attribute(&mut self, name: &[u8], value: Range<usize>) {
+        let start = self.bytes.len();
+        self.bytes.extend(name.iter().map(u8::to_ascii_lowercase));
+        let name = start..self.bytes.len();
+        let bytes = &self.bytes;
+        self.cloud_event.retain(|(other, _)| bytes.get(other.clone()) != bytes.get(name.clone()));
+        self.cloud_event.push((name, value));
+    }
+
+    /// Whether the record is a CloudEvents event in binary mode.
+    pub(crate) fn is_cloud_event(&self) -> bool {
+        let is_structured = || {
+            let content_type = self.content_type.as_ref().map(|range| self.bytes(range)).unwrap_or_default();
+            content_type.get(..STRUCTURED.len()).is_some_and(|start| start.eq_ignore_ascii_case(STRUCTURED))
+        };
+        !self.cloud_event.is_empty() && !is_structured()
+    }
+
+    /// The attributes of a CloudEvents event in binary mode, each with its name in lower case; the content type is
+    /// `datacontenttype`. None of any other record.
+    pub(crate) fn cloud_event(&self) -> impl Iterator<Item = (&str, &[u8])> {
+        let content_type = self.content_type.as_ref().map(|range| ("datacontenttype", self.bytes(range)));
+        let is_cloud_event = self.is_cloud_event();
+        let attributes = self.cloud_event.iter().filter_map(move |(name, value)| {
+            let name = std::str::from_utf8(self.bytes(name)).ok()?;
+            (name != "datacontenttype" || content_type.is_none()).then(|| (name, self.bytes(value)))
+        });
+        attributes.chain(content_type).filter(move |_| is_cloud_event)
+    }
+
+    /// The attribute `time` of a CloudEvents event in binary mode.
+    pub(crate) fn cloud_event_time(&self) -> Option<&str> {
+        let (_, value) = self.cloud_event().find(|(name, _)| *name == "time")?;
+        std::str::from_utf8(value).ok()
+    }
+
+    /// The header that names the schema of the value.
+    pub(crate) fn value_schema(&self) -> Option<&[u8]> {
+        self.value_schema.as_ref().map(|range| self.bytes(range))
+    }
+
+    /// The header that names the schema of the key.
+    pub(crate) fn key_schema(&self) -> Option<&[u8]> {
+        self.key_schema.as_ref().map(|range| self.bytes(range))
     }
 
     fn bytes(&self, range: &Range<usize>) -> &[u8] {
@@ -122,6 +199,15 @@ impl Headers {
     }
 }
 
+/// The name of the attribute that a header of this name has: letters and digits, as CloudEvents names them.
+fn attribute(header: &[u8]) -> Option<&[u8]> {
+    let (start, name) = header.split_at_checked(CLOUD_EVENT.len())?;
+    let is_attribute = start.eq_ignore_ascii_case(CLOUD_EVENT)
+        && !name.is_empty()
+        && name.iter().all(u8::is_ascii_alphanumeric);
+    is_attribute.then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,6 +224,25 @@ mod tests {
         let headers =
             read(r#"[{"a":[195,169]},{"B":[-61,-87]},{"c":[300]},{"d":null}]"#, &["a", "b", "c", "d"]);
         assert_eq!(headers.kept().collect::<Vec<_>>(), [(0, "é".as_bytes()), (1, "é".as_bytes())]);
+    }
+
+    #[test]
+    fn the_attributes_of_an_event_in_binary_mode_are_read() {
+        let all = |json| {
+            let headers = read(json, &[]);
+            let attributes = headers
+                .cloud_event()
+                .map(|(name, value)| format!("{name}={}", String::from_utf8_lossy(value)));
+            attributes.collect::<Vec<_>>()
+        };
+        let binary =
+            r#"[{"ce_id":[49]},{"CE_Id":[50]},{"ce_a.b":[51]},{"ce_":[52]},{"content-type":[97]},{"x":[1]}]"#;
+        assert_eq!(all(binary), ["id=2", "datacontenttype=a"]);
+        assert_eq!(all(r#"[{"ce_datacontenttype":[49]},{"Content-Type":[50]}]"#), ["datacontenttype=2"]);
+        assert_eq!(all(r#"[{"content-type":[50]}]"#), [""; 0]);
+        let structured: Vec<_> = b"Application/CloudEvents+json".iter().map(u8::to_string).collect();
+        let structured = format!(r#"[{{"ce_id":[49]}},{{"content-type":[{}]}}]"#, structured.join(","));
+        assert_eq!(all(&structured), [""; 0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::object::ObjectScanner;
 
 /// Fields that every document may have from us, and names that the engines keep to themselves. A payload's member of that
 /// name always goes to `original`.
-const RESERVED: [&str; 42] = [
+const RESERVED: [&str; 45] = [
     "@timestamp",
     "service",
     "service_name",
@@ -20,6 +20,9 @@ const RESERVED: [&str; 42] = [
     "kafka_key",
     "kafka_key_base64",
     "kafka_headers",
+    "kafka_schema_id",
+    "kafka_key_schema_id",
+    "schema_failure",
     "original",
     "correlation_id_base64",
     "conflict",
@@ -74,10 +77,12 @@ pub(crate) enum Known {
     SnakeSpanId,
     CamelSpanId,
     CamelCorrelationId,
+    CloudEvent,
+    Debezium,
 }
 
 /// Every [`Known`] with its name, in the order of the enum.
-const KNOWN: [(Known, &str); 12] = [
+const KNOWN: [(Known, &str); 14] = [
     (Known::Trace, "trace"),
     (Known::Span, "span"),
     (Known::DottedTraceId, "trace.id"),
@@ -90,6 +95,8 @@ const KNOWN: [(Known, &str); 12] = [
     (Known::SnakeSpanId, "span_id"),
     (Known::CamelSpanId, "spanId"),
     (Known::CamelCorrelationId, "correlationId"),
+    (Known::CloudEvent, "cloudevent"),
+    (Known::Debezium, "debezium"),
 ];
 
 /// What the name of a member means to us.

@@ -21,15 +21,28 @@ pub(crate) fn append_identity(out: &mut Vec<u8>, settings: &Settings, topic: &st
     }
 }
 
+/// Appends the record's timestamp, where it has one.
+pub(crate) fn append_record_time(out: &mut Vec<u8>, record: &KafkaRecord<'_>) {
+    if let Some(time) = event_time::indexable(record.timestamp_ms) {
+        append_member(out, "kafka_timestamp", Value::Number(time.millis()));
+    }
+}
+
+/// Appends the record's key as base64, where it has one.
+pub(crate) fn append_key_base64(out: &mut Vec<u8>, record: &KafkaRecord<'_>) {
+    if let Some(key) = record.key {
+        let base64 = key.unescape();
+        append_member(out, "kafka_key_base64", Value::Text(&String::from_utf8_lossy(&base64)));
+    }
+}
+
 /// Appends the record's timestamp and key, each where it has one. Returns the key where it is text.
 pub(crate) fn append_record_time_and_key<'s>(
     out: &mut Vec<u8>,
     record: &KafkaRecord<'_>,
     scratch: &'s mut Vec<u8>,
 ) -> Option<&'s str> {
-    if let Some(time) = event_time::indexable(record.timestamp_ms) {
-        append_member(out, "kafka_timestamp", Value::Number(time.millis()));
-    }
+    append_record_time(out, record);
     let key = record.key?;
     scratch.clear();
     if append_decoded(scratch, key).is_err() {

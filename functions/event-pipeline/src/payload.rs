@@ -11,6 +11,10 @@ use crate::timestamp::Timestamp;
 
 /// Tag of a payload that is not a JSON object.
 pub(crate) const NOT_JSON: &str = "_jsonparsefailure";
+/// Tag of a record whose key or value can't be decoded by its schema.
+pub(crate) const SCHEMA_FAILURE: &str = "_schemafailure";
+/// Tag of a value with fields that its schema does not have, which are left out.
+pub(crate) const UNKNOWN_FIELDS: &str = "_unknownfields";
 /// Tag of a null value.
 pub(crate) const TOMBSTONE: &str = "_tombstone";
 
@@ -25,6 +29,10 @@ pub(crate) enum Payload {
     Text,
     /// Bytes that are not UTF-8.
     Binary,
+    /// Text that is not read, because its topic says so.
+    PlainText,
+    /// Bytes that their schema can't read.
+    Undecoded,
     /// A null value.
     Tombstone,
 }
@@ -32,11 +40,19 @@ pub(crate) enum Payload {
 impl Payload {
     fn tag(self) -> Option<&'static str> {
         match self {
-            Self::Object(_) | Self::DeepObject => None,
+            Self::Object(_) | Self::DeepObject | Self::PlainText => None,
+            Self::Undecoded => Some(SCHEMA_FAILURE),
             Self::Text | Self::Binary => Some(NOT_JSON),
             Self::Tombstone => Some(TOMBSTONE),
         }
     }
+}
+
+/// Times of the event that are not in its payload, as JSON text.
+#[derive(Debug, Default)]
+pub(crate) struct TimesAround<'a> {
+    pub(crate) before: Option<&'a [u8]>,
+    pub(crate) behind: Option<String>,
 }
 
 /// Reads payloads, keeping its buffers from one to the next.
@@ -62,6 +78,18 @@ impl PayloadReader {
         self.scanner.clear();
         tags.extend(Payload::Tombstone.tag());
         Payload::Tombstone
+    }
+
+    /// Notes that the payload is bytes that can't be read, or text that is not.
+    pub(crate) fn read_none(&mut self, payload: Payload, tags: &mut Vec<&'static str>) -> Payload {
+        self.scanner.clear();
+        tags.extend(payload.tag());
+        payload
+    }
+
+    /// Reads the payload again after a part of it took the place of the whole.
+    pub(crate) fn read_again(&mut self, text: &[u8]) -> Payload {
+        self.scan(text)
     }
 
     /// Reads the payload that stands in `body` from `start` on, and appends its tags. What is nearly JSON is repaired where
@@ -104,15 +132,19 @@ impl PayloadReader {
         Members { scanner: &self.scanner, text }
     }
 
-    /// Chooses the time of a document, and appends to `tags` why it is not the event's own.
+    /// Chooses the time of a document, and appends to `tags` why it is not the event's own. The time of a change event counts
+    /// before the fields of its row, that of a CloudEvents event in binary mode behind those of its data.
     pub(crate) fn time(
         &self,
         settings: &Settings,
         members: &Members<'_>,
+        around: &TimesAround<'_>,
         record_ms: Option<i64>,
         tags: &mut Vec<&'static str>,
     ) -> Timestamp {
         let own = self.timestamp_names.iter().filter_map(|name| members.value(*name));
+        let own =
+            around.before.into_iter().chain(own).chain(around.behind.iter().map(|text| text.as_bytes()));
         event_time::choose(settings, record_ms, own, tags)
     }
 }

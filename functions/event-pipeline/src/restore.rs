@@ -12,11 +12,12 @@ use crate::append::append_json_string;
 use crate::encoder::Encoder;
 use crate::event::KafkaRecord;
 use crate::event_time;
+use crate::formats::{ByTopic, Formats, KeyFormat, ValueFormat};
 use crate::headers::TraceParent;
 use crate::json::{JsonError, Scanner};
 use crate::members::is_reserved;
 use crate::nearly_json::{DUPLICATE_KEY, NONFINITE};
-use crate::payload::{NOT_JSON, TOMBSTONE};
+use crate::payload::{NOT_JSON, SCHEMA_FAILURE, TOMBSTONE, UNKNOWN_FIELDS};
 use crate::rescue::{self, Rescue, RescueForm};
 use crate::settings::Settings;
 
@@ -43,7 +44,7 @@ pub enum RestoreError {
 /// [`RestoreError`] when `source` is not a rescued document, or has no other form.
 pub fn restore(settings: &Settings, id: &str, source: &[u8]) -> Result<Vec<u8>, RestoreError> {
     let stored = Stored::read(id, source)?;
-    let settings = Settings { header_fields: Vec::new(), ..settings.clone() };
+    let settings = Settings { header_fields: Vec::new(), formats: stored.formats(), ..settings.clone() };
     for rescue in stored.rescues() {
         for assumed in ASSUMPTIONS {
             let Some(record) = stored.record(&rescue.form, assumed) else { continue };
@@ -59,9 +60,11 @@ pub fn restore(settings: &Settings, id: &str, source: &[u8]) -> Result<Vec<u8>, 
 }
 
 /// Our tags, in the order in which a document has them behind its own.
-const TAGS: [&str; 8] = [
+const TAGS: [&str; 10] = [
     DUPLICATE_KEY,
     NONFINITE,
+    UNKNOWN_FIELDS,
+    SCHEMA_FAILURE,
     NOT_JSON,
     TOMBSTONE,
     event_time::UNPARSED,
@@ -71,7 +74,7 @@ const TAGS: [&str; 8] = [
 ];
 
 /// Fields that settings of today can change, that are no part of the payload, or that are made of the others in any order.
-const NOT_COMPARED: [&str; 10] = [
+const NOT_COMPARED: [&str; 15] = [
     "@timestamp",
     "environment",
     "platform",
@@ -82,7 +85,18 @@ const NOT_COMPARED: [&str; 10] = [
     "conflict_reason",
     "conflict_text",
     "event_text",
+    "kafka_schema_id",
+    "kafka_key_schema_id",
+    "schema_failure",
+    "cloudevent",
+    "debezium",
 ];
+
+/// Fields that are made of what a document does not have, the record's headers and encoding: they stay as they are.
+const CARRIED: [&str; 6] =
+    ["kafka_headers", "kafka_schema_id", "kafka_key_schema_id", "schema_failure", "cloudevent", "debezium"];
+/// Tags that are made of the value, which the payload does not show any more.
+const VALUE_TAGS: [&str; 4] = [DUPLICATE_KEY, NONFINITE, UNKNOWN_FIELDS, SCHEMA_FAILURE];
 
 /// Which fields of a document are assumed to be of the record's headers.
 #[derive(Debug, Clone, Copy)]
@@ -174,9 +188,19 @@ impl<'a> Stored<'a> {
             return Err(RestoreError::Changed("no tag _mappingconflict"));
         }
         let value_tags = ours.iter().filter_map(|tag| our_tag(tag));
-        let value_tags = value_tags.filter(|tag| [DUPLICATE_KEY, NONFINITE].contains(tag)).collect();
+        let value_tags = value_tags.filter(|tag| VALUE_TAGS.contains(tag)).collect();
         let own_tags = own.to_vec();
         Ok(Self { fields, topic, partition, offset, timestamp_ms, moved, reason, value_tags, own_tags })
+    }
+
+    /// How the record that is made of the document is encoded: as JSON, whatever its topic says.
+    fn formats(&self) -> Formats {
+        let is_base64 = self.value("kafka_key_base64").is_some();
+        Formats {
+            value: ByTopic::all(ValueFormat::Json),
+            key: ByTopic::all(if is_base64 { KeyFormat::Base64 } else { KeyFormat::Text }),
+            ..Formats::default()
+        }
     }
 
     /// The forms that the document can have been written in.
@@ -229,7 +253,7 @@ impl<'a> Stored<'a> {
         for field in &self.fields {
             match &*field.name {
                 "original" | "conflict" => members.extend(fields(field.value).ok()?),
-                "tags" => {}
+                "tags" | "cloudevent" | "debezium" => {}
                 "trace" | "span" if assumed.is_trace_a_header => {}
                 "correlation_id"
                     if assumed.is_correlation_a_header && self.value("correlation_id_base64").is_none() => {}
@@ -278,15 +302,31 @@ impl<'a> Stored<'a> {
         if encoder.rescue_of_last().is_some() {
             return Err(RestoreError::TooDeep);
         }
-        if let Some(headers) = self.value("kafka_headers")
-            && document.pop() == Some(b'}')
-        {
-            document.extend_from_slice(br#","kafka_headers":"#);
-            document.extend_from_slice(headers);
+        let carried = || self.fields.iter().filter(|field| CARRIED.contains(&&*field.name));
+        if carried().next().is_some() && document.pop() == Some(b'}') {
+            for Field { key, value, .. } in carried() {
+                document.push(b',');
+                document.extend_from_slice(key);
+                document.push(b':');
+                document.extend_from_slice(value);
+            }
             document.push(b'}');
         }
-        Ok(document)
+        // The time can be that of a header or of a change event, which are not in the payload.
+        match (self.value("cloudevent").or(self.value("debezium")), self.value("@timestamp")) {
+            (Some(_), Some(time)) => with_time(&document, time),
+            _ => Ok(document),
+        }
     }
+}
+
+/// The document with another `@timestamp`.
+fn with_time(document: &[u8], time: &[u8]) -> Result<Vec<u8>, RestoreError> {
+    let mut members = Vec::new();
+    for Field { name, key, value } in fields(document)? {
+        members.push([key, b":", if name == "@timestamp" { time } else { value }].concat());
+    }
+    Ok([b"{", members.join(&b',').as_slice(), b"}"].concat())
 }
 
 /// The parts of a record that were made from a document.
@@ -311,6 +351,8 @@ impl Record<'_> {
             key: self.key.as_ref().and_then(|key| Scanner::new(key).long_string().ok()),
             value: Scanner::new(&self.value).long_string().ok(),
             headers: Some(&self.headers),
+            key_schema: None,
+            value_schema: None,
         };
         let mut body = Vec::new();
         if !encode(&record, &mut body) {

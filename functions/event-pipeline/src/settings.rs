@@ -1,5 +1,6 @@
 //! The settings of the pipeline: how documents are named, timed and enriched.
 
+use crate::formats::Formats;
 use crate::index::IndexPrefix;
 use crate::time_text::Zone;
 
@@ -37,6 +38,8 @@ pub struct Settings {
     pub header_fields: Vec<String>,
     /// How documents get their `_id`.
     pub document_id: DocumentId,
+    /// How keys and values are encoded.
+    pub formats: Formats,
 }
 
 /// Names that loggers and serializers give to an event's time. `createdAt` is not among them: it is when the thing was made
@@ -60,6 +63,7 @@ impl Default for Settings {
             max_future_ms: DAY_MS,
             header_fields: Vec::new(),
             document_id: DocumentId::Deterministic,
+            formats: Formats::default(),
         }
     }
 }

@@ -42,6 +42,10 @@ pub enum ErrorKind {
     NoResult,
     /// The record is not a Kafka record, or its value is not base64.
     UnreadableRecord,
+    /// The schema of the record is unknown or can't be used, or the record does not fit it.
+    SchemaFailure,
+    /// The schema registry could not be asked.
+    SchemaRegistry,
     /// The cluster refused the dead letter too.
     DeadLetterRefused,
     /// A page of dead letters gave no batch, or one of another size.
@@ -70,6 +74,8 @@ impl ErrorKind {
             Self::Deadline => "deadline",
             Self::NoResult => "unsettled",
             Self::UnreadableRecord => "unreadable_record",
+            Self::SchemaFailure => "schema_failure",
+            Self::SchemaRegistry => "schema_registry",
             Self::DeadLetterRefused => "dead_letter_refused",
             Self::Page => "page",
         }

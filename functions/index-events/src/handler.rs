@@ -13,6 +13,7 @@ use indexing::indexer::{IndexedBatch, Indexer};
 use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
 use lambda_support::deadline::work_until;
+use schema_registry::registry::Registry;
 use thiserror::Error;
 use tracing::{error, info, warn};
 
@@ -57,10 +58,11 @@ pub struct Handler<T> {
 }
 
 impl<T: BulkTransport + 'static> Handler<T> {
-    /// Creates a handler that writes through `transport`.
-    pub fn new(transport: T, config: Config, function_name: String) -> Self {
+    /// Creates a handler that writes through `transport`, and decodes by the schemas of `registry`.
+    pub fn new(transport: T, registry: Option<Arc<Registry>>, config: Config, function_name: String) -> Self {
         let Config { indexing, batch_failures } = config;
-        let indexer = Indexer::new(Arc::new(transport), indexing.settings, indexing.limits, BULK_RETRIES);
+        let indexer = Indexer::new(Arc::new(transport), indexing.settings, indexing.limits, BULK_RETRIES)
+            .with_registry(registry);
         Self { indexer, batch_failures, function_name }
     }
 
@@ -107,6 +109,13 @@ fn log_outcomes(batch: &IndexedBatch<'_>) {
         bulk_ms = batch.stats.waited.as_millis() as u64,
         "batch indexed"
     );
+    if batch.n_unread_frames > 0 {
+        let n = batch.n_unread_frames;
+        warn!(
+            n,
+            "values look as if a schema registry's serializer wrote them, but SCHEMA_REGISTRY_URL is not set"
+        );
+    }
     let pairs = || batch.items.iter().zip(&batch.outcomes);
     if let Some((item, rescue)) = pairs().find_map(|(item, outcome)| match outcome {
         Outcome::Rescued(rescue) => Some((item, rescue)),

@@ -18,9 +18,14 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), lambda_runtime::Error> {
     let config = Config::parse(&variable)?;
-    let client = config.indexing.search.connect(&secrets_manager()).await?;
-    let handler =
-        Arc::new(Handler::new(client, config, variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default()));
+    let secrets = secrets_manager();
+    let client = config.indexing.search.connect(&secrets).await?;
+    let registry = match &config.indexing.registry {
+        Some(registry) => Some(Arc::new(registry.connect(&secrets).await?)),
+        None => None,
+    };
+    let name = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
+    let handler = Arc::new(Handler::new(client, registry, config, name));
     let service = service_fn(move |event: LambdaEvent<Payload>| {
         let handler = Arc::clone(&handler);
         async move { handler.handle(&event.payload.0, event.context.deadline).await }

@@ -71,7 +71,7 @@ async fn play(folder: &Path) -> (String, String) {
     let responses: Vec<ScriptedResponse> = read_json(&folder.join("responses.json"));
     let statuses: Vec<u16> = responses.iter().map(|response| response.status).collect();
     let script = Arc::new(Script::new(responses));
-    let handler = Handler::new(ScriptedCluster(Arc::clone(&script)), config, "index-events".into());
+    let handler = Handler::new(ScriptedCluster(Arc::clone(&script)), None, config, "index-events".into());
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
     let payload = fs::read(folder.join("event.json")).unwrap();
     let response = match handler.handle(&payload, now_ms + 60_000).await {

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use event_pipeline::bulk::BulkLimits;
+use event_pipeline::formats::{
+    ByTopic, ByTopicError, Formats, KeyFormat, SchemaFailures, Unwrap, ValueCompression, ValueFormat,
+};
 use event_pipeline::index::IndexPrefix;
 use event_pipeline::settings::{DocumentId, Settings};
+use lambda_support::registry::RegistryConfig;
 use lambda_support::search::SearchConfig;
 use lambda_support::variables::{ConfigError, Variables};
 
@@ -17,6 +21,8 @@ pub struct Config {
     pub settings: Settings,
     /// How large a bulk request gets.
     pub limits: BulkLimits,
+    /// The schema registry and its credentials, if there is one.
+    pub registry: Option<RegistryConfig>,
 }
 
 impl Config {
@@ -35,6 +41,7 @@ impl Config {
     pub fn read(variables: &mut Variables<'_>) -> Option<Self> {
         let defaults = Settings::default();
         let default_limits = BulkLimits::default();
+        let registry = RegistryConfig::read(variables);
         let settings = Settings {
             index_prefix: variables.parse_or("INDEX_PREFIX", defaults.index_prefix, IndexPrefix::parse),
             dead_letter_prefix: variables.parse_or(
@@ -55,6 +62,7 @@ impl Config {
                 defaults.document_id,
                 &[("deterministic", DocumentId::Deterministic), ("auto", DocumentId::Auto)],
             ),
+            formats: read_formats(variables),
         };
         if settings.index_prefix == settings.dead_letter_prefix {
             variables.problem(
@@ -69,13 +77,87 @@ impl Config {
             );
             variables.problem("HEADER_FIELDS", what);
         }
+        if settings.formats.need_a_registry() && registry.is_none() {
+            variables.problem(
+                "SCHEMA_REGISTRY_URL",
+                "not set: VALUE_FORMAT or KEY_FORMAT has `avro` or `protobuf`, which only a registry's schemas can read",
+            );
+        }
         let limits = BulkLimits {
             max_bytes: variables.parse_or("BULK_MAX_BYTES", default_limits.max_bytes, bytes),
             max_operations: variables.parse_or("BULK_MAX_OPERATIONS", default_limits.max_operations, count),
         };
         let search = SearchConfig::read(variables)?;
-        Some(Self { search, settings, limits })
+        Some(Self { search, settings, limits, registry })
     }
+}
+
+/// Words of `VALUE_FORMAT`.
+const VALUE_FORMATS: [(&str, ValueFormat); 6] = [
+    ("auto", ValueFormat::Auto),
+    ("json", ValueFormat::Json),
+    ("avro", ValueFormat::Avro),
+    ("protobuf", ValueFormat::Protobuf),
+    ("json-schema", ValueFormat::JsonSchema),
+    ("text", ValueFormat::Text),
+];
+/// Words of `KEY_FORMAT`.
+const KEY_FORMATS: [(&str, KeyFormat); 8] = [
+    ("text", KeyFormat::Text),
+    ("json", KeyFormat::Json),
+    ("avro", KeyFormat::Avro),
+    ("protobuf", KeyFormat::Protobuf),
+    ("long", KeyFormat::Long),
+    ("int", KeyFormat::Int),
+    ("uuid", KeyFormat::Uuid),
+    ("base64", KeyFormat::Base64),
+];
+/// Words of `VALUE_COMPRESSION`.
+const COMPRESSIONS: [(&str, ValueCompression); 5] = [
+    ("none", ValueCompression::None),
+    ("auto", ValueCompression::Auto),
+    ("gzip", ValueCompression::Gzip),
+    ("snappy", ValueCompression::Snappy),
+    ("zstd", ValueCompression::Zstd),
+];
+
+fn read_formats(variables: &mut Variables<'_>) -> Formats {
+    let defaults = Formats::default();
+    Formats {
+        value: by_topic(variables, "VALUE_FORMAT", defaults.value, ValueFormat::Auto, &VALUE_FORMATS),
+        key: by_topic(variables, "KEY_FORMAT", defaults.key, KeyFormat::Text, &KEY_FORMATS),
+        compression: by_topic(
+            variables,
+            "VALUE_COMPRESSION",
+            defaults.compression,
+            ValueCompression::None,
+            &COMPRESSIONS,
+        ),
+        max_bytes: variables.parse_or("VALUE_MAX_BYTES", defaults.max_bytes, bytes),
+        failures: variables.one_of_or(
+            "SCHEMA_FAILURES",
+            defaults.failures,
+            &[("index", SchemaFailures::Index), ("dead-letter", SchemaFailures::DeadLetter)],
+        ),
+        unwrap: by_topic(
+            variables,
+            "UNWRAP",
+            defaults.unwrap,
+            Unwrap::None,
+            &[("none", Unwrap::None), ("debezium", Unwrap::Debezium)],
+        ),
+    }
+}
+
+fn by_topic<T: Copy>(
+    variables: &mut Variables<'_>,
+    name: &str,
+    unset: ByTopic<T>,
+    default: T,
+    words: &[(&str, T)],
+) -> ByTopic<T> {
+    let parse = |text: &str| -> Result<ByTopic<T>, ByTopicError> { ByTopic::parse(text, default, words) };
+    variables.parse_or(name, unset, parse)
 }
 
 fn span_ms(text: &str) -> Result<i64, String> {
@@ -135,6 +217,13 @@ mod tests {
             ("HEADER_FIELDS", "tenant"),
             ("DOCUMENT_ID", "auto"),
             ("BULK_MAX_BYTES", "1MiB"),
+            ("SCHEMA_REGISTRY_URL", "http://registry:8081"),
+            ("VALUE_FORMAT", "json,orders.*=avro"),
+            ("KEY_FORMAT", "long"),
+            ("VALUE_COMPRESSION", "zstd,a=none"),
+            ("VALUE_MAX_BYTES", "1MiB"),
+            ("SCHEMA_FAILURES", "dead-letter"),
+            ("UNWRAP", "cdc.*=debezium"),
             ("BULK_MAX_OPERATIONS", "10"),
         ])
         .unwrap();
@@ -150,7 +239,21 @@ mod tests {
             max_future_ms: 300_000,
             header_fields: vec!["tenant".into()],
             document_id: DocumentId::Auto,
+            formats: Formats {
+                value: ByTopic::parse("json,orders.*=avro", ValueFormat::Auto, &VALUE_FORMATS).unwrap(),
+                key: ByTopic::all(KeyFormat::Long),
+                compression: ByTopic::parse("zstd,a=none", ValueCompression::None, &COMPRESSIONS).unwrap(),
+                max_bytes: 1 << 20,
+                failures: SchemaFailures::DeadLetter,
+                unwrap: ByTopic::parse(
+                    "cdc.*=debezium",
+                    Unwrap::None,
+                    &[("none", Unwrap::None), ("debezium", Unwrap::Debezium)],
+                )
+                .unwrap(),
+            },
         };
+        assert!(config.registry.is_some());
         assert_eq!(config.settings, expected);
         assert_eq!(config.limits, BulkLimits { max_bytes: 1 << 20, max_operations: 10 });
     }
@@ -163,6 +266,8 @@ mod tests {
             ("DOCUMENT_ID", "random"),
             ("BULK_MAX_BYTES", "0"),
             ("BULK_MAX_OPERATIONS", "many"),
+            ("VALUE_FORMAT", "xml"),
+            ("KEY_FORMAT", "a=avro"),
         ])
         .unwrap_err();
         let named: Vec<_> = error.0.iter().map(|problem| problem.split(':').next().unwrap()).collect();
@@ -172,6 +277,8 @@ mod tests {
                 "INDEX_PREFIX",
                 "TIMESTAMP_MAX_PAST",
                 "DOCUMENT_ID",
+                "VALUE_FORMAT",
+                "SCHEMA_REGISTRY_URL",
                 "BULK_MAX_BYTES",
                 "BULK_MAX_OPERATIONS",
                 "SEARCH_ENDPOINT"

@@ -1,7 +1,7 @@
 //! Indexes a batch: encodes its records, writes the documents, and writes those that are rejected in other
 //! forms, or as dead letters.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -11,7 +11,10 @@ use event_pipeline::event::{BatchItem, EventError, KafkaRecord, RecordError, rea
 use event_pipeline::outcome::{Counts, Outcome};
 use event_pipeline::rescue::Rescue;
 use event_pipeline::settings::Settings;
-use event_pipeline::write_error::{ErrorKind, WriteError};
+use event_pipeline::write_error::{ErrorKind, WriteError, shortened};
+use record_formats::frame::SchemaId;
+use schema_registry::fetch_error::RegistryError;
+use schema_registry::registry::Registry;
 use search_client::retry::RetryPolicy;
 use tokio::time::Instant;
 
@@ -21,13 +24,16 @@ use crate::bulk_writer::BulkStats;
 use crate::transport::BulkTransport;
 
 /// Indexes batches into one cluster.
-#[derive(Debug)]
 pub struct Indexer<T> {
     transport: Arc<T>,
     settings: Settings,
     limits: BulkLimits,
     policy: RetryPolicy,
+    registry: Option<Arc<Registry>>,
 }
+
+/// The registry gets no more than this part of the time that is left: the documents of other records are written then.
+const REGISTRY_TIME_DIVISOR: u32 = 3;
 
 /// A batch, and what became of its records.
 #[derive(Debug)]
@@ -40,12 +46,48 @@ pub struct IndexedBatch<'p> {
     pub counts: Counts,
     /// Requests, retries, bytes and time that it took.
     pub stats: BulkStats,
+    /// Values that look as if they were in a registry's frame, and were not read as there is no registry.
+    pub n_unread_frames: usize,
 }
 
 impl<T: BulkTransport + 'static> Indexer<T> {
     /// Makes an indexer that writes through `transport`.
     pub fn new(transport: Arc<T>, settings: Settings, limits: BulkLimits, policy: RetryPolicy) -> Self {
-        Self { transport, settings, limits, policy }
+        Self { transport, settings, limits, policy, registry: None }
+    }
+
+    /// The same indexer with the registry that has the schemas of the records; `None` is no registry.
+    #[must_use]
+    pub fn with_registry(self, registry: Option<Arc<Registry>>) -> Self {
+        Self { registry, ..self }
+    }
+
+    /// Makes an encoder that has the schemas which were fetched so far.
+    pub async fn encoder(&self) -> Encoder {
+        let known = match &self.registry {
+            Some(registry) => Some(registry.known().await),
+            None => None,
+        };
+        Encoder::new(self.settings.clone()).with_schemas(known)
+    }
+
+    /// Makes an encoder that has the schemas of `items`, as far as the registry gives them by `deadline`.
+    pub async fn encoder_for(&self, items: &[BatchItem<'_>], deadline: Instant) -> Encoder {
+        let mut encoder = self.encoder().await;
+        let Some(registry) = &self.registry else { return encoder };
+        for _ in 0..MAX_ROUNDS {
+            let mut missing = BTreeSet::new();
+            for record in items.iter().filter_map(|item| item.record.as_ref().ok()) {
+                if encoder.append(record, &mut Vec::new()) == Err(RecordError::MissingSchema) {
+                    missing.extend(encoder.missing_schemas());
+                }
+            }
+            if missing.is_empty() {
+                break;
+            }
+            encoder.set_schemas(registry.resolve(&missing, deadline).await.known);
+        }
+        encoder
     }
 
     /// Indexes the batch in `payload` and gives every record its outcome by `deadline`.
@@ -58,11 +100,13 @@ impl<T: BulkTransport + 'static> Indexer<T> {
         deadline: Instant,
     ) -> Result<IndexedBatch<'p>, EventError> {
         let items = read_batch(payload)?;
-        let mut encoder = Encoder::new(self.settings.clone());
+        let mut encoder = self.encoder().await;
         let mut account = Account::new(items.len());
 
         let mut sender = self.sender(deadline);
         let mut too_deep = HashMap::new();
+        // The records whose schemas are not known wait until the others are encoded.
+        let mut waiting: Vec<Waiting> = Vec::new();
         for (position, item) in items.iter().enumerate() {
             let pushed = match &item.record {
                 Ok(record) => sender.push(position, |body| encoder.append(record, body)).await,
@@ -71,10 +115,38 @@ impl<T: BulkTransport + 'static> Indexer<T> {
             if item.record.is_ok() {
                 too_deep.extend(encoder.rescue_of_last().map(|rescue| (position, rescue)));
             }
-            if let Err(error) = pushed {
-                account.reject(position, unreadable(error));
+            match pushed {
+                Ok(()) => {}
+                Err(RecordError::MissingSchema) => {
+                    waiting.push(Waiting { position, schemas: encoder.missing_schemas().to_vec() });
+                }
+                Err(error) => account.reject(position, unreadable(error, &encoder)),
             }
         }
+        for _ in 0..MAX_ROUNDS {
+            if waiting.is_empty() {
+                break;
+            }
+            for Waiting { position, .. } in
+                self.resolve(&mut waiting, &mut encoder, &mut account, deadline).await
+            {
+                let Some(Ok(record)) = items.get(position).map(|item| &item.record) else { continue };
+                let pushed = sender.push(position, |body| encoder.append(record, body)).await;
+                too_deep.extend(encoder.rescue_of_last().map(|rescue| (position, rescue)));
+                match pushed {
+                    Ok(()) => {}
+                    // Only the key or the value was known to need a schema.
+                    Err(RecordError::MissingSchema) => {
+                        waiting.push(Waiting { position, schemas: encoder.missing_schemas().to_vec() });
+                    }
+                    Err(error) => account.reject(position, unreadable(error, &encoder)),
+                }
+            }
+        }
+        for Waiting { position, .. } in waiting {
+            account.fail(position, no_schema("the schema was not fetched".into(), None));
+        }
+        let n_unread_frames = encoder.n_unread_frames();
         let (results, stats) = sender.finish().await;
         account.enter_documents(results, &too_deep);
 
@@ -85,7 +157,33 @@ impl<T: BulkTransport + 'static> Indexer<T> {
         let Batch { account, stats, .. } = batch;
         let outcomes = account.close(rejected);
         let counts = Counts::of(&outcomes);
-        Ok(IndexedBatch { items, outcomes, counts, stats })
+        Ok(IndexedBatch { items, outcomes, counts, stats, n_unread_frames })
+    }
+
+    /// Asks the registry for the schemas of the records in `waiting`, which is empty then, and gives them to `encoder`. Returns
+    /// the records that can be encoded; the others have failed.
+    async fn resolve(
+        &self,
+        waiting: &mut Vec<Waiting>,
+        encoder: &mut Encoder,
+        account: &mut Account,
+        deadline: Instant,
+    ) -> Vec<Waiting> {
+        let Some(registry) = &self.registry else { return Vec::new() };
+        let ids: BTreeSet<SchemaId> = waiting.iter().flat_map(|record| &record.schemas).copied().collect();
+        let now = Instant::now();
+        let time_left = deadline.saturating_duration_since(now);
+        let resolved = registry.resolve(&ids, now + time_left / REGISTRY_TIME_DIVISOR).await;
+        encoder.set_schemas(resolved.known);
+        let (failed, ready): (Vec<_>, Vec<_>) = waiting
+            .drain(..)
+            .partition(|record| record.schemas.iter().any(|id| resolved.failed.contains_key(id)));
+        for Waiting { position, schemas } in failed {
+            let error = schemas.iter().find_map(|id| resolved.failed.get(id));
+            let status = error.and_then(RegistryError::status);
+            account.fail(position, no_schema(error.map(ToString::to_string).unwrap_or_default(), status));
+        }
+        ready
     }
 
     /// Writes the documents again that the cluster rejected, each form in one more request for those documents alone.
@@ -195,6 +293,26 @@ impl<'b, 'p> Batch<'b, 'p> {
     }
 }
 
-fn unreadable(error: RecordError) -> WriteError {
-    WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: error.to_string() }
+/// A record whose schemas are not known yet.
+struct Waiting {
+    position: usize,
+    schemas: Vec<SchemaId>,
+}
+
+/// Rounds of asking the registry: a record names the schema of its key and that of its value, at once or one after the other.
+const MAX_ROUNDS: usize = 3;
+
+/// Why `encoder` gave no document for the last record.
+fn unreadable(error: RecordError, encoder: &Encoder) -> WriteError {
+    match (error, encoder.schema_failure()) {
+        (RecordError::SchemaFailure, Some(reason)) => {
+            WriteError { kind: ErrorKind::SchemaFailure, status: None, reason: shortened(reason).to_owned() }
+        }
+        _ => WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: error.to_string() },
+    }
+}
+
+/// The registry is away: nothing is wrong with the record.
+fn no_schema(reason: String, status: Option<u16>) -> WriteError {
+    WriteError { kind: ErrorKind::SchemaRegistry, status, reason }
 }

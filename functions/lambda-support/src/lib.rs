@@ -9,6 +9,7 @@ pub mod domain;
 pub mod logs;
 pub mod metrics;
 pub mod payload;
+pub mod registry;
 pub mod search;
 pub mod secrets;
 pub mod start;

@@ -19,6 +19,10 @@ pub struct DeadLetter<'a> {
     kafka_key_base64: Option<String>,
     #[serde(borrow)]
     kafka_headers_raw: Option<&'a RawValue>,
+    #[serde(borrow)]
+    kafka_key_schema_raw: Option<&'a RawValue>,
+    #[serde(borrow)]
+    kafka_schema_raw: Option<&'a RawValue>,
     payload: Option<String>,
     payload_base64: Option<String>,
     error: Option<ErrorField>,
@@ -133,6 +137,13 @@ impl<'a> DeadLetter<'a> {
         for (name, text) in [("key", key), ("value", value)] {
             if let Some(text) = text {
                 json.push_str(&format!(r#","{name}":{}"#, quoted(&text)));
+            }
+        }
+        for (name, metadata) in
+            [("keySchemaMetadata", self.kafka_key_schema_raw), ("valueSchemaMetadata", self.kafka_schema_raw)]
+        {
+            if let Some(metadata) = metadata {
+                json.push_str(&format!(r#","{name}":{}"#, metadata.get()));
             }
         }
         if let Some(headers) = self.kafka_headers_raw {

@@ -70,7 +70,7 @@ pub(crate) async fn replay_page<C: Cluster + 'static>(
     let event = event_of(replayable.iter().map(|Replayable { record, .. }| record));
     let reason = match replayer.index(event.as_bytes(), budget.index_deadline()).await {
         Ok(batch) if batch.items.len() == replayable.len() => {
-            let removals = page.take_outcomes(&replayable, &batch, Encoder::new(replayer.settings().clone()));
+            let removals = page.take_outcomes(&replayable, &batch, replayer.encoder().await);
             page.remove(replayer, &removals, budget).await;
             return page;
         }

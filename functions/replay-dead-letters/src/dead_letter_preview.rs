@@ -1,6 +1,5 @@
 //! Shows which dead letters a replay would process, and changes nothing.
 
-use event_pipeline::encoder::Encoder;
 use event_pipeline::event::read_batch;
 
 use crate::cluster::Cluster;
@@ -30,11 +29,10 @@ pub(crate) async fn preview_dead_letters<C: Cluster + 'static>(
     for (service, error_type, count) in overview.groups {
         *response.by_service.entry(service).or_default().entry(error_type).or_default() += count;
     }
-    let mut encoder = Encoder::new(settings.clone());
     for hit in &overview.first {
         let Some(text) = search.get(std::slice::from_ref(hit)).await? else { continue };
         for stored in stored_in(&text, 1)? {
-            match sample(&stored, &mut encoder) {
+            match sample(&stored, replayer, budget).await {
                 Ok(sample) => response.sample.push(sample),
                 Err(error) => {
                     response.show(Problem::new(&stored.id, "not_a_dead_letter", &error.to_string()));
@@ -45,10 +43,15 @@ pub(crate) async fn preview_dead_letters<C: Cluster + 'static>(
     Ok(response)
 }
 
-fn sample(stored: &StoredDocument<'_>, encoder: &mut Encoder) -> Result<Sample, DeadLetterError> {
+async fn sample<C: Cluster + 'static>(
+    stored: &StoredDocument<'_>,
+    replayer: &Replayer<C>,
+    budget: &TimeBudget,
+) -> Result<Sample, DeadLetterError> {
     let dead_letter = DeadLetter::parse(stored.source)?;
     let event = event_of([&dead_letter.record(&stored.id)?]);
     let batch = read_batch(event.as_bytes())?;
+    let mut encoder = replayer.encoder_for(&batch, budget.deadline()).await;
     let address = batch.first().and_then(|item| encoder.document_address(item).ok());
     Ok(Sample {
         id: stored.id.clone(),

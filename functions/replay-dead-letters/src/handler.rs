@@ -1,12 +1,14 @@
 //! Handles an invocation: replays what its event requests, or shows what a replay would do.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use event_pipeline::settings::DocumentId;
 use indexing::config::Config;
 use lambda_runtime::Diagnostic;
 use lambda_support::deadline::work_until;
+use schema_registry::registry::Registry;
 use serde::Serialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -85,6 +87,12 @@ impl<C: Cluster + 'static, S: ObjectStore> Handler<C, S> {
     /// Creates a handler that replays into `cluster`, and reads objects from `store`.
     pub fn new(cluster: C, store: S, config: Config, function_name: String) -> Self {
         Self { replayer: Replayer::new(cluster, config), store, function_name }
+    }
+
+    /// The same handler with the registry that has the schemas of the records; `None` is no registry.
+    #[must_use]
+    pub fn with_registry(self, registry: Option<Arc<Registry>>) -> Self {
+        Self { replayer: self.replayer.with_registry(registry), ..self }
     }
 
     /// Handles one invocation, whose Lambda deadline is `deadline_ms` since the epoch.

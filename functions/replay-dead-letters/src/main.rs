@@ -19,11 +19,16 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), lambda_runtime::Error> {
     let config = Config::parse(&variable)?;
-    let client = config.search.connect(&secrets_manager()).await?;
+    let secrets = secrets_manager();
+    let client = config.search.connect(&secrets).await?;
+    let registry = match &config.registry {
+        Some(registry) => Some(Arc::new(registry.connect(&secrets).await?)),
+        None => None,
+    };
     // Calls to S3 are signed with the role's credentials, which stay the same for the life of an execution environment.
     let objects = S3Config::read(&variable).connect()?;
     let name = variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_default();
-    let handler = Arc::new(Handler::new(client, objects, config, name));
+    let handler = Arc::new(Handler::new(client, objects, config, name).with_registry(registry));
     let service = service_fn(move |event: LambdaEvent<Payload>| {
         let handler = Arc::clone(&handler);
         async move { handler.handle(&event.payload.0, event.context.deadline).await }

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use event_pipeline::bulk::BulkLimits;
-use event_pipeline::event::EventError;
+use event_pipeline::encoder::Encoder;
+use event_pipeline::event::{BatchItem, EventError};
 use event_pipeline::settings::Settings;
 use indexing::bulk_sender::BulkSender;
 use indexing::bulk_writer::BULK_RETRIES;
 use indexing::config::Config;
 use indexing::indexer::{IndexedBatch, Indexer};
+use schema_registry::registry::Registry;
 use tokio::time::Instant;
 
 use crate::cluster::Cluster;
@@ -29,6 +31,21 @@ impl<C: Cluster + 'static> Replayer<C> {
         let cluster = Arc::new(cluster);
         let indexer = Indexer::new(Arc::clone(&cluster), settings.clone(), limits, BULK_RETRIES);
         Self { cluster, indexer, settings, limits }
+    }
+
+    /// The same replayer with the registry that has the schemas of the records; `None` is no registry.
+    pub(crate) fn with_registry(self, registry: Option<Arc<Registry>>) -> Self {
+        Self { indexer: self.indexer.with_registry(registry), ..self }
+    }
+
+    /// Makes an encoder that has the schemas which were fetched so far.
+    pub(crate) async fn encoder(&self) -> Encoder {
+        self.indexer.encoder().await
+    }
+
+    /// Makes an encoder that has the schemas of `items`, as far as the registry gives them by `deadline`.
+    pub(crate) async fn encoder_for(&self, items: &[BatchItem<'_>], deadline: Instant) -> Encoder {
+        self.indexer.encoder_for(items, deadline).await
     }
 
     /// The settings that records become documents by.

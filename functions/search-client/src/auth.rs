@@ -46,6 +46,8 @@ pub enum Auth {
     },
     /// `Authorization: ApiKey …`, as Elasticsearch and OpenSearch 3.7 take it: base64 of `id:key`.
     ApiKey(Secret),
+    /// `Authorization: Bearer …`, as schema registries take it.
+    Bearer(Secret),
     /// Requests signed with AWS Signature Version 4.
     SigV4(SigningKey),
 }
@@ -108,6 +110,18 @@ impl Auth {
         Self::from_secret(kind, text)
     }
 
+    /// Reads a token from the text of a secret, `{"token": "…"}`.
+    pub fn bearer_from_secret(text: &str) -> Result<Self, SecretError> {
+        let secret: Value = serde_json::from_str(text).map_err(|_| SecretError::NotAnObject)?;
+        let Value::Object(members) = secret else { return Err(SecretError::NotAnObject) };
+        let token = members.get("token").and_then(Value::as_str);
+        let token = token.ok_or(SecretError::Missing("token", r#"{"token": "…"}"#))?;
+        if HeaderValue::from_str(token).is_err() {
+            return Err(SecretError::NotAHeader("token"));
+        }
+        Ok(Self::Bearer(Secret(token.to_owned())))
+    }
+
     /// Adds the credentials to a request that is otherwise complete.
     pub(crate) fn apply(&self, request: &mut reqwest::Request) -> Result<(), SendError> {
         let credentials = match self {
@@ -116,6 +130,7 @@ impl Auth {
                 format!("Basic {}", STANDARD.encode_to_string(format!("{username}:{}", password.expose())))
             }
             Self::ApiKey(key) => format!("ApiKey {}", key.expose()),
+            Self::Bearer(token) => format!("Bearer {}", token.expose()),
             Self::SigV4(key) => return key.sign(request),
         };
         let mut value = HeaderValue::from_str(&credentials).expect("secrets are checked when they are read");
@@ -144,6 +159,16 @@ mod tests {
         assert!(matches!(key, Ok(Auth::ApiKey(key)) if key.expose() == "aWQ6a2V5"));
         assert!(matches!(Auth::from_any_secret(r#"{"api_key":5}"#), Err(SecretError::Missing("api_key", _))));
         assert!(matches!(Auth::from_any_secret("{}"), Err(SecretError::Missing("username", _))));
+    }
+
+    #[test]
+    fn a_token_is_read_from_its_secret() {
+        let auth = Auth::bearer_from_secret(r#"{"token":"hunter2"}"#).unwrap();
+        assert!(matches!(&auth, Auth::Bearer(token) if token.expose() == "hunter2"));
+        assert!(!format!("{auth:?}").contains("hunter2"));
+        for text in ["hunter2", "{}", r#"{"token":5}"#, r#"{"token":"a\nb"}"#] {
+            assert!(Auth::bearer_from_secret(text).is_err(), "{text}");
+        }
     }
 
     #[test]

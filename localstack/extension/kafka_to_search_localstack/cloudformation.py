@@ -12,6 +12,7 @@ LOG = logging.getLogger(__name__)
 
 # `createOnlyProperties` of the resource type's schema, which CloudFormation replaces a mapping for.
 CREATE_ONLY = ("EventSourceArn", "SelfManagedEventSource", "StartingPosition", "StartingPositionTimestamp")
+KAFKA_CONFIGS = ("AmazonManagedKafkaEventSourceConfig", "SelfManagedKafkaEventSourceConfig")
 UPDATABLE = (
     "AmazonManagedKafkaEventSourceConfig",
     "BatchSize",
@@ -54,7 +55,15 @@ def update_parameters(previous: dict, desired: dict) -> dict:
     """The parameters of UpdateEventSourceMapping that turn the previous mapping into the desired one."""
     parameters = {name: REMOVED[name] for name in REMOVED if name in previous and name not in desired}
     parameters |= {name: desired[name] for name in UPDATABLE if name in desired}
+    for name in KAFKA_CONFIGS:
+        if _has_registry(previous, name) and not _has_registry(desired, name):
+            # The API keeps a registry that is not named, and removes it for an empty one.
+            parameters[name] = parameters.get(name, {}) | {"SchemaRegistryConfig": {}}
     return create_parameters(parameters)
+
+
+def _has_registry(model: dict, name: str) -> bool:
+    return bool((model.get(name) or {}).get("SchemaRegistryConfig"))
 
 
 def needs_replacement(previous: dict, desired: dict) -> bool:

@@ -10,6 +10,7 @@ import re
 from localstack.aws.api.lambda_ import InvalidParameterValueException
 
 from kafka_to_search_localstack.mapping_defaults import kafka_config_key
+from kafka_to_search_localstack.schema_registry_rules import PROVISIONED_ONLY, check_schema_registry
 
 # The endpoints' name in CloudFormation and in the API; LocalStack's resource provider passes the first one on unchanged.
 CLOUDFORMATION_ENDPOINTS, API_ENDPOINTS = "KafkaBootstrapServers", "KAFKA_BOOTSTRAP_SERVERS"
@@ -42,14 +43,16 @@ def normalise_endpoints(mapping: dict) -> None:
         endpoints[API_ENDPOINTS] = endpoints.pop(CLOUDFORMATION_ENDPOINTS)
 
 
-def check_kafka_mapping(mapping: dict) -> None:
-    """Raises the API's error for the first property that a Kafka mapping cannot have."""
+def check_kafka_mapping(mapping: dict, account: str, region: str) -> None:
+    """Raises the API's error for the first property that a Kafka mapping in this account and region cannot have."""
     if mapping.get("SelfManagedEventSource"):
         endpoints = mapping["SelfManagedEventSource"].get("Endpoints") or {}
         if not endpoints.get(API_ENDPOINTS):
             raise _invalid(f"SelfManagedEventSource has no {API_ENDPOINTS}.")
     elif not MSK_ARN.fullmatch(mapping["EventSourceArn"]):
-        raise _invalid(f"EventSourceArn {mapping['EventSourceArn']} is neither of an MSK cluster nor of a VPC connection.")
+        raise _invalid(
+            f"EventSourceArn {mapping['EventSourceArn']} is neither of an MSK cluster nor of a VPC connection."
+        )
     _check_access(mapping)
     for name in OTHER_SOURCES:
         if mapping.get(name) is not None:
@@ -65,6 +68,8 @@ def check_kafka_mapping(mapping: dict) -> None:
     _check_pollers(mapping.get("ProvisionedPollerConfig") or {})
     _check_destination(mapping)
     _check_filters(mapping)
+    if registry := _schema_registry(mapping):
+        check_schema_registry(registry, kafka_config_key(mapping), account, region)
     _check_mode(mapping)
 
 
@@ -92,7 +97,7 @@ def provisioned_only(mapping: dict) -> list[str]:
         "MaximumRecordAgeInSeconds": mapping.get("MaximumRecordAgeInSeconds", INFINITE) != INFINITE,
         "MaximumRetryAttempts": mapping.get("MaximumRetryAttempts", INFINITE) != INFINITE,
         "MetricsConfig": bool((mapping.get("MetricsConfig") or {}).get("Metrics")),
-        "SchemaRegistryConfig": bool((mapping.get(kafka_config_key(mapping)) or {}).get("SchemaRegistryConfig")),
+        "SchemaRegistryConfig": bool(_schema_registry(mapping)),
     }
     return [name for name, is_used in used.items() if is_used]
 
@@ -105,8 +110,14 @@ def merge_kafka_update(old: dict, update: dict) -> None:
         if group and group != old[key]["ConsumerGroupId"]:
             raise _invalid("ConsumerGroupId cannot be changed: create another mapping.")
         update[key] = old[key] | (update[key] or {})
+        if not update[key].get("SchemaRegistryConfig"):
+            update[key].pop("SchemaRegistryConfig", None)  # an empty one takes the registry away
     if update.get("ProvisionedPollerConfig"):
         update["ProvisionedPollerConfig"] = old.get("ProvisionedPollerConfig", {}) | update["ProvisionedPollerConfig"]
+
+
+def _schema_registry(mapping: dict) -> dict:
+    return (mapping.get(kafka_config_key(mapping)) or {}).get("SchemaRegistryConfig") or {}
 
 
 def _check_starting_position(mapping: dict) -> None:
@@ -129,13 +140,17 @@ def _check_access(mapping: dict) -> None:
         return
     for access in mapping.get("SourceAccessConfigurations") or []:
         if access.get("Type") not in MSK_ACCESS:
-            raise _invalid(f"SourceAccessConfigurations of an MSK cluster take {', '.join(MSK_ACCESS)}, not {access.get('Type')}.")
+            raise _invalid(
+                f"SourceAccessConfigurations of an MSK cluster take {', '.join(MSK_ACCESS)}, not {access.get('Type')}."
+            )
 
 
 def _check_destination(mapping: dict) -> None:
     destination = (mapping.get("DestinationConfig") or {}).get("OnFailure", {}).get("Destination")
     if destination is not None and destination != "" and not DESTINATION.fullmatch(destination):
-        raise _invalid(f"Destination {destination} is no ARN of a queue, an SNS topic or a bucket, and no kafka://topic.")
+        raise _invalid(
+            f"Destination {destination} is no ARN of a queue, an SNS topic or a bucket, and no kafka://topic."
+        )
 
 
 def _check_filters(mapping: dict) -> None:
@@ -160,7 +175,10 @@ def _is_about_value(pattern: object) -> bool:
 def _check_mode(mapping: dict) -> None:
     if mapping.get("ProvisionedPollerConfig") or os.environ.get("KAFKA_ON_DEMAND_FEATURES") == "allow":
         return
-    if used := provisioned_only(mapping):
+    used = provisioned_only(mapping)
+    if used == ["SchemaRegistryConfig"]:
+        raise _invalid(PROVISIONED_ONLY)
+    if used:
         raise _invalid(f"{', '.join(used)} need provisioned mode: set ProvisionedPollerConfig.")
 
 

@@ -53,7 +53,7 @@ def install() -> None:
             normalise_endpoints(request)
             # Lambda requires credentials or a VPC for a self-managed cluster; a local one may have neither.
             request.setdefault("SourceAccessConfigurations", [])
-            check_kafka_mapping(request)
+            check_kafka_mapping(request, context.account_id, context.region)
         validated = fn(self, context, request)
         if is_kafka(request):
             _, _, _, version, _ = validated

@@ -98,7 +98,9 @@ class FunctionProcess:
     def _watch_memory(self) -> None:
         while not self._ended.wait(MEMORY_CHECK_S):
             if self.measure_memory() > self._memory_limit_mb:
-                LOG.warning("function process %s exceeded its memory of %s MB", self._process.pid, self._memory_limit_mb)
+                LOG.warning(
+                    "function process %s exceeded its memory of %s MB", self._process.pid, self._memory_limit_mb
+                )
                 self._signal(signal.SIGKILL)
                 return
 

@@ -124,6 +124,27 @@ def test_a_property_that_is_removed_from_the_template_returns_to_its_default(sta
     assert not mapping["DestinationConfig"]["OnFailure"]
 
 
+def test_a_schema_registry_comes_changes_and_goes_with_the_template(stack):
+    registry = {
+        "SchemaRegistryURI": "http://registry:8081/apis/ccompat/v7",
+        "EventRecordFormat": "JSON",
+        "SchemaValidationConfigs": [{"Attribute": "VALUE"}],
+    }
+
+    def registry_after(change, registry: dict | None) -> dict | None:
+        config = {"ConsumerGroupId": "orders"} | ({"SchemaRegistryConfig": registry} if registry else {})
+        mapping = change(
+            ProvisionedPollerConfig={"MinimumPollers": 1, "MaximumPollers": 2}, SelfManagedKafkaEventSourceConfig=config
+        )
+        assert mapping["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"] == "orders"
+        return mapping["SelfManagedKafkaEventSourceConfig"].get("SchemaRegistryConfig")
+
+    assert registry_after(stack.create, registry) == registry
+    other = registry | {"EventRecordFormat": "SOURCE"}
+    assert registry_after(stack.update, other) == other
+    assert registry_after(stack.update, None) is None
+
+
 def test_a_new_topic_changes_nothing_although_the_update_succeeds(stack):
     before = stack.create()
     after = stack.update(Topics=["order.events.v2"], BatchSize=50)

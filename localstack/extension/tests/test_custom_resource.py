@@ -56,7 +56,9 @@ class Stack:
     def requests(self, request_type: str) -> list[dict]:
         listed = self._s3.list_objects_v2(Bucket=self._name, Prefix=request_type).get("Contents", [])
         found = sorted(listed, key=lambda stored: stored["LastModified"])
-        return [json.loads(self._s3.get_object(Bucket=self._name, Key=stored["Key"])["Body"].read()) for stored in found]
+        return [
+            json.loads(self._s3.get_object(Bucket=self._name, Key=stored["Key"])["Body"].read()) for stored in found
+        ]
 
     def reasons(self) -> str:
         events = self._client.describe_stack_events(StackName=self._name)["StackEvents"]

@@ -199,6 +199,15 @@ PROVISIONED_ONLY = [
     {"MaximumRecordAgeInSeconds": 60},
     {"MaximumRetryAttempts": 0},
     {"MetricsConfig": {"Metrics": ["EventCount"]}},
+    {
+        "SelfManagedKafkaEventSourceConfig": {
+            "SchemaRegistryConfig": {
+                "SchemaRegistryURI": "https://registry",
+                "EventRecordFormat": "JSON",
+                "SchemaValidationConfigs": [{"Attribute": "VALUE"}],
+            }
+        }
+    },
 ]
 
 
@@ -214,8 +223,157 @@ def test_what_needs_provisioned_mode_is_refused_on_demand(lambda_client, create,
     assert error == "InvalidParameterValueException"
 
 
+GLUE_REGISTRY = "arn:aws:glue:us-east-1:000000000000:registry/events"
+SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:registry"
+REGISTRY = {
+    "SchemaRegistryURI": "http://registry:8081/apis/ccompat/v7",
+    "EventRecordFormat": "JSON",
+    "SchemaValidationConfigs": [{"Attribute": "KEY"}, {"Attribute": "VALUE"}],
+}
+
+
+def with_registry(**members):
+    """A mapping whose registry has these members besides those of REGISTRY, and not those that are None."""
+    registry = {name: value for name, value in (REGISTRY | members).items() if value is not None}
+    return self_managed(
+        ProvisionedPollerConfig={"MinimumPollers": 1},
+        SelfManagedKafkaEventSourceConfig={"SchemaRegistryConfig": registry},
+    )
+
+
+def registry_of(mapping: dict) -> dict | None:
+    return mapping["SelfManagedKafkaEventSourceConfig"].get("SchemaRegistryConfig")
+
+
+def error_of(call, **properties) -> tuple[str, str]:
+    with pytest.raises(ClientError) as error:
+        call(**properties)
+    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {},
+        {"EventRecordFormat": "SOURCE", "SchemaValidationConfigs": [{"Attribute": "VALUE"}]},
+        {"SchemaRegistryURI": GLUE_REGISTRY},
+        {
+            "AccessConfigs": [
+                {"Type": "BASIC_AUTH", "URI": SECRET},
+                {"Type": "SERVER_ROOT_CA_CERTIFICATE", "URI": SECRET + "-ca"},
+            ]
+        },
+        {"AccessConfigs": [{"Type": "CLIENT_CERTIFICATE_TLS_AUTH", "URI": SECRET}]},
+        {"AccessConfigs": [{"Type": "OAUTHBEARER_AUTH", "URI": SECRET}]},
+    ],
+    ids=str,
+)
+def test_a_schema_registry_is_returned_as_it_was_given(lambda_client, create, members):
+    mapping_id = create(**with_registry(**members))["UUID"]
+    assert registry_of(listed(lambda_client)[mapping_id]) == REGISTRY | members
+    assert registry_of(lambda_client.get_event_source_mapping(UUID=mapping_id)) == REGISTRY | members
+
+
+INVALID, CONSTRAINT = "InvalidParameterValueException", "ValidationException"
+
+
+@pytest.mark.parametrize(
+    ("members", "code", "message"),
+    [
+        ({"SchemaRegistryURI": None}, INVALID, "Malformed SchemaRegistryURI provided."),
+        ({"SchemaRegistryURI": "registry:8081"}, INVALID, "Malformed SchemaRegistryURI provided."),
+        ({"SchemaRegistryURI": "https://registry?a=b"}, INVALID, "Malformed SchemaRegistryURI provided."),
+        ({"SchemaRegistryURI": GLUE_REGISTRY.replace("registry/", "schema/")}, INVALID, "Malformed SchemaRegistryURI"),
+        ({"SchemaRegistryURI": "https://" + "a" * 10_000}, CONSTRAINT, "length less than or equal to 10000"),
+        ({"SchemaRegistryURI": GLUE_REGISTRY.replace("0" * 12, "1" * 12)}, INVALID, "Cross-account Glue Schema"),
+        ({"SchemaRegistryURI": GLUE_REGISTRY.replace("us-east-1", "us-west-2")}, INVALID, "Cross-region Glue Schema"),
+        (
+            {"SchemaRegistryURI": GLUE_REGISTRY, "AccessConfigs": [{"Type": "BASIC_AUTH", "URI": SECRET}]},
+            INVALID,
+            "AccessConfigs are not supported for a Glue Schema Registry",
+        ),
+        ({"EventRecordFormat": None}, INVALID, "EventRecordFormat is a required field for SchemaRegistryConfig."),
+        ({"EventRecordFormat": "AVRO"}, CONSTRAINT, "Member must satisfy enum value set: [JSON, SOURCE]"),
+        ({"SchemaValidationConfigs": None}, INVALID, "SchemaValidationConfigs is a required field"),
+        ({"SchemaValidationConfigs": []}, INVALID, "SchemaValidationConfigs is a required field"),
+        ({"SchemaValidationConfigs": [{"Attribute": "HEADERS"}]}, CONSTRAINT, "enum value set: [KEY, VALUE]"),
+        ({"SchemaValidationConfigs": [{"Attribute": "KEY"}] * 2}, INVALID, "Duplicate KEY Attribute"),
+        ({"SchemaValidationConfigs": [{"Attribute": "VALUE"}] * 2}, INVALID, "Duplicate VALUE Attribute"),
+        (
+            {"AccessConfigs": [{"Type": "SASL_SCRAM_512_AUTH", "URI": SECRET}]},
+            CONSTRAINT,
+            "enum value set: [BASIC_AUTH",
+        ),
+        ({"AccessConfigs": [{"Type": "BASIC_AUTH", "URI": "password"}]}, CONSTRAINT, "accessConfigs.1.member.uRI"),
+        ({"AccessConfigs": [{"Type": "BASIC_AUTH"}]}, CONSTRAINT, "accessConfigs.1.member.uRI"),
+        (
+            {"AccessConfigs": [{"Type": "BASIC_AUTH", "URI": SECRET}] * 2},
+            INVALID,
+            "must contain at most one of BASIC_AUTH",
+        ),
+        (
+            {
+                "AccessConfigs": [
+                    {"Type": kind, "URI": SECRET}
+                    for kind in ("BASIC_AUTH", "CLIENT_CERTIFICATE_TLS_AUTH", "SERVER_ROOT_CA_CERTIFICATE")
+                ]
+            },
+            INVALID,
+            "at most one SERVER_ROOT_CA_CERTIFICATE",
+        ),
+    ],
+    ids=str,
+)
+def test_a_schema_registry_that_lambda_refuses_is_refused_in_its_words(lambda_client, create, members, code, message):
+    before = listed(lambda_client)
+    actual_code, actual = error_of(create, **with_registry(**members))
+    assert actual_code == code and message in actual, actual
+    assert listed(lambda_client) == before
+    plain = create(**self_managed(ProvisionedPollerConfig={"MinimumPollers": 1}))["UUID"]
+    update = {"SelfManagedKafkaEventSourceConfig": with_registry(**members)["SelfManagedKafkaEventSourceConfig"]}
+    assert error_of(lambda_client.update_event_source_mapping, UUID=plain, **update) == (actual_code, actual)
+
+
+def test_a_schema_registry_needs_provisioned_mode_and_leaves_it_only_after_the_registry(lambda_client, create):
+    on_demand = with_registry()
+    del on_demand["ProvisionedPollerConfig"]
+    code, message = error_of(create, **on_demand)
+    assert code == INVALID and message.startswith("SchemaRegistryConfig is only available for Provisioned Mode."), (
+        message
+    )
+    mapping_id = create(**with_registry())["UUID"]
+    update = lambda_client.update_event_source_mapping
+    assert error_of(update, UUID=mapping_id, ProvisionedPollerConfig={}) == (code, message)
+    update(UUID=mapping_id, SelfManagedKafkaEventSourceConfig={"SchemaRegistryConfig": {}})
+    assert registry_of(listed(lambda_client)[mapping_id]) is None
+    update(UUID=mapping_id, ProvisionedPollerConfig={})
+
+
+def test_an_update_replaces_the_whole_schema_registry_and_keeps_the_group(lambda_client, create):
+    mapping_id = create(**with_registry(AccessConfigs=[{"Type": "BASIC_AUTH", "URI": SECRET}]))["UUID"]
+    lambda_client.update_event_source_mapping(UUID=mapping_id, BatchSize=7)
+    shown = listed(lambda_client)[mapping_id]
+    assert registry_of(shown) == REGISTRY | {"AccessConfigs": [{"Type": "BASIC_AUTH", "URI": SECRET}]}
+    lambda_client.update_event_source_mapping(
+        UUID=mapping_id, SelfManagedKafkaEventSourceConfig={"SchemaRegistryConfig": REGISTRY}
+    )
+    shown = listed(lambda_client)[mapping_id]
+    assert registry_of(shown) == REGISTRY
+    assert shown["SelfManagedKafkaEventSourceConfig"]["ConsumerGroupId"] == mapping_id
+
+
+def test_an_msk_mapping_has_its_schema_registry_in_its_own_property(lambda_client, create):
+    config = {"SchemaRegistryConfig": REGISTRY | {"EventRecordFormat": "AVRO"}}
+    mapping = {"EventSourceArn": MSK, "Topics": ["msk.schemas"], "StartingPosition": "LATEST"}
+    mapping |= {"ProvisionedPollerConfig": {"MinimumPollers": 1}, "AmazonManagedKafkaEventSourceConfig": config}
+    _, message = error_of(create, **mapping)
+    assert "at 'amazonManagedKafkaEventSourceConfig.schemaRegistryConfig.eventRecordFormat'" in message
+
+
 def test_a_destination_in_aws_needs_no_provisioned_mode(create):
-    create(**self_managed(DestinationConfig={"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:failed"}}))
+    create(
+        **self_managed(DestinationConfig={"OnFailure": {"Destination": "arn:aws:sqs:us-east-1:000000000000:failed"}})
+    )
 
 
 def test_a_function_with_a_timeout_above_14_minutes_gets_no_kafka_mapping(lambda_client, make_function):
@@ -302,7 +460,9 @@ def test_an_msk_cluster_takes_no_access_of_a_self_managed_one(lambda_client, fun
             EventSourceArn=MSK,
             Topics=["msk.access"],
             StartingPosition="LATEST",
-            SourceAccessConfigurations=[{"Type": kind, "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:s"}],
+            SourceAccessConfigurations=[
+                {"Type": kind, "URI": "arn:aws:secretsmanager:us-east-1:000000000000:secret:s"}
+            ],
         )
         assert error == "InvalidParameterValueException", kind
 

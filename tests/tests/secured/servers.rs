@@ -172,7 +172,7 @@ pub(crate) async fn invoke(
 ) -> Option<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let deadline_ms = (now + within).as_millis() as u64;
-    let handler = Handler::new(client, config, "index-events".to_owned());
+    let handler = Handler::new(client, None, config, "index-events".to_owned());
     handler.handle(payload, deadline_ms).await.err().map(|error| error.to_string())
 }
 
