@@ -23,13 +23,25 @@ pub fn blamed_member(reason: &str, payload: &[u8]) -> Option<String> {
 ///
 /// Members that clash with fields of ours are below `original`, and so are the names of their fields.
 pub fn blamed_field<'r>(reason: &'r str, member: &str) -> Option<&'r str> {
-    named_fields(reason).filter(|field| !field.is_cut).map(|field| field.name).find(|name| {
+    let names = named_fields(reason).filter(|field| !field.is_cut).map(|field| field.name);
+    names.map(|name| without_text_subfield(reason, name)).find(|name| {
         let inner = name.strip_prefix("original.").filter(|_| member != "original").unwrap_or(name);
         let is_it = is_at_or_below(inner, member) || is_at_or_below(member, inner);
         // Elasticsearch begins with the place in the document, `[1:27]`, and both quote empty values as `null`.
         let is_field = !name.bytes().all(|byte| byte.is_ascii_digit() || byte == b':') && *name != "null";
         is_it || member == "*" && is_field
     })
+}
+
+/// The field whose words `<name>.text` has, where `reason` blames that: a number field takes any value, but its subfield no
+/// object, and is asked for text at the object's end.
+fn without_text_subfield<'r>(reason: &str, name: &'r str) -> &'r str {
+    let is_at_end =
+        ["END_OBJECT", "Preview of field's value: 'null'"].iter().any(|words| reason.contains(words));
+    let is_text = ["match_only_text", "text"]
+        .iter()
+        .any(|kind| reason.contains(&format!("failed to parse field [{name}] of type [{kind}]")));
+    name.strip_suffix(".text").filter(|_| is_at_end && is_text).unwrap_or(name)
 }
 
 /// The name of the field that a payload's member becomes in a document: one with the name of a field that is always ours is
@@ -345,6 +357,18 @@ mod tests {
                 "Could not dynamically add mapping for field [a.b]. Existing mapping for [a] must be",
                 "a.b",
                 Some("a"),
+            ),
+            (
+                "failed to parse field [a.text] of type [match_only_text] in document with id 'x'. Preview of field's value: \
+                 'null': Can't get text on a END_OBJECT at 1:14",
+                "a",
+                Some("a"),
+            ),
+            (
+                "failed to parse field [a.text] of type [match_only_text] in document with id 'x'. Preview of field's value: \
+                 '{b=1}': Can't get text on a START_OBJECT at 1:14",
+                "a",
+                Some("a.text"),
             ),
             ("failed to parse field [ab] of type [long]", "a", None),
             ("Limit of total fields [1000] has been exceeded", "*", None),

@@ -7,8 +7,9 @@ use crate::append::{Value, append_json_string, append_member, append_name};
 use crate::conflict_text::append_conflict_text;
 use crate::exact_field::id_has_words;
 use crate::headers::{Headers, TraceParent};
-use crate::members::{Known, MemberName, Members};
+use crate::members::{Known, MemberName, Members, is_reserved};
 use crate::rescue::{Rescue, RescueForm};
+use crate::unsearched_field::append_unsearched_texts;
 use crate::write_error::shortened;
 
 /// Fields of one document. The buffers are kept from one document to the next.
@@ -18,8 +19,10 @@ pub(crate) struct Extra {
     pub(crate) fields: Vec<u8>,
     /// Ranges of the payload's members that are removed from it, in order.
     pub(crate) removed: Vec<Range<usize>>,
-    /// What goes to `event_text`, as JSON strings, each with a comma before it.
+    /// What goes to `event_text`, as JSON strings and numbers, each with a comma before it.
     words: Vec<u8>,
+    /// Ranges of the payload's texts among them.
+    texts: Vec<Range<usize>>,
     /// Members for `original`, each with a comma before it.
     moved: Vec<u8>,
     /// Members for `conflict`, each with a comma before it.
@@ -38,7 +41,7 @@ impl Extra {
         rescue: Option<&Rescue>,
         debezium: &[u8],
     ) {
-        let Self { fields, removed, words, moved, conflicting } = self;
+        let Self { fields, removed, words, texts, moved, conflicting } = self;
         fields.clear();
         words.clear();
         removed.clear();
@@ -83,7 +86,16 @@ impl Extra {
             rescue.is_some_and(|rescue| matches!(rescue.form, RescueForm::Payload | RescueForm::Text));
         let in_place = if is_moved_whole { &[] } else { members.scanner.members() };
         if !is_moved_whole {
-            for text in members.scanner.exact_texts() {
+            let mut exact = members.scanner.exact_texts();
+            if members.scanner.has_unsearched() {
+                texts.clear();
+                texts.extend_from_slice(exact);
+                append_unsearched_texts(members.text, |name| is_moved(name, rescue), texts);
+                texts.sort_unstable_by_key(|text| text.start);
+                texts.dedup();
+                exact = texts;
+            }
+            for text in exact {
                 words.push(b',');
                 words.extend_from_slice(members.text.get(text.clone()).unwrap_or_default());
             }
@@ -161,6 +173,12 @@ fn append_words(out: &mut Vec<u8>, text: &str) {
         out.push(b',');
         append_json_string(out, text);
     }
+}
+
+/// Whether a member of that name is below another field, where free text finds it.
+fn is_moved(name: &[u8], rescue: Option<&Rescue>) -> bool {
+    std::str::from_utf8(name)
+        .is_ok_and(|name| is_reserved(name) || rescue.is_some_and(|rescue| rescue.moves(name)))
 }
 
 /// The text of a key that stands in quotes.

@@ -41,4 +41,5 @@ pub mod restore;
 pub mod settings;
 pub mod time_text;
 pub mod timestamp;
+mod unsearched_field;
 pub mod write_error;

@@ -7,6 +7,7 @@ use crate::json::{JsonError, Scanner};
 use crate::json_string::RawString;
 use crate::name_table::NameTable;
 use crate::object_key::{ObjectKey, hash_key};
+use crate::unsearched_field::is_unsearched;
 
 /// A top-level member of an object whose name is in the table of the scan.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +41,7 @@ pub struct ObjectScanner {
     keys: Vec<ObjectKey>,
     members: Vec<Member>,
     exact_texts: Vec<Range<usize>>,
+    has_unsearched: bool,
 }
 
 /// An object or array that is open.
@@ -116,12 +118,18 @@ impl ObjectScanner {
         &self.exact_texts
     }
 
+    /// Whether free text leaves out a top-level member that the last [`ObjectScanner::scan`] saw.
+    pub fn has_unsearched(&self) -> bool {
+        self.has_unsearched
+    }
+
     /// Forgets what the last scan found.
     pub fn clear(&mut self) {
         self.levels.clear();
         self.keys.clear();
         self.members.clear();
         self.exact_texts.clear();
+        self.has_unsearched = false;
     }
 
     // Inlined with its helpers, it keeps the scanner's position and the level in registers, which halves the time.
@@ -219,8 +227,15 @@ impl ObjectScanner {
         scanner.expect(b':')?;
         let names = self.levels.is_empty().then_some(names);
         let (hash, wanted) = match raw.plain() {
-            Some(name) => (hash_key(name), names.and_then(|names| names.find(name))),
-            None => escaped_key(raw, names),
+            Some(name) => {
+                self.has_unsearched |= names.is_some() && is_unsearched(name);
+                (hash_key(name), names.and_then(|names| names.find(name)))
+            }
+            None => {
+                // What the name is without its escapes is seen when the texts are looked for.
+                self.has_unsearched |= names.is_some();
+                escaped_key(raw, names)
+            }
         };
         if let Some(name) = wanted {
             // Large objects are checked when they close, and until then one name could make a million members.

@@ -1,7 +1,7 @@
 //! Translates the mapping of the daily indices, written for OpenSearch, into what other products and versions take.
 
 use search_client::engine::Engine;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use crate::product::Product;
 
@@ -100,16 +100,8 @@ fn replace_flat_object(field: &mut Map<String, Value>, product: Product) {
     }
 }
 
-/// Maps leaves without objects. A number field takes any value then: what is no number is found as text under `<name>.text`.
+/// Maps leaves without objects.
 fn map_leaves_alone(mappings: &mut Map<String, Value>) {
-    if let Some(templates) = mappings.get_mut("dynamic_templates") {
-        visit(templates, &mut |field| {
-            if is_type(field, "double") {
-                field.insert("ignore_malformed".into(), true.into());
-                field.insert("fields".into(), json!({"text": {"type": "match_only_text"}}));
-            }
-        });
-    }
     if let Some(properties) = mappings.get_mut("properties").and_then(Value::as_object_mut) {
         let mut leaves = Map::new();
         append_leaves("", std::mem::take(properties), &mut leaves);
@@ -135,6 +127,7 @@ fn append_leaves(prefix: &str, properties: Map<String, Value>, leaves: &mut Map<
 #[cfg(test)]
 mod tests {
     use search_client::engine::Version;
+    use serde_json::json;
 
     use super::*;
 
@@ -162,8 +155,7 @@ mod tests {
             "dynamic_templates": [
                 {"strings": {"match_mapping_type": "string", "mapping": {
                     "type": "match_only_text", "fields": {"keyword": {"type": "keyword"}}}}},
-                {"integers": {"match_mapping_type": "long", "mapping": {
-                    "type": "double", "ignore_malformed": true, "fields": {"text": {"type": "match_only_text"}}}}},
+                {"integers": {"match_mapping_type": "long", "mapping": {"type": "double"}}},
             ],
             "properties": {
                 "trace.id": {"type": "keyword"},
@@ -174,11 +166,10 @@ mod tests {
     }
 
     #[test]
-    fn opensearch_keeps_objects_and_strict_numbers() {
+    fn opensearch_keeps_objects() {
         let mappings = translated(Engine::OpenSearch, "3.6.0");
         assert_eq!(mappings.get("subobjects"), None);
         assert_eq!(mappings["properties"]["conflict"], json!({"type": "flat_object"}));
-        assert_eq!(mappings["dynamic_templates"][1]["integers"]["mapping"], json!({"type": "double"}));
     }
 
     #[test]

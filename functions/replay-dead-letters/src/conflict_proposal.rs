@@ -299,6 +299,12 @@ mod tests {
             ),
             (
                 "a",
+                "failed to parse field [a.text] of type [match_only_text]. Preview of field's value: 'null'",
+                object.clone(),
+                field("a", FieldMapping::Stored),
+            ),
+            (
+                "a",
                 "failed to parse field [a] of type [keyword] in document with id 'x'. Preview of field's value: '{b=1}'",
                 Value::Null,
                 field("a", FieldMapping::Stored),

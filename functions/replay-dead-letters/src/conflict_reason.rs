@@ -13,7 +13,11 @@ pub(crate) fn kind_of(reason: &str) -> String {
         text = format!("{before}{behind}");
     }
     if let Some((before, preview)) = text.split_once("Preview of field's value: '") {
-        let shape = if preview.starts_with('{') { "{…}" } else { VALUE };
+        let shape = match preview {
+            _ if preview.starts_with('{') => "{…}",
+            _ if preview.starts_with("null'") => "null",
+            _ => VALUE,
+        };
         // A value can hold quotes too: it ends before the cause, or was cut.
         let cause = preview.rfind("': ").and_then(|end| preview.get(end + 1..)).unwrap_or_default();
         text = format!("{before}Preview of field's value: '{shape}'{cause}");

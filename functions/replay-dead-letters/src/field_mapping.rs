@@ -67,7 +67,8 @@ impl FieldMapping {
         // OpenSearch always has `match_only_text`. Elasticsearch has it from 7.14 on, and not in every distribution.
         let text = if engine == Engine::OpenSearch { "match_only_text" } else { "text" };
         match self {
-            Self::Number => json!({"type": "double", "coerce": false}),
+            Self::Number => json!({"type": "double", "coerce": false, "ignore_malformed": true,
+                "fields": {"text": {"type": text}}}),
             Self::Text => {
                 json!({"type": text, "fields": {"keyword": {"type": "keyword", "ignore_above": 256}}})
             }

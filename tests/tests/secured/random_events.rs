@@ -14,7 +14,7 @@ const EVENTS: usize = 100;
 const BATCH: usize = 25;
 
 /// Few names, so that they clash.
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 29] = [
     "a",
     "b",
     "c",
@@ -38,6 +38,12 @@ const NAMES: [&str; 23] = [
     "x-y z",
     "größe",
     "a\\\"b",
+    "*",
+    "*note",
+    "**.a",
+    "_links",
+    "\\u005fclass",
+    "_a.b",
 ];
 /// Names that engines refuse.
 const REFUSED: [&str; 9] = ["", " ", ".", "..", "a..b", ".a", "a.", "\\u0000", "../../x"];
