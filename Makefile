@@ -15,7 +15,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local test test-fast test-live test-policies test-search \
-    test-secured soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template lint-words expand format \
+    test-secured soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
 help: ## List the targets
@@ -113,7 +113,7 @@ mutate-faults: ## Remove each protection from a copy of the tree, and check that
 	$(STACK) with --instance faults -- cargo run --locked --package integration-tests --bin mutate-faults -- \
 	    $(if $(ONLY),--only '$(ONLY)')
 
-lint: lint-rust lint-python lint-shell lint-yaml lint-template lint-words ## Check formatting and lints of every language
+lint: lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words ## Check formatting and lints of every language
 
 lint-rust: ## Check Rust: formatting and clippy
 	cargo fmt --all --check
@@ -123,13 +123,22 @@ lint-rust: ## Check Rust: formatting and clippy
 
 lint-python: ## Check Python: ruff
 	$(CHECKS) ruff check .
-	$(CHECKS) ruff format --check localstack/servers infra/expand.py infra/package.py infra/tests
+	$(CHECKS) ruff format --check localstack/servers infra/expand.py infra/package.py infra/release.py infra/tests
 
 lint-shell: ## Check shell scripts: shellcheck
 	$(CHECKS) shellcheck $$(git ls-files '*.sh' ':!infra/kubernetes') .ci/run
 
 lint-yaml: ## Check YAML: yamllint
 	$(CHECKS) yamllint --strict $$(git ls-files '*.yaml' '*.yml' ':!infra/kubernetes')
+
+# actionlint is built once from the Go module proxy. It checks the scripts of the workflows with shellcheck.
+ACTIONLINT_VERSION := $(shell sed -n '/^\[actionlint\]/,$$s/^version = "\(.*\)"/\1/p' localstack/servers/versions.toml)
+ACTIONLINT := $(or $(KAFKA_TO_SEARCH_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-to-search)/actionlint-$(ACTIONLINT_VERSION)
+lint-workflows: $(ACTIONLINT)/actionlint ## Check the workflows of GitHub: actionlint
+	$(CHECKS) $(ACTIONLINT)/actionlint
+
+$(ACTIONLINT)/actionlint:
+	GOBIN=$(ACTIONLINT) $(STACK) run go -- go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
 
 # cfn-lint knows &{Topic} in names but not in references, so it reads the expanded template.
 lint-template: ## Check the template: sam validate, cfn-lint, checkov, and its evaluation for every combination of parameters
@@ -151,7 +160,7 @@ expand: ## Write infra/expanded.yaml and infra/packaged.yaml again after a chang
 format: ## Format Rust and Python code
 	cargo fmt --all
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
-	$(CHECKS) ruff format localstack/servers infra/expand.py infra/package.py infra/tests
+	$(CHECKS) ruff format localstack/servers infra/expand.py infra/package.py infra/release.py infra/tests
 
 ## Measuring
 
