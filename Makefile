@@ -14,8 +14,8 @@ LIVE_TESTS := --lib --bins --test live
 SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build deploy-local test test-fast test-live test-policies test-search \
-    test-secured soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-template lint-words expand format \
+.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local test test-fast test-live test-policies test-search \
+    test-secured soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
 help: ## List the targets
@@ -59,6 +59,12 @@ deploy-local: ## Rebuild the functions and deploy them to the running demo after
 
 build: ## Build everything for release
 	cargo build --workspace --release --locked
+
+ARCHITECTURES ?= x86_64 arm64
+CARGO_CYCLONEDX := 0.5.9
+package: ## Make the zips that infra/packaged.yaml deploys, with checksums and SBOMs: ARCHITECTURES=arm64 for one
+	cargo cyclonedx --version >/dev/null 2>&1 || cargo install cargo-cyclonedx --locked --version $(CARGO_CYCLONEDX)
+	$(STACK) run tools -- python infra/package.py $(ARCHITECTURES)
 
 test: test-fast test-live ## Run all tests: the fast ones, then those on real servers
 
@@ -107,7 +113,7 @@ mutate-faults: ## Remove each protection from a copy of the tree, and check that
 	$(STACK) with --instance faults -- cargo run --locked --package integration-tests --bin mutate-faults -- \
 	    $(if $(ONLY),--only '$(ONLY)')
 
-lint: lint-rust lint-python lint-shell lint-yaml lint-template lint-words ## Check formatting and lints of every language
+lint: lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words ## Check formatting and lints of every language
 
 lint-rust: ## Check Rust: formatting and clippy
 	cargo fmt --all --check
@@ -117,7 +123,7 @@ lint-rust: ## Check Rust: formatting and clippy
 
 lint-python: ## Check Python: ruff
 	$(CHECKS) ruff check .
-	$(CHECKS) ruff format --check localstack/servers infra/expand.py infra/tests
+	$(CHECKS) ruff format --check localstack/servers infra/expand.py infra/package.py infra/release.py infra/tests
 
 lint-shell: ## Check shell scripts: shellcheck
 	$(CHECKS) shellcheck $$(git ls-files '*.sh' ':!infra/kubernetes') .ci/run
@@ -125,9 +131,19 @@ lint-shell: ## Check shell scripts: shellcheck
 lint-yaml: ## Check YAML: yamllint
 	$(CHECKS) yamllint --strict $$(git ls-files '*.yaml' '*.yml' ':!infra/kubernetes')
 
+# actionlint is built once from the Go module proxy. It checks the scripts of the workflows with shellcheck.
+ACTIONLINT_VERSION := $(shell sed -n '/^\[actionlint\]/,$$s/^version = "\(.*\)"/\1/p' localstack/servers/versions.toml)
+ACTIONLINT := $(or $(KAFKA_TO_SEARCH_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-to-search)/actionlint-$(ACTIONLINT_VERSION)
+lint-workflows: $(ACTIONLINT)/actionlint ## Check the workflows of GitHub: actionlint
+	$(CHECKS) $(ACTIONLINT)/actionlint
+
+$(ACTIONLINT)/actionlint:
+	GOBIN=$(ACTIONLINT) $(STACK) run go -- go install github.com/rhysd/actionlint/cmd/actionlint@v$(ACTIONLINT_VERSION)
+
 # cfn-lint knows &{Topic} in names but not in references, so it reads the expanded template.
 lint-template: ## Check the template: sam validate, cfn-lint, checkov, and its evaluation for every combination of parameters
 	$(STACK) exec -- sam validate --template-file infra/template.yaml --language-extensions
+	$(STACK) exec -- sam validate --template-file infra/packaged.yaml --language-extensions
 	$(STACK) exec -- sam validate --template-file infra/expanded.yaml --lint
 	$(CHECKS) cfn-lint infra/expanded.yaml infra/monitoring.yaml
 	$(STACK) run checkov -- checkov --config-file infra/checkov.yaml -f infra/expanded.yaml -f infra/monitoring.yaml
@@ -137,13 +153,14 @@ lint-words: ## Check that prose uses the field's words: report, fix, response, s
 	@! git grep -nwiE '(tell|tells|telling|told|mend|mends|mended|answer|answers|answered|answering|reply|replies|effort|envelope)' \
 	    -- ':!Makefile' ':!Cargo.lock' ':!*/Cargo.lock' ':!*/go.sum' ':!LICENSE' ':!tests/fixtures' ':!*/corpus/*'
 
-expand: ## Write infra/expanded.yaml again after a change of infra/template.yaml
+expand: ## Write infra/expanded.yaml and infra/packaged.yaml again after a change of infra/template.yaml
 	$(PYTHON) infra/expand.py > infra/expanded.yaml.new && mv infra/expanded.yaml.new infra/expanded.yaml
+	$(PYTHON) infra/expand.py --packaged > infra/packaged.yaml.new && mv infra/packaged.yaml.new infra/packaged.yaml
 
 format: ## Format Rust and Python code
 	cargo fmt --all
 	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
-	$(CHECKS) ruff format localstack/servers infra/expand.py infra/tests
+	$(CHECKS) ruff format localstack/servers infra/expand.py infra/package.py infra/release.py infra/tests
 
 ## Measuring
 

@@ -2,6 +2,8 @@
 
     python3 infra/expand.py > infra/expanded.yaml         for the topics that template.yaml names by default
     python3 infra/expand.py orders,payments > mine.yaml   for others; keep it in infra/, because it names the code's folder
+    python3 infra/expand.py --packaged > infra/packaged.yaml       with Fn::ForEach, and the zips of `make package` as code
+    python3 infra/expand.py orders,payments --packaged arm64 > …   both: expanded, with the zips of one architecture
 
 CloudFormation's own expansion is described in
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/intrinsic-function-reference-foreach.html
@@ -22,7 +24,15 @@ BLOCK = re.compile(
 PARAMETER = re.compile(r"^  Topics:\n(?:    .*\n)+", re.MULTILINE)
 DEFAULT = re.compile(r"^  Topics:\n(?:    .*\n)*?    Default: (.+)\n", re.MULTILINE)
 TRANSFORM = re.compile(r"^  - AWS::LanguageExtensions.*\n", re.MULTILINE)
+FUNCTION = re.compile(
+    r"^    Metadata:\n      BuildMethod: rust-cargolambda\n      BuildProperties: \{Binary: (?P<program>[\w-]+)\}\n    Properties:\n",
+    re.MULTILINE,
+)
+CODE = "    CodeUri: ..\n"
+ARCHITECTURE = re.compile(r"^  Architecture:\n(?:    .*\n)+", re.MULTILINE)
+ARCHITECTURES = ("x86_64", "arm64")
 NOTICE = "# Made from template.yaml by expand.py, for SAM CLIs before 1.160 and for LocalStack. Change that file, then `make expand`.\n"
+PACKAGED_NOTICE = "# Made from template.yaml by expand.py, for deploying what `make package` or a release made. Change that file, then `make expand`.\n"
 
 
 class ExpandError(Exception):
@@ -54,6 +64,23 @@ def expand(template: str, topics: list[str]) -> str:
     text = TRANSFORM.sub("", PARAMETER.sub(lambda _: _fixed_parameter(topics), text))
     text = text.replace("!Ref Topics", f"[{', '.join(topics)}]")  # what is left are rules
     return NOTICE + text
+
+
+def package(template: str, architecture: str | None = None) -> str:
+    """The template with the zips below `packages` as code, in place of what `sam build` makes.
+
+    SAM CLIs from 1.160 on put the parameter Architecture into the zips' names. Others, and LocalStack, need it here.
+    """
+    chosen = architecture or "${Architecture}"
+    sub = "" if architecture else "!Sub "
+    text, n_functions = FUNCTION.subn(
+        lambda found: f"    Properties:\n      CodeUri: {sub}packages/{chosen}/{found['program']}.zip\n", template
+    )
+    if n_functions != template.count("AWS::Serverless::Function") or text.count(CODE) != 1:
+        raise ExpandError("a function of the template is not laid out as expand.py reads it")
+    allowed = [architecture] if architecture else list(ARCHITECTURES)
+    text = ARCHITECTURE.sub(lambda _: _packaged_architecture(allowed), text.replace(CODE, ""))
+    return PACKAGED_NOTICE + text
 
 
 def logical_name(topic: str) -> str:
@@ -88,16 +115,36 @@ def _fixed_parameter(topics: list[str]) -> str:
 """
 
 
+def _packaged_architecture(allowed: list[str]) -> str:
+    return f"""  Architecture:
+    Type: String
+    Default: {allowed[0]}
+    AllowedValues: [{", ".join(allowed)}]
+    ConstraintDescription: The packages are for {" and ".join(allowed)}.
+    Description: The functions' processors. A package for each is in packages.
+"""
+
+
 def main() -> int:
     """Prints the expanded template, or the reason why it can't be expanded."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("topics", nargs="?", help="topics, separated by commas (default: those of template.yaml)")
+    parser.add_argument(
+        "--packaged", nargs="?", const="", choices=["", *ARCHITECTURES], help="take the zips in packages as code"
+    )
     parser.add_argument("--code", help="the folder with Cargo.toml, if the output is not kept in infra/")
     arguments = parser.parse_args()
     template = TEMPLATE.read_text(encoding="utf-8")
     try:
         topics = arguments.topics.split(",") if arguments.topics else default_topics(template)
-        text = expand(template, topics)
+        if arguments.packaged == "" and arguments.topics:
+            raise ExpandError(
+                f"name the architecture of the packages: --packaged {' or --packaged '.join(ARCHITECTURES)}"
+            )
+        if arguments.packaged is not None:
+            template = package(template, arguments.packaged or None)
+        keeps_loops = arguments.packaged == "" and not arguments.topics
+        text = template if keeps_loops else expand(template, topics)
     except ExpandError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1

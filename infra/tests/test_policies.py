@@ -104,6 +104,23 @@ COMBINATIONS = [
         "secret",
     ),
     Combination(
+        "a credential of one's own, and a CA in a secret",
+        KAFKA
+        | REPLAY
+        | TARGETS["no login"]
+        | {"SearchAuth": "basic", "SearchSecretArn": f"{SECRET}search-AbCdEf", "SearchCaCert": f"{SECRET}ca-AbCdEf"}
+        | {"Provision": "false"},
+        "secret, CA secret",
+    ),
+    Combination(
+        "credentials that the stack makes, and a CA in a secret",
+        KAFKA
+        | REPLAY
+        | TARGETS["Elasticsearch, password by the administrator"]
+        | {"AdminSecretArn": f"{SECRET}admin-AbCdEf", "SearchCaCert": f"{SECRET}ca-AbCdEf"},
+        "secret, CA secret",
+    ),
+    Combination(
         "a destination for what fails",
         KAFKA | REPLAY | TARGETS["domain by name"] | {"OnFailureDestinationArn": BUCKET},
         "domain",

@@ -10,7 +10,7 @@ use testing::aws_services::AwsServices;
 use testing::bulk;
 use testing::function_process::invoke_all;
 use testing::http_server::{HttpServer, ReceivedRequest, json_response};
-use testing::iam_requests::{assert_kept, signed};
+use testing::iam_requests::{CA_CERTIFICATE, CA_SECRET, assert_kept, signed};
 use testing::kafka_event::{EventRecord, payload};
 
 const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:search-AbCdEf";
@@ -52,6 +52,7 @@ async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
     let mut services = AwsServices::default();
     services.domains.insert("events".into(), cluster.endpoint().to_owned());
     services.secrets.insert(SECRET.into(), json!({"username": "u", "password": "p"}).to_string());
+    services.secrets.insert(CA_SECRET.into(), CA_CERTIFICATE.into());
     let services = services.start().await.unwrap();
     let all = [
         ("AWS_ENDPOINT_URL", services.endpoint()),
@@ -72,10 +73,12 @@ async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn the_requests_that_need_the_roles_rights_are_kept() {
+    let with_secret = [("SEARCH_AUTH", "basic"), ("SEARCH_SECRET_ID", SECRET)];
     let runs = BTreeMap::from([
         ("domain", run(&[("SEARCH_DOMAIN", "events"), ("SEARCH_AUTH", "sigv4")]).await),
         ("endpoint", run(&[("SEARCH_AUTH", "sigv4")]).await),
-        ("secret", run(&[("SEARCH_AUTH", "basic"), ("SEARCH_SECRET_ID", SECRET)]).await),
+        ("secret", run(&with_secret).await),
+        ("secret, CA secret", run(&[&with_secret[..], &[("SEARCH_CA_CERT", CA_SECRET)]].concat()).await),
     ]);
     assert_kept("index-events", &runs).unwrap();
 }

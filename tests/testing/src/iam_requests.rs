@@ -8,6 +8,11 @@ use serde_json::{Value, json};
 
 use crate::http_server::ReceivedRequest;
 
+/// ARN of the secret with [`CA_CERTIFICATE`], for `SEARCH_CA_CERT`.
+pub const CA_SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:ca-AbCdEf";
+/// A certificate authority that signed nothing: its key is kept nowhere.
+pub const CA_CERTIFICATE: &str = include_str!("../../fixtures/ca.pem");
+
 /// Returns the signed requests, each once and in the order of text: the service that the signature names, and
 ///
 /// - for an API that is called by its name, the operation and its resource: `secretsmanager GetSecretValue arn:…`

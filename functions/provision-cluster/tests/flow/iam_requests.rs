@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use testing::aws_services::AwsServices;
 use testing::function_process::invoke_all;
-use testing::iam_requests::{assert_kept, signed};
+use testing::iam_requests::{CA_CERTIFICATE, CA_SECRET, assert_kept, signed};
 
 use crate::custom_resource::{cloudformation, request, start_open};
 use crate::index_management::Index;
@@ -31,6 +31,7 @@ async fn run(variables: &[(&str, &str)], properties: Value) -> BTreeSet<String> 
     for name in ["WriterSecret", "ReplayerSecret"] {
         services.secrets.insert(secret(name), "{}".into());
     }
+    services.secrets.insert(CA_SECRET.into(), CA_CERTIFICATE.into());
     let services = services.start().await.unwrap();
     let all = [("AWS_ENDPOINT_URL", services.endpoint()), ("SEARCH_ENDPOINT", cluster.endpoint())];
     let is_by_name = variables.iter().any(|(name, _)| *name == "SEARCH_DOMAIN");
@@ -64,10 +65,15 @@ async fn the_requests_that_need_the_roles_rights_are_kept() {
     let with_secrets = json!({"FunctionAuth": "basic", "WriterSecretId": secret("WriterSecret"),
         "ReplayerSecretId": secret("ReplayerSecret")});
     let admin = secret("admin");
+    let as_admin = [("SEARCH_AUTH", "secret"), ("SEARCH_SECRET_ID", admin.as_str())];
     let runs = BTreeMap::from([
         ("domain", run(&[("SEARCH_DOMAIN", "events"), ("SEARCH_AUTH", "sigv4")], with_roles.clone()).await),
         ("endpoint", run(&[("SEARCH_AUTH", "sigv4")], with_roles).await),
-        ("secret", run(&[("SEARCH_AUTH", "secret"), ("SEARCH_SECRET_ID", &admin)], with_secrets).await),
+        ("secret", run(&as_admin, with_secrets.clone()).await),
+        (
+            "secret, CA secret",
+            run(&[&as_admin[..], &[("SEARCH_CA_CERT", CA_SECRET)]].concat(), with_secrets).await,
+        ),
     ]);
     assert_kept("provision-cluster", &runs).unwrap();
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testing::aws_services::AwsServices;
 use testing::function_process::invoke_all;
 use testing::http_server::{HttpServer, ReceivedRequest, json_response};
-use testing::iam_requests::{assert_kept, signed};
+use testing::iam_requests::{CA_CERTIFICATE, CA_SECRET, assert_kept, signed};
 
 use crate::objects::on_failure;
 use crate::stand_in::StandIn;
@@ -52,6 +52,7 @@ async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
     for key in ["2026/01/01/a", "2026/01/01/b"] {
         services.objects.insert(format!("failed-batches/{PREFIX}{key}"), on_failure(10..12, "{}"));
     }
+    services.secrets.insert(CA_SECRET.into(), CA_CERTIFICATE.into());
     let services = services.start().await.unwrap();
     let all = [
         ("AWS_ENDPOINT_URL", services.endpoint()),
@@ -84,10 +85,12 @@ async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn the_requests_that_need_the_roles_rights_are_kept() {
+    let with_secret = [("SEARCH_AUTH", "basic"), ("SEARCH_SECRET_ID", SECRET)];
     let runs = BTreeMap::from([
         ("domain", run(&[("SEARCH_DOMAIN", "events"), ("SEARCH_AUTH", "sigv4")]).await),
         ("endpoint", run(&[("SEARCH_AUTH", "sigv4")]).await),
-        ("secret", run(&[("SEARCH_AUTH", "basic"), ("SEARCH_SECRET_ID", SECRET)]).await),
+        ("secret", run(&with_secret).await),
+        ("secret, CA secret", run(&[&with_secret[..], &[("SEARCH_CA_CERT", CA_SECRET)]].concat()).await),
     ]);
     assert_kept("replay-dead-letters", &runs).unwrap();
 }

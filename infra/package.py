@@ -1,0 +1,188 @@
+"""Builds the zips that packaged.yaml deploys, for x86_64 and arm64, with checksums and software bills of materials: `make package`.
+
+The same sources and compiler make the same bytes, in any folder: paths of the machine are left out of the programs, and files in
+the zips have one date and mode.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import uuid
+import zipfile
+from pathlib import Path
+
+INFRA = Path(__file__).resolve().parent
+REPOSITORY = INFRA.parent
+PACKAGES = INFRA / "packages"
+# cargo-lambda links against the C library of Amazon Linux 2023, whatever this machine has: https://docs.aws.amazon.com/linux/al2023
+GLIBC = "2.34"
+TARGETS = {"x86_64": "x86_64-unknown-linux-gnu", "arm64": "aarch64-unknown-linux-gnu"}
+SPECIFICATION = "1.5"
+# The oldest date that a zip can hold.
+DATE = (1980, 1, 1, 0, 0, 0)
+EXECUTABLE = 0o100755
+
+
+class PackageError(Exception):
+    """Something is missing, or a program failed."""
+
+
+def functions(template: str) -> list[str]:
+    """The programs of the template's functions."""
+    return re.findall(r"\bBinary: ([\w-]+)", template)
+
+
+def missing_targets(architectures: list[str], libraries: Path) -> list[str]:
+    """What to install for architectures whose Rust standard library is not below `libraries` (`<sysroot>/lib/rustlib`)."""
+    absent = [name for name in architectures if not list((libraries / TARGETS[name] / "lib").glob("libstd-*.rlib"))]
+    return [f"Rust's standard library for {name}: rustup target add {TARGETS[name]}" for name in absent]
+
+
+def zip_program(program: bytes, file: Path) -> None:
+    """Writes a zip whose only file, `bootstrap`, is the program. The same program makes the same bytes."""
+    entry = zipfile.ZipInfo("bootstrap", DATE)
+    entry.create_system = 3  # Unix, on every system: Lambda needs the mode
+    entry.external_attr = EXECUTABLE << 16
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(entry, program, compresslevel=9)
+
+
+def checksums(folder: Path) -> str:
+    """The lines of `sha256sum` for every file below a folder, in the order of their names."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != "SHA256SUMS")
+    return "".join(
+        f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.relative_to(folder).as_posix()}\n" for file in files
+    )
+
+
+def bill_of_materials(made: dict, repository: Path, program: bytes) -> dict:
+    """A bill of materials without the time and folder in which it was made, named after the program that it describes."""
+    text = json.dumps(made).replace(repository.as_uri(), "file:///kafka-to-search")
+    bill = json.loads(text)
+    bill["metadata"].pop("timestamp", None)
+    digest = hashlib.sha256(program).hexdigest()
+    bill["metadata"]["component"]["hashes"] = [{"alg": "SHA-256", "content": digest}]
+    bill["serialNumber"] = f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest)}"
+    return bill
+
+
+def package(architectures: list[str]) -> None:
+    """Builds everything below `packages`. Nothing is built if something is missing for one of the architectures."""
+    names = functions((INFRA / "template.yaml").read_text(encoding="utf-8"))
+    cyclonedx = _check_tools(architectures)
+    shutil.rmtree(PACKAGES, ignore_errors=True)
+    for architecture in architectures:
+        target = TARGETS[architecture]
+        folder = PACKAGES / architecture
+        folder.mkdir(parents=True)
+        programs = _compile(names, target)
+        described = _described(cyclonedx, names, target)
+        for name in names:
+            program = (programs / name / "bootstrap").read_bytes()
+            zip_program(program, folder / f"{name}.zip")
+            bill = bill_of_materials(described[name], REPOSITORY, program)
+            (folder / f"{name}.cdx.json").write_text(json.dumps(bill, indent=2) + "\n", encoding="utf-8")
+    (PACKAGES / "SHA256SUMS").write_text(checksums(PACKAGES), encoding="utf-8")
+
+
+def _check_tools(architectures: list[str]) -> str:
+    """The program cargo-cyclonedx."""
+    sysroot = _output([os.environ.get("RUSTC", "rustc"), "--print", "sysroot"]).strip()
+    missing = missing_targets(architectures, Path(sysroot) / "lib" / "rustlib")
+    cyclonedx = shutil.which("cargo-cyclonedx")
+    if cyclonedx is None:
+        missing.append("cargo-cyclonedx: cargo install cargo-cyclonedx --locked")
+    for program, origin in (("cargo-lambda", "cargo-lambda"), ("python-zig", "ziglang")):
+        if shutil.which(program) is None:
+            missing.append(f"{program}: pip install {origin}")
+    if missing:
+        raise PackageError("missing is\n  " + "\n  ".join(missing))
+    return cyclonedx or ""
+
+
+def _compile(names: list[str], target: str) -> Path:
+    """The folder with a folder for each program."""
+    made = _target_directory() / "package"
+    programs = made / "lambda" / target
+    shutil.rmtree(programs, ignore_errors=True)
+    cargo_home = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
+    flags = [f"--remap-path-prefix={cargo_home}=/cargo", f"--remap-path-prefix={REPOSITORY}=/kafka-to-search"]
+    environment = {
+        **os.environ,
+        "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags),
+        "CARGO_LAMBDA_COMPILER": "cargo-zigbuild",
+        "CARGO_TARGET_DIR": str(made),
+    }
+    # cargo-lambda would install a missing target by itself: `_check_tools` has looked already.
+    command = ["cargo", "lambda", "build", "--release", "--locked", "--skip-target-check"]
+    command += ["--target", f"{target}.{GLIBC}", "--lambda-dir", str(programs)]
+    command += [word for name in names for word in ("--bin", name)]
+    _run(command, environment)
+    return programs
+
+
+def _described(cyclonedx: str, names: list[str], target: str) -> dict[str, dict]:
+    """The bills of materials of the functions' crates: what is compiled in, without what only builds or tests need."""
+    # It writes beside the manifest of every crate of the workspace, whichever it is given.
+    written = "packaged.cdx"
+    manifests = {name: REPOSITORY / "functions" / name / "Cargo.toml" for name in names}
+    command = [
+        cyclonedx,
+        "cyclonedx",
+        "--manifest-path",
+        str(manifests[names[0]]),
+        "--format",
+        "json",
+        "--target",
+        target,
+    ]
+    command += ["--spec-version", SPECIFICATION, "--no-build-deps", "--override-filename", written, "--quiet"]
+    try:
+        _run(command, dict(os.environ))
+        files = {name: manifest.with_name(f"{written}.json") for name, manifest in manifests.items()}
+        return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
+    finally:
+        for folder in ("functions", "localstack", "tests"):
+            for file in (REPOSITORY / folder).rglob(f"{written}.json"):
+                file.unlink()
+
+
+def _target_directory() -> Path:
+    return Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target")).resolve()
+
+
+def _run(command: list[str], environment: dict[str, str]) -> None:
+    done = subprocess.run(command, cwd=REPOSITORY, env=environment, check=False)
+    if done.returncode != 0:
+        raise PackageError(f"`{' '.join(command)}` failed")
+
+
+def _output(command: list[str]) -> str:
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise PackageError(f"`{' '.join(command)}` failed: {error}") from error
+
+
+def main() -> int:
+    """Makes the packages, or prints what is missing."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("architectures", nargs="*", metavar="ARCHITECTURE", help=f"{', '.join(TARGETS)} (default: all)")
+    architectures = parser.parse_args().architectures or list(TARGETS)
+    try:
+        package(architectures)
+    except PackageError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print((PACKAGES / "SHA256SUMS").read_text(encoding="utf-8"), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,120 @@
+"""The packages are the same whenever they are made, and packaged.yaml deploys them for both architectures."""
+
+import copy
+import io
+import subprocess
+import sys
+import zipfile
+
+import expand
+import package
+import pytest
+import stack
+from samcli.lib.cfn_language_extensions.sam_integration import expand_language_extensions
+from samcli.lib.package.language_extensions_packaging import merge_language_extensions_s3_uris
+from samcli.yamlhelper import yaml_parse
+
+TEXT = (stack.INFRA / "template.yaml").read_text(encoding="utf-8")
+PACKAGED = (stack.INFRA / "packaged.yaml").read_text(encoding="utf-8")
+FUNCTIONS = {
+    "IndexEvents": "index-events",
+    "ReplayDeadLetters": "replay-dead-letters",
+    "ProvisionCluster": "provision-cluster",
+}
+
+
+def test_the_packaged_template_is_current():
+    assert expand.package(TEXT) == PACKAGED, "run `make expand`"
+
+
+def test_the_packaged_template_differs_in_the_code_alone():
+    packaged, source = yaml_parse(PACKAGED), yaml_parse(TEXT)
+    assert packaged["Parameters"].pop("Architecture")["AllowedValues"] == list(package.TARGETS)
+    del source["Parameters"]["Architecture"], source["Globals"]["Function"]["CodeUri"]
+    for name in FUNCTIONS:
+        del packaged["Resources"][name]["Properties"]["CodeUri"], source["Resources"][name]["Metadata"]
+    assert packaged == source
+
+
+@pytest.mark.parametrize(("given", "architecture"), [({}, "x86_64"), ({"Architecture": "arm64"}, "arm64")])
+def test_sam_uploads_the_packages_of_the_architecture(given, architecture):
+    made = expand_language_extensions(yaml_parse(PACKAGED), {"AWS::Region": stack.REGION, **given}, enabled=True)
+    exported = copy.deepcopy(made.expanded_template)
+    for name, program in FUNCTIONS.items():
+        properties = exported["Resources"][name]["Properties"]
+        assert properties["CodeUri"] == f"packages/{architecture}/{program}.zip"
+        properties["CodeUri"] = f"s3://bucket/{program}"
+    deployed = merge_language_extensions_s3_uris(made.original_template, exported)
+    for name, program in FUNCTIONS.items():
+        assert deployed["Resources"][name]["Properties"]["CodeUri"] == f"s3://bucket/{program}"
+
+
+@pytest.mark.parametrize("architecture", package.TARGETS)
+def test_a_template_for_an_older_sam_names_the_packages_of_one_architecture(architecture):
+    template = yaml_parse(expand.expand(expand.package(TEXT, architecture), ["a.events"]))
+    assert template["Parameters"]["Architecture"]["AllowedValues"] == [architecture]
+    for name, program in FUNCTIONS.items():
+        assert template["Resources"][name]["Properties"]["CodeUri"] == f"packages/{architecture}/{program}.zip"
+
+
+def test_topics_and_packages_need_an_architecture():
+    command = [sys.executable, str(stack.INFRA / "expand.py"), "a,b", "--packaged"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "") and "--packaged arm64" in done.stderr
+
+
+def test_the_programs_are_those_of_the_template():
+    assert package.functions(TEXT) == list(FUNCTIONS.values())
+
+
+def test_a_program_makes_the_same_zip_at_any_time(tmp_path, monkeypatch):
+    files = [tmp_path / name for name in ("one.zip", "two.zip")]
+    for file, time in zip(files, (1_000_000_000, 2_000_000_000), strict=True):
+        monkeypatch.setattr("time.time", lambda time=time: time)
+        package.zip_program(b"\x7fELF" * 1000, file)
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_a_zip_holds_the_program_as_an_executable_bootstrap(tmp_path):
+    package.zip_program(b"\x7fELF", tmp_path / "one.zip")
+    with zipfile.ZipFile(io.BytesIO((tmp_path / "one.zip").read_bytes())) as archive:
+        (entry,) = archive.infolist()
+        assert (entry.filename, archive.read(entry)) == ("bootstrap", b"\x7fELF")
+        assert (entry.external_attr >> 16, entry.create_system) == (0o100755, 3)
+
+
+def test_checksums_are_those_that_sha256sum_checks(tmp_path):
+    (tmp_path / "arm64").mkdir()
+    (tmp_path / "arm64" / "b.zip").write_bytes(b"two")
+    (tmp_path / "a.json").write_bytes(b"one")
+    (tmp_path / "SHA256SUMS").write_text(package.checksums(tmp_path), encoding="utf-8")
+    done = subprocess.run(
+        ["sha256sum", "--check", "SHA256SUMS"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "a.json: OK\narm64/b.zip: OK\n"
+
+
+def test_an_architecture_without_its_standard_library_is_reported_with_the_fix(tmp_path):
+    assert package.missing_targets(["x86_64", "arm64"], tmp_path) == [
+        "Rust's standard library for x86_64: rustup target add x86_64-unknown-linux-gnu",
+        "Rust's standard library for arm64: rustup target add aarch64-unknown-linux-gnu",
+    ]
+    library = tmp_path / "aarch64-unknown-linux-gnu" / "lib" / "libstd-1.rlib"
+    library.parent.mkdir(parents=True)
+    library.touch()
+    assert len(package.missing_targets(["x86_64", "arm64"], tmp_path)) == 1
+
+
+def test_a_bill_of_materials_names_the_program_and_neither_time_nor_folder(tmp_path):
+    made = {
+        "serialNumber": "urn:uuid:1",
+        "metadata": {"timestamp": "now", "component": {"bom-ref": f"path+{tmp_path.as_uri()}/functions/a#0.1.0"}},
+        "components": [{"name": "tokio"}],
+    }
+    one, same, other = (package.bill_of_materials(made, tmp_path, program) for program in (b"a", b"a", b"b"))
+    assert one == same and one["serialNumber"] != other["serialNumber"] != made["serialNumber"]
+    assert one["metadata"]["component"] == {
+        "bom-ref": "path+file:///kafka-to-search/functions/a#0.1.0",
+        "hashes": [{"alg": "SHA-256", "content": "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"}],
+    }
+    assert "timestamp" not in one["metadata"] and one["components"] == [{"name": "tokio"}]
