@@ -6,17 +6,19 @@ use std::path::Path;
 use integration_tests::workspace::{Crate, crates, repository};
 
 /// The libraries that a crate which is not a function may stand on.
-const LIBRARIES: [(&str, &[&str]); 6] = [
-    ("event-pipeline", &[]),
+const LIBRARIES: [(&str, &[&str]); 7] = [
+    ("record-formats", &[]),
+    ("event-pipeline", &["record-formats"]),
     ("search-client", &[]),
     ("lambda-support", &["search-client"]),
-    ("indexing", &["event-pipeline", "search-client", "lambda-support"]),
-    ("kafka-poller", &["event-pipeline"]),
+    ("indexing", &["event-pipeline", "record-formats", "search-client", "lambda-support"]),
+    ("kafka-poller", &["event-pipeline", "record-formats"]),
     ("event-producer", &[]),
 ];
 
 /// What a function may stand on.
-const OF_FUNCTIONS: [&str; 4] = ["event-pipeline", "search-client", "lambda-support", "indexing"];
+const OF_FUNCTIONS: [&str; 5] =
+    ["event-pipeline", "record-formats", "search-client", "lambda-support", "indexing"];
 
 /// Crates that are there for tests; they may stand on anything, and nothing that is shipped on them.
 const OF_TESTS: [&str; 2] = ["integration-tests", "testing"];

@@ -1,0 +1,234 @@
+//! Reads the `.proto` text of a schema, of its references and of the imports that every registry knows.
+
+use std::collections::{HashMap, HashSet};
+
+use prost_reflect::{DescriptorPool, FileDescriptor};
+use protox::Compiler;
+use protox::Error as ProtoxError;
+use protox::file::{File, FileResolver, GoogleFileResolver};
+
+use crate::schema_error::SchemaError;
+
+/// The path of the schema itself, which registries don't name.
+const MAIN: &str = "schema.proto";
+
+/// The most levels of braces, brackets and angles. The reader calls itself for each.
+const MAX_LEVELS: usize = 100;
+
+/// The most files of a schema.
+const MAX_FILES: usize = 500;
+
+/// Imports that Confluent's serializers know without a reference, beside those of `google/protobuf`.
+const BUILT_IN: [(&str, &str); 3] = [
+    ("confluent/meta.proto", META),
+    ("confluent/type/decimal.proto", DECIMAL),
+    // The path in Confluent's Python package.
+    ("confluent/types/decimal.proto", DECIMAL),
+];
+
+const META: &str = r#"syntax = "proto3";
+package confluent;
+import "google/protobuf/descriptor.proto";
+message Meta {
+  string doc = 1;
+  map<string, string> params = 2;
+  repeated string tags = 3;
+}
+extend google.protobuf.FileOptions { Meta file_meta = 1088; }
+extend google.protobuf.MessageOptions { Meta message_meta = 1088; }
+extend google.protobuf.FieldOptions { Meta field_meta = 1088; }
+extend google.protobuf.EnumOptions { Meta enum_meta = 1088; }
+extend google.protobuf.EnumValueOptions { Meta enum_value_meta = 1088; }
+"#;
+
+const DECIMAL: &str = r#"syntax = "proto3";
+package confluent.type;
+message Decimal {
+  bytes value = 1;
+  uint32 precision = 2;
+  int32 scale = 3;
+}
+"#;
+
+/// Reads a schema with its references, each the path that is imported and its text. Returns all files, and the schema's.
+pub(crate) fn read_files<'s>(
+    text: &'s str,
+    references: impl Iterator<Item = (&'s str, &'s str)>,
+) -> Result<(DescriptorPool, FileDescriptor), SchemaError> {
+    let mut files = Files { files: HashMap::new(), google: GoogleFileResolver::new() };
+    for (path, text) in BUILT_IN.into_iter().chain(references).chain([(MAIN, text)]) {
+        if has_too_many_levels(text) {
+            return Err(SchemaError::TooLarge { limit: MAX_LEVELS, unit: "levels" });
+        }
+        let file = File::from_source(path, text).map_err(|error| SchemaError::Proto(error.into()))?;
+        files.files.insert(path.to_owned(), file);
+    }
+    if files.files.len() > MAX_FILES {
+        return Err(SchemaError::TooLarge { limit: MAX_FILES, unit: "files" });
+    }
+    let order = files.order()?;
+    let mut compiler = Compiler::with_file_resolver(files);
+    compiler.include_imports(true);
+    for path in order {
+        compiler.open_file(path).map_err(|error| SchemaError::Proto(error.into()))?;
+    }
+    let pool = compiler.descriptor_pool();
+    let main = pool.get_file_by_name(MAIN).ok_or(SchemaError::NoMessage)?;
+    Ok((pool, main))
+}
+
+struct Files {
+    files: HashMap<String, File>,
+    google: GoogleFileResolver,
+}
+
+impl Files {
+    /// The files that the schema needs, each behind those that it imports. The compiler calls itself for an import that it hasn't
+    /// seen: in this order it never does.
+    fn order(&self) -> Result<Vec<String>, SchemaError> {
+        let mut needed = HashSet::from([MAIN]);
+        let mut to_visit = vec![MAIN];
+        while let Some(path) = to_visit.pop() {
+            to_visit.extend(self.imports(path).filter(|import| needed.insert(import)));
+        }
+        let mut order: Vec<String> = Vec::new();
+        let mut done = HashSet::new();
+        while !needed.is_empty() {
+            let mut ready: Vec<&str> = needed
+                .iter()
+                .copied()
+                .filter(|path| self.imports(path).all(|import| done.contains(import)))
+                .collect();
+            if ready.is_empty() {
+                return Err(SchemaError::ImportCircle);
+            }
+            ready.sort_unstable();
+            for path in ready {
+                needed.remove(path);
+                done.insert(path);
+                order.push(path.to_owned());
+            }
+        }
+        Ok(order)
+    }
+
+    /// The imports of a file that are none of Google's and not missing: the compiler finds those, or reports them.
+    fn imports(&self, path: &str) -> impl Iterator<Item = &str> {
+        let imports = self.files.get(path).map(|file| file.file_descriptor_proto().dependency.as_slice());
+        let imports = imports.unwrap_or_default().iter().map(String::as_str);
+        imports.filter(|import| self.files.contains_key(*import))
+    }
+}
+
+impl FileResolver for Files {
+    /// Google's files count more than references: JSON has forms of their own for them.
+    fn open_file(&self, name: &str) -> Result<File, ProtoxError> {
+        match self.google.open_file(name) {
+            Ok(file) => Ok(file),
+            Err(_) => self.files.get(name).cloned().ok_or_else(|| ProtoxError::file_not_found(name)),
+        }
+    }
+}
+
+/// Whether the text, without its comments and strings, is nested deeper than `MAX_LEVELS`.
+fn has_too_many_levels(text: &str) -> bool {
+    let mut bytes = text.bytes().peekable();
+    let mut level = 0_usize;
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'{' | b'[' | b'<' | b'(' => level += 1,
+            b'}' | b']' | b'>' | b')' => level = level.saturating_sub(1),
+            b'/' if bytes.next_if_eq(&b'/').is_some() => {
+                bytes.by_ref().find(|byte| *byte == b'\n');
+            }
+            b'/' if bytes.next_if_eq(&b'*').is_some() => {
+                while let Some(byte) = bytes.next() {
+                    if byte == b'*' && bytes.next_if_eq(&b'/').is_some() {
+                        break;
+                    }
+                }
+            }
+            quote @ (b'"' | b'\'') => {
+                while let Some(byte) = bytes.next_if(|byte| *byte != b'\n') {
+                    match byte {
+                        b'\\' => drop(bytes.next()),
+                        byte if byte == quote => break,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        if level > MAX_LEVELS {
+            return true;
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn compile(text: &str, references: &[(&str, &str)]) -> Result<DescriptorPool, SchemaError> {
+        Ok(read_files(text, references.iter().copied())?.0)
+    }
+
+    #[test]
+    fn imports_are_references_or_known_everywhere() {
+        let text = r#"syntax = "proto3"; import "b.proto"; import "confluent/meta.proto"; import "google/protobuf/timestamp.proto";
+            import "confluent/type/decimal.proto";
+            message A { B b = 1 [(confluent.field_meta).doc = "kept apart"]; google.protobuf.Timestamp at = 2;
+            confluent.type.Decimal price = 3; }"#;
+        let references = [
+            ("b.proto", r#"syntax = "proto3"; import "c/c.proto"; message B { c.C c = 1; }"#),
+            ("c/c.proto", r#"syntax = "proto3"; package c; message C { int32 i = 1; }"#),
+        ];
+        assert!(compile(text, &references).unwrap().get_message_by_name("c.C").is_some());
+        assert!(matches!(compile(text, &references[..1]), Err(SchemaError::Proto(_))));
+    }
+
+    #[test]
+    fn a_schema_that_is_no_schema_is_an_error() {
+        for text in [
+            "message",
+            "{}",
+            "message A { B b = 1; }",
+            "message A { int32 a = 1; int32 b = 1; }",
+            "\u{0}",
+            "edition = \"2023\"; message A {}",
+        ] {
+            assert!(matches!(compile(text, &[]), Err(SchemaError::Proto(_))), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_deep_schema_is_an_error_and_a_less_deep_one_is_not() {
+        let nested = |levels: usize| format!("{}{}", "message A { ".repeat(levels), "}".repeat(levels));
+        assert!(compile(&nested(30), &[]).is_ok());
+        assert!(compile(&nested(MAX_LEVELS), &[]).is_err());
+        assert!(matches!(compile(&nested(100_000), &[]), Err(SchemaError::TooLarge { .. })));
+        let comments = format!(
+            "// {0}\n/* {0} */ message A {{ optional string a = 1 [default = \"{0}\\\"{{\"]; }}",
+            "{".repeat(200)
+        );
+        assert!(compile(&comments, &[]).is_ok());
+    }
+
+    #[test]
+    fn a_long_chain_of_imports_is_read_and_a_circle_is_an_error() {
+        let text = |i: usize| {
+            format!("syntax = \"proto3\"; import \"{}.proto\"; message M{i} {{ M{} m = 1; }}", i + 1, i + 1)
+        };
+        let mut files: Vec<(String, String)> =
+            (1..MAX_FILES - BUILT_IN.len() - 1).map(|i| (format!("{i}.proto"), text(i))).collect();
+        let last = files.len() + 1;
+        files.push((format!("{last}.proto"), format!("syntax = \"proto3\"; message M{last} {{}}")));
+        let references: Vec<(&str, &str)> =
+            files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        assert!(compile(&text(0), &references).is_ok());
+        let circle =
+            [("1.proto", &*text(1)), ("2.proto", "syntax = \"proto3\"; import \"1.proto\"; message M2 {}")];
+        assert!(matches!(compile(&text(0), &circle), Err(SchemaError::ImportCircle)));
+    }
+}
