@@ -12,7 +12,7 @@ from local_stack.versions import pinned
 
 
 def copy(title: str, artifact: str, into: Path) -> None:
-    """Copies one artifact, `group:name:version[:type]`, into a folder."""
+    """Copies one artifact, `group:name:version[:type[:classifier]]`, into a folder."""
     _run(title, ["copy", f"-Dartifact={artifact}", f"-DoutputDirectory={into}"])
 
 

@@ -12,4 +12,5 @@ def test_the_containers_have_the_pinned_versions():
 
     assert f"image: apache/kafka:{pinned()['kafka']['version']}\n" in compose
     assert f"image: opensearchproject/opensearch:{pinned()['opensearch']['version']}\n" in compose
+    assert f"image: apicurio/apicurio-registry:{pinned()['schema-registry']['version']}\n" in compose
     assert f'"{localstack}"' in compose

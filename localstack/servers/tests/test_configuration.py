@@ -4,7 +4,7 @@ from pathlib import Path
 
 from local_stack import maven
 from local_stack.commands import publishing
-from local_stack.servers import kafka, localstack, search_node
+from local_stack.servers import kafka, localstack, schema_registry, search_node
 
 
 def test_kafka_listens_only_on_the_loopback_address():
@@ -14,6 +14,10 @@ def test_kafka_listens_only_on_the_loopback_address():
     assert "advertised.listeners=PLAINTEXT://127.0.0.1:29092" in lines
     assert "controller.quorum.voters=1@127.0.0.1:29093" in lines
     assert "log.dirs=/state/kafka/data" in lines
+
+
+def test_the_schema_registry_listens_only_on_the_loopback_address():
+    assert schema_registry.properties(28081) == ["-Dquarkus.http.host=127.0.0.1", "-Dquarkus.http.port=28081"]
 
 
 def test_a_node_keeps_everything_in_its_own_folder():

@@ -31,7 +31,8 @@ def run(instance: Instance, command: list[str], named: Sequence[Server] = ()) ->
             lifecycle.start(instance, DEPLOYMENT, free_ports=True)
             sam.deploy(instance, [])
         # LocalStack's variables are set even if it does not run, so that the command cannot reach AWS by mistake.
-        exported = {name: value for server in STACK for name, value in server.environment(instance).items()}
+        exporting = dict.fromkeys((*STACK, *named))
+        exported = {name: value for server in exporting for name, value in server.environment(instance).items()}
         environment = {**os.environ, **exported, "STACK_INSTANCE": instance.name}
         code = subprocess.run(command, env=environment, check=False).returncode
         if code != 0:

@@ -11,12 +11,22 @@ from local_stack.servers.localstack import LOCALSTACK
 from local_stack.servers.opensearch import OPENSEARCH
 from local_stack.servers.opensearch_secured import OPENSEARCH_SECURED
 from local_stack.servers.poller import POLLER
+from local_stack.servers.schema_registry import SCHEMA_REGISTRY
 
 # All servers by name, in the order in which they are listed; they are stopped in the reverse order. Those with TLS and users
-# are for tests, and start only where a command names them.
+# and the schema registry start only where a command names them.
 SERVERS: dict[str, Server] = {
     server.name: server
-    for server in (KAFKA, OPENSEARCH, OPENSEARCH_SECURED, ELASTICSEARCH_8, ELASTICSEARCH_6, LOCALSTACK, POLLER)
+    for server in (
+        KAFKA,
+        SCHEMA_REGISTRY,
+        OPENSEARCH,
+        OPENSEARCH_SECURED,
+        ELASTICSEARCH_8,
+        ELASTICSEARCH_6,
+        LOCALSTACK,
+        POLLER,
+    )
 }
 # The servers of the project's stack: those that a deployment needs, and the poller, which serves the deployed mappings.
 DEPLOYMENT: tuple[Server, ...] = (KAFKA, OPENSEARCH, LOCALSTACK)
