@@ -89,8 +89,9 @@ test-search: ## Run the tests of infra/search's templates, roles, policies and m
 	    $(CHECKS) pytest -q infra/search/tests --ignore=infra/search/tests/files
 
 test-schemas: ## Run the tests of mappings with a schema registry on separate servers
-	$(STACK) with --servers kafka,localstack,schema-registry --instance schemas -- \
-	    cargo test --locked --package kafka-poller --features kafka-poller/live,kafka-poller/tls --test schemas -- --test-threads=2
+	cargo test --locked $(LIVE) --test schemas --no-run
+	$(STACK) with --servers kafka,opensearch,localstack,schema-registry --instance schemas -- \
+	    cargo test --locked $(LIVE) --test schemas -- --test-threads=2
 
 MINUTES ?= 10
 soak: ## Inject random faults into a separate stack, and account for every event: MINUTES=10 SEED=20
