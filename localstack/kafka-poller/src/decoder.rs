@@ -189,6 +189,9 @@ impl Part<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
     /// `{"order_id": "o-1", "total": 2}` by [`AVRO`].
@@ -267,6 +270,23 @@ mod tests {
         let (rejection, reason) = rejected(&both, Some(b"text"), ORDER);
         assert_eq!(rejection, Rejection::DeserializationError);
         assert_eq!(reason, "the key does not begin with 0x00 and the id of a schema");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_pass_as_json_or_are_rejected_with_a_reason(
+            schema in prop_oneof![Just(7_u8), Just(8), any::<u8>()],
+            body in vec(any::<u8>(), 0..40),
+        ) {
+            let value = [&[0, 0, 0, 0, schema], body.as_slice()].concat();
+            match json().decode(None, Some(&value)) {
+                Decoded::Passed { value, .. } => {
+                    prop_assert!(serde_json::from_slice::<serde_json::Value>(&value.bytes.unwrap()).is_ok());
+                }
+                Decoded::Rejected { reason, .. } => prop_assert!(reason.contains("does not fit schema")),
+                Decoded::Needs(id) => prop_assert!(id == u32::from(schema) && id != 7 && id != 8),
+            }
+        }
     }
 
     #[test]
