@@ -15,7 +15,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local test test-fast test-live test-policies test-search \
-    test-secured soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
+    test-secured test-schemas soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
 help: ## List the targets
@@ -84,6 +84,7 @@ test-live: ## Run the integration tests on a separate stack on free ports, which
 	$(STACK) with --instance test -- cargo test --locked $(LIVE) $(LIVE_TESTS) -- --test-threads=1
 	@$(MAKE) --no-print-directory test-secured
 	@$(MAKE) --no-print-directory test-search
+	@$(MAKE) --no-print-directory test-schemas
 
 test-secured: ## Run the tests of TLS, credentials, provisioning and events of any shape on separate servers
 	cargo test --locked $(LIVE) --test secured --no-run
@@ -92,6 +93,11 @@ test-secured: ## Run the tests of TLS, credentials, provisioning and events of a
 test-search: ## Run the tests of infra/search's templates, roles, policies and monitors on separate servers
 	$(STACK) with --servers opensearch,opensearch-secured,elasticsearch-6 --instance search -- \
 	    $(CHECKS) pytest -q infra/search/tests --ignore=infra/search/tests/files
+
+test-schemas: ## Run the tests of mappings with a schema registry on separate servers
+	cargo test --locked $(LIVE) --test schemas --no-run
+	$(STACK) with --servers kafka,opensearch,localstack,schema-registry --instance schemas -- \
+	    cargo test --locked $(LIVE) --test schemas -- --test-threads=2
 
 MINUTES ?= 10
 soak: ## Inject random faults into a separate stack, and account for every event: MINUTES=10 SEED=20

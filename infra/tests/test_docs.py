@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 import stack
-from combinations import COLLECTION_ARN, KEY, SECRET, SOURCES
+from combinations import COLLECTION_ARN, GLUE_REGISTRY, KEY, SECRET, SOURCES
 
 DOCS = stack.INFRA.parent / "docs"
 DEPLOYING = (DOCS / "DEPLOYING.md").read_text(encoding="utf-8")
@@ -17,6 +17,7 @@ ARNS = {
     "arn:aws:kafka:…": SOURCES["MSK, IAM"]["MskClusterArn"],
     "arn:aws:kafka:eu-central-1:123456789012:vpc-connection/…": SOURCES["MSK of another account, IAM"]["MskClusterArn"],
     "arn:aws:aoss:…": COLLECTION_ARN,
+    "arn:aws:glue:…": GLUE_REGISTRY,
 }
 
 

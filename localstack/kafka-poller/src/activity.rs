@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::delivery::{Condition, Outcome};
 use crate::mapping::Mapping;
+use crate::record::Rejection;
 use crate::status::{AGE_BOUNDS_MS, Counts, MappingStatus, PartitionStatus, Status};
 
 /// All mappings that the process serves.
@@ -66,6 +67,7 @@ struct Now {
     group_id: String,
     problem: Option<String>,
     warning: Option<String>,
+    registry_problem: Option<String>,
     last_result: Option<String>,
     partitions: Vec<PartitionStatus>,
 }
@@ -84,6 +86,8 @@ struct Counters {
     retry_attempts_exhausted: AtomicU64,
     record_age_exceeded: AtomicU64,
     maximum_payload_size_exceeded: AtomicU64,
+    schema_not_found: AtomicU64,
+    deserialization_error: AtomicU64,
     sent_to_destination: AtomicU64,
     age_classes: [AtomicU64; AGE_BOUNDS_MS.len() + 1],
     age_sum_ms: AtomicU64,
@@ -153,6 +157,16 @@ impl Activity {
         self.now().warning = warning.map(str::to_owned);
     }
 
+    /// Records why the schema registry gives no schemas, or that it does.
+    pub fn set_registry_problem(&self, problem: Option<&str>) {
+        let mut now = self.now();
+        now.registry_problem =
+            problem.map(|problem| format!("records wait for the schema registry: {problem}"));
+        if let Some(problem) = now.registry_problem.clone() {
+            now.last_result = Some(format!("PROBLEM: {problem}"));
+        }
+    }
+
     /// Publishes the partitions that this process reads.
     pub fn set_partitions(&self, partitions: Vec<PartitionStatus>) {
         self.now().partitions = partitions;
@@ -205,6 +219,8 @@ impl Activity {
             Condition::RetryAttemptsExhausted => &self.counts.retry_attempts_exhausted,
             Condition::RecordAgeExceeded => &self.counts.record_age_exceeded,
             Condition::MaximumPayloadSizeExceeded => &self.counts.maximum_payload_size_exceeded,
+            Condition::Rejected(Rejection::SchemaNotFound) => &self.counts.schema_not_found,
+            Condition::Rejected(Rejection::DeserializationError) => &self.counts.deserialization_error,
         };
         add(counter, n_records);
         if safekeeping == Safekeeping::AtDestination {
@@ -214,13 +230,15 @@ impl Activity {
 
     fn status(&self) -> MappingStatus {
         let now = self.now();
+        let warnings: Vec<&str> =
+            [&now.warning, &now.registry_problem].into_iter().flatten().map(String::as_str).collect();
         MappingStatus {
             uuid: self.uuid.clone(),
             topic: now.topic.clone(),
             function_arn: now.function_arn.clone(),
             consumer_group_id: now.group_id.clone(),
             problem: now.problem.clone(),
-            warning: now.warning.clone(),
+            warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             last_processing_result: now
                 .last_result
                 .clone()
@@ -247,6 +265,8 @@ impl Counters {
             retry_attempts_exhausted: of(&self.retry_attempts_exhausted),
             record_age_exceeded: of(&self.record_age_exceeded),
             maximum_payload_size_exceeded: of(&self.maximum_payload_size_exceeded),
+            schema_not_found: of(&self.schema_not_found),
+            deserialization_error: of(&self.deserialization_error),
             sent_to_destination: of(&self.sent_to_destination),
             age_classes: self.age_classes.iter().map(of).collect(),
             age_sum_ms: of(&self.age_sum_ms),
@@ -272,7 +292,11 @@ mod tests {
         assert_eq!(status.mappings[0].warning.as_deref(), Some("the topic's id is unknown"));
         assert_eq!(status.problems(), Vec::<String>::new());
         assert_eq!(status.warnings(), ["mapping uuid: the topic's id is unknown"]);
+        activity.set_registry_problem(Some("connection refused"));
+        let both = "the topic's id is unknown; records wait for the schema registry: connection refused";
+        assert_eq!(registry.status().mappings[0].warning.as_deref(), Some(both));
         activity.set_warning(None);
+        activity.set_registry_problem(None);
         assert_eq!(registry.status().mappings[0].warning, None);
     }
 }

@@ -237,6 +237,10 @@ impl Buffer {
                 if n_records >= self.limits.batch_size || (size > self.limits.payload && !first) {
                     break;
                 }
+                // What the function gets and what it does not are never in one batch, so that they are done in order.
+                if records.last().is_some_and(|last: &EncodedRecord| last.rejected != record.rejected) {
+                    break;
+                }
                 n_records += 1;
                 n_bytes = size;
                 records.extend(state.pending.pop_front());

@@ -7,7 +7,6 @@
 //! invocation nor a retry costs the group membership.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -17,7 +16,7 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::base_consumer::PartitionQueue;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
-use rdkafka::message::{BorrowedMessage, Headers, Message as _};
+use rdkafka::message::{BorrowedMessage, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, error, info, warn};
@@ -27,11 +26,10 @@ use crate::activity::{Activity, Filtering};
 use crate::broker_calls;
 use crate::callbacks::Callbacks;
 use crate::consumer_state::ConsumerState;
-use crate::event::{RecordParts, encode_record};
-use crate::filter::Filter;
+use crate::intake::{Intake, TakenIn};
 use crate::mailbox::{Mailbox, Message};
 use crate::mapping::Mapping;
-use crate::record::{EncodedRecord, PartitionRecords};
+use crate::record::PartitionRecords;
 use crate::repeated_error::RepeatedError;
 use crate::status::PartitionStatus;
 
@@ -51,8 +49,8 @@ pub struct ConsumerThread {
     pub mapping: Arc<Mapping>,
     /// Counts records and publishes the status.
     pub activity: Arc<Activity>,
-    /// Decides which records the function gets.
-    pub filter: Filter,
+    /// Decodes records and decides which of them the function gets.
+    pub intake: Intake,
     /// The state, without partitions.
     pub state: ConsumerState,
     /// The messages.
@@ -210,6 +208,11 @@ impl ConsumerThread {
                 self.state.attempt_ended(&assignments, &progress);
             }
             Message::BatchEnded => self.state.batch_ended(),
+            Message::Schema { id, lookup } => {
+                for (partition, offset, taken) in self.intake.learn(id, lookup) {
+                    self.keep(partition, offset, taken);
+                }
+            }
             Message::Stop => self.state.stop(),
         }
     }
@@ -243,9 +246,10 @@ impl ConsumerThread {
         Flow::Continue { has_acted }
     }
 
-    fn assign(&self, client: &Arc<Client>, queues: &mut Queues, starts: &[(i32, Option<i64>)]) {
+    fn assign(&mut self, client: &Arc<Client>, queues: &mut Queues, starts: &[(i32, Option<i64>)]) {
         let Mapping { uuid, topic, .. } = self.mapping.as_ref();
         let mut list = TopicPartitionList::with_capacity(starts.len());
+        self.intake.forget(starts.iter().map(|(partition, _)| *partition));
         for (partition, start) in starts {
             let mut element = list.add_partition(topic, *partition);
             if let Some(offset) = start
@@ -269,7 +273,8 @@ impl ConsumerThread {
         info!(mapping = %uuid, %topic, ?partitions, "partitions assigned");
     }
 
-    fn unassign(&self, client: &Client, queues: &mut Queues, partitions: &[i32]) {
+    fn unassign(&mut self, client: &Client, queues: &mut Queues, partitions: &[i32]) {
+        self.intake.forget(partitions.iter().copied());
         let Mapping { uuid, topic, .. } = self.mapping.as_ref();
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {
@@ -318,7 +323,7 @@ impl ConsumerThread {
 
     fn read_queue(&mut self, partition: i32, queue: &PartitionQueue<Callbacks>) -> (usize, QueueRest) {
         for n_received in 0..RECORDS_PER_TURN {
-            if !self.state.has_room(partition) {
+            if self.intake.waits(partition) || !self.state.has_room(partition) {
                 return (n_received, QueueRest::Unknown);
             }
             match queue.poll(Duration::ZERO) {
@@ -335,19 +340,27 @@ impl ConsumerThread {
     }
 
     fn take_in(&mut self, message: &BorrowedMessage<'_>) {
-        if !self.filter.passes(message) {
-            self.activity.received(Filtering::Dropped);
-            self.state.skip(message.partition(), message.offset());
-            return;
+        if let Some(taken) = self.intake.take(message) {
+            self.keep(message.partition(), message.offset(), taken);
         }
-        self.activity.received(Filtering::Passed);
-        let record = EncodedRecord {
-            offset: message.offset(),
-            timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-            received: Instant::now(),
-            json: encode(message),
+    }
+
+    fn keep(&mut self, partition: i32, offset: i64, taken: TakenIn) {
+        let record = match taken {
+            TakenIn::Dropped => {
+                self.activity.received(Filtering::Dropped);
+                self.state.skip(partition, offset);
+                return;
+            }
+            TakenIn::Kept(record) => record,
+            TakenIn::Rejected { record, reason } => {
+                let Mapping { uuid, topic, .. } = self.mapping.as_ref();
+                warn!(mapping = %uuid, %topic, partition, offset, reason, "a record does not pass the schema registry");
+                record
+            }
         };
-        self.state.push(message.partition(), record);
+        self.activity.received(Filtering::Passed);
+        self.state.push(partition, record);
     }
 }
 
@@ -372,28 +385,4 @@ impl Published {
             self.partitions = partitions;
         }
     }
-}
-
-/// Encodes a consumed record as it appears in the event.
-fn encode(message: &BorrowedMessage<'_>) -> Box<[u8]> {
-    let headers = message.headers();
-    let n_headers = headers.map_or(0, Headers::count);
-    encode_record(RecordParts {
-        topic: message.topic(),
-        partition: message.partition(),
-        offset: message.offset(),
-        timestamp: message.timestamp(),
-        key: message.key(),
-        value: message.payload(),
-        headers: (0..n_headers).filter_map(|place| {
-            let headers = headers?;
-            // rdkafka 0.39 panics on a header name that is not UTF-8; one such record must not end the consumer.
-            let header = catch_unwind(AssertUnwindSafe(|| headers.get(place)));
-            if header.is_err() {
-                let (partition, offset) = (message.partition(), message.offset());
-                warn!(topic = %message.topic(), partition, offset, "a header whose name is not UTF-8 is left out");
-            }
-            header.ok().map(|header| (header.key, header.value))
-        }),
-    })
 }

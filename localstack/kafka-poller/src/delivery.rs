@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::event::EventShape;
 use crate::mapping::{RetryPolicy, SplitOnError};
-use crate::record::{Assignment, PartitionRecords, n_records};
+use crate::record::{Assignment, PartitionRecords, Rejection, n_records};
 
 /// The delay before the first retry. It doubles with each further one.
 const FIRST_DELAY: Duration = Duration::from_millis(200);
@@ -69,6 +69,8 @@ pub enum Condition {
     RecordAgeExceeded,
     /// A record is larger than an invocation's payload may be.
     MaximumPayloadSizeExceeded,
+    /// The schema registry does not let the records pass.
+    Rejected(Rejection),
 }
 
 /// How an invocation ended.
@@ -134,16 +136,17 @@ impl Delivery {
         }
         let Some(sub_batch) = self.sub_batches.front_mut() else { return Step::Done };
         let n_invoked = sub_batch.n_invoked;
-        let (parts, condition) =
-            if let Some(old) = self.policy.max_age_ms.and_then(|age| take_older(sub_batch, now_ms - age)) {
-                (old, Condition::RecordAgeExceeded)
-            } else if self.policy.max_retries.is_some_and(|retries| sub_batch.n_failed > retries) {
-                (std::mem::take(&mut sub_batch.parts), Condition::RetryAttemptsExhausted)
-            } else if n_records(&sub_batch.parts) == 1 && shape.len(&sub_batch.parts) > self.payload_limit {
-                (std::mem::take(&mut sub_batch.parts), Condition::MaximumPayloadSizeExceeded)
-            } else {
-                return Step::Invoke;
-            };
+        let (parts, condition) = if let Some((rejected, rejection)) = take_rejected(sub_batch) {
+            (rejected, Condition::Rejected(rejection))
+        } else if let Some(old) = self.policy.max_age_ms.and_then(|age| take_older(sub_batch, now_ms - age)) {
+            (old, Condition::RecordAgeExceeded)
+        } else if self.policy.max_retries.is_some_and(|retries| sub_batch.n_failed > retries) {
+            (std::mem::take(&mut sub_batch.parts), Condition::RetryAttemptsExhausted)
+        } else if n_records(&sub_batch.parts) == 1 && shape.len(&sub_batch.parts) > self.payload_limit {
+            (std::mem::take(&mut sub_batch.parts), Condition::MaximumPayloadSizeExceeded)
+        } else {
+            return Step::Invoke;
+        };
         self.discarding = Some(Discarding { parts, condition, n_invoked });
         Step::Discard { condition, n_invoked }
     }
@@ -265,6 +268,15 @@ fn take_older(sub_batch: &mut SubBatch, oldest_ms: i64) -> Option<Vec<PartitionR
     (!old.is_empty()).then_some(old)
 }
 
+/// Removes the partitions whose records the schema registry does not let pass, those of one reason. A partition's records in a
+/// batch all pass, or none does.
+fn take_rejected(sub_batch: &mut SubBatch) -> Option<(Vec<PartitionRecords>, Rejection)> {
+    let of = |part: &PartitionRecords| part.records.first().and_then(|record| record.rejected);
+    let rejection = sub_batch.parts.iter().find_map(of)?;
+    let rejected = sub_batch.parts.extract_if(.., |part| of(part) == Some(rejection)).collect();
+    Some((rejected, rejection))
+}
+
 /// Removes what is done: whole partitions without a failure, and the records before a partition's lowest failure.
 fn split_off_done(parts: &mut Vec<PartitionRecords>, failures: &[(i32, i64)]) -> Vec<PartitionRecords> {
     let mut done = Vec::new();
@@ -320,6 +332,8 @@ impl Condition {
             Self::RetryAttemptsExhausted => "RetryAttemptsExhausted",
             Self::RecordAgeExceeded => "RecordAgeExceeded",
             Self::MaximumPayloadSizeExceeded => "MaximumPayloadSizeExceeded",
+            Self::Rejected(Rejection::SchemaNotFound) => "SCHEMA_NOT_FOUND",
+            Self::Rejected(Rejection::DeserializationError) => "DESERIALIZATION_ERROR",
         }
     }
 }

@@ -106,6 +106,20 @@ pub struct RecordParts<'a, H> {
     pub value: Option<&'a [u8]>,
     /// Its headers, in order. A name may occur more than once.
     pub headers: H,
+    /// The schema that the key was validated by.
+    pub key_schema: Option<PartSchema>,
+    /// The schema that the value was validated by.
+    pub value_schema: Option<PartSchema>,
+}
+
+/// The schema of a key or value, as the event names it:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-consume-kafka-events.html>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PartSchema {
+    /// `AVRO`, `PROTOBUF` or `JSON`.
+    pub data_format: &'static str,
+    /// Its id in the registry.
+    pub id: u32,
 }
 
 /// Encodes a record as it appears in the event.
@@ -152,8 +166,22 @@ where
         }
         json.extend_from_slice(b"]}");
     }
-    json.extend_from_slice(b"]}");
+    json.push(b']');
+    push_schema(&mut json, "keySchemaMetadata", record.key_schema);
+    push_schema(&mut json, "valueSchemaMetadata", record.value_schema);
+    json.push(b'}');
     json.into_boxed_slice()
+}
+
+fn push_schema(json: &mut Vec<u8>, name: &str, schema: Option<PartSchema>) {
+    let Some(PartSchema { data_format, id }) = schema else { return };
+    json.push(b',');
+    push_string(json, name);
+    json.extend_from_slice(b":{");
+    push_field(json, "dataFormat", data_format);
+    json.extend_from_slice(b"\"schemaId\":\"");
+    push_integer(json, id);
+    json.extend_from_slice(b"\"}");
 }
 
 fn push_field(json: &mut Vec<u8>, name: &str, value: &str) {
@@ -199,6 +227,8 @@ mod tests {
             key,
             value,
             headers: headers.iter().copied(),
+            key_schema: None,
+            value_schema: None,
         });
         serde_json::from_slice(&json).unwrap()
     }
@@ -213,11 +243,14 @@ mod tests {
             key: Some(b"recordKey"),
             value: Some(b"Hello, this is a test."),
             headers: [("headerKey", Some(b"headerValue".as_slice()))].into_iter(),
+            key_schema: None,
+            value_schema: Some(PartSchema { data_format: "AVRO", id: 17 }),
         });
         let expected = r#"{"topic":"mytopic","partition":0,"offset":15,"timestamp":1545084650987,"#
             .to_owned()
             + r#""timestampType":"CREATE_TIME","key":"cmVjb3JkS2V5","value":"SGVsbG8sIHRoaXMgaXMgYSB0ZXN0Lg==","#
-            + r#""headers":[{"headerKey":[104,101,97,100,101,114,86,97,108,117,101]}]}"#;
+            + r#""headers":[{"headerKey":[104,101,97,100,101,114,86,97,108,117,101]}],"#
+            + r#""valueSchemaMetadata":{"dataFormat":"AVRO","schemaId":"17"}}"#;
         assert_eq!(str::from_utf8(&json), Ok(expected.as_str()));
     }
 

@@ -4,7 +4,6 @@
 //! <https://docs.aws.amazon.com/lambda/latest/dg/kafka-filtering.html>: where a value is JSON and its pattern is for plain text or
 //! the other way round, or the value is not UTF-8, the pattern is not applied.
 
-use rdkafka::message::{BorrowedMessage, Message};
 use serde_json::Value;
 
 use crate::pattern::{Node, Pattern, PatternError};
@@ -53,12 +52,6 @@ impl Filter {
             Some(name) => Err(FilterError::NotTheValue { name: name.to_owned() }),
             None => Ok(Self { patterns }),
         }
-    }
-
-    /// Whether the function gets a consumed record.
-    #[must_use]
-    pub fn passes(&self, message: &BorrowedMessage<'_>) -> bool {
-        self.passes_value(message.payload())
     }
 
     /// Whether the function gets a record with this value; `None` is a tombstone.

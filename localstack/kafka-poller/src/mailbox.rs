@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use rdkafka::error::KafkaError;
 use tokio::sync::oneshot;
 
+use crate::decoder::Lookup;
 use crate::delivery::Progress;
 use crate::offsets::Positions;
 use crate::rebalance::Rebalance;
@@ -55,6 +56,13 @@ pub enum Message {
     },
     /// A delivery has no records left.
     BatchEnded,
+    /// The registry's response about a schema.
+    Schema {
+        /// The schema's id.
+        id: u32,
+        /// What the registry says of it.
+        lookup: Lookup,
+    },
     /// The mapping is no longer served.
     Stop,
 }

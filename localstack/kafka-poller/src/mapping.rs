@@ -4,6 +4,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::registry_config::{self, RegistryConfig, RegistryConfigError};
+use crate::secret::Access;
+
 /// Lambda's default batch size for Kafka.
 const DEFAULT_BATCH_SIZE: usize = 100;
 /// Lambda's default batching window for Kafka, used when the mapping sets none.
@@ -31,10 +34,10 @@ pub struct Configuration {
     maximum_batching_window_in_seconds: Option<u64>,
     starting_position: Option<String>,
     starting_position_timestamp: Option<f64>,
-    self_managed_kafka_event_source_config: Option<ConsumerGroup>,
-    amazon_managed_kafka_event_source_config: Option<ConsumerGroup>,
+    self_managed_kafka_event_source_config: Option<KafkaConfig>,
+    amazon_managed_kafka_event_source_config: Option<KafkaConfig>,
     #[serde(default)]
-    source_access_configurations: Option<Vec<SourceAccess>>,
+    source_access_configurations: Option<Vec<Access>>,
     #[serde(default)]
     function_response_types: Option<Vec<String>>,
     maximum_retry_attempts: Option<i64>,
@@ -59,19 +62,9 @@ struct Endpoints {
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
 #[serde(rename_all = "PascalCase")]
-struct ConsumerGroup {
+struct KafkaConfig {
     consumer_group_id: Option<String>,
-}
-
-/// How to authenticate to the brokers: a kind, and where its secret is.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
-pub struct SourceAccess {
-    /// Such as `SASL_SCRAM_512_AUTH`.
-    #[serde(rename = "Type")]
-    pub kind: String,
-    /// A secret's ARN, or for VPC kinds a subnet or security group.
-    #[serde(rename = "URI")]
-    pub uri: String,
+    schema_registry_config: Option<registry_config::Configuration>,
 }
 
 #[derive(Clone, Debug, Deserialize, PartialEq)]
@@ -125,7 +118,7 @@ pub struct Mapping {
     /// Where a new consumer group begins.
     pub starting_position: StartingPosition,
     /// How to authenticate to the brokers.
-    pub source_access: Vec<SourceAccess>,
+    pub source_access: Vec<Access>,
     /// Whether the function's response names the records that failed.
     pub batch_failures: BatchFailures,
     /// What to do with records whose invocation fails.
@@ -136,6 +129,8 @@ pub struct Mapping {
     pub filters: Vec<String>,
     /// The most invocations at once, if the mapping limits them.
     pub maximum_pollers: Option<usize>,
+    /// The registry by whose schemas keys and values are validated, if there is one.
+    pub registry: Option<RegistryConfig>,
 }
 
 /// The kind of Kafka cluster.
@@ -216,6 +211,15 @@ pub enum MappingError {
         /// The values that it may have.
         expected: &'static str,
     },
+    /// The schema registry can't be served.
+    #[error("mapping {uuid}: {source}")]
+    Registry {
+        /// The mapping's id.
+        uuid: String,
+        /// Why.
+        #[source]
+        source: RegistryConfigError,
+    },
 }
 
 impl Mapping {
@@ -246,11 +250,17 @@ impl Mapping {
             .as_ref()
             .and_then(|config| config.on_failure.as_ref()?.destination.clone())
             .filter(|destination| !destination.is_empty());
-        let group = match source {
+        let kafka_config = match source {
             Source::SelfManaged { .. } => &configuration.self_managed_kafka_event_source_config,
             Source::Msk { .. } => &configuration.amazon_managed_kafka_event_source_config,
         };
-        let group_id = group.as_ref().and_then(|group| group.consumer_group_id.clone());
+        let group_id = kafka_config.as_ref().and_then(|config| config.consumer_group_id.clone());
+        let registry = kafka_config
+            .as_ref()
+            .and_then(|config| config.schema_registry_config.as_ref())
+            .and_then(RegistryConfig::parse)
+            .transpose()
+            .map_err(|source| MappingError::Registry { uuid: uuid.clone(), source })?;
         let reported = configuration
             .function_response_types
             .iter()
@@ -281,6 +291,7 @@ impl Mapping {
                 .provisioned_poller_config
                 .as_ref()
                 .and_then(|config| config.maximum_pollers),
+            registry,
         })
     }
 }
@@ -362,6 +373,7 @@ mod tests {
             destination: None,
             filters: vec![],
             maximum_pollers: None,
+            registry: None,
         };
         assert_eq!(read(self_managed(), json!({})), Ok(expected.clone()));
         let unset = json!({"MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": -1, "FunctionResponseTypes": [],
@@ -391,10 +403,7 @@ mod tests {
             RetryPolicy { max_retries: Some(3), max_age_ms: Some(60_000), split: SplitOnError::Halves }
         );
         assert_eq!(mapping.destination.as_deref(), Some("kafka://failed"));
-        assert_eq!(
-            mapping.source_access,
-            [SourceAccess { kind: "BASIC_AUTH".into(), uri: "arn:secret".into() }]
-        );
+        assert_eq!(mapping.source_access, [Access { kind: "BASIC_AUTH".into(), uri: "arn:secret".into() }]);
         assert_eq!((mapping.filters, mapping.maximum_pollers), (vec!["{}".to_owned()], Some(4)));
     }
 

@@ -70,6 +70,8 @@ pub fn text(status: &Status) -> String {
                 ("RetryAttemptsExhausted", counts.retry_attempts_exhausted),
                 ("RecordAgeExceeded", counts.record_age_exceeded),
                 ("MaximumPayloadSizeExceeded", counts.maximum_payload_size_exceeded),
+                ("SCHEMA_NOT_FOUND", counts.schema_not_found),
+                ("DESERIALIZATION_ERROR", counts.deserialization_error),
             ]
             .map(|(condition, count)| (format!(",condition=\"{condition}\""), count))
             .to_vec()

@@ -17,12 +17,17 @@ use crate::batch::{Buffer, Limits};
 use crate::causes::with_causes;
 use crate::consumer::{self, ConsumerThread};
 use crate::consumer_state::ConsumerState;
+use crate::decoder::Decoder;
 use crate::destination::{Destination, DestinationError};
 use crate::dispatch::{self, Dispatcher};
 use crate::event::EventShape;
 use crate::filter::{Filter, FilterError};
+use crate::intake::{Intake, Schemas};
 use crate::mailbox::{Mailbox, Message};
 use crate::mapping::{Mapping, Source};
+use crate::registry::{Registry, RegistryError};
+use crate::registry_config::RegistryConfig;
+use crate::schemas::{self, Fetcher};
 use crate::source_access::{self, AccessError, Transport};
 use crate::topic_id;
 
@@ -76,6 +81,9 @@ pub enum PollerError {
     /// The filter can't be applied.
     #[error(transparent)]
     Filter(#[from] FilterError),
+    /// The schema registry can't be used.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
     /// The Kafka client gave up.
     #[error("the Kafka client failed")]
     Kafka(#[from] KafkaError),
@@ -149,12 +157,16 @@ async fn serve(
     let (batches, pending_batches) = mpsc::unbounded_channel();
     let (interrupts, interrupted) = watch::channel(());
     let mapping = Arc::new(mapping.clone());
+    let schemas = match &mapping.registry {
+        Some(config) => Some(start_fetching(&mapping, config, aws, activity, &mailbox).await?),
+        None => None,
+    };
 
     consumer_settings(&mut config, &mapping);
     let thread = ConsumerThread {
         mapping: Arc::clone(&mapping),
         activity: Arc::clone(activity),
-        filter,
+        intake: Intake::new(filter, schemas),
         state: ConsumerState::new(Buffer::new(shape.clone(), limits)),
         inbox,
         mailbox: mailbox.clone(),
@@ -195,6 +207,25 @@ async fn serve(
     ended.map_err(|_| PollerError::Thread)??;
     info!(mapping = %mapping.uuid, topic = %mapping.topic, "mapping is no longer served");
     Ok(())
+}
+
+/// Starts the task that fetches the mapping's schemas. It ends with the consumer thread, which has the way to ask it.
+async fn start_fetching(
+    mapping: &Arc<Mapping>,
+    config: &RegistryConfig,
+    aws: &Aws,
+    activity: &Arc<Activity>,
+    mailbox: &Mailbox,
+) -> Result<Schemas, PollerError> {
+    let fetcher = Fetcher {
+        mapping: Arc::clone(mapping),
+        activity: Arc::clone(activity),
+        registry: Registry::connect(aws, config).await?,
+        mailbox: mailbox.clone(),
+    };
+    let (requests, requested) = mpsc::unbounded_channel();
+    tokio::spawn(schemas::run(Arc::new(fetcher), requested));
+    Ok(Schemas::new(Decoder::new(config.format, config.validated), requests))
 }
 
 /// Runs the consumer in a thread of its own, since the Kafka client blocks while it is closed.

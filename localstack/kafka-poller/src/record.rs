@@ -13,6 +13,18 @@ pub struct EncodedRecord {
     pub received: Instant,
     /// Its JSON text in the event.
     pub json: Box<[u8]>,
+    /// Why the function does not get it, if its schema is unknown or it does not fit it.
+    pub rejected: Option<Rejection>,
+}
+
+/// Why a record does not pass the schema registry, as Lambda names it to the destination:
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-consume-kafka-events.html>.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// The registry does not have its schema.
+    SchemaNotFound,
+    /// It does not fit its schema, or names none.
+    DeserializationError,
 }
 
 /// Records of one partition, in offset order.

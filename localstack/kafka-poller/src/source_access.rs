@@ -1,15 +1,9 @@
-//! Turns a mapping's SourceAccessConfigurations into settings of the Kafka client. The secrets come from Secrets Manager
-//! and have the form that Lambda requires.
+//! Turns a mapping's SourceAccessConfigurations into settings of the Kafka client.
 //!
 //! See <https://docs.aws.amazon.com/lambda/latest/dg/kafka-cluster-auth.html>.
 
-use bytes::Bytes;
-use http::Method;
-use serde::Deserialize;
-use serde_json::json;
-
-use crate::aws::{Aws, Call, CallError};
-use crate::mapping::SourceAccess;
+use crate::aws::Aws;
+use crate::secret::{Access, Secret, SecretError};
 
 /// Whether SASL goes over TLS.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,23 +23,9 @@ pub enum AccessError {
         /// As the mapping names it.
         kind: String,
     },
-    /// The secret could not be read.
-    #[error("secret {secret_id} could not be read")]
-    Secret {
-        /// Its id.
-        secret_id: String,
-        /// Why.
-        #[source]
-        source: CallError,
-    },
-    /// The secret does not have the form that Lambda requires.
-    #[error("secret {secret_id} must be {expected}")]
-    Form {
-        /// Its id.
-        secret_id: String,
-        /// The form that is required.
-        expected: &'static str,
-    },
+    /// The secret can't be used.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The program was built without TLS.
     #[error(
         "the mapping requires {kind}, but this kafka-poller was built without TLS; build it with `--features tls` \
@@ -64,13 +44,9 @@ pub type Settings = Vec<(&'static str, String)>;
 ///
 /// # Errors
 /// When a kind is unknown or a secret can't be read.
-pub async fn settings(
-    aws: &Aws,
-    access: &[SourceAccess],
-    transport: Transport,
-) -> Result<Settings, AccessError> {
+pub async fn settings(aws: &Aws, access: &[Access], transport: Transport) -> Result<Settings, AccessError> {
     let mut settings = Settings::new();
-    for SourceAccess { kind, uri } in access {
+    for Access { kind, uri } in access {
         if kind.starts_with("VPC_") {
             // Subnets and security groups have no meaning here.
             continue;
@@ -79,7 +55,7 @@ pub async fn settings(
         if needs_tls && !cfg!(any(feature = "tls", feature = "tls-vendored")) {
             return Err(AccessError::NoTls { kind: kind.clone() });
         }
-        let secret = Secret { id: uri.clone(), text: read_secret(aws, uri).await? };
+        let secret = Secret::read(aws, uri).await?;
         settings.extend(settings_of(kind, &secret, transport)?);
     }
     if settings.iter().any(|(name, _)| *name == "sasl.mechanism") {
@@ -91,18 +67,13 @@ pub async fn settings(
     Ok(settings)
 }
 
-struct Secret {
-    id: String,
-    text: String,
-}
-
 fn settings_of(kind: &str, secret: &Secret, transport: Transport) -> Result<Settings, AccessError> {
     let sasl = |mechanism: &str| {
-        let Login { username, password } = secret.parse(r#"{"username":"…","password":"…"}"#)?;
+        let login = secret.login()?;
         Ok(vec![
             ("sasl.mechanism", mechanism.to_owned()),
-            ("sasl.username", username),
-            ("sasl.password", password),
+            ("sasl.username", login.username),
+            ("sasl.password", login.password),
         ])
     };
     match kind {
@@ -110,14 +81,9 @@ fn settings_of(kind: &str, secret: &Secret, transport: Transport) -> Result<Sett
         "SASL_SCRAM_256_AUTH" => sasl("SCRAM-SHA-256"),
         "SASL_SCRAM_512_AUTH" => sasl("SCRAM-SHA-512"),
         "SERVER_ROOT_CA_CERTIFICATE" if transport == Transport::Plaintext => Ok(Settings::new()),
-        "SERVER_ROOT_CA_CERTIFICATE" => {
-            let Certificate { certificate } =
-                secret.parse(r#"{"certificate":"-----BEGIN CERTIFICATE-----…"}"#)?;
-            Ok(vec![("ssl.ca.pem", certificate)])
-        }
+        "SERVER_ROOT_CA_CERTIFICATE" => Ok(vec![("ssl.ca.pem", secret.certificate()?.certificate)]),
         "CLIENT_CERTIFICATE_TLS_AUTH" => {
-            let expected = r#"{"certificate":"-----BEGIN CERTIFICATE-----…","privateKey":"…","privateKeyPassword":"…" if it has one}"#;
-            let client: ClientCertificate = secret.parse(expected)?;
+            let client = secret.client_certificate()?;
             let mut settings =
                 vec![("ssl.certificate.pem", client.certificate), ("ssl.key.pem", client.private_key)];
             settings.extend(client.private_key_password.map(|password| ("ssl.key.password", password)));
@@ -127,58 +93,12 @@ fn settings_of(kind: &str, secret: &Secret, transport: Transport) -> Result<Sett
     }
 }
 
-#[derive(Deserialize)]
-struct Login {
-    username: String,
-    password: String,
-}
-
-#[derive(Deserialize)]
-struct Certificate {
-    certificate: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ClientCertificate {
-    certificate: String,
-    private_key: String,
-    private_key_password: Option<String>,
-}
-
-impl Secret {
-    // The parser's own message is left out, since it could quote the secret.
-    fn parse<'a, T: Deserialize<'a>>(&'a self, expected: &'static str) -> Result<T, AccessError> {
-        serde_json::from_str(&self.text)
-            .map_err(|_| AccessError::Form { secret_id: self.id.clone(), expected })
-    }
-}
-
-async fn read_secret(aws: &Aws, secret_id: &str) -> Result<String, AccessError> {
-    #[derive(Deserialize)]
-    struct Value {
-        #[serde(rename = "SecretString")]
-        text: String,
-    }
-    let error = |source| AccessError::Secret { secret_id: secret_id.to_owned(), source };
-    let headers =
-        [("content-type", "application/x-amz-json-1.1"), ("x-amz-target", "secretsmanager.GetSecretValue")];
-    let body = Bytes::from(json!({"SecretId": secret_id}).to_string());
-    let region = secret_id.starts_with("arn:").then(|| secret_id.split(':').nth(3)).flatten();
-    let call =
-        Call { service: "secretsmanager", region, method: Method::POST, path: "/", headers: &headers, body };
-    let response = aws.call(call).await.map_err(error)?;
-    let value: Value = serde_json::from_slice(&response.body)
-        .map_err(|_| AccessError::Form { secret_id: secret_id.to_owned(), expected: "a SecretString" })?;
-    Ok(value.text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn of(kind: &str, text: &str) -> Result<Settings, AccessError> {
-        let secret = Secret { id: "arn:secret".to_owned(), text: text.to_owned() };
+        let secret = Secret::new("arn:secret", text);
         settings_of(kind, &secret, Transport::Tls)
     }
 

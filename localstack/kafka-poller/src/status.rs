@@ -85,6 +85,10 @@ pub struct Counts {
     pub record_age_exceeded: u64,
     /// Records discarded because they are larger than an invocation's payload may be.
     pub maximum_payload_size_exceeded: u64,
+    /// Records discarded because the registry does not have their schema.
+    pub schema_not_found: u64,
+    /// Records discarded because they name no schema or don't fit theirs.
+    pub deserialization_error: u64,
     /// Of the discarded records, those that the on-failure destination has.
     pub sent_to_destination: u64,
     /// Delivered records by age at their invocation: up to each of [`AGE_BOUNDS_MS`], and above.

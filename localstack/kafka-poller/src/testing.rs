@@ -24,8 +24,13 @@ pub(crate) fn shape() -> EventShape {
 /// Makes records with these offsets, each with its offset as timestamp.
 pub(crate) fn records(partition: i32, offsets: Range<i64>) -> PartitionRecords {
     let received = Instant::now();
-    let record =
-        |offset: i64| EncodedRecord { offset, timestamp_ms: offset, received, json: b"{}".to_vec().into() };
+    let record = |offset: i64| EncodedRecord {
+        offset,
+        timestamp_ms: offset,
+        received,
+        json: b"{}".to_vec().into(),
+        rejected: None,
+    };
     PartitionRecords {
         assignment: Assignment { partition, generation: 1 },
         records: offsets.map(record).collect(),

@@ -21,7 +21,7 @@ fn limits(batch_size: usize) -> Limits {
 }
 
 fn record(offset: i64, received: Instant, size: usize) -> EncodedRecord {
-    EncodedRecord { offset, timestamp_ms: 0, received, json: vec![b'x'; size].into() }
+    EncodedRecord { offset, timestamp_ms: 0, received, json: vec![b'x'; size].into(), rejected: None }
 }
 
 fn push(buffer: &mut Buffer, partition: i32, offsets: std::ops::Range<i64>, received: Instant) {
@@ -149,6 +149,27 @@ fn a_filtered_record_is_committed_once_all_before_it_are_done() {
     assert_eq!(buffer.to_commit(), [(0, 4)]);
     buffer.set_committed(0, 4);
     assert_eq!(buffer.to_commit(), []);
+}
+
+#[test]
+fn rejected_records_are_in_no_batch_with_others_of_their_partition() {
+    use crate::record::Rejection::{DeserializationError, SchemaNotFound};
+    let start = Instant::now();
+    let mut buffer = buffer(limits(100), &[0, 1]);
+    let verdicts = [None, Some(DeserializationError), Some(DeserializationError), Some(SchemaNotFound), None];
+    for (offset, rejected) in (0..).zip(verdicts) {
+        buffer.push(0, EncodedRecord { rejected, ..record(offset, start, 10) });
+    }
+    push(&mut buffer, 1, 0..2, start);
+    let mut batches = Vec::new();
+    while let NextBatch::Ready(parts) = buffer.take(start + WINDOW) {
+        finish(&mut buffer, &parts);
+        batches.push(offsets(NextBatch::Ready(parts)));
+    }
+    let alone = |offsets: &[i64]| vec![(0, offsets.to_vec())];
+    let first = vec![(0, vec![0]), (1, vec![0, 1])];
+    assert_eq!(batches, [first, alone(&[1, 2]), alone(&[3]), alone(&[4])]);
+    assert_eq!(buffer.to_commit(), [(0, 5), (1, 2)]);
 }
 
 #[test]

@@ -50,7 +50,7 @@ fn assign(state: &mut ConsumerState, partitions: &[i32], now: Instant) {
 fn push(state: &mut ConsumerState, partition: i32, offsets: std::ops::Range<i64>, received: Instant) {
     for offset in offsets {
         let json = b"{}".to_vec().into();
-        state.push(partition, EncodedRecord { offset, timestamp_ms: offset, received, json });
+        state.push(partition, EncodedRecord { offset, timestamp_ms: offset, received, json, rejected: None });
     }
 }
 

@@ -161,6 +161,34 @@ fn a_record_larger_than_the_payload_limit_is_discarded() {
 }
 
 #[test]
+fn rejected_records_are_discarded_without_an_invocation_and_each_reason_for_itself() {
+    let rejected = |partition, rejection| {
+        let mut part = records(partition, 0..2);
+        part.records.iter_mut().for_each(|record| record.rejected = Some(rejection));
+        part
+    };
+    let parts = vec![
+        records(0, 0..1),
+        rejected(1, Rejection::DeserializationError),
+        rejected(2, Rejection::SchemaNotFound),
+        rejected(3, Rejection::DeserializationError),
+    ];
+    let mut delivery = Delivery::new(parts, UNLIMITED, PAYLOAD);
+    let discard = |rejection| Step::Discard { condition: Condition::Rejected(rejection), n_invoked: 0 };
+    let both = vec![(1, vec![0, 1]), (3, vec![0, 1])];
+    for _ in 0..2 {
+        // The destination has not taken them the first time.
+        assert_eq!(next(&mut delivery, 0), (discard(Rejection::DeserializationError), both.clone()));
+    }
+    assert_eq!(progress(&delivery.discarded()), (vec![(1, 2), (3, 2)], vec![1, 3]));
+    assert_eq!(next(&mut delivery, 0), (discard(Rejection::SchemaNotFound), vec![(2, vec![0, 1])]));
+    delivery.discarded();
+    assert_eq!(next(&mut delivery, 0), (Step::Invoke, vec![(0, vec![0])]));
+    delivery.invoked(&Outcome::Succeeded, 0.5);
+    assert_eq!(next(&mut delivery, 0), (Step::Done, vec![]));
+}
+
+#[test]
 fn partitions_that_are_no_longer_ours_are_dropped() {
     let mut delivery = Delivery::new(vec![records(0, 0..2), records(1, 0..2)], UNLIMITED, PAYLOAD);
     invoke(&mut delivery, Outcome::Failed);
