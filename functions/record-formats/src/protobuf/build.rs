@@ -146,18 +146,17 @@ fn named(number: u32, name: &str, slot: u16, shape: Shape) -> Field {
 
 fn enumeration(described: &EnumDescriptor) -> Enum {
     let mut values: BTreeMap<i32, Box<[u8]>> = BTreeMap::new();
-    let is_null = described.full_name() == "google.protobuf.NullValue";
     // In the order of the text: `values` has another.
     for value in &described.enum_descriptor_proto().value {
         let mut json = Vec::new();
-        if is_null {
-            json.extend_from_slice(b"null");
-        } else {
-            append_text(&mut json, value.name());
-        }
+        append_text(&mut json, value.name());
         values.entry(value.number()).or_insert(json.into());
     }
-    Enum { values: values.into_iter().collect(), default: described.default_value().number() }
+    Enum {
+        values: values.into_iter().collect(),
+        default: described.default_value().number(),
+        is_null: described.full_name() == "google.protobuf.NullValue",
+    }
 }
 
 fn form(full_name: &str) -> Form {

@@ -128,10 +128,15 @@ pub(crate) struct Enum {
     pub(crate) values: Vec<(i32, Box<[u8]>)>,
     /// The number that stands for none.
     pub(crate) default: i32,
+    /// Whether it is `google.protobuf.NullValue`, all of whose values are null.
+    pub(crate) is_null: bool,
 }
 
 impl Enum {
     pub(crate) fn name(&self, number: i32) -> Option<&[u8]> {
+        if self.is_null {
+            return Some(b"null");
+        }
         // Most enums are numbered from 0 without a gap.
         let value = match usize::try_from(number).ok().and_then(|number| self.values.get(number)) {
             Some(value) if value.0 == number => value,
