@@ -4,7 +4,7 @@ mod support;
 
 use record_formats::decode_error::DecodeErrorKind;
 use record_formats::limits::Limits;
-use record_formats::schema::SchemaType;
+use record_formats::schema::{Schema, SchemaType};
 
 use crate::support::{
     avro, bytes, compile, decode, decode_with, error, first, framed, group, json, long, message, number,
@@ -214,4 +214,55 @@ fn many_fields_that_come_again_take_time_in_proportion() {
     let (text, notes) = decode(&schema, &first(&many)).unwrap();
     assert_eq!(notes.n_duplicate_keys, 50_000);
     assert!(text.contains(r#""a":99999"#));
+}
+
+/// The most bytes that decoding has allocated at once.
+fn peak(schema: &Schema, body: &[u8]) -> u64 {
+    allocation_counter::measure(|| drop(decode(schema, body))).bytes_max
+}
+
+#[test]
+fn claimed_lengths_allocate_nothing() {
+    const KB: u64 = 1024;
+    for schema in [
+        r#"{"type": "array", "items": "long"}"#,
+        r#"{"type": "map", "values": "long"}"#,
+        r#""bytes""#,
+        r#""string""#,
+    ] {
+        for claimed in [i64::MAX, 1 << 60, 1 << 32] {
+            assert!(peak(&avro(schema), &[long(claimed), long(1)].concat()) < 4 * KB, "{schema}");
+        }
+    }
+    assert!(peak(&avro(r#"{"type": "fixed", "name": "F", "size": 4611686018427387904}"#), b"") < 4 * KB);
+    assert!(
+        peak(&avro(r#"{"type": "array", "items": "null"}"#), &[long(1 << 60), long(0)].concat()) < 2000 * KB
+    );
+    let order = proto(ORDER_PROTO);
+    for field in [1, 2, 3, 9] {
+        assert!(peak(&order, &[&[0][..], &varint(field << 3 | 2), &varint(u64::MAX)].concat()) < 4 * KB);
+    }
+    assert!(peak(&order, &[long(i64::MAX), long(0)].concat()) < 4 * KB);
+}
+
+#[test]
+fn a_large_record_takes_memory_in_proportion_to_itself_and_its_json() {
+    let schema = proto(
+        r#"syntax = "proto3"; message M { M m = 1; repeated int32 r = 2; string s = 3; map<string, string> map = 4; }"#,
+    );
+    // Out of order at each of its levels: everything is sorted.
+    let level = |inner: Vec<u8>| [number(2, 1), bytes(3, b"x"), message(1, &[inner]), number(2, 1)].concat();
+    let deep = (0..90).fold([number(2, 5), bytes(3, b"")].concat().repeat(100_000), |inner, _| level(inner));
+    let entries = [message(4, &[bytes(1, b"")]), number(2, 1)].concat().repeat(100_000);
+    let groups = vec![9 << 3 | 3; 1_000_000];
+    for body in [first(&[deep]), first(&[entries]), first(&[groups])] {
+        let json = decode(&schema, &body).map_or(0, |it| it.0.len());
+        let most = 16 * body.len() + 3 * json + 4096;
+        assert!(
+            peak(&schema, &body) < most as u64,
+            "{} for {} bytes, {json} of JSON",
+            peak(&schema, &body),
+            body.len()
+        );
+    }
 }
