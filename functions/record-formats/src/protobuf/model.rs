@@ -17,6 +17,8 @@ pub(crate) struct Types {
     pub(crate) enums: Vec<Enum>,
     /// The messages at the top of the schema's own file.
     pub(crate) top: Vec<MessageId>,
+    /// Whether the schema's text has the entries of its maps as messages, with `option map_entry`.
+    pub(crate) text_has_entries: bool,
     /// All messages of the schema's own file, map entries too, in the order of their full names: Glue numbers them so.
     pub(crate) by_full_name: Vec<MessageId>,
     /// The messages that an `Any` may hold.
