@@ -37,7 +37,7 @@ pub(crate) struct DocumentWriter {
     more_tags: Vec<&'static str>,
     tags: Vec<&'static str>,
     scratch: Vec<u8>,
-    /// How documents are written that the cluster rejected as they were.
+    /// The form of documents that the cluster rejected in their usual form.
     rescue: Option<Rescue>,
     /// Whether the last document has another form because no cluster reads its payload.
     is_too_deep: bool,

@@ -1,4 +1,4 @@
-//! What the consumer thread is sent, by librdkafka's callbacks, its broker calls, the deliveries and the poller.
+//! Messages to the consumer thread from librdkafka's callbacks, its broker calls, the deliveries and the poller.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ pub enum Message {
     },
     /// A delivery has no records left.
     BatchEnded,
-    /// The mapping is to be served no more.
+    /// Stop serving the mapping.
     Stop,
 }
 

@@ -1,4 +1,4 @@
-"""Lists the events that the cluster rejected as they were, with the mapping that ends each conflict, or fixes them."""
+"""Lists the events whose fields the mapping rejected, with the mapping that ends each conflict, or fixes them."""
 
 import argparse
 import json
