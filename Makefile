@@ -46,7 +46,7 @@ status: ## Show the running servers, their ports and their logs
 replay: ## Replay dead letters: ARGS='--service order --dry-run' only shows what would be replayed; ARGS=--help
 	@$(PYTHON) localstack/servers/replay.py $(ARGS)
 
-conflicts: ## List events whose fields conflict, and the mapping that ends it; ARGS='--fix --all' puts them right; ARGS=--help
+conflicts: ## List events whose fields conflict, and the mapping that ends it; ARGS='--fix --all' fixes their documents; ARGS=--help
 	@$(PYTHON) localstack/servers/conflicts.py $(ARGS)
 
 provision: ## Apply or show the provisioned settings of the demo's cluster: ARGS='apply --dry-run'; ARGS=--help

@@ -62,7 +62,7 @@ def expand(template: str, topics: list[str]) -> str:
     if n_blocks != template.count("Fn::ForEach::"):
         raise ExpandError("a Fn::ForEach block of the template is not laid out as expand.py reads it")
     text = TRANSFORM.sub("", PARAMETER.sub(lambda _: _fixed_parameter(topics), text))
-    text = text.replace("!Ref Topics", f"[{', '.join(topics)}]")  # what is left are rules
+    text = text.replace("!Ref Topics", f"[{', '.join(topics)}]")  # only rules still have it
     return NOTICE + text
 
 

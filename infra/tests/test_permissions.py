@@ -1,7 +1,7 @@
-"""Each role may do what its function does, and nothing besides.
+"""Each role may do what its function does, and nothing else.
 
 infra/tests/test_policies.py compares the policies with every recorded request. Here are the boundaries: what a role may not do, and what it may
-do besides requests to the cluster.
+do apart from requests to the cluster.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""Lists or fixes the demo's events that were rejected as they were: `make conflicts ARGS=--help`."""
+"""Lists or fixes the demo's events whose fields the mapping rejected: `make conflicts ARGS=--help`."""
 
 import sys
 

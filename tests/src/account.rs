@@ -51,7 +51,7 @@ pub struct Found {
     pub place: Place,
 }
 
-/// What became of all records.
+/// The outcomes of all records.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Account {
     /// Records in Kafka.

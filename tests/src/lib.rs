@@ -1,4 +1,4 @@
-//! What the tests of the whole system share: the account of what became of each record, the table of protections, the
+//! What the tests of the whole system share: the account of each record's outcome, the table of protections, the
 //! imports between files, and behind the feature `live` everything that needs servers.
 
 pub mod account;

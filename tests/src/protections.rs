@@ -91,7 +91,7 @@ impl Protection {
         bail!("`{}`: {problems}", self.protection)
     }
 
-    /// Removes the protection from a tree; returns what has to be put back.
+    /// Removes the protection from a tree; returns the original files.
     ///
     /// # Errors
     /// As [`Protection::removed`], and when a file can't be written.

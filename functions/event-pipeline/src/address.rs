@@ -70,7 +70,7 @@ fn append_offset_and_time(out: &mut Vec<u8>, record: &KafkaRecord<'_>) {
     append_number(out, record.timestamp_ms.unwrap_or(-1));
 }
 
-/// FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>: the same on every build, as ids have to be.
+/// FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>: the same in every build, so that ids stay the same.
 fn fnv1a(bytes: &[u8]) -> u64 {
     bytes
         .iter()
@@ -94,8 +94,8 @@ impl ActionLine {
         self.action
     }
 
-    /// Returns the address in `line`, which this describes and which may have more lines behind it.
-    pub(crate) fn address(self, line: &[u8]) -> Option<Address<'_>> {
+    /// Reads the address in `line`, which this describes and which may have more lines behind it.
+    pub(crate) fn read_address(self, line: &[u8]) -> Option<Address<'_>> {
         let id = match self.id {
             Some(place) => Some(text_at(line, place)?),
             None => None,
@@ -276,7 +276,7 @@ mod tests {
                 let start = body.len();
                 let line = write(&mut body, &expected);
                 body.extend_from_slice(b"{\"_index\":\"other\"}\n");
-                assert_eq!(line.address(&body[start..]), Some(expected.clone()));
+                assert_eq!(line.read_address(&body[start..]), Some(expected.clone()));
             }
         }
     }
@@ -308,7 +308,7 @@ mod tests {
                 let mut expected_body = Vec::new();
                 assert_eq!(line, append_create(&mut expected_body, &expected));
                 assert_eq!(String::from_utf8(body.clone()), String::from_utf8(expected_body));
-                assert_eq!(line.address(&body), Some(expected));
+                assert_eq!(line.read_address(&body), Some(expected));
             }
         }
     }

@@ -66,11 +66,11 @@ impl BulkRequest {
         &self.operations
     }
 
-    /// The address in the operation at `position`; `None` while the body is taken out. The same document in another form
+    /// Reads the address of the operation at `position` from its line; `None` while the body is taken out. The same document in another form
     /// goes to this address too.
-    pub fn address(&self, position: usize) -> Option<Address<'_>> {
+    pub fn read_address(&self, position: usize) -> Option<Address<'_>> {
         let operation = self.operations.get(position)?;
-        operation.action.address(self.body.get(operation.lines.clone())?)
+        operation.action.read_address(self.body.get(operation.lines.clone())?)
     }
 
     /// Number of operations.
@@ -154,7 +154,7 @@ impl BulkRequest {
 pub enum Pushed {
     /// It is in the request.
     Added,
-    /// It does not fit into the request, which has to be sent first.
+    /// It does not fit into the request. Send the request first.
     Full,
 }
 
@@ -247,7 +247,7 @@ mod tests {
         for request in [request, second] {
             for (position, operation) in request.operations().iter().enumerate() {
                 let record = operation.record.to_string();
-                let address = request.address(position).unwrap();
+                let address = request.read_address(position).unwrap();
                 assert_eq!((address.index, address.id), (format!("i{record}").into(), Some(record.into())));
             }
         }

@@ -23,7 +23,7 @@ pub const FILTER_PATH: &str = "filter_path=errors,items.*.status,items.*.error,i
 #[derive(Debug, Error)]
 pub enum BulkResponseError {
     /// The response is not JSON of the documented shape.
-    #[error("bulk response is not what was asked for: {0}")]
+    #[error("bulk response does not have the documented form: {0}")]
     Json(#[from] serde_json::Error),
     /// The response has more or fewer items than the request had operations.
     #[error("bulk response has {items} items for {operations} operations")]
@@ -40,7 +40,7 @@ pub enum BulkResponseError {
 
 /// Reads `body`, the response to a request of `operations`, into the result of each operation.
 ///
-/// An item that can't be read fails alone. It counts as not written, and is sent again.
+/// An item that can't be read fails alone. It does not count as written, and is sent again.
 ///
 /// # Errors
 /// [`BulkResponseError`] when the response is not JSON, has not one item an operation, or contradicts itself.

@@ -19,10 +19,10 @@ pub(crate) fn append(
     settings: &Settings,
     item: &BatchItem<'_>,
     time: Timestamp,
-    fault: &WriteError,
+    error: &WriteError,
 ) -> ActionLine {
     let line = append_create(body, &Address::of_dead_letter(settings, item, time));
-    append_opening(body, settings, time, fault);
+    append_opening(body, settings, time, error);
     match &item.record {
         Ok(record) => append_record(body, settings, record),
         Err(_) => append_unreadable(body, settings, item),
@@ -80,13 +80,13 @@ fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, item: &BatchItem<'
     append_member(body, "payload", Value::Text(&String::from_utf8_lossy(item.json)));
 }
 
-fn append_opening(body: &mut Vec<u8>, settings: &Settings, time: Timestamp, fault: &WriteError) {
+fn append_opening(body: &mut Vec<u8>, settings: &Settings, time: Timestamp, error: &WriteError) {
     body.extend_from_slice(br#"{"@timestamp":""#);
     body.extend_from_slice(&time.to_text());
     body.extend_from_slice(br#"","error":{"type":"#);
-    append_json_string(body, fault.kind.as_str());
-    append_member(body, "reason", Value::Text(&fault.reason));
-    append_member(body, "status", Value::Number(fault.status_number().into()));
+    append_json_string(body, error.kind.as_str());
+    append_member(body, "reason", Value::Text(&error.reason));
+    append_member(body, "status", Value::Number(error.status_number().into()));
     body.push(b'}');
     append_member(body, "target_index", Value::Text(&document_index(settings, time)));
 }

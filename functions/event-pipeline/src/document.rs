@@ -50,7 +50,7 @@ pub(crate) struct DocumentWriter {
     more_tags: Vec<&'static str>,
     tags: Vec<&'static str>,
     scratch: Vec<u8>,
-    /// How documents are written that the cluster rejected as they were.
+    /// The form of documents that the cluster rejected in their usual form.
     rescue: Option<Rescue>,
     /// What is known of the registry's schemas; `None` if there is no registry.
     schemas: Option<Arc<KnownSchemas>>,

@@ -101,11 +101,11 @@ impl Encoder {
     pub fn append_dead_letter(
         &mut self,
         item: &BatchItem<'_>,
-        fault: &WriteError,
+        error: &WriteError,
         body: &mut Vec<u8>,
     ) -> ActionLine {
         let time = self.dead_letter_time(item);
-        dead_letter::append(body, self.documents.settings(), item, time, fault)
+        dead_letter::append(body, self.documents.settings(), item, time, error)
     }
 
     /// Returns the address of the document that [`Encoder::append`] writes for `item`, without writing it.

@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_timestamp_that_cannot_be_loses_against_a_good_time_of_the_event() {
+    fn an_impossible_record_timestamp_yields_to_a_plausible_time_of_the_event() {
         for kafka_ms in [0, 5, K / 1000, K * 1000, i64::MAX, -7] {
             check(Some(kafka_ms), &[r#""2026-11-27T10:00:00Z""#], "2026-11-27T10:00:00.000Z", &[]);
         }

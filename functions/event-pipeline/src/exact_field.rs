@@ -51,12 +51,12 @@ fn is_exact(name: &str) -> bool {
         }
 }
 
-/// Whether the words of a key or a correlation id are kept besides itself.
+/// Whether the words of a key or a correlation id are kept in addition to its whole value.
 pub(crate) fn id_has_words(id: &str) -> bool {
     id.len() <= LONGEST_ID && has_words(id)
 }
 
-/// Whether a value has words besides itself: it is not one word of visible ASCII, or too long to be one.
+/// Whether a value has words that differ from the whole value: it is not one word of visible ASCII, or too long to be one.
 fn has_words(text: &str) -> bool {
     text.len() > LONGEST_WORD || has_other_than_visible_ascii(text.as_bytes())
 }

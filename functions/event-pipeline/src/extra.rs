@@ -167,7 +167,7 @@ impl Extra {
     }
 }
 
-/// Appends a key or a correlation id if it has words besides itself.
+/// Appends a key or a correlation id if it has words that differ from the whole value.
 fn append_words(out: &mut Vec<u8>, text: &str) {
     if id_has_words(text) {
         out.push(b',');

@@ -17,9 +17,9 @@ pub enum ItemResult {
     NotFound,
     /// `delete` or `index` found another version of the document, or none, and left it: 409.
     Changed,
-    /// The document is at fault, however often it is sent.
+    /// The cluster rejects the document, however often it is sent.
     Rejected(WriteError),
-    /// The document is not written although it may be sound.
+    /// The document is not written, and is not to blame.
     Failed(WriteError),
 }
 
@@ -35,7 +35,7 @@ pub enum ItemAction {
     Create,
 }
 
-/// What can turn a failed or rejected item into a written one.
+/// How sending a failed item again can succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Remedy {
     /// The cluster is too busy now, or its response can't be read: send the item again later.

@@ -1,9 +1,9 @@
-//! What became of a record, and how many records of a batch ended in which way.
+//! The outcome of a record, and how many records of a batch have each outcome.
 
 use crate::rescue::Rescue;
 use crate::write_error::WriteError;
 
-/// What became of one record. Every record of a batch ends in exactly one of these.
+/// The outcome of one record. Every record of a batch has exactly one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
     /// The cluster wrote the document.
@@ -18,20 +18,20 @@ pub enum Outcome {
     Failed(WriteError),
 }
 
-/// How many records of a batch ended in which outcome.
+/// How many records of a batch have each outcome.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Records in the batch.
     pub received: usize,
-    /// Written now, in whatever form.
+    /// Written now, in any form.
     pub indexed: usize,
     /// Those of them that were written in another form.
     pub rescued: usize,
-    /// Written before.
+    /// Written by an earlier delivery.
     pub duplicates: usize,
     /// In the dead-letter index.
     pub dead_lettered: usize,
-    /// To be delivered again.
+    /// Not written; the mapping delivers them again.
     pub failed: usize,
 }
 

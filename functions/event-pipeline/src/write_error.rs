@@ -9,7 +9,7 @@ pub struct WriteError {
     pub kind: ErrorKind,
     /// HTTP status of the item or the response; `None` where nothing was sent or no response came.
     pub status: Option<u16>,
-    /// The cluster's own words, or ours.
+    /// The cluster's reason, or ours.
     pub reason: String,
 }
 
@@ -26,7 +26,7 @@ pub enum ErrorKind {
     Signing,
     /// The response was cut short, was not JSON, or had the wrong items.
     BadResponse,
-    /// The cluster asked for the request to be sent again later: 429, 502, 503, 504.
+    /// The cluster is overloaded or unreachable behind a gateway: 429, 502, 503, 504.
     Unavailable,
     /// The cluster refused the credentials: 401, 403.
     Unauthorized,

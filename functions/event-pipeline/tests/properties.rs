@@ -168,13 +168,13 @@ proptest! {
             let written = item.record.clone().and_then(|record| {
                 request.push(0, limits, |body| encoder.append(&record, body)).map(drop)
             });
-            prop_assert_eq!(written.map(|()| request.address(0).unwrap()), address);
+            prop_assert_eq!(written.map(|()| request.read_address(0).unwrap()), address);
 
             let mut request = BulkRequest::default();
             let address = encoder.dead_letter_address(item);
             let fault = fault();
             request.push(0, limits, |body| Ok::<_, ()>(encoder.append_dead_letter(item, &fault, body))).unwrap();
-            prop_assert_eq!(request.address(0), Some(address));
+            prop_assert_eq!(request.read_address(0), Some(address));
         }
     }
 

@@ -69,7 +69,7 @@ impl<T: BulkTransport + 'static> Handler<T> {
     /// Handles one invocation, whose Lambda deadline is `deadline_ms` since the epoch.
     ///
     /// # Errors
-    /// [`InvocationError`] when the batch has to be delivered again as a whole.
+    /// [`InvocationError`] when the whole batch must be delivered again.
     pub async fn handle(&self, payload: &[u8], deadline_ms: u64) -> Result<BatchResponse, InvocationError> {
         let deadline = work_until(deadline_ms, SystemTime::now());
         let batch = match self.indexer.index(payload, deadline).await {
@@ -123,7 +123,7 @@ fn log_outcomes(batch: &IndexedBatch<'_>) {
     }) {
         let (n, first, fields, reason) =
             (counts.rescued, place(item), rescue.fields().join(","), &rescue.reason);
-        warn!(n, first, fields, reason, "documents rejected as they were, and written in another form");
+        warn!(n, first, fields, reason, "documents rejected, and written in another form");
     }
     if let Some((item, WriteError { kind, reason, .. })) = pairs().find_map(|(item, outcome)| match outcome {
         Outcome::DeadLettered(error) => Some((item, error)),

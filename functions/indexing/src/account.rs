@@ -27,12 +27,12 @@ impl Account {
         }
     }
 
-    /// Notes that the document of `record` is at fault.
+    /// Records that the cluster rejected the document of `record`.
     pub(crate) fn reject(&mut self, record: usize, error: WriteError) {
         self.rejected.push((record, error));
     }
 
-    /// Takes out the rejected records, for which dead letters are to be written.
+    /// Takes out the rejected records, which need dead letters.
     pub(crate) fn take_rejected(&mut self) -> Vec<(usize, WriteError)> {
         std::mem::take(&mut self.rejected)
     }
@@ -42,7 +42,7 @@ impl Account {
         std::mem::take(&mut self.suspects)
     }
 
-    /// Whether the cluster took any document of the batch.
+    /// Whether the cluster accepted any document of the batch.
     pub(crate) fn has_written(&self) -> bool {
         self.outcomes.iter().flatten().any(|outcome| !matches!(outcome, Outcome::Failed(_)))
     }
@@ -70,7 +70,7 @@ impl Account {
         }
     }
 
-    /// Notes that `record` has failed.
+    /// Records that `record` has failed.
     pub(crate) fn fail(&mut self, record: usize, error: WriteError) {
         self.set(record, Outcome::Failed(error));
     }

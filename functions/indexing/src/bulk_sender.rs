@@ -57,7 +57,7 @@ impl<T: BulkTransport + 'static> BulkSender<T> {
         Ok(())
     }
 
-    /// Sends what is left, waits for every response, and returns the result of each operation by its record. An operation
+    /// Sends the last request, waits for every response, and returns the result of each operation by its record. An operation
     /// without a result belongs to a request whose task ended early.
     pub async fn finish(mut self) -> (Vec<(usize, ItemResult)>, BulkStats) {
         if !self.request.is_empty() {

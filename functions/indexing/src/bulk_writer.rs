@@ -19,7 +19,7 @@ use tracing::warn;
 use crate::response_error::{response_error, send_error};
 use crate::transport::BulkTransport;
 
-/// What became of a bulk request.
+/// The results of a bulk request.
 #[derive(Debug, Default)]
 pub struct Written {
     /// Each operation's record and result, in any order.
@@ -52,9 +52,9 @@ impl std::ops::AddAssign for BulkStats {
     }
 }
 
-/// Times that an item is sent again after a server error that its document may be the cause of.
+/// Most retries of an item after a server error that its document may have caused.
 const BRIEF_RETRIES: u32 = 2;
-/// Shortest time that a request is worth starting for.
+/// No request starts with less time left than this.
 const MIN_ATTEMPT: Duration = Duration::from_millis(50);
 
 /// Retries of bulk requests: as many as fit before the deadline. Operations are `create`, or `index` or
@@ -109,7 +109,7 @@ struct Writer<'w, T> {
     written: Written,
 }
 
-/// How the attempts to write a request ended, where they did not fail.
+/// How successful attempts to write a request ended.
 enum Part {
     /// Every operation has its result.
     Complete,
@@ -118,7 +118,7 @@ enum Part {
 }
 
 impl<T: BulkTransport> Writer<'_, T> {
-    /// Gives every operation of `request` its result, or returns the halves that it has to be sent as.
+    /// Gives every operation of `request` its result, or returns two halves to send instead.
     async fn write_part(&mut self, mut request: BulkRequest) -> Option<[BulkRequest; 2]> {
         match self.write_with_retries(&mut request).await {
             Ok(Part::Complete) => {}
@@ -154,7 +154,7 @@ impl<T: BulkTransport> Writer<'_, T> {
                         reason = error.reason,
                         n_operations = request.len(),
                         delay_ms = wait.as_millis() as u64,
-                        "bulk request to be sent again"
+                        "bulk operations failed, retrying"
                     );
                     sleep(wait).await;
                     if retries.is_too_late() {

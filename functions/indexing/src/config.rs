@@ -11,6 +11,7 @@ use event_pipeline::settings::{DocumentId, Settings};
 use lambda_support::registry::RegistryConfig;
 use lambda_support::search::SearchConfig;
 use lambda_support::variables::{ConfigError, Variables};
+use thiserror::Error;
 
 /// Settings of the cluster, the documents and the bulk requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,26 +161,42 @@ fn by_topic<T: Copy>(
     variables.parse_or(name, unset, parse)
 }
 
-fn span_ms(text: &str) -> Result<i64, String> {
+/// Why the text of a variable is not a value.
+#[derive(Debug, Error)]
+enum ValueError {
+    #[error("`{text}` is not a span such as `30d` or `12h`: {source}")]
+    Span { text: String, source: humantime::DurationError },
+    #[error("`{0}` is too long")]
+    TooLong(String),
+    #[error("`{text}` is not a size such as `5MiB`: {reason}")]
+    Size { text: String, reason: String },
+    #[error("`{0}` is not between 1 byte and 2 GiB")]
+    SizeOutOfRange(String),
+    #[error("`{0}` is not a whole number from 1 on")]
+    Count(String),
+}
+
+fn span_ms(text: &str) -> Result<i64, ValueError> {
     let span: Duration = humantime::parse_duration(text)
-        .map_err(|error| format!("`{text}` is not a span such as `30d` or `12h`: {error}"))?;
-    i64::try_from(span.as_millis()).map_err(|_| format!("`{text}` is too long"))
+        .map_err(|source| ValueError::Span { text: text.to_owned(), source })?;
+    i64::try_from(span.as_millis()).map_err(|_| ValueError::TooLong(text.to_owned()))
 }
 
 /// Elasticsearch and OpenSearch take at most 2 GiB in a request; `http.max_content_length` is 100 MB by default.
-fn bytes(text: &str) -> Result<usize, String> {
+fn bytes(text: &str) -> Result<usize, ValueError> {
+    // The error of bytesize is a text.
     let size: bytesize::ByteSize =
-        text.parse().map_err(|error| format!("`{text}` is not a size such as `5MiB`: {error}"))?;
+        text.parse().map_err(|reason| ValueError::Size { text: text.to_owned(), reason })?;
     match usize::try_from(size.as_u64()) {
         Ok(bytes @ 1..=0x7fff_ffff) => Ok(bytes),
-        _ => Err(format!("`{text}` is not between 1 byte and 2 GiB")),
+        _ => Err(ValueError::SizeOutOfRange(text.to_owned())),
     }
 }
 
-fn count(text: &str) -> Result<usize, String> {
+fn count(text: &str) -> Result<usize, ValueError> {
     match text.parse() {
         Ok(count @ 1..) => Ok(count),
-        _ => Err(format!("`{text}` is not a whole number from 1 on")),
+        _ => Err(ValueError::Count(text.to_owned())),
     }
 }
 

@@ -35,7 +35,7 @@ pub struct Indexer<T> {
 /// The registry gets no more than this part of the time that is left: the documents of other records are written then.
 const REGISTRY_TIME_DIVISOR: u32 = 3;
 
-/// A batch, and what became of its records.
+/// A batch and the outcomes of its records.
 #[derive(Debug)]
 pub struct IndexedBatch<'p> {
     /// The records.
@@ -187,9 +187,9 @@ impl<T: BulkTransport + 'static> Indexer<T> {
     }
 
     /// Writes the documents again that the cluster rejected, each form in one more request for those documents alone.
-    /// Returns those that the cluster takes in no form.
+    /// Returns those that the cluster accepts in no form.
     ///
-    /// A document that makes the cluster fail is rejected too, once the cluster is seen to take others. Where it took
+    /// A document that makes the cluster fail counts as rejected too, once the cluster has accepted another one. Where it took
     /// none, one document is tried first: if no form of it is written either, the cluster is at fault, and all have failed.
     async fn rescue(&self, batch: &mut Batch<'_, '_>, deadline: Instant) -> Vec<(usize, WriteError)> {
         let (rejected, mut suspects) = (batch.account.take_rejected(), batch.account.take_suspects());

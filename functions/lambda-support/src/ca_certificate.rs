@@ -109,9 +109,9 @@ mod tests {
         }
     }
 
-    async fn read(certificate: &str, secret: Option<&str>) -> Result<String, String> {
+    async fn read(certificate: &str, secret: Option<&str>) -> Result<String, CaCertificateError> {
         let secrets: Arc<dyn SecretStore> = Arc::new(OneSecret(secret.map(str::to_owned)));
-        CaCertificate::parse(certificate).read(&secrets).await.map_err(|error| error.to_string())
+        CaCertificate::parse(certificate).read(&secrets).await
     }
 
     #[tokio::test]
@@ -124,20 +124,20 @@ mod tests {
         for (certificate, secret) in
             [(PEM, None), (file.to_str().unwrap(), None), (ARN, Some(PEM)), (ARN, Some(&as_json))]
         {
-            assert_eq!(read(certificate, secret).await.as_deref(), Ok(PEM), "{certificate}");
+            assert_eq!(read(certificate, secret).await.unwrap(), PEM, "{certificate}");
         }
         std::fs::remove_dir_all(directory).unwrap();
     }
 
     #[tokio::test]
     async fn a_place_without_a_certificate_is_named_without_its_text() {
-        assert!(
-            read("/no/such.pem", None).await.unwrap_err().contains("the file `/no/such.pem` can't be read")
-        );
-        let missing = read(ARN, None).await.unwrap_err();
+        let error = async |certificate, secret| read(certificate, secret).await.unwrap_err().to_string();
+        let no_file = error("/no/such.pem", None).await;
+        assert!(no_file.contains("the file `/no/such.pem` can't be read"), "{no_file}");
+        let missing = error(ARN, None).await;
         assert!(missing.contains(ARN) && missing.contains("does not exist or has no value"), "{missing}");
         for text in ["hunter2", r#"{"username":"a","password":"hunter2"}"#, r#"{"certificate":5}"#] {
-            let error = read(ARN, Some(text)).await.unwrap_err();
+            let error = error(ARN, Some(text)).await;
             assert!(error.contains("holds no PEM text") && !error.contains("hunter2"), "{error}");
         }
     }

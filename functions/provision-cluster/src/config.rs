@@ -16,7 +16,7 @@ const CLOUDFORMATION_PROPERTIES: [&str; 4] = ["ServiceToken", "ServiceTimeout", 
 pub struct Config {
     /// How to connect to the cluster as its administrator.
     pub search: SearchConfig,
-    /// What the cluster is to hold.
+    /// The desired state of the cluster.
     pub settings: Settings,
 }
 

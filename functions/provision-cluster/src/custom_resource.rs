@@ -61,10 +61,10 @@ pub enum RequestError {
     #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// CloudFormation has a new type of request.
-    #[error("its RequestType is a new one")]
+    #[error("its RequestType is unknown")]
     NewRequestType,
     /// It does not say where the response goes.
-    #[error("its ResponseURL is not a text")]
+    #[error("its ResponseURL is not a string")]
     NoResponseUrl,
 }
 

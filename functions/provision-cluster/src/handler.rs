@@ -43,7 +43,7 @@ const RESPONSE_RETRIES: RetryPolicy = RetryPolicy {
 /// Why an invocation failed. Lambda then retries it, which does no harm.
 #[derive(Debug, Error)]
 pub enum InvocationError {
-    /// Nobody waits for a response.
+    /// No response is expected.
     #[error(transparent)]
     NotARequest(#[from] NotARequest),
     /// CloudFormation did not get its response, and waits for an hour.

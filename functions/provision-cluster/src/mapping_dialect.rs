@@ -47,7 +47,7 @@ pub(crate) fn translate(mappings: &mut Value, product: Product) {
             replace_flat_object(field, product);
         }
     });
-    // Only the daily indices take fields that nobody knows beforehand.
+    // Only the daily indices take fields that are not known in advance.
     if maps_without_objects(product)
         && let Some(mappings) = mappings.as_object_mut()
         && mappings.contains_key("dynamic_templates")

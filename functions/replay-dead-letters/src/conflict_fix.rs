@@ -1,7 +1,7 @@
 //! Gives documents with a conflict their usual form, where the mapping of their index takes it now.
 //!
-//! A document is replaced under its own id and in its own index, and only if nobody changed it: not since it was read, and
-//! not since the pipeline wrote it, unless the request names its id. A document that is still rejected stays as it is.
+//! A document is replaced under its own id and in its own index, and only if it is unchanged since it was read and,
+//! unless the request names its id, since the pipeline wrote it. A document that is still rejected stays as it is.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -51,7 +51,7 @@ pub(crate) async fn fix_conflicts<C: Cluster + 'static>(
 /// What happens to a document that was written more than once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Edited {
-    /// It stays as somebody left it.
+    /// It stays as it is.
     Keep,
     /// It is replaced: the request names it.
     Replace,
@@ -65,7 +65,7 @@ struct Fix<'r, C> {
     response: FixResponse,
 }
 
-/// What became of the documents of a page.
+/// The outcomes of the documents of a page.
 #[derive(Default)]
 struct Page {
     counts: FixCounts,
@@ -115,7 +115,7 @@ impl<C: Cluster + 'static> Walk for Fix<'_, C> {
 }
 
 impl<C: Cluster + 'static> Fix<'_, C> {
-    /// Writes the usual form of each document that can have it, and counts what became of all.
+    /// Writes the usual form of each document that can have it, and counts all outcomes.
     async fn write(
         &self,
         page: &mut Page,
@@ -172,7 +172,7 @@ impl<C: Cluster + 'static> Fix<'_, C> {
         if document.n_writes != 1 && self.edited == Edited::Keep {
             page.leave(
                 document,
-                "it was changed since the pipeline wrote it; name its id in `ids` to fix it all the same",
+                "it was changed since the pipeline wrote it; name its id in `ids` to replace it anyway",
             );
             return None;
         }
@@ -232,7 +232,7 @@ impl Page {
         self.problems.push(Problem::new(&document.id, error.kind.as_str(), &error.reason));
     }
 
-    /// Counts a document that somebody changed.
+    /// Counts a document that was changed since the pipeline wrote it.
     fn leave(&mut self, document: &StoredDocument<'_>, reason: &str) {
         self.counts.changed += 1;
         self.problems.push(Problem::new(&document.id, "changed", reason));

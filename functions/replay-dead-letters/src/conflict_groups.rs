@@ -54,7 +54,7 @@ pub(crate) struct Groups {
     pub(crate) not_shown: usize,
 }
 
-/// The fields of [`FIELDS`]. A document that somebody changed can have others.
+/// The fields of [`FIELDS`]. A document that was changed since can have others.
 #[derive(Deserialize)]
 struct Source {
     #[serde(default)]

@@ -164,7 +164,7 @@ async fn moved_value<C: Cluster + 'static>(
     };
     let stored = stored_in(&text, 1)?;
     let Some(stored) = stored.first() else { return Ok(None) };
-    // A document that somebody changed, or with a number that no parser reads, is shown without its value.
+    // A document that was changed since, or with a number that no parser reads, is shown without its value.
     let Ok(Rescued { conflict, message }) = serde_json::from_str(stored.source) else { return Ok(None) };
     Ok(match (conflict, message) {
         (Some(conflict), _) => Some(conflict.into()),

@@ -19,10 +19,10 @@ pub(crate) struct Proposal {
     pub(crate) advice: String,
 }
 
-/// Members that can be the pipeline's own besides those that always are.
+/// Members that can be the pipeline's own, in addition to those that always are.
 const OURS: [&str; 6] = ["trace", "span", "correlation_id", "tags", "message", "message_base64"];
 
-/// Types that the shipped template does not give to any payload field, so that they are the user's own.
+/// Types that the shipped template does not give to any payload field, so that they must be the user's own.
 const CHOSEN_TYPES: [&str; 13] = [
     "date",
     "date_nanos",
@@ -352,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_mapping_ends_is_said() {
+    fn a_conflict_that_no_mapping_ends_gets_advice_alone() {
         for (member, reason) in [
             ("a", "The depth of the field has exceeded the allowed limit of [100]"),
             ("*", "the payload is nested deeper than 1000 levels"),

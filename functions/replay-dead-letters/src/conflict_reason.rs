@@ -1,5 +1,5 @@
-//! Reads the words in which a cluster rejected a document: what kind of conflict they are about, without the document's own
-//! values.
+//! Parses the reason with which a cluster rejected a document, to group equal conflicts: the reason without the document's
+//! own values.
 
 /// Stands for a value of the document.
 const VALUE: &str = "…";

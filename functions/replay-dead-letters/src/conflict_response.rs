@@ -1,4 +1,4 @@
-//! What an invocation returns about conflicts: groups with the mapping that ends them, or what became of each document.
+//! What an invocation returns about conflicts: groups with the mapping that ends them, or the outcome for each document.
 
 use indexing::bulk_writer::BulkStats;
 use serde::Serialize;
@@ -67,7 +67,7 @@ pub struct ConflictExample {
     pub value: Option<String>,
 }
 
-/// What became of documents that were to get their usual form.
+/// What a fix did.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct FixResponse {
     /// Whether every document is processed.
@@ -75,10 +75,10 @@ pub struct FixResponse {
     /// Why it stopped before that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
-    /// What became of the documents.
+    /// Outcomes of the documents.
     #[serde(flatten)]
     pub counts: FixCounts,
-    /// What would put the documents right that the mapping of their day still does not take.
+    /// How to fix the documents that the mapping of their index still rejects.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<&'static str>,
     /// The first that were not fixed, with the reason.
@@ -92,7 +92,7 @@ pub struct FixResponse {
     pub stats: BulkStats,
 }
 
-/// What became of documents with a conflict. The others add up to `read`.
+/// Outcomes of documents with a conflict. The other counts add up to `read`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct FixCounts {
     /// Documents that were found.
@@ -101,11 +101,11 @@ pub struct FixCounts {
     pub fixed: usize,
     /// In their usual form already, which a search shows only after the next refresh.
     pub fixed_before: usize,
-    /// Changed by somebody since the pipeline wrote them, or deleted: left as they are.
+    /// Changed since the pipeline wrote them, or deleted. Not fixed.
     pub changed: usize,
-    /// Not possible today: the mapping of their index still does not take them. They stay as they are.
+    /// Still rejected by the mapping of their index. Not fixed.
     pub still_rejected: usize,
-    /// Not written although they may be sound: to be fixed again.
+    /// Not written because of the cluster, so fix them again.
     pub failed: usize,
 }
 

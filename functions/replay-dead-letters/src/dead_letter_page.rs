@@ -21,7 +21,7 @@ use crate::response::{Counts, NONE, Problem, ReplayResponse};
 use crate::stored::StoredDocument;
 use crate::time_budget::TimeBudget;
 
-/// What became of a page.
+/// The outcome of a page.
 #[derive(Default)]
 pub(crate) struct ReplayedPage {
     counts: Counts,
@@ -44,7 +44,7 @@ struct Replayable<'p> {
     record: RecordText,
 }
 
-/// A dead letter to be removed.
+/// A dead letter to remove.
 struct Removal<'p> {
     stored: &'p StoredDocument<'p>,
     reason: RemovalReason,
@@ -102,7 +102,7 @@ impl ReplayedPage {
         replayable
     }
 
-    /// Counts the outcomes, and returns the dead letters that are to be removed.
+    /// Counts the outcomes, and returns the dead letters to remove.
     fn take_outcomes<'p>(
         &mut self,
         replayable: &[Replayable<'p>],

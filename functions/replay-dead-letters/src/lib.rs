@@ -1,6 +1,7 @@
 //! Lambda function that puts dead letters, and on-failure records of event source mappings, through the pipeline again:
 //! to the same documents under the same ids. A dead letter is removed only after its record is indexed. It also lists the
-//! documents that the cluster rejected as they were, and gives them their usual form once the mapping takes it.
+//! documents that were written in another form because the cluster rejected them, and restores their usual form once the
+//! mapping takes it.
 
 pub mod cluster;
 mod conditions;

@@ -70,7 +70,7 @@ struct ObjectReplay<'r, C, S> {
     response: ReplayResponse,
 }
 
-/// What became of the records of an object.
+/// The outcome of the records of an object.
 enum ReplayedObject {
     /// All are indexed.
     Indexed,

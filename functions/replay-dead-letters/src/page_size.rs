@@ -5,7 +5,7 @@ pub(crate) const HITS: usize = 1000;
 /// Documents that are read at once: at first, and at most.
 const FIRST: usize = 16;
 const MAX: usize = 500;
-/// Bytes that a page is meant to take: JSON text, from which the records, the event and the bulk request are made besides.
+/// Bytes that a page is meant to take: the JSON text alone. The records, the event and the bulk request made from it take memory too.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The size of the next page.

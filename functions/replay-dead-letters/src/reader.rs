@@ -114,7 +114,7 @@ impl<'r, C: Cluster> Reader<'r, C> {
             Err(error) => Attempted::GiveUp(error.into()),
         };
         let log_retry = |error: &ReadError, wait: Duration| {
-            warn!(reason = %error, delay_ms = wait.as_millis() as u64, "dead letters to be read again");
+            warn!(reason = %error, delay_ms = wait.as_millis() as u64, "read failed, retrying");
         };
         READ_RETRIES.run(self.deadline, attempt, log_retry).await
     }

@@ -47,13 +47,13 @@ pub(crate) struct S3Member {
     pub(crate) delete: bool,
 }
 
-/// What happens to the documents that the cluster rejected as they were.
+/// What to do with the documents that were written in another form because the cluster rejected them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ConflictAction {
-    /// They are counted, with the mapping that would end the conflict.
+    /// Count them, with the mapping that would end each conflict.
     List,
-    /// They get their usual form, where the mapping takes it.
+    /// Restore their usual form, where the mapping takes it.
     Fix,
 }
 
@@ -90,7 +90,7 @@ impl ReplayEvent {
         .collect()
     }
 
-    /// Names of the members that restrict which conflicts are listed or fixed, besides those.
+    /// Names of the members that restrict which conflicts are listed or fixed, in addition to those.
     pub(crate) fn conflict_conditions(&self) -> Vec<&'static str> {
         let given = [("field", self.field.is_some()), ("index", self.index.is_some())];
         given.into_iter().filter_map(|(name, is_given)| is_given.then_some(name)).collect()

@@ -34,7 +34,7 @@ pub enum Source {
         /// Key of the last one that an earlier invocation processed.
         after: Option<String>,
     },
-    /// Documents that the cluster rejected as they were, and that were written in another form.
+    /// Documents that were written in another form because the cluster rejected them.
     Conflicts {
         /// Which of them.
         filter: ConflictFilter,
@@ -73,7 +73,7 @@ impl Request {
         Ok(Self { event, source, mode })
     }
 
-    /// Returns the event that requests what is left behind the position `after`.
+    /// Returns the event that requests the rest, after the position `after`.
     pub fn next_event(&self, after: Option<Value>) -> Value {
         let event = ReplayEvent { after, ..self.event.clone() };
         serde_json::to_value(event).unwrap_or_default()

@@ -1,4 +1,4 @@
-//! What is wrong with the event of an invocation, in words that show how to fix it.
+//! Errors of an invocation's event, with texts that show how to fix it.
 
 use thiserror::Error;
 
@@ -42,7 +42,7 @@ pub enum RequestError {
     /// A condition that only dead letters or only conflicts have.
     #[error("`{0}` is a condition for {1}: leave it out")]
     OtherCondition(&'static str, &'static str),
-    /// `conflicts` without any condition, where documents are to be changed.
+    /// A fix of `conflicts` without any condition.
     #[error(
         "the event names no conflicts to fix: give `service`, `field`, `index`, `from`, `to` or `ids`, or `\"all\": true` \
          for every one"

@@ -25,10 +25,10 @@ pub struct ReplayResponse {
     /// Why it stopped before that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<String>,
-    /// What became of records and dead letters.
+    /// Outcomes of records and dead letters.
     #[serde(flatten)]
     pub counts: Counts,
-    /// What became of objects, where those were requested.
+    /// Outcomes of objects, where those were requested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub objects: Option<ObjectCounts>,
     /// Refused records by service and error type.
@@ -45,7 +45,7 @@ pub struct ReplayResponse {
     pub stats: BulkStats,
 }
 
-/// What became of records and their dead letters.
+/// Outcomes of records and their dead letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Dead letters, or records of objects, that were read.
@@ -56,7 +56,7 @@ pub struct Counts {
     pub duplicates: usize,
     /// Refused again. The dead letter stays.
     pub refused: usize,
-    /// Not written although they may be sound: to be replayed again.
+    /// Not written because of the cluster, so replay them again.
     pub failed: usize,
     /// Dead letters that were removed.
     pub removed: usize,
@@ -76,7 +76,7 @@ impl std::ops::AddAssign for Counts {
     }
 }
 
-/// What became of objects.
+/// Outcomes of objects.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct ObjectCounts {
     /// Objects that were read.

@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_no_clusters_url_is_refused_with_the_cause() {
+    fn a_text_that_is_not_a_url_is_refused_with_the_cause() {
         assert_eq!(Endpoint::parse("ftp://x"), Err(EndpointError::Scheme("ftp://x".into())));
         for text in ["https://u:p@x", "https://u:p@x:92000", "u:p@x"] {
             assert_eq!(Endpoint::parse(text), Err(EndpointError::Credentials));

@@ -56,7 +56,7 @@ pub enum SendErrors {
     NeverArrived,
 }
 
-/// Time that one attempt gets: a share of what is left, within bounds.
+/// Time that one attempt gets: a share of the time left, within bounds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AttemptTimeout {
     /// The time left is divided by this. With 2, a connection that went silent leaves time for another attempt.

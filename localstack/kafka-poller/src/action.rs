@@ -1,4 +1,4 @@
-//! What the consumer's state makes its thread do.
+//! Actions that the consumer's state requests from its thread.
 
 use crate::record::PartitionRecords;
 
@@ -45,7 +45,7 @@ pub enum BrokerCall {
 pub enum CallOutcome {
     /// The broker did it.
     Done,
-    /// It did not.
+    /// The broker refused it, or did not respond.
     Failed,
 }
 

@@ -38,16 +38,16 @@ pub enum LambdaApi {
 pub enum Filtering {
     /// The function gets it.
     Passed,
-    /// It does not.
+    /// A filter kept it from the function.
     Dropped,
 }
 
-/// Whether the batch of an invocation had one before.
+/// Whether an invocation is the first for its batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InvocationKind {
-    /// It had none.
+    /// The first.
     First,
-    /// It had at least one.
+    /// A later one.
     Retry,
 }
 
@@ -110,7 +110,7 @@ impl Registry {
         Arc::clone(activity)
     }
 
-    /// Removes a mapping that is no longer to be served.
+    /// Removes a mapping that is no longer served.
     pub fn remove(&self, uuid: &str) {
         self.activities().remove(uuid);
     }
@@ -152,7 +152,7 @@ impl Activity {
         now.last_result = Some(format!("PROBLEM: {problem}"));
     }
 
-    /// Sets or removes the warning about a mapping that is served nevertheless.
+    /// Sets or removes the warning about a mapping. The mapping is still served.
     pub fn set_warning(&self, warning: Option<&str>) {
         self.now().warning = warning.map(str::to_owned);
     }

@@ -174,7 +174,7 @@ impl Buffer {
         self.partitions.values().all(|state| state.pending.is_empty() && state.in_flight.is_none())
     }
 
-    /// Moves a partition without pending records to `position`, and commits it next.
+    /// Moves a partition without pending records to `position`, which the next commit includes.
     pub fn rewind(&mut self, partition: i32, position: i64) {
         if let Some(state) = self.partitions.get_mut(&partition) {
             (state.received_through, state.committed) = (position, None);

@@ -43,7 +43,7 @@ impl Callbacks {
     }
 
     fn send(&self, message: Message) {
-        // While the client is being closed, nobody needs its messages.
+        // After the consumer thread has ended, its client still sends messages while it closes.
         let _ = self.mailbox.send(message);
     }
 }

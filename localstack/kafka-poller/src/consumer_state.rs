@@ -312,7 +312,7 @@ impl ConsumerState {
             .or_else(|| self.next_of_closing(now))
     }
 
-    /// When [`ConsumerState::next`] has to be asked again, whatever is reported until then.
+    /// When to call [`ConsumerState::next`] again even if no message arrives.
     #[must_use]
     pub fn wake_at(&self, now: Instant) -> Option<Instant> {
         let revocation = match &self.rebalancing {
@@ -403,7 +403,7 @@ impl ConsumerState {
         }
     }
 
-    /// Waits for running attempts, commits, and gives the partitions up.
+    /// Waits for running attempts, commits, and releases the partitions.
     fn next_of_revocation(&mut self, now: Instant) -> Option<Action> {
         let Rebalancing::Revoking(revocation) = &mut self.rebalancing else { return None };
         let runs = self.buffer.is_attempting(&revocation.buffered);

@@ -63,7 +63,7 @@ pub async fn run(
             Some(ended) = deliveries.join_next() => {
                 if let Err(panic) = ended {
                     // The batch's partitions stay in flight and uncommitted: going on would leave them stuck.
-                    error!(mapping = %dispatcher.mapping.uuid, error = %panic, "a delivery broke off");
+                    error!(mapping = %dispatcher.mapping.uuid, error = %panic, "a delivery panicked");
                     std::process::abort();
                 }
             }
@@ -153,7 +153,7 @@ enum Discarding {
 }
 
 impl Dispatcher {
-    /// Prepares the next attempt with what is left of the batch. All its assignments are `permitted`.
+    /// Prepares the next attempt with the rest of the batch. All its assignments are `permitted`.
     fn begin(&self, delivery: &mut Delivery, permitted: &[Assignment]) -> Option<Attempt> {
         let work = match delivery.next(&self.shape, now_ms()) {
             Step::Done => return None,

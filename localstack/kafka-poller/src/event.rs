@@ -44,7 +44,7 @@ impl EventShape {
         self.head.len() + b"}}".len()
     }
 
-    /// The bytes that a partition adds besides its records. Counts a comma that the event's first partition does not have.
+    /// The bytes that a partition adds to those of its records. Counts a comma that the event's first partition does not have.
     #[must_use]
     pub fn partition_len(&self, partition: i32) -> usize {
         self.key_head.len() + itoa::Buffer::new().format(partition).len() + b"\":[],".len()

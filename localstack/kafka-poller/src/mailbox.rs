@@ -1,4 +1,4 @@
-//! What the consumer thread is sent, by librdkafka's callbacks, its broker calls, the deliveries and the poller.
+//! Messages to the consumer thread from librdkafka's callbacks, its broker calls, the deliveries and the poller.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -63,7 +63,7 @@ pub enum Message {
         /// What the registry says of it.
         lookup: Lookup,
     },
-    /// The mapping is no longer served.
+    /// Stop serving the mapping.
     Stop,
 }
 

@@ -78,7 +78,7 @@ struct Serve {
     /// writes it itself
     #[arg(long, default_value_t = u64::try_from(offset_lag::INTERVAL.as_millis()).unwrap_or(u64::MAX))]
     offset_lag_ms: u64,
-    /// Megabytes of records to keep in memory for each mapping, besides those of running invocations
+    /// Megabytes of records to keep in memory for each mapping, not counting those of running invocations
     #[arg(long, default_value_t = 32)]
     buffer_mb: usize,
 }

@@ -88,7 +88,7 @@ pub enum PollerError {
     #[error("the Kafka client failed")]
     Kafka(#[from] KafkaError),
     /// The consumer's thread could not be started or panicked.
-    #[error("the consumer thread broke off")]
+    #[error("the consumer thread panicked or could not start")]
     Thread,
 }
 
@@ -105,7 +105,7 @@ impl Poller {
     pub async fn stop(self) {
         let _ = self.stop.send(true);
         if let Err(panic) = self.task.await {
-            error!(error = %panic, "a poller broke off");
+            error!(error = %panic, "a poller panicked");
         }
     }
 }
@@ -202,7 +202,7 @@ async fn serve(
     };
     // The thread held the batches' sender: the dispatcher ends after the last delivery.
     if let Err(panic) = dispatching.await {
-        error!(mapping = %mapping.uuid, error = %panic, "the dispatcher broke off");
+        error!(mapping = %mapping.uuid, error = %panic, "the dispatcher panicked");
     }
     ended.map_err(|_| PollerError::Thread)??;
     info!(mapping = %mapping.uuid, topic = %mapping.topic, "mapping is no longer served");

@@ -12,7 +12,7 @@ pub struct RepeatedError {
 }
 
 impl RepeatedError {
-    /// Whether to report `text` at `now`. If so, it counts as reported.
+    /// Whether `text` is due to be reported at `now`; if so, counts it as reported.
     pub fn is_due(&mut self, text: &str, now: Instant) -> bool {
         let is_repeated = self.last.as_ref().is_some_and(|(last, reported)| {
             last == text && now.saturating_duration_since(*reported) < SILENCE

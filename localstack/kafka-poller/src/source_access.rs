@@ -17,9 +17,9 @@ pub enum Transport {
 /// Why the brokers can't be accessed as the mapping says.
 #[derive(Debug, thiserror::Error)]
 pub enum AccessError {
-    /// The kind of access is not supported.
+    /// The type of access is not supported.
     #[error("source access `{kind}` is not supported by this poller")]
-    Kind {
+    Unsupported {
         /// As the mapping names it.
         kind: String,
     },
@@ -89,7 +89,7 @@ fn settings_of(kind: &str, secret: &Secret, transport: Transport) -> Result<Sett
             settings.extend(client.private_key_password.map(|password| ("ssl.key.password", password)));
             Ok(settings)
         }
-        _ => Err(AccessError::Kind { kind: kind.to_owned() }),
+        _ => Err(AccessError::Unsupported { kind: kind.to_owned() }),
     }
 }
 

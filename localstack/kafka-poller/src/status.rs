@@ -30,7 +30,7 @@ pub struct MappingStatus {
     pub consumer_group_id: String,
     /// Why it is not served, if it is not.
     pub problem: Option<String>,
-    /// What is not as it should be although it is served.
+    /// A problem that does not keep it from being served.
     #[serde(default)]
     pub warning: Option<String>,
     /// In Lambda's words: `OK`, `PROBLEM: Function call failed`, `No records processed` …
@@ -63,7 +63,7 @@ pub struct PartitionStatus {
 pub struct Counts {
     /// Records read from Kafka.
     pub received: u64,
-    /// Of these, records that no filter let through.
+    /// Of these, records that the filters dropped.
     pub filtered: u64,
     /// Records that the function processed.
     pub delivered: u64,
@@ -101,14 +101,14 @@ impl Status {
     /// What keeps records from being delivered. Empty while the process is healthy.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
-        let api = (!self.lambda_api_reachable).then(|| "the Lambda API is not reached".to_owned());
+        let api = (!self.lambda_api_reachable).then(|| "the Lambda API is not reachable".to_owned());
         let of = |mapping: &MappingStatus| {
             Some(format!("mapping {}: {}", mapping.uuid, mapping.problem.as_ref()?))
         };
         api.into_iter().chain(self.mappings.iter().filter_map(of)).collect()
     }
 
-    /// What is not as it should be although records are delivered.
+    /// Problems that do not keep records from being delivered.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let of = |mapping: &MappingStatus| {

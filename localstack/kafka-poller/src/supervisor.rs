@@ -151,7 +151,7 @@ impl Supervisor<'_> {
         let stopping: Vec<JoinHandle<()>> = stopping.chain(self.stopping.into_values()).collect();
         for stopping in stopping {
             if let Err(panic) = stopping.await {
-                error!(error = %panic, "a poller broke off");
+                error!(error = %panic, "a poller panicked");
             }
         }
     }

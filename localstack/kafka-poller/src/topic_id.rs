@@ -70,7 +70,7 @@ impl TopicId {
 mod tests {
     use super::*;
 
-    fn hear(id: &mut TopicId, line: &str) {
+    fn see(id: &mut TopicId, line: &str) {
         id.seen(in_log_line("order.events", line).unwrap().to_owned());
     }
 
@@ -78,9 +78,9 @@ mod tests {
     fn a_recreated_topic_is_another_until_it_is_followed() {
         let mut id = TopicId::default();
         assert!(!id.is_known());
-        hear(&mut id, "[thrd:main]: Topic order.events changed id from AAAAAAAAAAAAAAAAAAAAAA to one_-A");
+        see(&mut id, "[thrd:main]: Topic order.events changed id from AAAAAAAAAAAAAAAAAAAAAA to one_-A");
         assert_eq!((id.followed(), id.is_another(), id.is_known()), (Some("one_-A"), false, true));
-        hear(&mut id, "[thrd:main]: Topic order.events changed id from one_-A to two");
+        see(&mut id, "[thrd:main]: Topic order.events changed id from one_-A to two");
         assert_eq!((id.followed(), id.is_another()), (Some("one_-A"), true));
         id.follow();
         assert_eq!((id.followed(), id.is_another()), (Some("two"), false));
@@ -103,7 +103,7 @@ mod tests {
         let mut id = TopicId::default();
         id.begin(Some("one".to_owned()));
         assert!(!id.is_another(), "the current topic is not known yet");
-        hear(&mut id, "Topic order.events changed id from AAAAAAAAAAAAAAAAAAAAAA to two");
+        see(&mut id, "Topic order.events changed id from AAAAAAAAAAAAAAAAAAAAAA to two");
         assert!(id.is_another());
         id.follow();
         id.begin(None);

@@ -71,7 +71,7 @@ def wait_until(ready: Callable[[], bool], popen: subprocess.Popen, name: str, lo
 
 
 def stop(server: ProcessIdentity, grace_s: float) -> str:
-    """Sends SIGTERM, waits for the process to end, and kills what is left of it and of its descendants."""
+    """Sends SIGTERM, waits for the process to end, and kills it and its descendants if they still run."""
     if not server.alive():
         return "was not running"
     family = _family(server.pid)

@@ -97,10 +97,10 @@ def test_a_proposed_field_takes_the_place_of_the_one_that_is_there():
 
 
 def test_a_list_without_conflicts_says_so():
-    assert conflicts.describe_list(conflicts.combined([part([], None)])) == "no event was rejected as it was"
+    assert conflicts.describe_list(conflicts.combined([part([], None)])) == "no event is written in another form"
 
 
-def test_what_is_not_possible_today_is_said_with_what_would_work():
+def test_a_document_that_is_still_rejected_is_shown_with_the_advice():
     response = {
         "complete": True,
         "read": 3,
@@ -115,10 +115,10 @@ def test_what_is_not_possible_today_is_said_with_what_would_work():
     text = conflicts.describe_fix(response)
     for words in [
         "3 found",
-        "1 have their usual form",
-        "1 changed by somebody",
-        "not possible today",
+        "1 now have their usual form",
+        "1 changed since",
+        "1 still rejected",
         "reindex the day",
     ]:
         assert words in text
-    assert "failed, to be fixed" not in text
+    assert "failed; fix" not in text

@@ -16,7 +16,7 @@ DEADLINE_S = 20
 
 @pytest.fixture
 def start(tmp_path):
-    """Starts Python code as a server; what is left of it is killed at the end."""
+    """Starts Python code as a server; it is killed at the end if it still runs."""
     started = []
 
     def run(code):

@@ -45,9 +45,9 @@ def test_the_text_names_what_was_refused_and_the_next_request():
         "next": {"all": True, "after": [1]},
     }
     text = replay.describe(response)
-    for words in ["12 read", "2 refused again", "order  mapper_parsing_exception", "t-0-1-2", '"after": [1]']:
+    for words in ["12 read", "2 rejected again", "order  mapper_parsing_exception", "t-0-1-2", '"after": [1]']:
         assert words in text
-    assert "failed, to be replayed" not in text
+    assert "failed; replay" not in text
 
 
 def test_a_dry_run_shows_where_the_documents_would_go():

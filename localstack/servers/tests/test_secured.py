@@ -1,4 +1,4 @@
-"""The servers with TLS and users start with credentials that nobody else knows."""
+"""The servers with TLS and users start with credentials of their own."""
 
 import argparse
 import ssl

@@ -148,7 +148,7 @@ impl Copy {
     }
 
     /// Runs the tests of a removed protection and returns those that pass. `before` is the one removed before it, whose
-    /// crates have to be built again too.
+    /// crates must be rebuilt too.
     fn run_tests(
         &self,
         tests: &Path,

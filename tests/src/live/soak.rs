@@ -36,7 +36,7 @@ pub struct Options {
 pub struct SoakResult {
     /// Events that Kafka accepted.
     pub sent: usize,
-    /// What became of them.
+    /// Their outcomes.
     pub account: Account,
     /// Whether all offsets were committed in time.
     pub drained: Result<()>,
@@ -113,7 +113,7 @@ const FAULTS: [(Fault, Reached); 10] = [
 /// Injects random faults while events flow, prints each, and returns the account.
 ///
 /// # Errors
-/// When a fault can't be injected or the stack does not recover. What became of the events is in the result.
+/// When a fault can't be injected or the stack does not recover. The outcome of the events is in the result.
 pub async fn run(world: World, options: Options) -> Result<SoakResult> {
     print_line(&format!(
         "soak: {} s, {} events a second, seed {}",

@@ -83,7 +83,7 @@ async fn a_cluster_that_rejects_bulk_requests_only_delays_them() -> Result<()> {
     // Real 429s: every bulk request exceeds the limit of in-flight requests.
     cluster_setting(&world, "network.breaker.inflight_requests.limit", &json!("1kb")).await?;
     flow.publish_events(300)?;
-    flow.wait_for_log("bulk request to be sent again").await?;
+    flow.wait_for_log("bulk operations failed, retrying").await?;
     cluster_setting(&world, "network.breaker.inflight_requests.limit", &Value::Null).await?;
     let account = flow.completed(RECOVERY).await?;
     assert_eq!((account.records, account.indexed), (300, 300), "{account}");

@@ -1,4 +1,4 @@
-//! Documents that the cluster rejected as they were: listed with the mapping that ends each conflict, and given their usual
+//! Documents that the cluster rejected: listed with the mapping that ends each conflict, and given their usual
 //! form in an index that has it.
 
 use std::collections::{BTreeMap, HashMap};
@@ -26,7 +26,7 @@ const TOPIC: &str = "order.events";
 /// 2023-11-14.
 const TIMESTAMP_MS: i64 = 1_700_000_000_000;
 
-/// What happens to an event whose conflict a mapping ends.
+/// Whether a fix can write an event whose conflict has a proposed mapping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// The cluster takes it as it is.

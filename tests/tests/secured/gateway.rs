@@ -29,7 +29,7 @@ struct State {
     outcomes: Mutex<Outcomes>,
 }
 
-/// What became of the requests.
+/// The outcomes of the requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Outcomes {
     /// Method and path of those that were forwarded.
@@ -55,7 +55,7 @@ impl Gateway {
         self.server.endpoint()
     }
 
-    /// What became of the requests so far.
+    /// The outcomes of the requests so far.
     pub(crate) fn outcomes(&self) -> Outcomes {
         self.state.outcomes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

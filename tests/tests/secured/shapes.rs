@@ -148,7 +148,7 @@ impl<'s> Shapes<'s> {
         Ok(outcomes)
     }
 
-    /// Writes a batch of these events to a topic and checks what became of each. Returns how many were rescued.
+    /// Writes a batch of these events to a topic and checks the outcome of each. Returns how many were rescued.
     pub(crate) async fn index(&self, topic: &str, events: &[&Event]) -> Result<usize> {
         let outcomes = self.write(topic, events).await?;
         let mut faults = Vec::new();

@@ -205,14 +205,8 @@ impl Changed {
                 "of them are between two states and could not be changed: run this again later",
             ),
             (self.n_closed, "closed index got no policy: open it and run this again"),
-            (
-                self.n_with_policy,
-                "got a policy a moment ago: run this again to compare it with the current version",
-            ),
-            (
-                self.n_without_policy,
-                "lost its policy a moment ago: run this again to give it the current one",
-            ),
+            (self.n_with_policy, "just got a policy: run this again to compare it with the current version"),
+            (self.n_without_policy, "just lost its policy: run this again to give it the current one"),
         ] {
             if n > 0 {
                 parts.push(format!("{n} {what}"));

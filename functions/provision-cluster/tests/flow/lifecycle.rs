@@ -117,10 +117,10 @@ async fn an_index_that_got_its_policy_a_moment_ago_fails_no_run() {
     add_index(&stand_in, "shop-2026.11.25", |_| Index { search_lags: true, ..Index::not_started("shop") });
     let (line, changes) = run(&world, &server).await;
     assert_eq!(changes, ["POST _plugins/_ism/add/shop-2026.11.25"]);
-    assert!(line.starts_with("unchanged") && line.contains("1 got a policy a moment ago"), "{line}");
+    assert!(line.starts_with("unchanged") && line.contains("1 just got a policy"), "{line}");
     add_index(&stand_in, "shop-2026.11.26", |_| Index::unmanaged());
     let (line, _) = run(&world, &server).await;
-    assert!(line.starts_with("applied") && line.contains("1 got a policy a moment ago"), "{line}");
+    assert!(line.starts_with("applied") && line.contains("1 just got a policy"), "{line}");
 }
 
 #[tokio::test]
@@ -178,5 +178,5 @@ async fn a_policy_that_was_taken_off_a_moment_ago_is_noted() {
     });
     world.set("RETENTION_DAYS", "30");
     let (line, _) = run(&world, &server).await;
-    assert!(line.starts_with("unchanged") && line.contains("1 lost its policy a moment ago"), "{line}");
+    assert!(line.starts_with("unchanged") && line.contains("1 just lost its policy"), "{line}");
 }

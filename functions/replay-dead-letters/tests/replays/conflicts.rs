@@ -1,4 +1,4 @@
-//! Documents that the cluster rejected as they were: listed, and given their usual form.
+//! Documents in another form because the cluster rejected them: listed, and restored to their usual form.
 
 use std::time::Duration;
 
@@ -108,7 +108,7 @@ async fn documents_get_their_usual_form_once_the_mapping_takes_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_document_that_somebody_changed_stays_unless_it_is_named() {
+async fn a_document_changed_since_stays_unless_it_is_named() {
     let cluster = with_conflicts().await;
     let index = format!("microservices-{DAY}");
     let edit = |state: &mut crate::stand_in::State| {

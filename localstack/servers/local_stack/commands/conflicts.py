@@ -1,22 +1,23 @@
-"""Lists the events that the cluster rejected as they were, with the mapping that ends each conflict, or fixes them."""
+"""Lists the events whose fields the mapping rejected, with the mapping that ends each conflict, or fixes them."""
 
 import argparse
 import json
 import sys
 
-from local_stack import progress, rest
-from local_stack.commands.replay import responses
+from local_stack import rest
+from local_stack.command_line import exit_code
+from local_stack.commands.replay_function import counted, incomplete, parser, problems, responses
 from local_stack.errors import StackError
 from local_stack.instance import Instance
 from local_stack.servers.opensearch import OPENSEARCH
 
-FATES = {
+COUNTS = {
     "read": "found",
-    "fixed": "have their usual form now",
-    "fixed_before": "had it already",
-    "changed": "changed by somebody since, left as they are",
-    "still_rejected": "not possible today: the mapping of their index still rejects them",
-    "failed": "failed, to be fixed again",
+    "fixed": "now have their usual form",
+    "fixed_before": "already had their usual form",
+    "changed": "changed since they were written, or deleted; not fixed",
+    "still_rejected": "still rejected by the mapping of their index; not fixed",
+    "failed": "failed; fix them again",
 }
 FIX = "make conflicts ARGS='--fix --all'"
 
@@ -95,8 +96,8 @@ def own_template(instance: Instance, name: str) -> dict:
 def describe_list(found: dict) -> str:
     """The conflicts as text for people: a table, then what is known about each."""
     if not found["documents"]:
-        return "no event was rejected as it was"
-    lines = [f"{found['documents']} events were rejected as they were, and are kept in another form", ""]
+        return "no event is written in another form"
+    lines = [f"{found['documents']} events were rejected, and are written in another form", ""]
     rows = [("events", "topic", "field", "why")]
     rows += [
         (str(group["documents"]), group["topic"], _name(group["field"]), _short(group["reason"], 70))
@@ -130,23 +131,17 @@ def next_steps(name: str, template: dict) -> str:
         f"PUT _component_template/{name}",
         json.dumps(template, indent=2, sort_keys=True),
         "",
-        "It applies from the next day's index on. To put a day right: reindex its index to another name, delete it,",
+        "It applies from the next day's index on. To fix an earlier day: reindex its index to another name, delete it,",
         f"reindex it back, and then run: {FIX}",
     ])  # fmt: skip
 
 
 def describe_fix(response: dict) -> str:
-    """What became of the events, as text for people."""
-    lines = [f"{response[name]:>9} {words}" for name, words in FATES.items() if response[name] or name == "read"]
-    lines += [
-        f"  {problem['id']}\n      {problem['type']}: {problem['reason']}" for problem in response.get("problems", [])
-    ]
+    """The outcome of a fix, as text for people."""
+    lines = [*counted(response, COUNTS), *problems(response)]
     if response.get("advice"):
-        lines.append(f"what would work: {response['advice']}")
-    if not response["complete"]:
-        lines.append(f"not complete: {response.get('stopped', 'the time limit was reached')}")
-        lines.append(f"to continue: {json.dumps(response['next'])}")
-    return "\n".join(lines)
+        lines.append(f"how to fix the rest: {response['advice']}")
+    return "\n".join([*lines, *incomplete(response)])
 
 
 def _name(field: str) -> str:
@@ -174,32 +169,23 @@ def event_of(arguments: argparse.Namespace) -> dict:
 
 
 def _arguments(words: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="make conflicts ARGS=", description=__doc__, add_help=True)
-    parser.add_argument("--instance", default="demo", metavar="NAME", help="which stack (default: %(default)s)")
-    parser.add_argument(
+    options = parser("conflicts", __doc__)
+    options.add_argument(
         "--fix", action="store_true", help="give the events their usual form where the mapping takes it"
     )
-    parser.add_argument("--all", action="store_true", help="every conflict, for --fix")
-    parser.add_argument(
-        "--service", action="append", metavar="NAME", help="order, or its topic order.events; repeat it for more"
+    options.add_argument("--all", action="store_true", help="every conflict, for --fix")
+    options.add_argument(
+        "--field", action="append", metavar="NAME", help="a field that was moved; * for whole payloads"
     )
-    parser.add_argument("--field", action="append", metavar="NAME", help="a field that was moved; * for whole payloads")
-    parser.add_argument("--index", action="append", metavar="NAME", help="an index, or the beginning of names and a *")
-    parser.add_argument("--from", dest="since", metavar="TIME", help="events from this time on: 2026-03-01, now-2d")
-    parser.add_argument("--to", metavar="TIME", help="events before this time")
-    parser.add_argument("--id", action="append", metavar="ID", help="a document's id, even if it was changed since")
-    return parser.parse_args(words)
+    options.add_argument("--index", action="append", metavar="NAME", help="an index, or a prefix of names and a *")
+    options.add_argument("--id", action="append", metavar="ID", help="a document's id, even if it was changed since")
+    return options.parse_args(words)
 
 
 def main() -> int:
-    """Lists or fixes; prints a failure in one message."""
+    """Lists or fixes conflicts."""
     arguments = _arguments(sys.argv[1:])
-    try:
-        run = fix if arguments.fix else list_conflicts
-        return 0 if run(Instance(arguments.instance), event_of(arguments)) else 1
-    except StackError as error:
-        progress.say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        progress.say("interrupted; run it again to continue")
-        return 130
+    run = fix if arguments.fix else list_conflicts
+    return exit_code(
+        lambda: 0 if run(Instance(arguments.instance), event_of(arguments)) else 1, "run it again to continue"
+    )

@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 from local_stack import lifecycle, prerequisites, progress, sam
+from local_stack.command_line import exit_code
 from local_stack.commands import publishing, summary
 from local_stack.errors import StackError
 from local_stack.instance import Instance
@@ -57,29 +58,27 @@ def produce(instance: Instance, n_events: int, file: str | None, topic: str | No
 
 
 def main() -> int:
-    """Runs one command; prints a failure in one message."""
+    """Runs one command."""
     arguments = _arguments()
+    return exit_code(
+        lambda: _run(arguments),
+        "the started servers still run: `make status` lists them, `make demo-down` stops them",
+    )
+
+
+def _run(arguments: argparse.Namespace) -> int:
     instance = Instance(arguments.instance)
-    try:
-        match arguments.command:
-            case "up":
-                up(instance, arguments.count, arguments.topics)
-            case "down":
-                down(instance)
-            case "clean":
-                clean(instance)
-            case "produce":
-                produce(instance, arguments.count, arguments.file, arguments.topic)
-            case "search":
-                summary.search(instance, arguments.query)
-    except StackError as error:
-        progress.say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        progress.say(
-            "interrupted; the started servers still run: `make status` lists them, `make demo-down` stops them"
-        )
-        return 130
+    match arguments.command:
+        case "up":
+            up(instance, arguments.count, arguments.topics)
+        case "down":
+            down(instance)
+        case "clean":
+            clean(instance)
+        case "produce":
+            produce(instance, arguments.count, arguments.file, arguments.topic)
+        case "search":
+            summary.search(instance, arguments.query)
     return 0
 
 

@@ -4,7 +4,8 @@ import os
 import subprocess
 import sys
 
-from local_stack import progress, sam
+from local_stack import sam
+from local_stack.command_line import exit_code
 from local_stack.errors import StackError
 from local_stack.instance import Instance
 from local_stack.servers.opensearch import OPENSEARCH
@@ -22,9 +23,5 @@ def run(instance: Instance, words: list[str]) -> int:
 
 
 def main() -> int:
-    """Runs it; prints a failure in one message."""
-    try:
-        return run(Instance("demo"), sys.argv[1:])
-    except StackError as error:
-        progress.say(f"error: {error}")
-        return 1
+    """Runs it against the demo's instance."""
+    return exit_code(lambda: run(Instance("demo"), sys.argv[1:]), "run it again: it changes only what still differs")

@@ -7,27 +7,21 @@ import argparse
 import json
 import sys
 
-from local_stack import environments, lifecycle, prerequisites, progress, sam
+from local_stack import environments, lifecycle, prerequisites, sam
+from local_stack.command_line import exit_code
 from local_stack.commands import temporary
-from local_stack.errors import StackError
 from local_stack.instance import Instance, instances
 from local_stack.server import Server
 from local_stack.servers.table import SERVERS, STACK, live_test_prerequisites, stack_prerequisites
 
 
 def main() -> int:
-    """Runs one command; prints a failure in one message."""
+    """Runs one command."""
     arguments = _arguments()
-    try:
-        return arguments.command(arguments)
-    except StackError as error:
-        progress.say(f"error: {error}")
-        return 1
-    except KeyboardInterrupt:
-        progress.say(
-            "interrupted; the started servers still run: `stack.py status` lists them, `stack.py stop` stops them"
-        )
-        return 130
+    return exit_code(
+        lambda: arguments.command(arguments),
+        "the started servers still run: `stack.py status` lists them, `stack.py stop` stops them",
+    )
 
 
 def _prerequisites_command(arguments: argparse.Namespace) -> int:

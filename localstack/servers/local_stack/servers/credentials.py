@@ -23,7 +23,7 @@ class Credentials:
 
     @property
     def ca(self) -> Path:
-        """The certificate to trust, PEM. Its private key is deleted: nobody can sign with it again."""
+        """The certificate to trust, PEM. Its private key is deleted, so it signs nothing else."""
         return self.folder / "ca.pem"
 
     @property

@@ -1,7 +1,7 @@
 """OpenSearch with its security plugin: TLS, users and roles. It is for tests of credentials; the demo does without.
 
 The newest release whose security plugin is published on its own is older than the one of `opensearch.py`, and its zip has
-no modules besides the transport. Of the published modules it gets the one that the index templates need.
+no modules except the transport. Of the published modules it gets the one that the index templates need.
 """
 
 import os

@@ -39,7 +39,7 @@ class Poller(Server):
         return hashlib.sha256(fetched.read_bytes()).hexdigest()
 
     def prepare(self, instance: Instance, fetched: Path) -> Launch:
-        """The poller has no configuration besides its command line."""
+        """The poller is configured by its command line alone."""
         endpoint = LOCALSTACK.info(instance)["endpoint"]
         listen = f"127.0.0.1:{self.port(instance)}"
         command = [str(fetched), "serve", "--endpoint-url", endpoint, "--listen", listen]

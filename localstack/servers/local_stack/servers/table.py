@@ -34,7 +34,7 @@ STACK: tuple[Server, ...] = (*DEPLOYMENT, POLLER)
 
 
 def stack_prerequisites() -> list[Prerequisite]:
-    """What the stack needs besides Python, which python.sh has found."""
+    """What the stack needs in addition to Python, which python.sh has found."""
     return _of(STACK, prerequisites.rust(), prerequisites.git())
 
 
