@@ -60,7 +60,7 @@ impl Rescue {
 
     /// The only way for an object that no cluster reads.
     pub(crate) fn of_deep_object() -> Self {
-        Self { form: RescueForm::Text, reason: "the payload is nested deeper than 1000 levels".into() }
+        Self { form: RescueForm::Text, reason: "the payload is nested deeper than 250 levels".into() }
     }
 
     /// Moves the member that the cluster blames besides `members`, or everything.

@@ -32,7 +32,7 @@ pub enum RestoreError {
     Changed(&'static str),
     /// The usual form is the one that is stored.
     #[error(
-        "the payload is nested deeper than 1000 levels, which no cluster reads: it stays text in `message`"
+        "the payload is nested deeper than 250 levels, which can crash a node: it stays text in `message`"
     )]
     TooDeep,
 }

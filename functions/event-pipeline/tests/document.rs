@@ -222,7 +222,7 @@ fn an_object_deeper_than_any_cluster_reads_is_kept_as_text() {
     assert!(case.text().contains("-2026.02.28"), "its time counts");
     assert_eq!(document["message"], payload);
     assert_eq!(document["tags"], json!(["_mappingconflict"]));
-    assert_eq!(document["conflict_reason"], "the payload is nested deeper than 1000 levels");
+    assert_eq!(document["conflict_reason"], "the payload is nested deeper than 250 levels");
 }
 
 #[test]

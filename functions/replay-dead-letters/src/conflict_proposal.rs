@@ -355,7 +355,7 @@ mod tests {
     fn a_conflict_that_no_mapping_ends_gets_advice_alone() {
         for (member, reason) in [
             ("a", "The depth of the field has exceeded the allowed limit of [100]"),
-            ("*", "the payload is nested deeper than 1000 levels"),
+            ("*", "the payload is nested deeper than 250 levels"),
             ("*", "Document contains at least one immense term in field=\"conflict._value\" (whose UTF8"),
             ("a", "Number value length (1001) exceeds the maximum allowed"),
             ("a..b", "object field starting or ending with a [.] makes object resolution ambiguous: [a..b]"),

@@ -11,6 +11,7 @@
 mod cases;
 mod conflicts;
 mod gateway;
+mod overrides;
 mod provisioning;
 mod random_events;
 mod secrets;
