@@ -175,6 +175,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("architectures", nargs="*", metavar="ARCHITECTURE", help=f"{', '.join(TARGETS)} (default: all)")
     architectures = parser.parse_args().architectures or list(TARGETS)
+    unknown = [name for name in architectures if name not in TARGETS]
+    if unknown:
+        parser.error(f"Lambda has no architecture {', '.join(unknown)}: give {' or '.join(TARGETS)}")
     try:
         package(architectures)
     except PackageError as error:

@@ -33,6 +33,7 @@ SOURCES = {
     "MSK, SCRAM": _msk | _scram | {"SecretKmsKeyArn": KEY},
     "MSK, mTLS": _msk | _certificate,
     "MSK Serverless": _serverless,
+    "MSK, IAM, topics by a pattern": _msk | {"MskTopicPattern": "*.events"},
     "MSK of another account, IAM": _connection,
     "MSK of another account, SCRAM": _connection | _scram | {"SecretKmsKeyArn": KEY},
     "self-managed, SCRAM-512": _brokers | _scram,

@@ -105,6 +105,12 @@ def test_an_architecture_without_its_standard_library_is_reported_with_the_fix(t
     assert len(package.missing_targets(["x86_64", "arm64"], tmp_path)) == 1
 
 
+def test_an_unknown_architecture_is_refused():
+    command = [sys.executable, str(stack.INFRA / "package.py"), "x86_64", "sparc"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "no architecture sparc: give x86_64 or arm64" in done.stderr
+
+
 def test_a_bill_of_materials_names_the_program_and_neither_time_nor_folder(tmp_path):
     made = {
         "serialNumber": "urn:uuid:1",

@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 import stack
-from combinations import KEY, MODES, SECRET, SOURCES, TARGETS
+from combinations import KEY, MODES, SECRET, SNS, SOURCES, TARGETS
 
 BASE = SOURCES["self-managed, SCRAM-512"] | TARGETS["no login"]
 PROVISIONED = MODES["provisioned, queue"]
@@ -156,6 +156,35 @@ def test_an_alarm_fires_when_no_mapping_reports_its_lag():
     assert (made["ComparisonOperator"], made["Threshold"]) == ("LessThanThreshold", 0)
     assert made["Period"] * int(made["EvaluationPeriods"]) == 30 * 60
     assert alarm("PollingAlarm", PollingAlarmMinutes="5")["EvaluationPeriods"] == "5"
+
+
+def test_each_mapping_in_provisioned_mode_has_an_alarm_of_its_own():
+    made = stack.deploy(**(BASE | PROVISIONED | {"Topics": "a.events,b.events", "AlarmTopicArn": SNS}))
+    mappings = made.of_type("AWS::Lambda::EventSourceMapping")
+    for topic in ("aevents", "bevents"):
+        alarm_of = made.of_type("AWS::CloudWatch::Alarm")[f"PollingAlarmOf{topic}"]
+        (dimension,) = alarm_of["Dimensions"]
+        assert dimension == {"Name": "EventSourceMappingUUID", "Value": f"MappingOf{topic}"}
+        # The mapping reports this metric because of its MetricsConfig.
+        assert alarm_of["MetricName"] == "MaxOffsetLag"
+        assert "KafkaMetrics" in mappings[f"MappingOf{topic}"]["MetricsConfig"]["Metrics"]
+        assert (alarm_of["TreatMissingData"], alarm_of["ComparisonOperator"], alarm_of["Threshold"]) == (
+            "breaching",
+            "LessThanThreshold",
+            0,
+        )
+        assert alarm_of["AlarmActions"] == alarm_of["OKActions"] == [SNS]
+
+
+@pytest.mark.parametrize("parameters", [{"MappingsEnabled": "false"}, {"PollingAlarmMinutes": "0"}])
+def test_a_mapping_that_is_meant_to_be_silent_has_no_alarm(parameters):
+    alarms = stack.deploy(**(BASE | PROVISIONED | parameters)).of_type("AWS::CloudWatch::Alarm")
+    assert not [name for name in alarms if name.startswith("PollingAlarmOf")]
+
+
+def test_a_mapping_on_demand_has_no_alarm_of_its_own_because_lambda_reports_no_lag_for_it():
+    alarms = stack.deploy(**BASE).of_type("AWS::CloudWatch::Alarm")
+    assert "PollingAlarm" in alarms and not [name for name in alarms if name.startswith("PollingAlarmOf")]
 
 
 def test_no_alarm_fires_for_mappings_that_are_meant_to_be_silent():

@@ -1,5 +1,6 @@
 """Any number of topics: one mapping and one permission each, and an expanded template that is SAM's own."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import expand
 import pytest
 import stack
+from combinations import KEY, MODES, NETWORKS, SOURCES, TARGETS
 from samcli.lib.cfn_language_extensions.models import TemplateProcessingContext
 from samcli.lib.cfn_language_extensions.processors import ForEachProcessor
 from samcli.yamlhelper import yaml_parse
@@ -54,6 +56,47 @@ def test_the_role_may_read_each_topic_and_no_other():
     for topic, expected in (("a.b-c", True), ("d_e", True), ("d_e2", False), ("other", False)):
         arn = f"arn:aws:kafka:eu-central-1:123456789012:topic/events/uuid-1/{topic}"
         assert made.allows("IndexEventsRole", "kafka-cluster:ReadData", arn) is expected, topic
+
+
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html and
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+INLINE_POLICIES, RESOURCES, OUTPUTS, PARAMETER = 10_240, 500, 200, 4_096
+
+
+def fullest(n_topics: int, **parameters: str) -> stack.Stack:
+    """The stack with the most and longest policies and an alarm for each mapping."""
+    topics = ",".join(f"service-{n:03}.events" for n in range(n_topics))
+    assert len(topics) <= PARAMETER
+    given = SOURCES["MSK of another account, IAM"] | TARGETS["Elasticsearch, own password, CA secret"]
+    given |= MODES["provisioned, queue"] | NETWORKS["VPC, everything set"] | {"DestinationKmsKeyArn": KEY}
+    return stack.deploy(**(given | {"Topics": topics} | parameters))
+
+
+def inline_characters(made: stack.Stack) -> int:
+    """What IAM counts of a role's policies: all but white space."""
+    text = json.dumps([{"Version": "2012-10-17", "Statement": [each]} for each in made.statements("IndexEventsRole")])
+    return len(re.sub(r"\s", "", text))
+
+
+def test_a_role_holds_a_policy_for_each_of_25_topics():
+    assert inline_characters(fullest(25)) <= INLINE_POLICIES
+
+
+def test_a_pattern_lets_the_role_read_more_topics_than_it_can_hold_policies_for():
+    assert inline_characters(fullest(150)) > INLINE_POLICIES
+    made = fullest(150, MskTopicPattern="*.events")
+    assert inline_characters(made) <= INLINE_POLICIES
+    theirs = f"arn:aws:kafka:{stack.REGION}:210987654321:topic/events/uuid-5"
+    assert made.allows("IndexEventsRole", "kafka-cluster:ReadData", f"{theirs}/service-149.events")
+    assert not made.allows("IndexEventsRole", "kafka-cluster:ReadData", f"{theirs}/secrets")
+    assert not made.of_type("AWS::IAM::RolePolicy")
+
+
+def test_a_stack_of_150_topics_stays_within_cloudformations_limits():
+    template = stack.document(",".join(f"service-{n:03}.events" for n in range(150)))
+    # SAM makes versions, aliases and a deployment group of the functions.
+    assert len(template["Resources"]) + 10 <= RESOURCES and len(template["Outputs"]) <= OUTPUTS
+    assert len(fullest(150, MskTopicPattern="*.events").mappings()) == 150
 
 
 @pytest.mark.parametrize("topics", ["", "a,,b", "a b", "a/b", "x" * 250])
