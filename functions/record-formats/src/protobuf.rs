@@ -4,6 +4,7 @@
 //! number, and an `Any` of a type that the schema doesn't have keeps its bytes as base64 in `value`.
 
 mod build;
+mod built_in;
 mod decode;
 mod indexes;
 mod model;

@@ -229,3 +229,9 @@ fn a_schema_that_is_none_says_what_is_wrong() {
     let reference = compile(SchemaType::Avro, r#""int""#, &[("bad", "{")]).unwrap_err().to_string();
     assert_eq!(reference, "Avro schema `bad` is not JSON");
 }
+
+#[test]
+fn a_schema_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync>(_: &T) {}
+    shared(&avro(r#""int""#));
+}
