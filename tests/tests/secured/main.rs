@@ -13,6 +13,7 @@ mod conflicts;
 mod gateway;
 mod provisioning;
 mod random_events;
+mod schemas;
 mod secrets;
 mod servers;
 mod shapes;
