@@ -11,7 +11,8 @@ LIVE := --package integration-tests --package event-producer --package kafka-pol
 # A workspace of its own.
 FUZZ := functions/event-pipeline/fuzz functions/record-formats/fuzz
 LIVE_TESTS := --lib --bins --test live
-SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,localstack --instance secured
+SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,schema-registry,localstack \
+    --instance secured
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local test test-fast test-live test-policies test-search \

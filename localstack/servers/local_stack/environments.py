@@ -14,7 +14,7 @@ from local_stack.layout import locked, once
 from local_stack.process import run_logged
 from local_stack.versions import pinned
 
-NAMES = ("localstack", "tools", "checks", "checkov", "go")
+NAMES = ("localstack", "tools", "checks", "checkov", "go", "serializers")
 
 
 def ensure(name: str) -> Path:

@@ -17,7 +17,12 @@ def test_kafka_listens_only_on_the_loopback_address():
 
 
 def test_the_schema_registry_listens_only_on_the_loopback_address():
-    assert schema_registry.properties(28081) == ["-Dquarkus.http.host=127.0.0.1", "-Dquarkus.http.port=28081"]
+    assert schema_registry.properties(28081, 28082) == [
+        "-Dquarkus.http.host=127.0.0.1",
+        "-Dquarkus.http.port=28081",
+        "-Dquarkus.management.host=127.0.0.1",
+        "-Dquarkus.management.port=28082",
+    ]
 
 
 def test_a_node_keeps_everything_in_its_own_folder():

@@ -23,7 +23,7 @@ class SchemaRegistry(Server):
 
     name = "schema-registry"
     title = "Apicurio Registry"
-    ports = (Port("SCHEMA_REGISTRY_PORT", 8081),)
+    ports = (Port("SCHEMA_REGISTRY_PORT", 8081), Port("SCHEMA_REGISTRY_MANAGEMENT_PORT", 8082))
 
     def prerequisites(self) -> list[Prerequisite]:
         """A JDK, and Maven."""
@@ -39,7 +39,7 @@ class SchemaRegistry(Server):
         """The registry is configured by its command line alone."""
         # The first compiler alone warms up sooner, as Kafka's does.
         options = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Djava.awt.headless=true", *HEAP.split()]
-        command = [str(java.home() / "bin" / "java"), *options, *properties(self.port(instance))]
+        command = [str(java.home() / "bin" / "java"), *options, *properties(*map(instance.port, self.ports))]
         return Launch([*command, "-jar", str(fetched / "quarkus-run.jar")], os.environ)
 
     def ready(self, instance: Instance) -> bool:
@@ -58,9 +58,15 @@ class SchemaRegistry(Server):
 SCHEMA_REGISTRY = SchemaRegistry()
 
 
-def properties(port: int) -> list[str]:
+def properties(port: int, management_port: int) -> list[str]:
     """The registry's settings: the loopback address alone, and no log of each request."""
-    settings = {"quarkus.http.host": "127.0.0.1", "quarkus.http.port": str(port)}
+    settings = {
+        "quarkus.http.host": "127.0.0.1",
+        "quarkus.http.port": str(port),
+        # Health and metrics, which would be open to the network on port 9000.
+        "quarkus.management.host": "127.0.0.1",
+        "quarkus.management.port": str(management_port),
+    }
     return [f"-D{name}={value}" for name, value in settings.items()]
 
 
