@@ -63,7 +63,7 @@ pub enum Message {
         /// What the registry says of it.
         lookup: Lookup,
     },
-    /// The mapping is to be served no more.
+    /// The mapping is no longer served.
     Stop,
 }
 
