@@ -63,7 +63,7 @@ pub enum Message {
         /// What the registry says of it.
         lookup: Lookup,
     },
-    /// Stop serving the mapping.
+    /// The mapping is no longer served.
     Stop,
 }
 
