@@ -8,7 +8,9 @@ mod built_in;
 mod decode;
 mod indexes;
 mod model;
+mod slots;
 mod source;
+mod tagged;
 mod well_known;
 mod wire;
 

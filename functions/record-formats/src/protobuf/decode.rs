@@ -13,10 +13,12 @@ use crate::output::{
     append_base64, append_boolean, append_double, append_float, append_int, append_string, append_uint,
 };
 use crate::protobuf::model::{Field, Form, Kind, Message, MessageId, Shape, Types};
+use crate::protobuf::slots::Slots;
+use crate::protobuf::tagged::{is_default, known_field, message_part};
 use crate::protobuf::well_known::{
     Scalars, append_decimal_message, append_duration, append_field_mask, append_timestamp,
 };
-use crate::protobuf::wire::{Tag, WireType, group, prefixed, skip, tag, wire_type};
+use crate::protobuf::wire::{Tag, WireType, prefixed, skip, tag, wire_type};
 
 /// Appends the message that `input` has, which is the end of `body`; on an error a part of it may have been written.
 pub(crate) fn append_message(
@@ -129,34 +131,6 @@ enum Style {
     Named,
     /// The value alone.
     Bare,
-}
-
-/// The slots whose fields have come.
-#[derive(Default)]
-struct Slots {
-    low: u64,
-    high: Vec<u64>,
-}
-
-impl Slots {
-    /// Adds a slot; returns whether it was there.
-    #[inline]
-    fn insert(&mut self, slot: u16) -> bool {
-        let word = if slot < 64 {
-            &mut self.low
-        } else {
-            let index = usize::from(slot / 64) - 1;
-            if self.high.len() <= index {
-                self.high.resize(index + 1, 0);
-            }
-            let Some(word) = self.high.get_mut(index) else { return false };
-            word
-        };
-        let bit = 1 << (slot % 64);
-        let was_there = *word & bit != 0;
-        *word |= bit;
-        was_there
-    }
 }
 
 impl<'w> Writer<'w> {
@@ -587,45 +561,4 @@ impl<'w> Writer<'w> {
 enum IsFirst {
     Yes,
     No,
-}
-
-/// The field with a tag's number, if its values may be written as the tag says. Others are unknown, as in Protobuf's own libraries.
-#[inline(always)]
-fn known_field(message: &Message, tag: Tag) -> Option<(usize, &Field)> {
-    let index = message.field_index(tag.number)?;
-    let field = message.fields.get(index)?;
-    let fits = match &field.shape {
-        Shape::Implicit(kind) | Shape::Explicit(kind) => tag.wire_type == wire_type(*kind),
-        Shape::Repeated(kind) => {
-            let each = wire_type(*kind);
-            let is_packable = matches!(each, WireType::Varint | WireType::Bytes4 | WireType::Bytes8);
-            tag.wire_type == each || is_packable && tag.wire_type == WireType::Prefixed
-        }
-        Shape::Map { .. } => tag.wire_type == WireType::Prefixed,
-    };
-    fits.then_some((index, field))
-}
-
-/// The fields of a message that is next.
-#[inline]
-fn message_part<'a>(input: &mut Input<'a>, tag: Tag) -> Result<Input<'a>, DecodeError> {
-    match tag.wire_type {
-        WireType::Group => group(input, tag.number),
-        _ => prefixed(input),
-    }
-}
-
-/// Whether the value that is next is its type's default.
-#[inline]
-fn is_default(kind: Kind, mut input: Input<'_>) -> Result<bool, DecodeError> {
-    Ok(match wire_type(kind) {
-        WireType::Varint => match kind {
-            Kind::Int64 | Kind::Uint64 | Kind::Sint64 | Kind::Bool => input.varint()? == 0,
-            _ => input.varint()? as u32 == 0,
-        },
-        WireType::Bytes8 => input.array::<8>()? == [0; 8],
-        WireType::Bytes4 => input.array::<4>()? == [0; 4],
-        WireType::Prefixed => input.varint()? == 0,
-        WireType::Group => false,
-    })
 }
