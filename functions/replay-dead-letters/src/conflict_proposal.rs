@@ -52,7 +52,8 @@ pub(crate) fn propose(engine: Engine, member: &str, reason: Option<&str>, value:
     if let Some(name) = strict_field(text) {
         return strict(engine, name, value);
     }
-    if blames_name(text) {
+    // A name that was moved before another field was blamed has no reason of its own.
+    if blames_name(text) || reason.is_none() && is_refused_name(member) {
         return for_name(engine, member);
     }
     let path = match (reason.and_then(|reason| blamed_field(reason, member)), member) {
@@ -163,9 +164,14 @@ fn blames_name(reason: &str) -> bool {
         .any(|words| reason.contains(words))
 }
 
+/// Whether no field can have the name: a part of it is empty or blank.
+fn is_refused_name(name: &str) -> bool {
+    name.split('.').any(|part| part.trim().is_empty())
+}
+
 /// A name within a member that is a sound name itself is no field in a flat object.
 fn for_name(engine: Engine, member: &str) -> Proposal {
-    if member == "*" || member.split('.').any(|part| part.trim().is_empty()) {
+    if member == "*" || is_refused_name(member) {
         return none(
             "no field can have such a name: give it another one in the service. Its values are found as they are",
         );
@@ -380,6 +386,8 @@ mod tests {
         let of = |value: Value| propose(OPENSEARCH, "a", None, Some(&value)).change;
         assert_eq!(of(json!({"a": "x"})), field("a", FieldMapping::Keyword));
         assert_eq!(of(json!({"a": {"b": 1}})), field("a", FieldMapping::Stored));
+        let blank = propose(OPENSEARCH, "\u{2003}", None, Some(&json!({"\u{2003}": "x"}))).change;
+        assert_eq!(blank, None, "the whole template would be refused");
         let service = propose(OPENSEARCH, "service", None, Some(&json!({"service": "x"}))).change;
         assert_eq!(service, field("original.service", FieldMapping::Keyword));
     }

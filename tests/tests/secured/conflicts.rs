@@ -357,7 +357,7 @@ async fn check_cases(conflicted: &Conflicted<'_>) -> Result<()> {
             ensure!(n_fixed > 0, "nothing was fixed:\n{}", summary(&list));
             return shapes.remove().await;
         }
-        conflicted.apply(&list["proposal"]).await?;
+        conflicted.apply(&list["proposal"]).await.with_context(|| summary(&list))?;
         for index in conflicted.indices().await? {
             let day = index.get(..prefix.len() + DAY.len() + 1).context("a day")?;
             conflicted.reindex(&index, &format!("{day}-{round}")).await?;

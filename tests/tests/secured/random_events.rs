@@ -49,7 +49,7 @@ const NAMES: [&str; 29] = [
 const REFUSED: [&str; 9] = ["", " ", ".", "..", "a..b", ".a", "a.", "\\u0000", "../../x"];
 const TEXTS: [&str; 8] =
     ["plain", "two words", "12", "true", "2026", "NaN", "größer", "tab\\tand\\u0041escape"];
-const NUMBERS: [&str; 10] = [
+const NUMBERS: [&str; 15] = [
     "0",
     "1",
     "-7",
@@ -60,6 +60,11 @@ const NUMBERS: [&str; 10] = [
     "1e400",
     "9007199254740993",
     "0.1",
+    "9223372036854775808",
+    "-9223372036854775809",
+    "-1e999",
+    "1e-999",
+    "0e5",
 ];
 
 /// Makes events.
@@ -108,7 +113,8 @@ impl Generator {
     fn value(&mut self, depth: usize) -> String {
         match self.random.u8(0..100) {
             0..40 => self.text(),
-            40..60 => self.random.choice(NUMBERS).unwrap_or_default().to_owned(),
+            40..58 => self.random.choice(NUMBERS).unwrap_or_default().to_owned(),
+            58..60 => self.long_number(),
             60..66 => "true".to_owned(),
             66..70 => "null".to_owned(),
             _ if depth > 3 => "{}".to_owned(),
@@ -118,6 +124,16 @@ impl Generator {
             }
             _ => self.object(depth + 1),
         }
+    }
+
+    /// A number of up to 1,200 digits, more than a double or the engines' parser takes.
+    fn long_number(&mut self) -> String {
+        let mut digits = |max| {
+            let count = self.random.usize(1..max);
+            (0..count).map(|_| char::from(self.random.u8(b'1'..=b'9'))).collect::<String>()
+        };
+        let whole = digits(600);
+        format!("{whole}.{}", digits(600))
     }
 
     fn text(&mut self) -> String {

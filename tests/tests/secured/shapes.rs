@@ -245,11 +245,10 @@ impl<'s> Shapes<'s> {
                     if numbers.is_some_and(|names| names.contains(&leaf.path)) && value.is_finite() {
                         // -0 is less than 0, and `-0` in a query is 0.
                         let (from, to) = if value == 0.0 { ("-0.0", "0.0") } else { (&**number, &**number) };
-                        let range = format!(r#"{{"gte":{from},"lte":{to}}}"#);
-                        let range: Box<RawValue> = serde_json::from_str(&range)?;
-                        let mut ranges = HashMap::new();
-                        ranges.insert(leaf.path.as_str(), range);
-                        queries.push((leaf.to_string(), serde_json::to_string(&json!({"range": ranges}))?));
+                        // As strings: a JSON value of serde_json has a number's nearest double or its neighbour.
+                        let mut ranges = serde_json::Map::new();
+                        ranges.insert(leaf.path.clone(), json!({"gte": from, "lte": to}));
+                        queries.push((leaf.to_string(), json!({"range": ranges})));
                     } else {
                         words.insert(number.clone());
                     }
@@ -263,18 +262,14 @@ impl<'s> Shapes<'s> {
         words.truncate(MAX_WORDS);
         queries.extend(words.into_iter().map(|word| {
             let query = json!({"query_string": {"query": escaped(&word), "default_operator": "AND"}});
-            (format!("the word `{word}`"), query.to_string())
+            (format!("the word `{word}`"), query)
         }));
-        queries
-            .into_iter()
-            .map(|(what, query)| {
-                Ok(Search {
-                    what: format!("{}: {what} is not found", event.name),
-                    index: self.index_of(event),
-                    query: json!({"bool": {"filter": [{"term": {"_id": id}}, serde_json::from_str::<Value>(&query)?]}}),
-                })
-            })
-            .collect()
+        let search = |(what, query): (String, Value)| Search {
+            what: format!("{}: {what} is not found", event.name),
+            index: self.index_of(event),
+            query: json!({"bool": {"filter": [{"term": {"_id": id}}, query]}}),
+        };
+        Ok(queries.into_iter().map(search).collect())
     }
 
     /// What is said of the searches that find nothing.

@@ -156,6 +156,35 @@ async fn the_best_codec_is_used_where_the_cluster_has_it() {
 }
 
 #[tokio::test]
+async fn text_takes_the_place_of_match_only_text_where_the_cluster_lacks_it() {
+    let stand_in = StandIn::opensearch("3.4.0");
+    let script = stand_in.clone();
+    let server = start(move |request| {
+        if request.text().contains("match_only_text") {
+            // Without the module mapper-extras, as some distributions are.
+            let reason = "Failed to parse mapping: The mapper type [match_only_text] declared on field [text] does not exist.";
+            return ScriptedResponse::Json(400, json!({"error": {"reason": reason}, "status": 400}));
+        }
+        script.respond(request)
+    })
+    .await;
+    let done = World::new(server.endpoint()).apply().await;
+    assert_eq!(done.report.failures, Vec::<String>::new());
+    let mappings = stand_in.change(|state| {
+        state.resources["_component_template/microservices-mappings"].0["template"]["mappings"].clone()
+    });
+    assert_eq!(mappings["properties"]["event_text"], json!({"type": "text", "norms": false}));
+    assert!(!mappings.to_string().contains("match_only_text"), "{mappings}");
+    for mode in [Mode::Apply, Mode::DryRun] {
+        let mut world = World::new(server.endpoint());
+        world.mode = mode;
+        let again = world.apply().await.report.to_string();
+        let line = "unchanged    component template microservices-mappings";
+        assert!(again.contains(line), "{mode:?}: {again}");
+    }
+}
+
+#[tokio::test]
 async fn the_users_own_component_is_never_overwritten() {
     let (stand_in, _server, world) = opensearch().await;
     let own = json!({"template": {"settings": {"index": {"refresh_interval": "60s"}}}});
