@@ -9,7 +9,7 @@ LIVE := --package integration-tests --package event-producer --package kafka-pol
     --features integration-tests/live,event-producer/live,kafka-poller/live,kafka-poller/tls
 # The tests of TLS, credentials and provisioning need other servers than the rest.
 # A workspace of its own.
-FUZZ := functions/event-pipeline/fuzz
+FUZZ := functions/event-pipeline/fuzz functions/record-formats/fuzz
 LIVE_TESTS := --lib --bins --test live
 SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,schema-registry,localstack \
     --instance secured
@@ -94,14 +94,14 @@ soak: ## Inject random faults into a separate stack, and account for every event
 	    --bin soak -- --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # cargo-fuzz needs options of the compiler that are not stable; with RUSTC_BOOTSTRAP the stable one takes them.
-FUZZ_TARGETS := $(basename $(notdir $(wildcard $(FUZZ)/fuzz_targets/*.rs)))
-fuzz: ## Fuzz the pipeline against serde_json and chrono: MINUTES=10, for all targets together; ONLY=document
+FUZZ_TARGETS := $(wildcard $(addsuffix /fuzz_targets/$(or $(ONLY),*).rs,$(FUZZ)))
+fuzz: ## Fuzz the pipeline and the record formats against other libraries: MINUTES=10, for all targets together; ONLY=document
 	cargo fuzz --version 2>/dev/null || cargo install cargo-fuzz --locked --version 0.13.2
-	cd $(FUZZ) && RUSTC_BOOTSTRAP=1 cargo fuzz build --fuzz-dir . --sanitizer none
-	cd $(FUZZ) && for target in $(or $(ONLY),$(FUZZ_TARGETS)); do \
-	    mkdir -p "target/corpus/$$target" && RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir . --sanitizer none "$$target" \
-	        "target/corpus/$$target" "corpus/$$target" -- -max_len=4096 -timeout=10 -print_final_stats=1 \
-	        -max_total_time=$$(( $(MINUTES) * 60 / $(words $(or $(ONLY),$(FUZZ_TARGETS))) )) || exit 1; \
+	set -e; for target in $(FUZZ_TARGETS); do \
+	    name=$$(basename "$$target" .rs); cd "$(CURDIR)/$${target%/fuzz_targets/*}"; mkdir -p "target/corpus/$$name"; \
+	    RUSTC_BOOTSTRAP=1 cargo fuzz run --fuzz-dir . --sanitizer none "$$name" \
+	        "target/corpus/$$name" "corpus/$$name" -- -max_len=4096 -timeout=10 -print_final_stats=1 \
+	        -max_total_time=$$(( $(MINUTES) * 60 / $(words $(FUZZ_TARGETS)) )); \
 	done
 
 mutate-faults: ## Remove each protection from a copy of the tree, and check that its tests fail (an hour): ONLY=kafka_faults
@@ -112,7 +112,7 @@ lint: lint-rust lint-python lint-shell lint-yaml lint-template lint-words ## Che
 
 lint-rust: ## Check Rust: formatting and clippy
 	cargo fmt --all --check
-	cargo fmt --manifest-path $(FUZZ)/Cargo.toml --check
+	for folder in $(FUZZ); do cargo fmt --manifest-path "$$folder/Cargo.toml" --check || exit 1; done
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --all-targets --locked $(LIVE) -- -D warnings
 
@@ -143,13 +143,13 @@ expand: ## Write infra/expanded.yaml again after a change of infra/template.yaml
 
 format: ## Format Rust and Python code
 	cargo fmt --all
-	cargo fmt --manifest-path $(FUZZ)/Cargo.toml
+	for folder in $(FUZZ); do cargo fmt --manifest-path "$$folder/Cargo.toml" || exit 1; done
 	$(CHECKS) ruff format localstack/servers infra/expand.py infra/tests
 
 ## Measuring
 
-bench: ## Compare the pipeline with the obvious implementation (criterion)
-	cargo bench --package event-pipeline
+bench: ## Compare the pipeline, and Avro and Protobuf, with the obvious implementations (criterion)
+	cargo bench --package event-pipeline --package record-formats
 
 bench-function: ## Measure the whole function: CPU per million events, memory, size, start time
 	cargo build --release --locked --package index-events

@@ -40,7 +40,7 @@ pub enum BulkResponseError {
 
 /// Reads `body`, the response to a request of `operations`, into the result of each operation.
 ///
-/// An item that can't be read fails alone. Nothing of it counts as written, and it is to be sent again.
+/// An item that can't be read fails alone. It counts as not written, and is sent again.
 ///
 /// # Errors
 /// [`BulkResponseError`] when the response is not JSON, has not one item an operation, or contradicts itself.

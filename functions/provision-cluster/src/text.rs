@@ -1,6 +1,6 @@
 //! Texts that must fit a limit.
 
-/// Cuts a text to at most so many bytes, and marks that it was cut.
+/// Cuts a text to at most `max_bytes`, and marks the cut.
 pub fn truncated(text: &str, max_bytes: usize) -> String {
     if text.len() <= max_bytes {
         return text.to_owned();

@@ -1,12 +1,18 @@
 //! Leaves out the entries of a JSON object that a later entry with the same key replaces.
 
-/// Where the entries of the maps that are open begin, innermost last. One list for a record, so that it grows once.
+/// Where the entries of the maps that are open begin, innermost last. Few need no allocation.
 #[derive(Debug, Default)]
 pub(crate) struct MapKeys {
-    entries: Vec<Entry>,
+    /// The entries, while there are at most `MAX_FEW`.
+    few: [Entry; MAX_FEW],
+    n_few: usize,
+    /// All entries, once there are more.
+    many: Vec<Entry>,
 }
 
-#[derive(Debug, Clone, Copy)]
+const MAX_FEW: usize = 16;
+
+#[derive(Debug, Clone, Copy, Default)]
 struct Entry {
     /// Where the entry begins in the JSON, behind its comma. Limits keep the JSON of a record below 4 GB.
     start: u32,
@@ -21,19 +27,34 @@ impl MapKeys {
     /// Opens a map; `close` takes what this returns.
     #[inline]
     pub(crate) fn open(&self) -> usize {
-        self.entries.len()
+        self.n_few + self.many.len()
     }
 
     /// Adds an entry whose key has been written from `start` to `end` of the record's JSON.
     #[inline]
     pub(crate) fn add(&mut self, start: usize, end: usize) {
-        self.entries.push(Entry { start: start as u32, key_len: (end - start) as u32 });
+        let entry = Entry { start: start as u32, key_len: (end - start) as u32 };
+        match self.few.get_mut(self.n_few) {
+            Some(place) if self.many.is_empty() => {
+                *place = entry;
+                self.n_few += 1;
+            }
+            _ => {
+                self.many.extend_from_slice(self.few.get(..self.n_few).unwrap_or_default());
+                self.n_few = 0;
+                self.many.push(entry);
+            }
+        }
+    }
+
+    fn entries(&self) -> &[Entry] {
+        if self.many.is_empty() { self.few.get(..self.n_few).unwrap_or_default() } else { &self.many }
     }
 
     /// Closes the map that ends the JSON, before its closing brace: `json` is the record's, and loses the entries that
     /// others replaced. Returns how many.
     pub(crate) fn close(&mut self, open: usize, json: &mut Vec<u8>, record_start: usize) -> u32 {
-        let entries = self.entries.get(open..).unwrap_or_default();
+        let entries = self.entries().get(open..).unwrap_or_default();
         let text = json.get(record_start..).unwrap_or_default();
         let replaced = match entries.len() {
             0 | 1 => Vec::new(),
@@ -43,7 +64,8 @@ impl MapKeys {
         if !replaced.is_empty() {
             remove(entries, &replaced, json, record_start);
         }
-        self.entries.truncate(open);
+        self.n_few = self.n_few.min(open);
+        self.many.truncate(open);
         replaced.len() as u32
     }
 }

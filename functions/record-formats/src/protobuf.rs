@@ -4,6 +4,7 @@
 //! number, and an `Any` of a type that the schema doesn't have keeps its bytes as base64 in `value`.
 
 mod build;
+mod built_in;
 mod decode;
 mod indexes;
 mod model;
@@ -18,7 +19,7 @@ use crate::limits::Limits;
 use crate::notes::Notes;
 use crate::protobuf::build::build;
 use crate::protobuf::decode::append_message;
-use crate::protobuf::indexes::message_type;
+use crate::protobuf::indexes::message_types;
 use crate::protobuf::model::Types;
 use crate::protobuf::source::read_files;
 use crate::schema_error::SchemaError;
@@ -36,7 +37,7 @@ impl Protobuf {
         references: impl Iterator<Item = (&'s str, &'s str)>,
     ) -> Result<Self, SchemaError> {
         let (files, main) = read_files(text, references)?;
-        let types = build(&files, &main);
+        let types = build(&files, &main, text);
         if types.top.is_empty() { Err(SchemaError::NoMessage) } else { Ok(Self { types }) }
     }
 
@@ -48,7 +49,26 @@ impl Protobuf {
         json: &mut Vec<u8>,
     ) -> Result<Notes, DecodeError> {
         let mut input = Input::new(&framed.body);
-        let message = message_type(&self.types, framed, &mut input)?;
-        append_message(&self.types, message, &framed.body, input, limits, json)
+        let candidates = message_types(&self.types, framed, &mut input)?;
+        let append = |message, json: &mut Vec<u8>| {
+            append_message(&self.types, message, &framed.body, input, limits, json)
+        };
+        let start = json.len();
+        let first = append(candidates.first, json);
+        let Some(second) = candidates.second else { return first };
+        let n_unknown = |notes: &Notes| notes.n_unknown_fields;
+        if first.as_ref().is_ok_and(|notes| n_unknown(notes) == 0) {
+            return first;
+        }
+        // The counts of serializers lead to two messages, and the first doesn't have all fields.
+        let mut of_second = Vec::new();
+        match append(second, &mut of_second) {
+            Ok(notes) if first.as_ref().map_or(true, |first| n_unknown(&notes) < n_unknown(first)) => {
+                json.truncate(start);
+                json.append(&mut of_second);
+                Ok(notes)
+            }
+            _ => first,
+        }
     }
 }

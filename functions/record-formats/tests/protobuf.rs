@@ -385,3 +385,37 @@ fn references_are_the_imports() {
     assert!(compile(SchemaType::Protobuf, text, &[]).is_err());
     assert!(compile(SchemaType::Protobuf, "syntax = \"proto3\"; enum E { A = 0; }", &[]).is_err());
 }
+
+/// Confluent's Java serializer registers such text when it makes it from a descriptor.
+#[test]
+fn the_entries_of_maps_may_be_messages_of_the_text() {
+    let schema = proto(
+        r#"syntax = "proto3"; message A { repeated MEntry m = 1; message MEntry { option map_entry = true; string key = 1; int32 value = 2; }
+        message Z { int32 z = 1; } message Y { int32 y = 1; } }"#,
+    );
+    assert_eq!(json(&schema, &first(&[message(1, &[bytes(1, b"k"), number(2, 1)])])), r#"{"m":{"k":1}}"#);
+    let second = [long(2), long(0), long(1), number(1, 1)].concat();
+    assert_eq!(json(&schema, &second), r#"{"z":1}"#, "the entry is counted");
+}
+
+#[test]
+fn where_serializers_count_differently_the_message_with_the_fields_is_it() {
+    let schema = proto(
+        r#"syntax = "proto3"; message A { map<string, string> m = 1; message Y { int32 y = 1; } message Z { string z = 2; int32 more = 3; } }"#,
+    );
+    let second_of_a = |fields: &[Vec<u8>]| [&[4, 0, 2][..], &fields.concat()].concat();
+    assert_eq!(
+        json(&schema, &second_of_a(&[bytes(2, b"z")])),
+        r#"{"z":"z"}"#,
+        "Java: the second in the text"
+    );
+    assert_eq!(
+        json(&schema, &second_of_a(&[number(1, 1)])),
+        r#"{"y":1}"#,
+        "Python: the first behind the entries of the map"
+    );
+    let (text, notes) = decode(&schema, &second_of_a(&[bytes(2, b"z"), number(9, 1)])).unwrap();
+    assert_eq!((text.as_str(), notes.n_unknown_fields), (r#"{"z":"z"}"#, 1));
+    assert_eq!(json(&schema, &second_of_a(&[])), "{}");
+    assert!(error(&schema, &second_of_a(&[vec![0x0a, 5]])).contains("more than there are"));
+}

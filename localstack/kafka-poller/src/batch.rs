@@ -174,7 +174,7 @@ impl Buffer {
         self.partitions.values().all(|state| state.pending.is_empty() && state.in_flight.is_none())
     }
 
-    /// Moves a partition without pending records to `position`, which is to be committed.
+    /// Moves a partition without pending records to `position`, and commits it next.
     pub fn rewind(&mut self, partition: i32, position: i64) {
         if let Some(state) = self.partitions.get_mut(&partition) {
             (state.received_through, state.committed) = (position, None);

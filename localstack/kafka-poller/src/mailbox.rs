@@ -55,7 +55,7 @@ pub enum Message {
     },
     /// A delivery has no records left.
     BatchEnded,
-    /// The mapping is to be served no more.
+    /// The mapping is no longer served.
     Stop,
 }
 

@@ -12,7 +12,7 @@ pub struct RepeatedError {
 }
 
 impl RepeatedError {
-    /// Whether `text` is to be reported at `now`; counts it as reported then.
+    /// Whether to report `text` at `now`. If so, it counts as reported.
     pub fn is_due(&mut self, text: &str, now: Instant) -> bool {
         let is_repeated = self.last.as_ref().is_some_and(|(last, reported)| {
             last == text && now.saturating_duration_since(*reported) < SILENCE

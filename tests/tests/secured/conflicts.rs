@@ -26,7 +26,7 @@ const TOPIC: &str = "order.events";
 /// 2023-11-14.
 const TIMESTAMP_MS: i64 = 1_700_000_000_000;
 
-/// What becomes of an event whose conflict has a mapping that ends it.
+/// What happens to an event whose conflict a mapping ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// The cluster takes it as it is.

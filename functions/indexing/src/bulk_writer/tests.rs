@@ -1,4 +1,4 @@
-//! Scripts of responses, and what becomes of each operation.
+//! Scripted responses, and the result of each operation.
 
 use event_pipeline::address::{ActionLine, Address, append_create};
 use event_pipeline::bulk::BulkLimits;

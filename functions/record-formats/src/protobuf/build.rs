@@ -12,8 +12,8 @@ use crate::protobuf::model::{
     DENSE_NUMBERS, Enum, EnumId, Field, Form, Kind, Message, MessageId, Shape, Types,
 };
 
-/// Makes the types of all files; `main` is the schema's own.
-pub(crate) fn build(files: &DescriptorPool, main: &FileDescriptor) -> Types {
+/// Makes the types of all files; `main` is the schema's own, and has this text.
+pub(crate) fn build(files: &DescriptorPool, main: &FileDescriptor, text: &str) -> Types {
     let ids = Ids {
         messages: files.all_messages().enumerate().map(|(id, it)| (it.full_name().to_owned(), id)).collect(),
         enums: files.all_enums().enumerate().map(|(id, it)| (it.full_name().to_owned(), id)).collect(),
@@ -25,6 +25,7 @@ pub(crate) fn build(files: &DescriptorPool, main: &FileDescriptor) -> Types {
         messages: files.all_messages().map(|it| message(&it, &ids)).collect(),
         enums: files.all_enums().map(|it| enumeration(&it)).collect(),
         top: main.messages().map(|it| ids.message(&it)).collect(),
+        text_has_entries: text.contains("map_entry"),
         by_full_name: of_main.iter().map(|it| ids.message(it)).collect(),
         names: files.all_messages().map(|it| (it.full_name().into(), ids.message(&it))).collect(),
     }
@@ -146,18 +147,17 @@ fn named(number: u32, name: &str, slot: u16, shape: Shape) -> Field {
 
 fn enumeration(described: &EnumDescriptor) -> Enum {
     let mut values: BTreeMap<i32, Box<[u8]>> = BTreeMap::new();
-    let is_null = described.full_name() == "google.protobuf.NullValue";
     // In the order of the text: `values` has another.
     for value in &described.enum_descriptor_proto().value {
         let mut json = Vec::new();
-        if is_null {
-            json.extend_from_slice(b"null");
-        } else {
-            append_text(&mut json, value.name());
-        }
+        append_text(&mut json, value.name());
         values.entry(value.number()).or_insert(json.into());
     }
-    Enum { values: values.into_iter().collect(), default: described.default_value().number() }
+    Enum {
+        values: values.into_iter().collect(),
+        default: described.default_value().number(),
+        is_null: described.full_name() == "google.protobuf.NullValue",
+    }
 }
 
 fn form(full_name: &str) -> Form {

@@ -17,6 +17,8 @@ pub(crate) struct Types {
     pub(crate) enums: Vec<Enum>,
     /// The messages at the top of the schema's own file.
     pub(crate) top: Vec<MessageId>,
+    /// Whether the schema's text has the entries of its maps as messages, with `option map_entry`.
+    pub(crate) text_has_entries: bool,
     /// All messages of the schema's own file, map entries too, in the order of their full names: Glue numbers them so.
     pub(crate) by_full_name: Vec<MessageId>,
     /// The messages that an `Any` may hold.
@@ -128,10 +130,15 @@ pub(crate) struct Enum {
     pub(crate) values: Vec<(i32, Box<[u8]>)>,
     /// The number that stands for none.
     pub(crate) default: i32,
+    /// Whether it is `google.protobuf.NullValue`, all of whose values are null.
+    pub(crate) is_null: bool,
 }
 
 impl Enum {
     pub(crate) fn name(&self, number: i32) -> Option<&[u8]> {
+        if self.is_null {
+            return Some(b"null");
+        }
         // Most enums are numbered from 0 without a gap.
         let value = match usize::try_from(number).ok().and_then(|number| self.values.get(number)) {
             Some(value) if value.0 == number => value,

@@ -7,6 +7,7 @@ use protox::Compiler;
 use protox::Error as ProtoxError;
 use protox::file::{File, FileResolver, GoogleFileResolver};
 
+use crate::protobuf::built_in::built_in;
 use crate::schema_error::SchemaError;
 
 /// The path of the schema itself, which registries don't name.
@@ -18,51 +19,19 @@ const MAX_LEVELS: usize = 100;
 /// The most files of a schema.
 const MAX_FILES: usize = 500;
 
-/// Imports that Confluent's serializers know without a reference, beside those of `google/protobuf`.
-const BUILT_IN: [(&str, &str); 3] = [
-    ("confluent/meta.proto", META),
-    ("confluent/type/decimal.proto", DECIMAL),
-    // The path in Confluent's Python package.
-    ("confluent/types/decimal.proto", DECIMAL),
-];
-
-const META: &str = r#"syntax = "proto3";
-package confluent;
-import "google/protobuf/descriptor.proto";
-message Meta {
-  string doc = 1;
-  map<string, string> params = 2;
-  repeated string tags = 3;
-}
-extend google.protobuf.FileOptions { Meta file_meta = 1088; }
-extend google.protobuf.MessageOptions { Meta message_meta = 1088; }
-extend google.protobuf.FieldOptions { Meta field_meta = 1088; }
-extend google.protobuf.EnumOptions { Meta enum_meta = 1088; }
-extend google.protobuf.EnumValueOptions { Meta enum_value_meta = 1088; }
-"#;
-
-const DECIMAL: &str = r#"syntax = "proto3";
-package confluent.type;
-message Decimal {
-  bytes value = 1;
-  uint32 precision = 2;
-  int32 scale = 3;
-}
-"#;
-
 /// Reads a schema with its references, each the path that is imported and its text. Returns all files, and the schema's.
 pub(crate) fn read_files<'s>(
     text: &'s str,
     references: impl Iterator<Item = (&'s str, &'s str)>,
 ) -> Result<(DescriptorPool, FileDescriptor), SchemaError> {
     let mut files = Files { files: HashMap::new(), google: GoogleFileResolver::new() };
-    for (path, text) in BUILT_IN.into_iter().chain(references).chain([(MAIN, text)]) {
+    for (path, text) in references.chain([(MAIN, text)]) {
         if has_too_many_levels(text) {
             return Err(SchemaError::TooLarge { limit: MAX_LEVELS, unit: "levels" });
         }
-        let file = File::from_source(path, text).map_err(|error| SchemaError::Proto(error.into()))?;
-        files.files.insert(path.to_owned(), file);
+        files.add(path, text)?;
     }
+    files.add_built_in()?;
     if files.files.len() > MAX_FILES {
         return Err(SchemaError::TooLarge { limit: MAX_FILES, unit: "files" });
     }
@@ -83,6 +52,25 @@ struct Files {
 }
 
 impl Files {
+    fn add(&mut self, path: &str, text: &str) -> Result<(), SchemaError> {
+        let file = File::from_source(path, text).map_err(|error| SchemaError::Proto(error.into()))?;
+        self.files.insert(path.to_owned(), file);
+        Ok(())
+    }
+
+    /// Adds the imports that are there without a reference, none of which imports another of its kind.
+    fn add_built_in(&mut self) -> Result<(), SchemaError> {
+        let imports =
+            self.files.values().flat_map(|file| file.file_descriptor_proto().dependency.iter().cloned());
+        let missing: HashSet<String> = imports.filter(|path| !self.files.contains_key(path)).collect();
+        for path in missing {
+            if let Some(text) = built_in(&path) {
+                self.add(&path, text)?;
+            }
+        }
+        Ok(())
+    }
+
     /// The files that the schema needs, each behind those that it imports. The compiler calls itself for an import that it hasn't
     /// seen: in this order it never does.
     fn order(&self) -> Result<Vec<String>, SchemaError> {
@@ -189,6 +177,29 @@ mod tests {
     }
 
     #[test]
+    fn everything_that_confluents_serializers_know_can_be_imported() {
+        let names = "calendar_period color date datetime dayofweek decimal expr fraction interval latlng money month phone_number \
+            postal_address quaternion timeofday";
+        let imports = names.split_whitespace().map(|name| format!("import \"google/type/{name}.proto\";"));
+        let imports: String =
+            imports.chain(["import \"confluent/types/decimal.proto\";".to_owned()]).collect();
+        let text = format!(
+            "syntax = \"proto3\"; {imports} message A {{ google.type.Money m = 1; google.type.DateTime t = 2; }}"
+        );
+        let pool = compile(&text, &[]).unwrap();
+        let money = pool.get_message_by_name("google.type.Money").unwrap();
+        assert_eq!(money.get_field_by_name("nanos").unwrap().number(), 3);
+        let own = r#"syntax = "proto3"; package google.type; message Money { string mine = 9; }"#;
+        let text =
+            r#"syntax = "proto3"; import "google/type/money.proto"; message A { google.type.Money m = 1; }"#;
+        let pool = compile(text, &[("google/type/money.proto", own)]).unwrap();
+        assert!(
+            pool.get_message_by_name("google.type.Money").unwrap().get_field(9).is_some(),
+            "a reference counts more"
+        );
+    }
+
+    #[test]
     fn a_schema_that_is_no_schema_is_an_error() {
         for text in [
             "message",
@@ -221,7 +232,7 @@ mod tests {
             format!("syntax = \"proto3\"; import \"{}.proto\"; message M{i} {{ M{} m = 1; }}", i + 1, i + 1)
         };
         let mut files: Vec<(String, String)> =
-            (1..MAX_FILES - BUILT_IN.len() - 1).map(|i| (format!("{i}.proto"), text(i))).collect();
+            (1..MAX_FILES - 1).map(|i| (format!("{i}.proto"), text(i))).collect();
         let last = files.len() + 1;
         files.push((format!("{last}.proto"), format!("syntax = \"proto3\"; message M{last} {{}}")));
         let references: Vec<(&str, &str)> =

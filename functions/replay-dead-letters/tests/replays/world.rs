@@ -78,7 +78,7 @@ pub(crate) fn put_dead_letter(cluster: &StandIn, offset: usize, payload: &str) -
     id
 }
 
-/// Puts the dead letters of so many records, and returns their ids in the order of text.
+/// Puts the dead letters of `n_dead_letters` records, and returns their ids in text order.
 pub(crate) fn put_dead_letters(cluster: &StandIn, n_dead_letters: usize) -> Vec<String> {
     let payload = |n: usize| json!({"n": n}).to_string();
     let mut ids: Vec<_> = (0..n_dead_letters).map(|n| put_dead_letter(cluster, n, &payload(n))).collect();
