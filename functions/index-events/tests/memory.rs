@@ -13,7 +13,7 @@ mod memory {
     pub(crate) mod payloads;
 }
 
-use memory::function::{Cluster, Invocation, invoke};
+use memory::function::{Cluster, Invocation, invoke, invoke_with};
 use memory::payloads::{MAX_PAYLOAD, base64, batch, event, filled, noise, one_record, value};
 
 const MAX_PEAK: u64 = 96 << 20;
@@ -159,4 +159,68 @@ async fn a_payload_delivered_again_and_again_is_bounded() {
     let invocation = invoke(payload, Cluster::Rejects("failed to parse field [a] of type [long]"), 4).await;
     assert_eq!(invocation.n_operations, 4 * 5);
     assert!(invocation.peak_bytes <= MAX_PEAK, "peak of {} bytes", invocation.peak_bytes);
+}
+
+/// A value of the schema 1 with a text of `text` bytes and `n_items` items of a byte.
+fn avro(text: &[u8], n_items: usize) -> Vec<u8> {
+    let length = |n: usize| {
+        let mut number = (n as u64) << 1;
+        let mut bytes = Vec::new();
+        while number >= 0x80 {
+            bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    };
+    let items = if n_items == 0 { Vec::new() } else { [length(n_items), vec![1; n_items]].concat() };
+    [&[0, 0, 0, 0, 1][..], &length(text.len()), text, &items, &[0]].concat()
+}
+
+/// Checks that the one record with this value is written within the bound.
+async fn encoded_within_bound(
+    value: &[u8],
+    cluster: Cluster,
+    variables: &[(&str, &str)],
+    n_operations: usize,
+) {
+    let payload = event(&record(7, &format!(r#""value":"{}""#, base64(value))));
+    assert!(payload.len() <= MAX_PAYLOAD);
+    let invocation = invoke_with(payload, cluster, 2, variables).await;
+    assert!(invocation.peak_bytes <= MAX_PEAK, "peak of {:.1} MB", invocation.peak_bytes as f64 / 1e6);
+    assert_eq!(invocation.response, r#"{"batchItemFailures":[]}"#);
+    assert_eq!(invocation.n_operations, 2 * n_operations);
+}
+
+const CLASH: Cluster = Cluster::Rejects("failed to parse field [text] of type [long]");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_immense_decoded_text_is_bounded() {
+    encoded_within_bound(&avro(&vec![b'x'; 4_500_000], 0), CLASH, &[], 5).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_decoded_text_that_grows_by_escapes_is_bounded() {
+    encoded_within_bound(&avro(&vec![1; 800_000], 0), CLASH, &[], 5).await;
+    encoded_within_bound(&avro(&vec![1; 4_500_000], 0), Cluster::Accepts, &[], 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn few_bytes_that_become_much_json_are_bounded() {
+    encoded_within_bound(&avro(b"", 45_000), CLASH, &[], 5).await;
+    encoded_within_bound(&avro(b"", 4_500_000), Cluster::Accepts, &[], 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_value_that_grows_a_thousandfold_is_bounded() {
+    use std::io::Write as _;
+    let gzip = |bytes: &[u8]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap()
+    };
+    let variables = [("VALUE_COMPRESSION", "auto")];
+    let large = format!("{{\"text\":\"{}\"}}", "x".repeat(5_000_000));
+    encoded_within_bound(&gzip(large.as_bytes()), CLASH, &variables, 5).await;
+    encoded_within_bound(&gzip(&vec![b' '; 20_000_000]), Cluster::Accepts, &variables, 1).await;
 }

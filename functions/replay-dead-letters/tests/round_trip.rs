@@ -145,6 +145,16 @@ fn odd_records_are_made_again_unchanged() {
 }
 
 #[test]
+fn a_record_that_the_mapping_named_the_schema_of_is_made_again_unchanged() {
+    for value in ["eyJhIjoxfQ==", "AAAAAAUC/w=="] {
+        let record = json!({"topic": "a", "partition": 0, "offset": 5, "timestamp": 1_795_825_805_123_i64, "key": "aw==",
+            "value": value, "keySchemaMetadata": {"dataFormat": "JSON", "schemaId": 17},
+            "valueSchemaMetadata": {"schemaId": "8a7f0211-2233-4455-6677-8899aabbccdd", "dataFormat": "AVRO"}});
+        assert_round_trip(json!({"records": {"a-0": [record]}}).to_string().as_bytes(), value);
+    }
+}
+
+#[test]
 fn several_records_keep_their_order() {
     let source = |offset: i64| {
         json!({"kafka_topic": "a", "kafka_partition": offset % 2, "kafka_offset": offset, "payload": "{}"})

@@ -38,6 +38,16 @@ pub(crate) struct Invocation {
 
 /// Starts the function, invokes it `times` and ends it. The response is the last one.
 pub(crate) async fn invoke(payload: Vec<u8>, cluster: Cluster, times: usize) -> Invocation {
+    invoke_with(payload, cluster, times, &[]).await
+}
+
+/// Invokes the function with these variables too. The schema registry has the schema 1, `AVRO`.
+pub(crate) async fn invoke_with(
+    payload: Vec<u8>,
+    cluster: Cluster,
+    times: usize,
+    variables: &[(&str, &str)],
+) -> Invocation {
     let n_operations = Arc::new(AtomicUsize::new(0));
     let counter = Arc::clone(&n_operations);
     let cluster = HttpServer::start(move |request: ReceivedRequest| {
@@ -64,7 +74,7 @@ pub(crate) async fn invoke(payload: Vec<u8>, cluster: Cluster, times: usize) -> 
     });
     let runtime_api = runtime_api.await.unwrap();
 
-    let function = Function::start(&runtime_api, &cluster);
+    let function = Function::start(&runtime_api, &cluster, variables);
     let mut last = String::new();
     for _ in 0..times {
         last = timeout(Duration::from_secs(120), response.recv()).await.unwrap().unwrap();
@@ -86,7 +96,14 @@ fn invocation(payload: Bytes) -> http::Response<Bytes> {
         .unwrap()
 }
 
+/// An Avro schema of which few bytes become much JSON: the names of its fields are longer than their values.
+const AVRO: &str = r#"{"type":"record","name":"R","fields":[{"name":"text","type":"string"},{"name":"items","type":
+    {"type":"array","items":{"type":"record","name":"I","fields":[{"name":"LONG","type":"boolean"}]}}}]}"#;
+
 fn respond(request: &ReceivedRequest, cluster: Cluster, n_operations: &AtomicUsize) -> http::Response<Bytes> {
+    if request.path() == "schemas/ids/1" {
+        return json_response(200, &json!({"schema": AVRO.replace("LONG", &"a".repeat(100))}));
+    }
     assert_eq!(request.header("content-encoding"), Some("gzip"), "bulk bodies are compressed by default");
     let mut body = Vec::new();
     GzDecoder::new(&request.body[..]).read_to_end(&mut body).unwrap();
@@ -118,7 +135,7 @@ fn respond(request: &ReceivedRequest, cluster: Cluster, n_operations: &AtomicUsi
 struct Function(Child);
 
 impl Function {
-    fn start(runtime_api: &HttpServer, cluster: &HttpServer) -> Self {
+    fn start(runtime_api: &HttpServer, cluster: &HttpServer, variables: &[(&str, &str)]) -> Self {
         let process = Command::new(env!("CARGO_BIN_EXE_index-events"))
             .env_clear()
             .envs([
@@ -129,7 +146,9 @@ impl Function {
                 ("AWS_LAMBDA_LOG_GROUP_NAME", "memory".into()),
                 ("AWS_LAMBDA_LOG_STREAM_NAME", "memory".into()),
                 ("SEARCH_ENDPOINT", cluster.endpoint().to_owned()),
+                ("SCHEMA_REGISTRY_URL", cluster.endpoint().to_owned()),
             ])
+            .envs(variables.iter().copied())
             .stdout(Stdio::null())
             .spawn();
         Self(process.unwrap())
