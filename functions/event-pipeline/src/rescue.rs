@@ -1,9 +1,9 @@
-//! How a document that the cluster rejects is written again, so that the event is kept and found.
+//! The other forms of a document that the cluster rejects, so that the event is indexed and searchable.
 
 use crate::conflict::{blamed_member, depth};
 use crate::write_error::WriteError;
 
-/// Tag of a document that was rejected as it was.
+/// Tag of a document in another form than the usual one.
 pub(crate) const TAG: &str = "_mappingconflict";
 /// Members that are moved one by one before the whole payload is.
 const MAX_MEMBERS: usize = 3;
@@ -18,7 +18,7 @@ const MAX_CONFLICT_DEPTH: usize = 90;
 pub struct Rescue {
     /// Where the payload goes.
     pub form: RescueForm,
-    /// The cluster's words about the last rejection.
+    /// The cluster's reason for the last rejection.
     pub reason: String,
 }
 
@@ -63,7 +63,7 @@ impl Rescue {
         Self { form: RescueForm::Text, reason: "the payload is nested deeper than 250 levels".into() }
     }
 
-    /// Moves the member that the cluster blames besides `members`, or everything.
+    /// Adds the member that the cluster blames to `members`; the whole payload where that is not possible.
     fn with_blamed(mut members: Vec<String>, error: &WriteError, payload: &[u8]) -> RescueForm {
         match blamed_member(&error.reason, payload) {
             Some(member)

@@ -72,7 +72,7 @@ impl ErrorKind {
             Self::RequestTooLarge => "request_too_large",
             Self::DocumentTooLarge => "document_too_large",
             Self::Deadline => "deadline",
-            Self::NoResult => "unsettled",
+            Self::NoResult => "no_result",
             Self::UnreadableRecord => "unreadable_record",
             Self::SchemaFailure => "schema_failure",
             Self::SchemaRegistry => "schema_registry",

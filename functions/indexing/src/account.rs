@@ -108,14 +108,14 @@ impl Account {
                 self.set(record, Outcome::DeadLettered(error));
             }
         }
-        let unsettled = || {
+        let no_result = || {
             Outcome::Failed(WriteError {
                 kind: ErrorKind::NoResult,
                 status: None,
                 reason: "the request that held the record ended early".into(),
             })
         };
-        self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(unsettled)).collect()
+        self.outcomes.into_iter().map(|outcome| outcome.unwrap_or_else(no_result)).collect()
     }
 
     fn set(&mut self, record: usize, outcome: Outcome) {

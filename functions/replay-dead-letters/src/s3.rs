@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lambda_support::variables::Variables;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, StatusCode, Url};
 use search_client::client::SendError;
 use search_client::sigv4::SigningKey;
@@ -225,16 +226,11 @@ fn escaped(key: &str) -> String {
     key.split('/').map(escaped_whole).collect::<Vec<_>>().join("/")
 }
 
-/// Escapes all but the characters that RFC 3986 calls unreserved, as signatures require.
+/// Everything but the characters that RFC 3986 calls unreserved. Signatures require that the others are escaped.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 fn escaped_whole(text: &str) -> String {
-    let mut escaped = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => escaped.push(byte.into()),
-            _ => escaped.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    escaped
+    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 #[cfg(test)]
