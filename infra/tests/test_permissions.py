@@ -180,6 +180,33 @@ def test_the_functions_read_a_ca_from_a_secret():
         assert made.environment("IndexEvents")["SEARCH_CA_CERT"] == text
 
 
+def test_both_functions_read_the_registry_that_decodes_their_records():
+    given = {
+        "FunctionRegistryUrl": "https://registry.example.com:8081",
+        "FunctionRegistryAuth": "bearer",
+        "FunctionRegistrySecretArn": SECRET + "token",
+        "FunctionRegistryCaCert": SECRET + "registry-ca",
+    }
+    made = stack.deploy(**SCRAM, **TARGETS["no login"], **given)
+    for function, role in (("IndexEvents", INDEX), ("ReplayDeadLetters", REPLAY)):
+        variables = made.environment(function)
+        assert variables["SCHEMA_REGISTRY_URL"] == given["FunctionRegistryUrl"]
+        assert variables["SCHEMA_REGISTRY_SECRET_ID"] == SECRET + "token"
+        for secret in ("token", "registry-ca"):
+            assert made.allows(role, "secretsmanager:GetSecretValue", SECRET + secret)
+        assert "glue:GetSchemaVersion" not in made.actions(role)
+    assert not made.allows(PROVISION, "secretsmanager:GetSecretValue", SECRET + "token")
+
+
+def test_both_functions_read_the_registries_of_glue_where_they_log_in_by_it():
+    made = stack.deploy(**SCRAM, **TARGETS["no login"], FunctionRegistryAuth="glue")
+    for role in (INDEX, REPLAY):
+        for resource in (GLUE_REGISTRY, GLUE_REGISTRY.replace(":registry/", ":schema/") + "/order"):
+            assert made.allows(role, "glue:GetSchemaVersion", resource)
+        assert not made.allows(role, "glue:GetSchemaVersion", GLUE_REGISTRY.replace(stack.ACCOUNT, "210987654321"))
+    assert "SCHEMA_REGISTRY_URL" not in made.environment("IndexEvents")
+
+
 def test_the_policy_of_a_collection_lets_both_functions_write_their_indices():
     import json
 

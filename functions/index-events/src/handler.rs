@@ -109,6 +109,10 @@ fn log_outcomes(batch: &IndexedBatch<'_>) {
         bulk_ms = batch.stats.waited.as_millis() as u64,
         "batch indexed"
     );
+    if let Some((position, reason)) = &batch.undecoded.first {
+        let (n, first) = (batch.undecoded.n, batch.items.get(*position).map(place).unwrap_or_default());
+        warn!(n, first, reason, "records not decoded by their schemas, and indexed as they came");
+    }
     if batch.n_unread_frames > 0 {
         let n = batch.n_unread_frames;
         warn!(

@@ -46,8 +46,29 @@ pub struct IndexedBatch<'p> {
     pub counts: Counts,
     /// Requests, retries, bytes and time that it took.
     pub stats: BulkStats,
+    /// Records whose key or value could not be decoded, and that are indexed all the same.
+    pub undecoded: Undecoded,
     /// Values that look as if they were in a registry's frame, and were not read as there is no registry.
     pub n_unread_frames: usize,
+}
+
+/// Records whose key or value could not be decoded.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Undecoded {
+    /// How many there are.
+    pub n: usize,
+    /// Position of the first in the batch, and why it could not be decoded.
+    pub first: Option<(usize, String)>,
+}
+
+impl Undecoded {
+    /// Notes the record at `position`, which `encoder` has encoded last.
+    fn note(&mut self, position: usize, encoder: &Encoder) {
+        if let Some(reason) = encoder.schema_failure() {
+            self.n += 1;
+            self.first.get_or_insert_with(|| (position, shortened(reason).to_owned()));
+        }
+    }
 }
 
 impl<T: BulkTransport + 'static> Indexer<T> {
@@ -105,6 +126,7 @@ impl<T: BulkTransport + 'static> Indexer<T> {
 
         let mut sender = self.sender(deadline);
         let mut too_deep = HashMap::new();
+        let mut undecoded = Undecoded::default();
         // The records whose schemas are not known wait until the others are encoded.
         let mut waiting: Vec<Waiting> = Vec::new();
         for (position, item) in items.iter().enumerate() {
@@ -116,7 +138,7 @@ impl<T: BulkTransport + 'static> Indexer<T> {
                 too_deep.extend(encoder.rescue_of_last().map(|rescue| (position, rescue)));
             }
             match pushed {
-                Ok(()) => {}
+                Ok(()) => undecoded.note(position, &encoder),
                 Err(RecordError::MissingSchema) => {
                     waiting.push(Waiting { position, schemas: encoder.missing_schemas().to_vec() });
                 }
@@ -134,7 +156,7 @@ impl<T: BulkTransport + 'static> Indexer<T> {
                 let pushed = sender.push(position, |body| encoder.append(record, body)).await;
                 too_deep.extend(encoder.rescue_of_last().map(|rescue| (position, rescue)));
                 match pushed {
-                    Ok(()) => {}
+                    Ok(()) => undecoded.note(position, &encoder),
                     // Only the key or the value was known to need a schema.
                     Err(RecordError::MissingSchema) => {
                         waiting.push(Waiting { position, schemas: encoder.missing_schemas().to_vec() });
@@ -157,7 +179,7 @@ impl<T: BulkTransport + 'static> Indexer<T> {
         let Batch { account, stats, .. } = batch;
         let outcomes = account.close(rejected);
         let counts = Counts::of(&outcomes);
-        Ok(IndexedBatch { items, outcomes, counts, stats, n_unread_frames })
+        Ok(IndexedBatch { items, outcomes, counts, stats, undecoded, n_unread_frames })
     }
 
     /// Asks the registry for the schemas of the records in `waiting`, which is empty then, and gives them to `encoder`. Returns
