@@ -7,10 +7,10 @@ CHECKS := $(STACK) run checks --
 # Rust code that waits for servers is compiled only for the tests that have them.
 LIVE := --package integration-tests --package event-producer --package kafka-poller \
     --features integration-tests/live,event-producer/live,kafka-poller/live,kafka-poller/tls
-# The tests of TLS, credentials and provisioning need other servers than the rest.
-# A workspace of its own.
+# Workspaces of their own.
 FUZZ := functions/event-pipeline/fuzz functions/record-formats/fuzz
 LIVE_TESTS := --lib --bins --test live
+# The tests of TLS, credentials, provisioning and schemas need other servers than the rest.
 SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,schema-registry,localstack \
     --instance secured
 

@@ -206,10 +206,13 @@ impl<'a> Stored<'a> {
     /// The forms that the document can have been written in.
     fn rescues(&self) -> Vec<Rescue> {
         let whole = match self.moved.as_slice() {
-            [field] if field == "*" => vec![RescueForm::Payload, RescueForm::Text],
+            // With the whole payload its tags have moved too: tags of its own show that a member has the name `*`.
+            [field] if field == "*" && self.own_tags.is_empty() => {
+                vec![RescueForm::Payload, RescueForm::Text]
+            }
             _ => Vec::new(),
         };
-        // A member may have the name `*` too.
+        // A member may have the name `*` without them.
         let forms = whole.into_iter().chain([RescueForm::Members(self.moved.clone())]);
         forms.map(|form| Rescue { form, reason: self.reason.clone() }).collect()
     }

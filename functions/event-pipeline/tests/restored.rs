@@ -129,6 +129,14 @@ fn what_was_repaired_keeps_its_tag() {
 }
 
 #[test]
+fn a_member_with_the_name_of_the_whole_payload_leaves_the_tags_beside_it() {
+    let event = event(br#"{"*":1,"tags":"x"}"#, &[], 5);
+    let usual = comparable(&written(&event, None).1);
+    assert_eq!(usual["tags"], json!(["x", "_timestampmissing"]));
+    assert_eq!(restored(&event, RescueForm::Members(vec!["*".into()])), Ok(usual));
+}
+
+#[test]
 fn a_document_that_is_not_as_it_was_written_is_refused() {
     let event = event(br#"{"a":{"b":1},"c":2}"#, &[], 5);
     let (id, rescued) = written(&event, Some(RescueForm::Payload));
