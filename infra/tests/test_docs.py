@@ -86,4 +86,4 @@ def test_the_guide_says_what_users_meet_on_aws(part):
 def test_a_filter_is_not_said_to_drop_text():
     text = " ".join(OPERATING.split())
     assert "drops what is not JSON" not in text
-    assert "on `value` alone" in text and "not dropped by a JSON pattern" in text
+    assert "on `value` alone" in text and "A JSON pattern does not drop text" in text
