@@ -1,7 +1,11 @@
-//! Reads the `.proto` text of a schema, of its references and of the imports that every registry knows.
+//! Reads a schema, its references and the imports that every registry knows: `.proto` texts, or descriptors in base64, which
+//! Confluent's serializers for Python and .NET register.
 
 use std::collections::{HashMap, HashSet};
 
+use base64_simd::STANDARD;
+use prost_reflect::prost::Message;
+use prost_reflect::prost_types::FileDescriptorProto;
 use prost_reflect::{DescriptorPool, FileDescriptor};
 use protox::Compiler;
 use protox::Error as ProtoxError;
@@ -53,7 +57,10 @@ struct Files {
 
 impl Files {
     fn add(&mut self, path: &str, text: &str) -> Result<(), SchemaError> {
-        let file = File::from_source(path, text).map_err(|error| SchemaError::Proto(error.into()))?;
+        let file = match descriptor(path, text) {
+            Some(file) => file,
+            None => File::from_source(path, text).map_err(|error| SchemaError::Proto(error.into()))?,
+        };
         self.files.insert(path.to_owned(), file);
         Ok(())
     }
@@ -116,6 +123,15 @@ impl FileResolver for Files {
             Err(_) => self.files.get(name).cloned().ok_or_else(|| ProtoxError::file_not_found(name)),
         }
     }
+}
+
+/// The file whose `FileDescriptorProto` is `text` in base64, which no `.proto` text is: that has braces or a semicolon.
+fn descriptor(path: &str, text: &str) -> Option<File> {
+    let bytes = STANDARD.decode_to_vec(text.trim()).ok().filter(|bytes| !bytes.is_empty())?;
+    let mut file = FileDescriptorProto::decode(bytes.as_slice()).ok()?;
+    // A reference's name is what others import it by.
+    file.name = Some(path.to_owned());
+    Some(File::from_file_descriptor_proto(file))
 }
 
 /// Whether the text, without its comments and strings, is nested deeper than `MAX_LEVELS`.
@@ -200,6 +216,27 @@ mod tests {
     }
 
     #[test]
+    fn a_descriptor_in_base64_is_read_as_its_text_is() {
+        let descriptor = |path: &str, text: &str| {
+            let mut file = File::from_source(path, text).unwrap().file_descriptor_proto().clone();
+            file.name = Some(format!("python/{path}"));
+            format!("{}\n", STANDARD.encode_to_string(file.encode_to_vec()))
+        };
+        let main = r#"syntax = "proto3"; package shop; import "b.proto"; import "google/protobuf/timestamp.proto";
+            message A { B b = 1; map<string, B> bs = 2; google.protobuf.Timestamp at = 3; message Inner { int32 i = 1; } }"#;
+        let imported = r#"syntax = "proto3"; package shop; message B { string name = 1; }"#;
+        let (main, imported) = (descriptor("main.proto", main), descriptor("b.proto", imported));
+        let pool = compile(&main, &[("b.proto", imported.as_str())]).unwrap();
+        let message = pool.get_message_by_name("shop.A").unwrap();
+        assert!(message.get_field_by_name("bs").unwrap().is_map());
+        assert_eq!(
+            message.get_field_by_name("b").unwrap().kind().as_message().unwrap().full_name(),
+            "shop.B"
+        );
+        assert!(matches!(compile(&main, &[]), Err(SchemaError::Proto(_))), "its import is missing");
+    }
+
+    #[test]
     fn a_schema_that_is_no_schema_is_an_error() {
         for text in [
             "message",
@@ -208,6 +245,7 @@ mod tests {
             "message A { int32 a = 1; int32 b = 1; }",
             "\u{0}",
             "edition = \"2023\"; message A {}",
+            "messages",
         ] {
             assert!(matches!(compile(text, &[]), Err(SchemaError::Proto(_))), "{text}");
         }
