@@ -24,8 +24,8 @@ help: ## List the targets
 
 ## The local stack
 
-demo: ## Start Kafka, OpenSearch and LocalStack, deploy, publish events, show the indexed documents: TOPICS=a.events,b.events
-	@$(DEMO) up $(if $(TOPICS),--topics '$(TOPICS)')
+demo: ## Start Kafka, OpenSearch and LocalStack, deploy, publish events, show the indexed documents: TOPICS=a.events,b.events; FORMATS=1 for Avro, Protobuf and JSON Schema too
+	@$(DEMO) up $(if $(TOPICS),--topics '$(TOPICS)') $(if $(FORMATS),--formats)
 
 demo-down: ## Stop everything that `make demo` started; the data stays
 	@$(DEMO) down
@@ -34,8 +34,8 @@ demo-clean: ## Stop everything and remove the data
 	@$(DEMO) clean
 
 N ?= 3000
-produce: ## Publish more events: N=10000, or your own: FILE=events.ndjson TOPIC=order.events
-	@$(DEMO) produce --count $(N) $(if $(FILE),--file '$(FILE)') $(if $(TOPIC),--topic '$(TOPIC)')
+produce: ## Publish more events: N=10000, your own: FILE=events.ndjson TOPIC=order.events, or FORMAT=avro
+	@$(DEMO) produce --count $(N) $(if $(FILE),--file '$(FILE)') $(if $(FORMAT),--format '$(FORMAT)') $(if $(TOPIC),--topic '$(TOPIC)')
 
 Q ?= *
 search: ## Search the indexed events: Q='service_name:order'

@@ -14,6 +14,7 @@ from local_stack.process import run_logged
 from local_stack.servers.kafka import KAFKA
 from local_stack.servers.localstack import LOCALSTACK
 from local_stack.servers.opensearch import OPENSEARCH
+from local_stack.servers.schema_registry import SCHEMA_REGISTRY
 
 STACK_NAME = "kafka-to-search"
 BUCKET = f"{STACK_NAME}-packages"
@@ -103,9 +104,12 @@ def _empty_configuration(instance: Instance) -> Path:
 
 def parameter_overrides(instance: Instance) -> dict[str, str]:
     """The template's parameters that name the instance's servers."""
+    registry = SCHEMA_REGISTRY.info(instance) if instance.running(SCHEMA_REGISTRY.name) else None
     return {
         "KafkaBootstrapServers": KAFKA.info(instance)["bootstrap_servers"],
         "SearchEndpoint": OPENSEARCH.info(instance)["endpoint"],
+        # SAM keeps a parameter that it is not given, and takes an empty one only in quotes.
+        "FunctionRegistryUrl": registry["endpoint"] if registry else '""',
     }
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from local_stack import lifecycle, prerequisites, progress, sam
@@ -10,19 +11,28 @@ from local_stack.commands import publishing, summary
 from local_stack.errors import StackError
 from local_stack.instance import Instance
 from local_stack.servers.poller import POLLER
+from local_stack.servers.schema_registry import SCHEMA_REGISTRY
 from local_stack.servers.table import DEPLOYMENT, STACK, stack_prerequisites
 
 EVENTS = 3000
+# Of each format, to a topic that has plain JSON too.
+SERIALIZED_EVENTS = 100
+SERIALIZED_TOPIC = "order.events"
 
 
-def up(instance: Instance, n_events: int, topics: str | None) -> None:
-    """Starts the servers that do not run, deploys, publishes events and shows the result."""
+def up(instance: Instance, n_events: int, topics: str | None, formats: Sequence[str]) -> None:
+    """Starts the servers that do not run, deploys, publishes events and shows the result.
+
+    `formats` are those of `publishing.FORMATS` in which events are published besides JSON.
+    """
     prerequisites.require(stack_prerequisites())
-    lifecycle.start(instance, DEPLOYMENT)
+    lifecycle.start(instance, (SCHEMA_REGISTRY, *DEPLOYMENT) if formats else DEPLOYMENT)
     sam.deploy(instance, [], topics)
     lifecycle.start(instance, [POLLER])
     publishing.generate(instance, n_events)
     publishing.publish_other_teams(instance)
+    for published_as in formats:
+        publishing.publish_serialized(instance, published_as, SERIALIZED_EVENTS, SERIALIZED_TOPIC)
     summary.show(instance)
 
 
@@ -42,8 +52,8 @@ def clean(instance: Instance) -> None:
     progress.say(f"removed {instance.folder}")
 
 
-def produce(instance: Instance, n_events: int, file: str | None, topic: str | None) -> None:
-    """Publishes generated events or the user's own file, and waits until they are searchable."""
+def produce(instance: Instance, n_events: int, file: str | None, topic: str | None, published_as: str | None) -> None:
+    """Publishes generated events, in JSON or another format, or the user's own file; waits until they are searchable."""
     for server in STACK:
         if not instance.running(server.name):
             raise StackError(f"{server.name} does not run: start the stack with `make demo`")
@@ -53,6 +63,8 @@ def produce(instance: Instance, n_events: int, file: str | None, topic: str | No
                 "name the topic that the file's events go to: make produce FILE=events.ndjson TOPIC=order.events"
             )
         publishing.publish_file(instance, Path(file), topic)
+    elif published_as:
+        publishing.publish_serialized(instance, published_as, n_events, topic or SERIALIZED_TOPIC)
     else:
         publishing.generate(instance, n_events)
 
@@ -70,13 +82,13 @@ def _run(arguments: argparse.Namespace) -> int:
     instance = Instance(arguments.instance)
     match arguments.command:
         case "up":
-            up(instance, arguments.count, arguments.topics)
+            up(instance, arguments.count, arguments.topics, publishing.FORMATS if arguments.formats else ())
         case "down":
             down(instance)
         case "clean":
             clean(instance)
         case "produce":
-            produce(instance, arguments.count, arguments.file, arguments.topic)
+            produce(instance, arguments.count, arguments.file, arguments.topic, arguments.format)
         case "search":
             summary.search(instance, arguments.query)
     return 0
@@ -93,12 +105,17 @@ def _arguments() -> argparse.Namespace:
         metavar="TOPIC,…",
         help="deploy these topics (default: those of the last deployment, else the template's)",
     )
+    start.add_argument(
+        "--formats", action="store_true", help="start a schema registry, and publish Avro, JSON Schema and Protobuf too"
+    )
     commands.add_parser("down", help="stop the servers; keep the data")
     commands.add_parser("clean", help="stop the servers and remove the data")
     more = commands.add_parser("produce", help="publish more events")
     more.add_argument("--count", type=int, default=EVENTS, help="how many generated events (default: %(default)s)")
-    more.add_argument("--file", help="your own events, one per line, instead of generated ones")
-    more.add_argument("--topic", help="the topic that the file's events go to")
+    source = more.add_mutually_exclusive_group()
+    source.add_argument("--file", help="your own events, one per line, instead of generated ones")
+    source.add_argument("--format", choices=publishing.FORMATS, help="orders in this format instead of JSON")
+    more.add_argument("--topic", help="the topic that the events of a file or in a format go to")
     search = commands.add_parser("search", help="search the daily indices")
     search.add_argument(
         "query", help="as in OpenSearch Dashboards' search box, for example: service_name:order AND total:>100"

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from local_stack import cargo, rest, sam
+from local_stack import cargo, environments, rest, sam
 from local_stack.errors import StackError
 from local_stack.instance import Instance
 from local_stack.process import run_logged, tail
@@ -12,6 +12,7 @@ from local_stack.servers.kafka import KAFKA
 from local_stack.servers.localstack import LOCALSTACK
 from local_stack.servers.opensearch import OPENSEARCH
 from local_stack.servers.poller import POLLER
+from local_stack.servers.schema_registry import SCHEMA_REGISTRY
 
 INDICES = "microservices-*,dead-letters-microservices-*"
 WAIT_S = 120
@@ -19,6 +20,10 @@ EVENTS_PER_S = 200  # far below the rate on a small machine, because this sets a
 
 # A CloudEvents event, and one with an object where the generated events have text.
 OTHER_TEAMS = Path(__file__).parent.parent / "other-teams.ndjson"
+
+# The formats of `make produce FORMAT=…`, and the script that publishes them.
+FORMATS = ("avro", "json-schema", "protobuf")
+SERIALIZED_EVENTS = Path(__file__).parent.parent / "serialized_events.py"
 
 Offsets = dict[tuple[str, int], int]
 
@@ -42,6 +47,18 @@ def publish_file(instance: Instance, file: Path, topic: str) -> None:
     _publish_lines(instance, f"publishing {file} to {topic}", file, topic)
 
 
+def publish_serialized(instance: Instance, published_as: str, count: int, topic: str) -> None:
+    """Publishes orders in one of `FORMATS`, with the serializers that others use."""
+    if not instance.running(SCHEMA_REGISTRY.name):
+        raise StackError(f"events in {published_as} need the schema registry: start it with make demo FORMATS=1")
+    python = environments.ensure("serializers") / "bin" / "python"
+    command = [
+        str(python), str(SERIALIZED_EVENTS), KAFKA.info(instance)["bootstrap_servers"],
+        SCHEMA_REGISTRY.info(instance)["endpoint"], topic, published_as, str(count),
+    ]  # fmt: skip
+    _run(instance, f"publishing {count} events in {published_as} to {topic}", command)
+
+
 def _publish_lines(instance: Instance, title: str, file: Path, topic: str) -> None:
     _publish(instance, title, ["file", "--topic", topic, str(file.resolve())])
 
@@ -49,9 +66,13 @@ def _publish_lines(instance: Instance, title: str, file: Path, topic: str) -> No
 def _publish(instance: Instance, title: str, arguments: list[str]) -> None:
     producer = cargo.build("event-producer")
     servers = KAFKA.info(instance)["bootstrap_servers"]
+    _run(instance, title, [str(producer), arguments[0], "--bootstrap-servers", servers, *arguments[1:]])
+
+
+def _run(instance: Instance, title: str, command: list[str]) -> None:
+    """Runs a program that publishes, and waits for what it published."""
     before = KAFKA.end_offsets(instance)
     log = instance.folder / "logs" / "event-producer.log"
-    command = [str(producer), arguments[0], "--bootstrap-servers", servers, *arguments[1:]]
     run_logged(title, command, log)
     say(tail(log))
     after = KAFKA.end_offsets(instance)

@@ -30,6 +30,19 @@ def show(instance: Instance) -> None:
     print("\nThe newest event that does not fit the mapping: what is in the way moved to `conflict`")
     for hit in rest.call("POST", f"{endpoint}/{DAILY}/_search", rescued)["hits"]["hits"]:
         print("\n".join(f"  {line}" for line in conflict_lines(hit)))
+    by_schema = {
+        "size": 1,
+        "sort": [{"kafka_timestamp": "desc"}],
+        "query": {"exists": {"field": "kafka_schema_id"}},
+        "aggs": {"formats": {"terms": {"field": "publishedAs.keyword"}}},
+    }
+    decoded = rest.call("POST", f"{endpoint}/{DAILY}/_search", by_schema)
+    if decoded["hits"]["hits"]:
+        print("\nEvents that were decoded by a registry's schemas")
+        for each in decoded["aggregations"]["formats"]["buckets"]:
+            print(f"  {each['key']:<20}{each['doc_count']:>9}")
+        print("\nThe newest of them")
+        _print_documents(decoded)
     print("\nConsumer lag", flush=True)
     subprocess.run(
         [str(cargo.build("kafka-poller")), "lag", "--endpoint-url", LOCALSTACK.info(instance)["endpoint"]],
