@@ -15,9 +15,7 @@ from local_stack.servers.schema_registry import SCHEMA_REGISTRY
 from local_stack.servers.table import DEPLOYMENT, STACK, stack_prerequisites
 
 EVENTS = 3000
-# Of each format, to a topic that has plain JSON too.
-SERIALIZED_EVENTS = 100
-SERIALIZED_TOPIC = "order.events"
+SERIALIZED_EVENTS = 100  # of each format
 
 
 def up(instance: Instance, n_events: int, topics: str | None, formats: Sequence[str]) -> None:
@@ -32,7 +30,7 @@ def up(instance: Instance, n_events: int, topics: str | None, formats: Sequence[
     publishing.generate(instance, n_events)
     publishing.publish_other_teams(instance)
     for published_as in formats:
-        publishing.publish_serialized(instance, published_as, SERIALIZED_EVENTS, SERIALIZED_TOPIC)
+        publishing.publish_serialized(instance, published_as, SERIALIZED_EVENTS)
     summary.show(instance)
 
 
@@ -64,7 +62,7 @@ def produce(instance: Instance, n_events: int, file: str | None, topic: str | No
             )
         publishing.publish_file(instance, Path(file), topic)
     elif published_as:
-        publishing.publish_serialized(instance, published_as, n_events, topic or SERIALIZED_TOPIC)
+        publishing.publish_serialized(instance, published_as, n_events, topic)
     else:
         publishing.generate(instance, n_events)
 

@@ -21,6 +21,9 @@ EVENTS_PER_S = 200  # far below the rate on a small machine, because this sets a
 # A CloudEvents event, and one with an object where the generated events have text.
 OTHER_TEAMS = Path(__file__).parent.parent / "other-teams.ndjson"
 
+# One of the template's own topics.
+ORDERS = "order.events"
+
 # The formats of `make produce FORMAT=…`, and the script that publishes them.
 FORMATS = ("avro", "json-schema", "protobuf")
 SERIALIZED_EVENTS = Path(__file__).parent.parent / "serialized_events.py"
@@ -37,7 +40,12 @@ def generate(instance: Instance, count: int) -> None:
 
 def publish_other_teams(instance: Instance) -> None:
     """Publishes events of other shapes to a topic of the generated ones."""
-    _publish_lines(instance, "publishing events of other teams", OTHER_TEAMS, "order.events")
+    _publish_lines(instance, "publishing events of other teams", OTHER_TEAMS, first_topic(instance))
+
+
+def first_topic(instance: Instance) -> str:
+    """A topic that was deployed."""
+    return (sam.deployed_topics(instance) or ORDERS).split(",")[0].strip()
 
 
 def publish_file(instance: Instance, file: Path, topic: str) -> None:
@@ -47,8 +55,9 @@ def publish_file(instance: Instance, file: Path, topic: str) -> None:
     _publish_lines(instance, f"publishing {file} to {topic}", file, topic)
 
 
-def publish_serialized(instance: Instance, published_as: str, count: int, topic: str) -> None:
-    """Publishes orders in one of `FORMATS`, with the serializers that others use."""
+def publish_serialized(instance: Instance, published_as: str, count: int, topic: str | None = None) -> None:
+    """Publishes orders in one of `FORMATS` with Confluent's serializers, by default to a topic that has plain JSON too."""
+    topic = topic or first_topic(instance)
     if not instance.running(SCHEMA_REGISTRY.name):
         raise StackError(f"events in {published_as} need the schema registry: start it with make demo FORMATS=1")
     python = environments.ensure("serializers") / "bin" / "python"
