@@ -217,11 +217,25 @@ fn append_conflict(out: &mut Vec<u8>, rescue: &Rescue, members: &mut Vec<u8>) {
 }
 
 fn append_kept_headers(out: &mut Vec<u8>, headers: &Headers, names: &[String]) {
+    let kept = headers.kept().filter_map(|(number, value)| Some((names.get(number)?.as_str(), value)));
+    append_header_texts(out, "kafka_headers", kept);
+}
+
+/// Appends the attributes of a CloudEvents event in binary mode.
+fn append_cloud_event(out: &mut Vec<u8>, headers: &Headers) {
+    append_header_texts(out, "cloudevent", headers.cloud_event());
+}
+
+/// Appends the member `member` with the values of headers, if there are any; one that is not UTF-8 as base64.
+fn append_header_texts<'h>(
+    out: &mut Vec<u8>,
+    member: &str,
+    values: impl Iterator<Item = (&'h str, &'h [u8])>,
+) {
     let mut is_first = true;
-    for (number, value) in headers.kept() {
-        let Some(name) = names.get(number) else { continue };
+    for (name, value) in values {
         if is_first {
-            append_name(out, "kafka_headers");
+            append_name(out, member);
         }
         out.push(if is_first { b'{' } else { b',' });
         is_first = false;
@@ -239,33 +253,6 @@ fn append_kept_headers(out: &mut Vec<u8>, headers: &Headers, names: &[String]) {
         }
     }
     if !is_first {
-        out.push(b'}');
-    }
-}
-
-/// Appends the attributes of a CloudEvents event in binary mode; one that is not UTF-8 as base64.
-fn append_cloud_event(out: &mut Vec<u8>, headers: &Headers) {
-    let mut separator = b'{';
-    for (name, value) in headers.cloud_event() {
-        if separator == b'{' {
-            append_name(out, "cloudevent");
-        }
-        out.push(separator);
-        separator = b',';
-        match std::str::from_utf8(value) {
-            Ok(text) => {
-                append_json_string(out, name);
-                out.push(b':');
-                append_json_string(out, text);
-            }
-            Err(_) => {
-                append_json_string(out, &format!("{name}_base64"));
-                out.push(b':');
-                append_json_string(out, &base64_simd::STANDARD.encode_to_string(value));
-            }
-        }
-    }
-    if separator == b',' {
         out.push(b'}');
     }
 }

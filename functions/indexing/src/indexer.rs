@@ -121,50 +121,30 @@ impl<T: BulkTransport + 'static> Indexer<T> {
         deadline: Instant,
     ) -> Result<IndexedBatch<'p>, EventError> {
         let items = read_batch(payload)?;
-        let mut encoder = self.encoder().await;
-        let mut account = Account::new(items.len());
-
-        let mut sender = self.sender(deadline);
-        let mut too_deep = HashMap::new();
-        let mut undecoded = Undecoded::default();
-        // The records whose schemas are not known wait until the others are encoded.
-        let mut waiting: Vec<Waiting> = Vec::new();
+        let mut first = FirstForms {
+            sender: self.sender(deadline),
+            encoder: self.encoder().await,
+            account: Account::new(items.len()),
+            too_deep: HashMap::new(),
+            undecoded: Undecoded::default(),
+            waiting: Vec::new(),
+        };
         for (position, item) in items.iter().enumerate() {
-            let pushed = match &item.record {
-                Ok(record) => sender.push(position, |body| encoder.append(record, body)).await,
-                Err(error) => Err(*error),
-            };
-            if item.record.is_ok() {
-                too_deep.extend(encoder.rescue_of_last().map(|rescue| (position, rescue)));
-            }
-            match pushed {
-                Ok(()) => undecoded.note(position, &encoder),
-                Err(RecordError::MissingSchema) => {
-                    waiting.push(Waiting { position, schemas: encoder.missing_schemas().to_vec() });
-                }
-                Err(error) => account.reject(position, unreadable(error, &encoder)),
-            }
+            first.push(position, item).await;
         }
+        // The records whose schemas were not known have waited until the others were encoded.
         for _ in 0..MAX_ROUNDS {
-            if waiting.is_empty() {
+            if first.waiting.is_empty() {
                 break;
             }
-            for Waiting { position, .. } in
-                self.resolve(&mut waiting, &mut encoder, &mut account, deadline).await
-            {
-                let Some(Ok(record)) = items.get(position).map(|item| &item.record) else { continue };
-                let pushed = sender.push(position, |body| encoder.append(record, body)).await;
-                too_deep.extend(encoder.rescue_of_last().map(|rescue| (position, rescue)));
-                match pushed {
-                    Ok(()) => undecoded.note(position, &encoder),
-                    // Only the key or the value was known to need a schema.
-                    Err(RecordError::MissingSchema) => {
-                        waiting.push(Waiting { position, schemas: encoder.missing_schemas().to_vec() });
-                    }
-                    Err(error) => account.reject(position, unreadable(error, &encoder)),
-                }
+            let ready =
+                self.resolve(&mut first.waiting, &mut first.encoder, &mut first.account, deadline).await;
+            for Waiting { position, .. } in ready {
+                let Some(item) = items.get(position) else { continue };
+                first.push(position, item).await;
             }
         }
+        let FirstForms { sender, encoder, mut account, too_deep, undecoded, waiting } = first;
         for Waiting { position, .. } in waiting {
             account.fail(position, no_schema("the schema was not fetched".into(), None));
         }
@@ -285,6 +265,39 @@ impl<T: BulkTransport + 'static> Indexer<T> {
 
     fn sender(&self, deadline: Instant) -> BulkSender<T> {
         BulkSender::new(Arc::clone(&self.transport), self.limits, self.policy, deadline)
+    }
+}
+
+/// A batch whose records are encoded for the first time.
+struct FirstForms<T> {
+    sender: BulkSender<T>,
+    encoder: Encoder,
+    account: Account,
+    /// The documents that no cluster could read as they are, with the form that they have instead.
+    too_deep: HashMap<usize, Rescue>,
+    undecoded: Undecoded,
+    /// The records whose schemas are not known.
+    waiting: Vec<Waiting>,
+}
+
+impl<T: BulkTransport + 'static> FirstForms<T> {
+    /// Encodes the item at `position` and sends it with the others. If its schema is not known it waits.
+    async fn push(&mut self, position: usize, item: &BatchItem<'_>) {
+        let Self { sender, encoder, .. } = self;
+        let pushed = match &item.record {
+            Ok(record) => sender.push(position, |body| encoder.append(record, body)).await,
+            Err(error) => Err(*error),
+        };
+        if item.record.is_ok() {
+            self.too_deep.extend(encoder.rescue_of_last().map(|rescue| (position, rescue)));
+        }
+        match pushed {
+            Ok(()) => self.undecoded.note(position, encoder),
+            Err(RecordError::MissingSchema) => {
+                self.waiting.push(Waiting { position, schemas: encoder.missing_schemas().to_vec() });
+            }
+            Err(error) => self.account.reject(position, unreadable(error, encoder)),
+        }
     }
 }
 

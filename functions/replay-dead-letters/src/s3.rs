@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use lambda_support::variables::Variables;
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::{Method, StatusCode, Url};
 use search_client::client::SendError;
+use search_client::percent::encode;
 use search_client::sigv4::SigningKey;
 use serde::Deserialize;
 use thiserror::Error;
@@ -201,9 +201,9 @@ impl ObjectStore for S3 {
         let what = format!("s3://{bucket}/{prefix}");
         let mut url = self.url(bucket, "")?;
         // A signature covers the parameters in the order of their names, each value escaped in the same way.
-        let mut query = format!("list-type=2&max-keys={MAX_KEYS}&prefix={}", escaped_whole(prefix));
+        let mut query = format!("list-type=2&max-keys={MAX_KEYS}&prefix={}", encode(prefix));
         if let Some(after) = after {
-            query.push_str(&format!("&start-after={}", escaped_whole(after)));
+            query.push_str(&format!("&start-after={}", encode(after)));
         }
         url.set_query(Some(&query));
         let body = self.call(Method::GET, url, &what).await?;
@@ -223,14 +223,7 @@ impl ObjectStore for S3 {
 
 /// Escapes a key for a path, and keeps its slashes.
 fn escaped(key: &str) -> String {
-    key.split('/').map(escaped_whole).collect::<Vec<_>>().join("/")
-}
-
-/// Everything but the characters that RFC 3986 calls unreserved. Signatures require that the others are escaped.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-fn escaped_whole(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
+    key.split('/').map(encode).collect::<Vec<_>>().join("/")
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use record_formats::frame::SchemaId;
 use record_formats::schema::{Reference, SchemaSource, SchemaType};
 use reqwest::Method;
 use search_client::client::{RequestBody, Response};
+use search_client::percent::encode;
 use serde::Deserialize;
 use tokio::time::Instant;
 
@@ -86,7 +87,7 @@ pub(crate) async fn fetch(
             )));
         }
         let ReferenceResponse { name, subject, version } = reference;
-        let path = format!("subjects/{}/versions/{version}", percent_encoded(&subject));
+        let path = format!("subjects/{}/versions/{version}", encode(&subject));
         let what_it_names = format!("schema `{subject}` version {version}, which {what} refers to,");
         let found = get(client, &path, &what_it_names, deadline).await?;
         n_bytes += found.schema.len();
@@ -144,17 +145,4 @@ async fn not_found(client: &Client, response: &Response, what: &str, deadline: I
         return FetchError::Schema(format!("the registry has no {what}"));
     }
     RegistryError::Status { status: response.status, reason: shown(&response.body) }.into()
-}
-
-/// A part of a path: subjects may have any characters.
-fn percent_encoded(text: &str) -> String {
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~');
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if is_plain(byte) {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push_str(&format!("%{byte:02X}"));
-        }
-        encoded
-    })
 }

@@ -7,6 +7,7 @@ pub mod client;
 mod credentials;
 pub mod endpoint;
 pub mod engine;
+pub mod percent;
 pub mod retry;
 mod send_error;
 pub mod sigv4;
