@@ -41,5 +41,6 @@ pub mod restore;
 pub mod settings;
 pub mod time_text;
 pub mod timestamp;
+pub mod transform;
 mod unsearched_field;
 pub mod write_error;
