@@ -1,33 +1,41 @@
 //! The table of names to search for among an object's keys.
 
-/// Names to search for among an object's keys. Most other keys are ruled out by their first byte, last byte and length.
+use crate::object_key::hash_key;
+
+/// Names to search for among an object's keys. Nearly all other keys are ruled out by their hash.
 #[derive(Debug, Clone)]
 pub struct NameTable {
     names: Vec<String>,
-    /// Numbers of the names, by their [`NameTable::slot`].
-    slots: Vec<Vec<usize>>,
+    /// Hash and number of each name, in the first free place from that of its hash on. Three of four places are free.
+    places: Vec<Option<(u32, u32)>>,
 }
 
 impl Default for NameTable {
     fn default() -> Self {
-        Self { names: Vec::new(), slots: vec![Vec::new(); 256] }
+        Self { names: Vec::new(), places: vec![None; 4] }
     }
 }
 
 impl NameTable {
     /// Makes a table. Numbers the names in their order, leaving out repeated ones.
     pub fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let mut table = Self::default();
+        let mut numbered: Vec<String> = Vec::new();
         for name in names {
-            if table.find(name.as_bytes()).is_some() {
-                continue;
+            if !numbered.iter().any(|known| known == name) {
+                numbered.push(name.to_owned());
             }
-            if let Some(numbers) = table.slots.get_mut(Self::slot(name.as_bytes())) {
-                numbers.push(table.names.len());
-            }
-            table.names.push(name.to_owned());
         }
-        table
+        let mut places = vec![None; (numbered.len() * 4).next_power_of_two().max(4)];
+        for (number, name) in numbered.iter().enumerate() {
+            let hash = hash_key(name.as_bytes());
+            let free = (hash as usize..)
+                .map(|place| place & (places.len() - 1))
+                .find(|place| places.get(*place).is_some_and(Option::is_none));
+            if let Some(place) = free.and_then(|free| places.get_mut(free)) {
+                *place = Some((hash, number as u32));
+            }
+        }
+        Self { names: numbered, places }
     }
 
     /// How many names there are.
@@ -36,16 +44,20 @@ impl NameTable {
     }
 
     /// Number of `key`, if it is in the table.
-    #[inline(always)]
     pub fn find(&self, key: &[u8]) -> Option<usize> {
-        let numbers = self.slots.get(Self::slot(key))?;
-        let is_key = |number: &usize| self.names.get(*number).is_some_and(|name| name.as_bytes() == key);
-        numbers.iter().copied().find(is_key)
+        self.find_hashed(hash_key(key), key)
     }
 
+    /// Number of `key`, whose [`hash_key`] is `hash`, if it is in the table.
     #[inline(always)]
-    fn slot(key: &[u8]) -> usize {
-        let (Some(first), Some(last)) = (key.first(), key.last()) else { return 0 };
-        (usize::from(*first) * 31 + usize::from(*last) * 7 + key.len()) & 255
+    pub(crate) fn find_hashed(&self, hash: u32, key: &[u8]) -> Option<usize> {
+        let mut place = hash as usize;
+        loop {
+            let (known, number) = (*self.places.get(place & (self.places.len() - 1))?)?;
+            if known == hash && self.names.get(number as usize).is_some_and(|name| name.as_bytes() == key) {
+                return Some(number as usize);
+            }
+            place += 1;
+        }
     }
 }

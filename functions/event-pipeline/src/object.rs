@@ -236,7 +236,8 @@ impl ObjectScanner {
         let (hash, wanted) = match raw.plain() {
             Some(name) => {
                 self.has_unsearched |= names.is_some() && is_unsearched(name);
-                (hash_key(name), names.and_then(|names| names.find(name)))
+                let hash = hash_key(name);
+                (hash, names.and_then(|names| names.find_hashed(hash, name)))
             }
             None => {
                 // What the name is without its escapes is seen when the texts are looked for.

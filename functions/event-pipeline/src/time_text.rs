@@ -84,6 +84,11 @@ pub enum Reading {
 /// nanoseconds, distinguished by size. Arrays are Jackson's `[year, month, day, hour, minute, second, nanos]`; objects are
 /// `{"$date": …}` and `{"seconds": …, "nanos": …}` in the names of Protobuf, Firestore and log4j.
 pub fn read(value: &[u8], zone: Zone) -> Reading {
+    if let [b'"', text @ .., b'"'] = value
+        && let Some(time) = Timestamp::from_usual_form(text)
+    {
+        return Reading::Time(time);
+    }
     let Ok(text) = std::str::from_utf8(value) else { return Reading::Unparsed };
     match value {
         [b'"', inner @ .., b'"'] if !inner.contains(&b'\\') => {

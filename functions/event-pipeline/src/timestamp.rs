@@ -1,6 +1,6 @@
 //! Timestamps: their range, their usual form, and how `@timestamp` is written.
 
-use chrono::{DateTime, Datelike, NaiveDate, Timelike};
+use chrono::{Datelike, NaiveDate};
 
 /// Milliseconds since 1970-01-01T00:00:00Z, in the years 0 to 9999, which have four digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,58 +50,60 @@ impl Timestamp {
 
     /// `YYYY-MM-DDTHH:MM:SS.mmmZ`.
     pub fn to_text(self) -> [u8; 24] {
-        let time =
-            DateTime::from_timestamp_millis(self.0).expect("the years 0 to 9999 are within chrono's range");
-        let (millis, utc) = (time.timestamp_subsec_millis(), time.naive_utc());
-        let (date, clock) = (utc.date(), utc.time());
-        let (year, month, day) = (date.year().unsigned_abs(), date.month(), date.day());
-        let (hour, minute, second) = (clock.hour(), clock.minute(), clock.second());
-        let [y, year_rest] = [year / 100, year % 100].map(two_digits);
-        let [month, day, hour, minute, second] = [month, day, hour, minute, second].map(two_digits);
-        let [tens, units] = two_digits(millis % 100);
-        [
-            y[0],
-            y[1],
-            year_rest[0],
-            year_rest[1],
-            b'-',
-            month[0],
-            month[1],
-            b'-',
-            day[0],
-            day[1],
-            b'T',
-            hour[0],
-            hour[1],
-            b':',
-            minute[0],
-            minute[1],
-            b':',
-            second[0],
-            second[1],
-            b'.',
-            digit(millis / 100),
-            tens,
-            units,
-            b'Z',
-        ]
+        let mut text = *b"0000-00-00T00:00:00.000Z";
+        let [year, month, day] = self.date();
+        let of_day = self.0.rem_euclid(DAY_MS) as u32;
+        let (seconds, millis) = (of_day / 1000, of_day % 1000);
+        let parts = [
+            (0, year / 100),
+            (2, year % 100),
+            (5, month),
+            (8, day),
+            (11, seconds / 3600),
+            (14, seconds / 60 % 60),
+            (17, seconds % 60),
+            (20, millis / 10),
+        ];
+        for (place, number) in parts {
+            set_two_digits(&mut text, place, number);
+        }
+        text[22] = digit(millis);
+        text
     }
 
     /// The UTC day as `YYYY.MM.DD`, as daily indices are named.
     pub fn day(self) -> [u8; 10] {
-        let [y1, y2, y3, y4, _, m1, m2, _, d1, d2, ..] = self.to_text();
-        [y1, y2, y3, y4, b'.', m1, m2, b'.', d1, d2]
+        let mut text = *b"0000.00.00";
+        let [year, month, day] = self.date();
+        for (place, number) in [(0, year / 100), (2, year % 100), (5, month), (8, day)] {
+            set_two_digits(&mut text, place, number);
+        }
+        text
+    }
+
+    /// Year, month and day of the UTC day.
+    fn date(self) -> [u32; 3] {
+        let days = self.0.div_euclid(DAY_MS) as i32;
+        let date = NaiveDate::from_epoch_days(days).expect("the years 0 to 9999 are within chrono's range");
+        [date.year().unsigned_abs(), date.month(), date.day()]
     }
 }
 
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
 /// Parses a number of digits alone; `None` if another character is among them.
-fn number(digits: &[u8]) -> Option<u32> {
+#[inline(always)]
+fn number<const LEN: usize>(digits: &[u8; LEN]) -> Option<u32> {
     let step = |sum: u32, byte: &u8| byte.is_ascii_digit().then(|| sum * 10 + u32::from(byte - b'0'));
     digits.iter().try_fold(0, step)
 }
 
-fn two_digits(number: u32) -> [u8; 2] {
-    [digit(number / 10), digit(number)]
+/// Writes the last two digits of `number` at `place`.
+#[inline(always)]
+fn set_two_digits<const LEN: usize>(text: &mut [u8; LEN], place: usize, number: u32) {
+    if let Some([tens, units]) = text.get_mut(place..place + 2) {
+        (*tens, *units) = (digit(number / 10), digit(number));
+    }
 }
 
 fn digit(number: u32) -> u8 {
@@ -110,6 +112,7 @@ fn digit(number: u32) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use chrono::DateTime;
     use proptest::prelude::*;
 
     use super::*;
@@ -122,6 +125,16 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn times_are_written_as_chrono_writes_them(millis in -62_167_219_200_000..253_402_300_800_000_i64) {
+            let time = Timestamp::from_millis(millis).unwrap();
+            let chronos = DateTime::from_timestamp_millis(millis).unwrap();
+            let text = chronos.format("%Y-%m-%dT%H:%M:%S%.3fZ").to_string();
+            prop_assert_eq!(&time.to_text()[..], text.as_bytes());
+            let day = chronos.format("%Y.%m.%d").to_string();
+            prop_assert_eq!(&time.day()[..], day.as_bytes());
+        }
+
         #[test]
         fn the_fast_parser_agrees_with_the_general_one(
             text in "[0-2][0-9]{3}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{3})?Z",
