@@ -98,7 +98,7 @@ test-search: ## Run the tests of infra/search's templates, roles, policies and m
 test-schemas: ## Run the tests of mappings with a schema registry on separate servers
 	cargo test --locked $(LIVE) --test schemas --no-run
 	$(STACK) with --servers kafka,opensearch,localstack,schema-registry --instance schemas -- \
-	    cargo test --locked $(LIVE) --test schemas -- --test-threads=2
+	    cargo test --locked $(LIVE) --test schemas -- --test-threads=1
 
 MINUTES ?= 10
 soak: ## Inject random faults into a separate stack, and account for every event: MINUTES=10 SEED=20

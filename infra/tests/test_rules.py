@@ -13,6 +13,7 @@ SCRAM = SOURCES["self-managed, SCRAM-512"]
 URL = TARGETS["no login"]
 COLLECTION = TARGETS["collection, own policy"]
 REGISTRY = {"MinimumPollers": "1", "OnFailureTopic": "failed", "SchemaRegistryUri": "https://registry.example.com"}
+OWN_REGISTRY = {"FunctionRegistryUrl": "https://registry.example.com"}
 SUBNETS, GROUP = {"KafkaSubnetIds": "subnet-1,subnet-2"}, {"KafkaSecurityGroupId": "sg-1"}
 
 # A rule's name, parameters that it refuses, and a part of the sentence that says the fix.
@@ -85,6 +86,45 @@ BAD = [
         SCRAM | URL | REGISTRY | {"SchemaRegistryAuthentication": "CLIENT_CERTIFICATE_TLS_AUTH"},
         "Set SchemaRegistrySecretArn too",
     ),
+    (
+        "FunctionRegistryOfGlue",
+        SCRAM | URL | OWN_REGISTRY | {"FunctionRegistryAuth": "glue"},
+        "Leave FunctionRegistryUrl",
+    ),
+    (
+        "FunctionRegistryOfGlue",
+        SCRAM | URL | {"FunctionRegistryAuth": "glue", "FunctionRegistrySecretArn": SECRET + "registry"},
+        "FunctionRegistrySecretArn and FunctionRegistryCaCert empty",
+    ),
+    (
+        "FunctionRegistryOfGlue",
+        SCRAM | URL | {"FunctionRegistryAuth": "glue", "FunctionRegistryCaCert": "/opt/ca.pem"},
+        "FunctionRegistryCaCert empty",
+    ),
+    (
+        "LoginToFunctionRegistry",
+        SCRAM | URL | {"FunctionRegistryAuth": "basic", "FunctionRegistrySecretArn": SECRET + "registry"},
+        "Set FunctionRegistryUrl too",
+    ),
+    (
+        "LoginToFunctionRegistry",
+        SCRAM | URL | OWN_REGISTRY | {"FunctionRegistryAuth": "bearer"},
+        "Set FunctionRegistrySecretArn too",
+    ),
+    (
+        "FunctionRegistryWithoutLogin",
+        SCRAM | URL | OWN_REGISTRY | {"FunctionRegistrySecretArn": SECRET + "registry"},
+        "Set FunctionRegistryAuth to basic or bearer",
+    ),
+    (
+        "FunctionRegistryWithoutLogin",
+        SCRAM | URL | {"FunctionRegistryCaCert": "/opt/ca.pem"},
+        "Set FunctionRegistryUrl, or leave FunctionRegistryCaCert empty",
+    ),
+    ("RegistryOfFormats", SCRAM | URL | {"ValueFormat": "avro"}, "Set FunctionRegistryUrl, FunctionRegistryAuth glue"),
+    ("RegistryOfFormats", SCRAM | URL | {"ValueFormat": "protobuf"}, "or SchemaRegistryUri"),
+    ("RegistryOfFormats", SCRAM | URL | {"KeyFormat": "avro"}, "need the schemas of a registry"),
+    ("RegistryOfFormats", SCRAM | URL | {"KeyFormat": "protobuf"}, "need the schemas of a registry"),
     ("OneSearchCluster", SCRAM, "Set either SearchEndpoint or SearchDomain"),
     ("OneSearchCluster", SCRAM | URL | {"SearchDomain": "events"}, "Set either SearchEndpoint or SearchDomain"),
     ("SearchSecretForPassword", SCRAM | URL | {"SearchAuth": "basic"}, "need either AdminSecretArn"),
@@ -190,6 +230,22 @@ BAD = [
     ),
     ("SchemaRegistrySecretArn", SCRAM | URL | REGISTRY | {"SchemaRegistrySecretArn": "registry"}, "ARN of a secret"),
     ("SchemaRegistryCaSecretArn", SCRAM | URL | REGISTRY | {"SchemaRegistryCaSecretArn": "ca.pem"}, "ARN of a secret"),
+    (
+        "FunctionRegistryUrl",
+        SCRAM | URL | {"FunctionRegistryUrl": GLUE_REGISTRY, "FunctionRegistryAuth": "glue"},
+        "For Glue, leave it empty",
+    ),
+    (
+        "FunctionRegistryUrl",
+        SCRAM | URL | {"FunctionRegistryUrl": "https://user:word@registry.example.com"},
+        "without credentials in it",
+    ),
+    ("FunctionRegistrySecretArn", SCRAM | URL | {"FunctionRegistrySecretArn": "registry"}, "ARN of a secret"),
+    (
+        "FunctionRegistryCaCert",
+        SCRAM | URL | OWN_REGISTRY | {"FunctionRegistryCaCert": "ca.pem"},
+        "path of a file in a layer",
+    ),
     ("Timeout", SCRAM | URL | {"Timeout": "841"}, "14 minutes"),
     ("SearchCaCert", SCRAM | URL | {"SearchCaCert": "p" * 2049}, "into a secret"),
     ("SubnetIds", SCRAM | URL | {"SubnetIds": "vpc-1", "SecurityGroupIds": "sg-a"}, "Give subnets"),
@@ -206,6 +262,20 @@ BAD = [
 def test_a_bad_combination_is_refused_with_the_fix(rule, parameters, fix):
     with pytest.raises(stack.RefusedError, match=f"^{rule}: .*{re.escape(fix)}"):
         stack.deploy(**parameters)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        OWN_REGISTRY | {"ValueFormat": "avro"},
+        {"FunctionRegistryAuth": "glue", "KeyFormat": "protobuf"},
+        REGISTRY | {"ValueFormat": "protobuf"},
+        OWN_REGISTRY | {"FunctionRegistryAuth": "basic", "FunctionRegistrySecretArn": SECRET + "registry"},
+        {"ValueFormat": "json-schema"},
+    ],
+)
+def test_a_registry_that_has_all_that_it_needs_is_allowed(given):
+    stack.deploy(**(SCRAM | URL | given))
 
 
 def test_every_pair_of_pollers_is_allowed_exactly_if_it_is_in_order():
@@ -262,6 +332,7 @@ def test_a_rule_about_aws_names_the_page_that_it_comes_from():
     # These are about this template's own parameters.
     own = {"OneKafka", "OneDestination", "OneSearchCluster", "SearchSecretForPassword", "PasswordForSearchSecret"}
     own |= {"OneResourceForSignature", "NameOfCollection", "AdministratorOfSecuredCluster", "SettingsOfSchemaRegistry"}
+    own |= {"FunctionRegistryOfGlue", "LoginToFunctionRegistry", "FunctionRegistryWithoutLogin", "RegistryOfFormats"}
     for name in stack.source()["Rules"]:
         before = rules[: rules.index(f"\n  {name}:\n")].splitlines()
         assert name in own or "https://docs.aws.amazon.com/" in before[-1], f"{name} names no page"

@@ -14,6 +14,7 @@ pub mod poll;
 pub mod prebuilt;
 pub mod proxy;
 pub mod search;
+pub mod serialized;
 pub mod soak;
 pub mod stack;
 pub mod stream;

@@ -17,26 +17,22 @@ use std::mem;
 use std::sync::Arc;
 
 use record_formats::frame::SchemaId;
-use record_formats::notes::Notes;
 
 use crate::address::{ActionLine, PartitionActions};
 use crate::append::{Value, append_decoded, append_json_string, append_member, append_name, append_number};
 use crate::conflict_text::append_conflict_text;
-use crate::debezium::Change;
-use crate::decoder::{
-    Decoded, Decoder, Encoded, HasRegistry, IsMarked, KnownSchemas, decompressed, looks_framed,
-};
-use crate::event::{KafkaRecord, RecordError, SchemaMetadata};
+use crate::decoder::{HasRegistry, IsMarked, KnownSchemas};
+use crate::decoding::{Decoding, Key, ReadValue};
+use crate::event::{KafkaRecord, RecordError};
 use crate::extra::Extra;
-use crate::formats::{KeyFormat, SchemaFailures, TopicFormats, Unwrap, ValueFormat};
+use crate::formats::{TopicFormats, Unwrap};
 use crate::headers::Headers;
 use crate::nearly_json::{DUPLICATE_KEY, NONFINITE};
 use crate::origin::{append_identity, append_key_base64, append_record_time, append_record_time_and_key};
-use crate::payload::{Payload, PayloadReader, SCHEMA_FAILURE, TimesAround, UNKNOWN_FIELDS};
+use crate::payload::{Payload, PayloadReader, UNKNOWN_FIELDS};
 use crate::rescue::{self, Rescue, RescueForm};
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
-use crate::write_error::shortened;
 
 /// Writes documents, keeping its buffers from one to the next.
 #[derive(Debug)]
@@ -52,10 +48,7 @@ pub(crate) struct DocumentWriter {
     scratch: Vec<u8>,
     /// The form of documents that the cluster rejected in their usual form.
     rescue: Option<Rescue>,
-    /// What is known of the registry's schemas; `None` if there is no registry.
-    schemas: Option<Arc<KnownSchemas>>,
     decoding: Decoding,
-    n_unread_frames: usize,
     /// Whether the last document has another form because no cluster reads its payload.
     is_too_deep: bool,
 }
@@ -69,63 +62,6 @@ struct PartitionText {
     formats: Option<TopicFormats>,
     /// The document's fixed fields, up to the offset.
     fields: Vec<u8>,
-}
-
-/// What decoding the last record gave besides its JSON. The buffers are kept from one record to the next.
-#[derive(Debug, Default)]
-struct Decoding {
-    /// The value as it came.
-    raw: Vec<u8>,
-    value_schema: Option<String>,
-    key_schema: Option<String>,
-    /// Why the key or the value could not be decoded.
-    failure: Option<String>,
-    /// Schemas that are not known yet.
-    missing: Vec<SchemaId>,
-    /// The value of `debezium`, and the change's time as JSON text.
-    debezium: Vec<u8>,
-    change_time: Option<Vec<u8>>,
-    key: Key,
-}
-
-/// How the key is written.
-#[derive(Debug, Default, PartialEq, Eq)]
-enum Key {
-    /// As text, or base64 where it is not UTF-8.
-    #[default]
-    AsItCame,
-    /// As this text.
-    Text(String),
-    /// As base64.
-    Base64,
-}
-
-impl Decoding {
-    fn clear(&mut self) {
-        let Self { raw, value_schema, key_schema, failure, missing, debezium, change_time, key } = self;
-        raw.clear();
-        missing.clear();
-        debezium.clear();
-        (*value_schema, *key_schema, *failure, *change_time, *key) = (None, None, None, None, Key::AsItCame);
-    }
-
-    fn fail(&mut self, reason: String) {
-        self.failure.get_or_insert(reason);
-    }
-
-    /// Appends the members about schemas, each with a comma before it.
-    fn append(&self, body: &mut Vec<u8>) {
-        let members = [
-            ("kafka_schema_id", &self.value_schema),
-            ("kafka_key_schema_id", &self.key_schema),
-            ("schema_failure", &self.failure),
-        ];
-        for (name, text) in members {
-            if let Some(text) = text {
-                append_member(body, name, Value::Text(shortened(text)));
-            }
-        }
-    }
 }
 
 impl DocumentWriter {
@@ -147,6 +83,7 @@ impl DocumentWriter {
         let moved = rescue.iter().flat_map(Rescue::fields);
         Self {
             payloads: PayloadReader::new(&settings, moved),
+            decoding: Decoding::new(settings.formats.max_bytes),
             settings,
             headers: Headers::default(),
             partition: PartitionText::default(),
@@ -155,9 +92,6 @@ impl DocumentWriter {
             tags: Vec::new(),
             scratch: Vec::new(),
             rescue,
-            schemas: None,
-            decoding: Decoding::default(),
-            n_unread_frames: 0,
             is_too_deep: false,
         }
     }
@@ -168,23 +102,23 @@ impl DocumentWriter {
     }
 
     pub(crate) fn schemas(&self) -> Option<Arc<KnownSchemas>> {
-        self.schemas.clone()
+        self.decoding.schemas().cloned()
     }
 
     pub(crate) fn set_schemas(&mut self, schemas: Option<Arc<KnownSchemas>>) {
-        self.schemas = schemas;
+        self.decoding.set_schemas(schemas);
     }
 
     pub(crate) fn missing_schemas(&self) -> &[SchemaId] {
-        &self.decoding.missing
+        self.decoding.missing_schemas()
     }
 
     pub(crate) fn schema_failure(&self) -> Option<&str> {
-        self.decoding.failure.as_deref()
+        self.decoding.failure()
     }
 
     pub(crate) fn n_unread_frames(&self) -> usize {
-        self.n_unread_frames
+        self.decoding.n_unread_frames()
     }
 
     /// Appends the action line and the document line of `record` to `body`.
@@ -222,7 +156,7 @@ impl DocumentWriter {
         self.is_too_deep = payload == Payload::DeepObject;
         let text = body.get(document..).unwrap_or_default();
         let members = self.payloads.members(text);
-        let around = times_around(&self.settings, &self.decoding, &self.headers);
+        let around = self.decoding.times_around(&self.settings, &self.headers);
         let time = self.payloads.time(&self.settings, &members, &around, record.timestamp_ms, &mut self.tags);
         let rescue = match payload {
             Payload::DeepObject => Some(Rescue::of_deep_object()),
@@ -240,7 +174,7 @@ impl DocumentWriter {
             &self.settings.header_fields,
             &self.tags,
             rescue.as_ref(),
-            &self.decoding.debezium,
+            self.decoding.debezium(),
         );
         self.open_document(payload, rescue.as_ref(), record, body, document);
         self.append_fields(record, time, body);
@@ -264,7 +198,7 @@ impl DocumentWriter {
         self.scratch = text;
         read?;
         let members = self.payloads.members(&self.scratch);
-        let around = times_around(&self.settings, &self.decoding, &self.headers);
+        let around = self.decoding.times_around(&self.settings, &self.headers);
         Ok(self.payloads.time(&self.settings, &members, &around, record.timestamp_ms, &mut self.tags))
     }
 
@@ -298,7 +232,8 @@ impl DocumentWriter {
             None => self.payloads.read_null(&mut self.tags),
             Some(value) => {
                 let first = value.plain().map_or(Some(b'A'), |base64| base64.first().copied());
-                let has_registry = if self.schemas.is_some() { HasRegistry::Yes } else { HasRegistry::No };
+                let has_registry =
+                    if self.decoding.schemas().is_some() { HasRegistry::Yes } else { HasRegistry::No };
                 let is_marked = self.headers.value_schema().is_some() || record.value_schema.is_some();
                 let is_marked = if is_marked { IsMarked::Yes } else { IsMarked::No };
                 if formats.may_be_encoded(first, has_registry, is_marked) {
@@ -311,18 +246,14 @@ impl DocumentWriter {
             }
         };
         headers.map_err(|_| RecordError::Headers)?;
-        if let Some(metadata) = record.value_schema.filter(|_| self.decoding.value_schema.is_none()) {
-            self.decoding.value_schema = SchemaMetadata::read(metadata).schema_id.map(Into::into);
-        }
-        self.read_key(formats.key, record);
-        if !self.decoding.missing.is_empty() {
-            return Err(RecordError::MissingSchema);
-        }
-        if self.decoding.failure.is_some() && self.settings.formats.failures == SchemaFailures::DeadLetter {
-            return Err(RecordError::SchemaFailure);
-        }
+        self.decoding.read_value_metadata(record);
+        self.decoding.read_key(formats.key, record, self.headers.key_schema(), &mut self.tags);
+        self.decoding.check(self.settings.formats.failures)?;
         if formats.unwrap == Unwrap::Debezium && matches!(payload, Payload::Object(_)) {
-            return Ok(self.unwrap_change(payload, body, start));
+            return Ok(match self.decoding.unwrap_change(body, start) {
+                Some(()) => self.payloads.read_again(body.get(start..).unwrap_or_default()),
+                None => payload,
+            });
         }
         Ok(payload)
     }
@@ -336,119 +267,16 @@ impl DocumentWriter {
         body: &mut Vec<u8>,
         start: usize,
     ) -> Result<Payload, RecordError> {
-        let mut raw = mem::take(&mut self.decoding.raw);
-        let read = match record.value.map(|value| append_decoded(&mut raw, value)) {
-            Some(Ok(())) => Ok(self.read_raw(formats, record, &raw, body, start)),
-            _ => Err(RecordError::Value),
-        };
-        self.decoding.raw = raw;
-        read
-    }
-
-    fn read_raw(
-        &mut self,
-        formats: TopicFormats,
-        record: &KafkaRecord<'_>,
-        raw: &[u8],
-        body: &mut Vec<u8>,
-        start: usize,
-    ) -> Payload {
-        let max_bytes = self.settings.formats.max_bytes;
-        let bytes = match decompressed(formats.compression, raw, max_bytes) {
-            Ok(bytes) => bytes,
-            Err(reason) => return self.undecoded(reason),
-        };
-        let decoder = Decoder { schemas: self.schemas.as_deref(), max_bytes };
-        let value =
-            Encoded { bytes: &bytes, header: self.headers.value_schema(), metadata: record.value_schema };
-        match decoder.value(formats.value, &value, &mut self.decoding.value_schema, body) {
-            Decoded::Json(notes) => {
-                self.note(&notes);
+        Ok(match self.decoding.read_value(formats, record, self.headers.value_schema(), body)? {
+            ReadValue::Appended(notes) => {
+                self.tags.extend((notes.n_duplicate_keys > 0).then_some(DUPLICATE_KEY));
+                self.tags.extend((notes.n_non_finite > 0).then_some(NONFINITE));
+                self.tags.extend((notes.n_unknown_fields > 0).then_some(UNKNOWN_FIELDS));
                 self.payloads.read(body, start, &mut self.tags)
             }
-            Decoded::Plain if formats.value == ValueFormat::Text && std::str::from_utf8(&bytes).is_ok() => {
-                body.extend_from_slice(&bytes);
-                self.payloads.read_none(Payload::PlainText, &mut self.tags)
-            }
-            Decoded::Plain => {
-                if formats.value == ValueFormat::Auto && self.schemas.is_none() && looks_framed(&bytes) {
-                    self.n_unread_frames += 1;
-                }
-                body.extend_from_slice(&bytes);
-                self.payloads.read(body, start, &mut self.tags)
-            }
-            Decoded::Missing(id) => {
-                self.decoding.missing.push(id);
-                Payload::Undecoded
-            }
-            Decoded::Failed(reason) => self.undecoded(reason),
-        }
-    }
-
-    fn undecoded(&mut self, reason: String) -> Payload {
-        self.decoding.fail(reason);
-        self.payloads.read_none(Payload::Undecoded, &mut self.tags)
-    }
-
-    /// Tags what the JSON of a value says otherwise than the value.
-    fn note(&mut self, notes: &Notes) {
-        self.tags.extend((notes.n_duplicate_keys > 0).then_some(DUPLICATE_KEY));
-        self.tags.extend((notes.n_non_finite > 0).then_some(NONFINITE));
-        self.tags.extend((notes.n_unknown_fields > 0).then_some(UNKNOWN_FIELDS));
-    }
-
-    fn read_key(&mut self, format: KeyFormat, record: &KafkaRecord<'_>) {
-        if let Some(metadata) = record.key_schema {
-            self.decoding.key_schema = SchemaMetadata::read(metadata).schema_id.map(Into::into);
-        }
-        match format {
-            KeyFormat::Text => return,
-            KeyFormat::Base64 => {
-                self.decoding.key = Key::Base64;
-                return;
-            }
-            KeyFormat::Json
-            | KeyFormat::Avro
-            | KeyFormat::Protobuf
-            | KeyFormat::Long
-            | KeyFormat::Int
-            | KeyFormat::Uuid => {}
-        }
-        let mut bytes = Vec::new();
-        // What is not base64 is kept as the event has it.
-        let Some(Ok(())) = record.key.map(|key| append_decoded(&mut bytes, key)) else { return };
-        let decoder =
-            Decoder { schemas: self.schemas.as_deref(), max_bytes: self.settings.formats.max_bytes };
-        let key = Encoded { bytes: &bytes, header: self.headers.key_schema(), metadata: record.key_schema };
-        let mut text = Vec::new();
-        match decoder.key(format, &key, &mut self.decoding.key_schema, &mut text) {
-            Decoded::Json(_) => {
-                let text = String::from_utf8(text);
-                self.decoding.key = text.map_or(Key::Base64, Key::Text);
-            }
-            Decoded::Plain => {}
-            Decoded::Missing(id) => self.decoding.missing.push(id),
-            Decoded::Failed(reason) => {
-                self.decoding.key = Key::Base64;
-                if !self.tags.contains(&SCHEMA_FAILURE) {
-                    self.tags.push(SCHEMA_FAILURE);
-                }
-                self.decoding.fail(format!("key: {reason}"));
-            }
-        }
-    }
-
-    /// Makes the row of a change event the payload.
-    #[inline(never)]
-    fn unwrap_change(&mut self, payload: Payload, body: &mut Vec<u8>, start: usize) -> Payload {
-        let text = body.get(start..).unwrap_or_default();
-        let Some(change) = Change::find(text) else { return payload };
-        change.append(text, &mut self.decoding.debezium);
-        self.decoding.change_time =
-            change.ts_ms.as_ref().and_then(|range| text.get(range.clone())).map(<[u8]>::to_vec);
-        body.truncate(start + change.row.end);
-        body.drain(start..start + change.row.start);
-        self.payloads.read_again(body.get(start..).unwrap_or_default())
+            ReadValue::Text => self.payloads.read_none(Payload::PlainText, &mut self.tags),
+            ReadValue::Undecoded => self.payloads.read_none(Payload::Undecoded, &mut self.tags),
+        })
     }
 
     fn set_partition(&mut self, record: &KafkaRecord<'_>) {
@@ -534,7 +362,7 @@ impl DocumentWriter {
         body.push(b'"');
         body.extend_from_slice(&self.partition.fields);
         append_number(body, record.offset);
-        let key = match &self.decoding.key {
+        let key = match self.decoding.key() {
             Key::AsItCame => append_record_time_and_key(body, record, &mut self.scratch),
             Key::Text(text) => {
                 append_record_time(body, record);
@@ -552,19 +380,6 @@ impl DocumentWriter {
         self.extra.append_event_text(body, key);
         body.extend_from_slice(b"}\n");
     }
-}
-
-/// The times that are not in the payload, where the settings want them.
-fn times_around<'d>(settings: &Settings, decoding: &'d Decoding, headers: &Headers) -> TimesAround<'d> {
-    let is_wanted = |field: &str| settings.timestamp_fields.iter().any(|known| known == field);
-    let before = decoding.change_time.as_deref().filter(|_| is_wanted("ts_ms"));
-    let behind = headers.cloud_event_time().filter(|_| is_wanted("time"));
-    let behind = behind.map(|time| {
-        let mut quoted = Vec::new();
-        append_json_string(&mut quoted, time);
-        String::from_utf8_lossy(&quoted).into_owned()
-    });
-    TimesAround { before, behind }
 }
 
 /// Position behind the comma that follows a member; `end` if it is the last one.

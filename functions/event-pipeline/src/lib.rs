@@ -14,6 +14,7 @@ mod conflict_text;
 mod dead_letter;
 mod debezium;
 pub mod decoder;
+mod decoding;
 mod document;
 pub mod encoder;
 mod epoch;

@@ -6,11 +6,15 @@
 mod build;
 mod built_in;
 mod decode;
+mod edition;
+mod edition_descriptor;
+mod edition_text;
 mod indexes;
 mod model;
 mod slots;
 mod source;
 mod tagged;
+mod tokens;
 mod well_known;
 mod wire;
 
@@ -23,7 +27,7 @@ use crate::protobuf::build::build;
 use crate::protobuf::decode::append_message;
 use crate::protobuf::indexes::message_types;
 use crate::protobuf::model::Types;
-use crate::protobuf::source::read_files;
+use crate::protobuf::source::{Sources, read_files};
 use crate::schema_error::SchemaError;
 
 /// A compiled Protobuf schema.
@@ -38,8 +42,8 @@ impl Protobuf {
         text: &'s str,
         references: impl Iterator<Item = (&'s str, &'s str)>,
     ) -> Result<Self, SchemaError> {
-        let (files, main) = read_files(text, references)?;
-        let types = build(&files, &main, text);
+        let Sources { files, main, features } = read_files(text, references)?;
+        let types = build(&files, &main, &features, text);
         if types.top.is_empty() { Err(SchemaError::NoMessage) } else { Ok(Self { types }) }
     }
 

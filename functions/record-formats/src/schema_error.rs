@@ -33,6 +33,9 @@ pub enum SchemaError {
     /// The `.proto` text, or that of an import, can't be read or names what isn't there.
     #[error("Protobuf schema can't be read")]
     Proto(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A Protobuf file is of an edition that can't be read.
+    #[error("Protobuf schema is of the edition {0}: 2023 and 2024 can be read")]
+    Edition(String),
     /// Files import each other in a circle.
     #[error("Protobuf schema: files import each other")]
     ImportCircle,

@@ -2,10 +2,11 @@
 
 mod support;
 
+use record_formats::limits::Limits;
 use record_formats::notes::Notes;
 use record_formats::schema::SchemaType;
 
-use crate::support::{avro, compile, decode, error, json, long, string};
+use crate::support::{avro, compile, decode, decode_with, error, framed, json, long, string};
 
 #[test]
 fn the_example_of_the_specification_is_read() {
@@ -30,6 +31,18 @@ fn every_primitive_has_its_json() {
     assert_eq!(one(r#"{"type": "fixed", "name": "F", "size": 0}"#, &[]), r#""""#);
     assert_eq!(one(r#"{"type": "enum", "name": "E", "symbols": ["A", "B"]}"#, &[2]), r#""B""#);
     assert_eq!(one(r#"{"type": "record", "name": "R", "fields": []}"#, &[]), "{}");
+}
+
+#[test]
+fn a_record_that_is_bytes_alone_may_come_without_its_length() {
+    let schema = avro(r#""bytes""#);
+    // With its length, as Python's serializer writes it, and without, as Java's does.
+    for (body, expected) in [(&[4, 0xff, 0][..], r#""/wA=""#), (&[0xff, 0, 1], r#""/wAB""#), (&[], r#""""#)] {
+        assert_eq!(json(&schema, body), expected);
+    }
+    let limits = Limits { max_json_bytes: 9, ..Limits::default() };
+    assert!(decode_with(&schema, &framed(&[0xff; 6]), &limits).is_err());
+    assert!(decode(&avro(r#"{"type": "array", "items": "bytes"}"#), &[2, 9, 1]).is_err());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Fetches schemas from a registry with Confluent's API, as Lambda's poller does.
 //!
-//! The functions have a client of their own (`schema-registry`), whose needs are others: a deadline, and no texts of JSON Schemas,
-//! which the poller validates by.
+//! The functions have a client of their own (`schema-registry`). It is another program's, with other rules: the poller waits for its
+//! registry without limit, where a function has a deadline and returns its records; it fetches what JSON Schemas refer to, because it
+//! validates by them; it takes a client certificate; and it rejects a record only for the registry's own codes, as Lambda does.
 //!
 //! The API: <https://docs.confluent.io/platform/current/schema-registry/develop/api.html>. The access configurations are those of
 //! <https://docs.aws.amazon.com/lambda/latest/api/API_KafkaSchemaRegistryAccessConfig.html>.

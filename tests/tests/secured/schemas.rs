@@ -1,26 +1,22 @@
 //! Records that others' serializers wrote by a registry's schemas become the documents of the same events in JSON. The registry
 //! is a real one, and the function's code runs in the test.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
 use index_events::handler::Handler;
+use integration_tests::live::serialized::{FORMATS, events, stack_py};
 use lambda_support::aws::secrets_manager;
 use reqwest::Method;
 use search_client::auth::Auth;
 use search_client::client::SearchClient;
 use serde_json::{Value, json};
 use testing::kafka_event::{EventRecord, payload};
-use tokio::process::Command;
 
 use crate::servers::{OPENSEARCH_PLAIN, Server, configuration};
 
 const REGISTRY: &str = "schema-registry";
-const FORMATS: [&str; 4] = ["json", "json-schema", "avro", "protobuf"];
 /// 2023-11-14
 const TIMESTAMP_MS: i64 = 1_700_000_000_000;
 const INDEX_DAY: &str = "2023.11.14";
@@ -30,7 +26,7 @@ async fn records_of_every_format_are_the_documents_of_the_same_events() -> Resul
     let cluster = Server::find(OPENSEARCH_PLAIN).await?;
     let url = std::env::var("SCHEMA_REGISTRY_URL")
         .context("SCHEMA_REGISTRY_URL is not set, so there is no registry: run `make test-secured`")?;
-    let records = serialized_by(&url, 1000).await?;
+    let records = events(&url, 1000).await?;
     let handler = handler(&cluster, "formats", &url).await?;
     let mut documents = Vec::new();
     for format in FORMATS {
@@ -39,7 +35,7 @@ async fn records_of_every_format_are_the_documents_of_the_same_events() -> Resul
         documents.push((format, documents_of(&cluster, "formats", format).await?));
     }
     let [(_, plain), framed @ ..] = documents.as_slice() else { anyhow::bail!("no documents") };
-    ensure!(plain.len() == 1000 && plain[0]["orderId"] == "O-0 é", "{:?}", plain.first());
+    ensure!(plain.len() == 1000 && plain[0]["orderId"] == "O-0 é 😀", "{:?}", plain.first());
     for (format, documents) in framed {
         ensure!(documents.len() == plain.len(), "{format}: {} documents", documents.len());
         for (ours, json) in documents.iter().zip(plain) {
@@ -61,7 +57,7 @@ async fn records_are_delivered_again_while_the_registry_is_away() -> Result<()> 
 
 async fn records_survive_without(own: &OwnRegistry) -> Result<()> {
     let cluster = Server::find(OPENSEARCH_PLAIN).await?;
-    let records = serialized_by(&own.url, 20).await?;
+    let records = events(&own.url, 20).await?;
     own.stack("kill").await?;
     let handler = handler(&cluster, "registry-away", &own.url).await?;
     let failed = deliver(&handler, "avro", &records["avro"]).await?;
@@ -72,7 +68,7 @@ async fn records_survive_without(own: &OwnRegistry) -> Result<()> {
 
     // It holds the schemas in memory: registered again in the same order, they have the same ids.
     own.stack("start").await?;
-    let again = serialized_by(&own.url, 20).await?;
+    let again = events(&own.url, 20).await?;
     ensure!(again["avro"] == records["avro"], "the schemas have other ids");
     let failed = deliver(&handler, "avro", &records["avro"]).await?;
     ensure!(failed.is_empty(), "{failed:?} failed");
@@ -94,11 +90,8 @@ fn comparable(document: &Value) -> Value {
 }
 
 /// Delivers the records to the function as one batch; returns the offsets that it reports as failed.
-async fn deliver(handler: &Handler<SearchClient>, format: &str, values: &Value) -> Result<Vec<i64>> {
-    let values = values.as_array().context("a list of records")?;
-    let values = values.iter().map(|value| Ok(BASE64_STANDARD.decode(value.as_str().unwrap_or_default())?));
-    let values: Vec<Vec<u8>> = values.collect::<Result<_>>()?;
-    let records = values.into_iter().zip(0..).map(|(value, offset)| EventRecord {
+async fn deliver(handler: &Handler<SearchClient>, format: &str, values: &[Vec<u8>]) -> Result<Vec<i64>> {
+    let records = values.iter().cloned().zip(0..).map(|(value, offset)| EventRecord {
         topic: format!("{format}.events"),
         offset,
         timestamp_ms: TIMESTAMP_MS,
@@ -159,28 +152,4 @@ impl OwnRegistry {
     async fn stack(&self, command: &str) -> Result<()> {
         stack_py(&[command, REGISTRY, "--instance", &self.instance]).await.map(drop)
     }
-}
-
-/// Events as Confluent's serializers write them, by format.
-async fn serialized_by(url: &str, n: usize) -> Result<Value> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/secured/serialize.py");
-    let script = script.to_str().context("a path in UTF-8")?;
-    let output = stack_py(&["run", "serializers", "--", "python", script, url, &n.to_string()]).await?;
-    Ok(serde_json::from_slice(&output)?)
-}
-
-async fn stack_py(arguments: &[&str]) -> Result<Vec<u8>> {
-    let servers: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../localstack/servers");
-    let output = Command::new(servers.join("python.sh"))
-        .arg(servers.join("stack.py"))
-        .args(arguments)
-        .output()
-        .await?;
-    ensure!(
-        output.status.success(),
-        "`stack.py {}`: {}",
-        arguments.join(" "),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(output.stdout)
 }

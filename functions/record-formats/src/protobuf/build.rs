@@ -8,12 +8,13 @@ use prost_reflect::{
 };
 
 use crate::output::append_text;
+use crate::protobuf::edition::Features;
 use crate::protobuf::model::{
     DENSE_NUMBERS, Enum, EnumId, Field, Form, Kind, Message, MessageId, Shape, Types,
 };
 
-/// Makes the types of all files; `main` is the schema's own, and has this text.
-pub(crate) fn build(files: &DescriptorPool, main: &FileDescriptor, text: &str) -> Types {
+/// Makes the types of all files; `main` is the schema's own, and has this text. `features` are those of the files of editions.
+pub(crate) fn build(files: &DescriptorPool, main: &FileDescriptor, features: &Features, text: &str) -> Types {
     let ids = Ids {
         messages: files.all_messages().enumerate().map(|(id, it)| (it.full_name().to_owned(), id)).collect(),
         enums: files.all_enums().enumerate().map(|(id, it)| (it.full_name().to_owned(), id)).collect(),
@@ -22,7 +23,7 @@ pub(crate) fn build(files: &DescriptorPool, main: &FileDescriptor, text: &str) -
         files.all_messages().filter(|it| it.parent_file().name() == main.name()).collect();
     of_main.sort_by(|a, b| a.full_name().cmp(b.full_name()));
     Types {
-        messages: files.all_messages().map(|it| message(&it, &ids)).collect(),
+        messages: files.all_messages().map(|it| message(&it, &ids, features)).collect(),
         enums: files.all_enums().map(|it| enumeration(&it)).collect(),
         top: main.messages().map(|it| ids.message(&it)).collect(),
         text_has_entries: text.contains("map_entry"),
@@ -67,11 +68,11 @@ impl Ids {
     }
 }
 
-fn message(described: &MessageDescriptor, ids: &Ids) -> Message {
+fn message(described: &MessageDescriptor, ids: &Ids, features: &Features) -> Message {
     let mut slots = Slots { n: 0, of_oneofs: HashMap::new() };
-    let fields = described.fields().map(|it| field(&it, ids, &mut slots));
+    let fields = described.fields().map(|it| field(&it, ids, features, &mut slots));
     let mut fields: Vec<Field> = fields.collect();
-    fields.extend(described.extensions().map(|it| extension(&it, ids, slots.next())));
+    fields.extend(described.extensions().map(|it| extension(&it, ids, features, slots.next())));
     fields.sort_by_key(|field| field.number);
     let n_dense = fields.iter().map(|it| it.number as usize + 1).filter(|n| *n <= DENSE_NUMBERS).max();
     let mut dense = vec![0; n_dense.unwrap_or(0)];
@@ -112,8 +113,9 @@ impl Slots {
     }
 }
 
-fn field(described: &FieldDescriptor, ids: &Ids, slots: &mut Slots) -> Field {
-    let kind = ids.kind(&described.kind(), described.is_group());
+fn field(described: &FieldDescriptor, ids: &Ids, features: &Features, slots: &mut Slots) -> Field {
+    let is_group = described.is_group() || features.is_delimited(described.full_name());
+    let kind = ids.kind(&described.kind(), is_group);
     let shape = if described.is_map() {
         let entry = described.kind();
         let entry = entry.as_message().expect("the entry of a map is a message");
@@ -121,7 +123,7 @@ fn field(described: &FieldDescriptor, ids: &Ids, slots: &mut Slots) -> Field {
         Shape::Map { key: of(entry.map_entry_key_field()), value: of(entry.map_entry_value_field()) }
     } else if described.is_list() {
         Shape::Repeated(kind)
-    } else if described.supports_presence() {
+    } else if described.supports_presence() && !is_implicit(described, kind, features) {
         Shape::Explicit(kind)
     } else {
         Shape::Implicit(kind)
@@ -129,8 +131,15 @@ fn field(described: &FieldDescriptor, ids: &Ids, slots: &mut Slots) -> Field {
     named(described.number(), described.json_name(), slots.of(described), shape)
 }
 
-fn extension(described: &ExtensionDescriptor, ids: &Ids, slot: u16) -> Field {
-    let kind = ids.kind(&described.kind(), described.is_group());
+fn is_implicit(described: &FieldDescriptor, kind: Kind, features: &Features) -> bool {
+    !matches!(kind, Kind::Message(_) | Kind::Group(_))
+        && described.containing_oneof().is_none()
+        && features.is_implicit(described.full_name())
+}
+
+fn extension(described: &ExtensionDescriptor, ids: &Ids, features: &Features, slot: u16) -> Field {
+    let is_group = described.is_group() || features.is_delimited(described.full_name());
+    let kind = ids.kind(&described.kind(), is_group);
     let shape = match described.cardinality() {
         Cardinality::Repeated => Shape::Repeated(kind),
         _ => Shape::Explicit(kind),

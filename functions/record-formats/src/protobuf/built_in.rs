@@ -6,6 +6,9 @@ pub(crate) fn built_in(path: &str) -> Option<&'static str> {
         "confluent/meta.proto" => META,
         // The second is the path in Confluent's Python package.
         "confluent/type/decimal.proto" | "confluent/types/decimal.proto" => DECIMAL,
+        "google/protobuf/cpp_features.proto"
+        | "google/protobuf/java_features.proto"
+        | "google/protobuf/go_features.proto" => LANGUAGE_FEATURES,
         "google/type/calendar_period.proto" => CALENDAR_PERIOD,
         "google/type/color.proto" => COLOR,
         "google/type/date.proto" => DATE,
@@ -25,6 +28,9 @@ pub(crate) fn built_in(path: &str) -> Option<&'static str> {
         _ => return None,
     })
 }
+
+/// Features of languages, which say nothing of JSON and are taken out of options.
+const LANGUAGE_FEATURES: &str = r#"syntax = "proto2"; package pb;"#;
 
 const META: &str = r#"syntax = "proto3"; package confluent; import "google/protobuf/descriptor.proto";
 message Meta { string doc = 1; map<string, string> params = 2; repeated string tags = 3; }

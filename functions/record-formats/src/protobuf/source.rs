@@ -2,6 +2,7 @@
 //! Confluent's serializers for Python and .NET register.
 
 use std::collections::{HashMap, HashSet};
+use std::mem;
 
 use base64_simd::STANDARD;
 use prost_reflect::prost::Message;
@@ -11,7 +12,12 @@ use protox::Compiler;
 use protox::Error as ProtoxError;
 use protox::file::{File, FileResolver, GoogleFileResolver};
 
+use crate::decode_error::DecodeError;
 use crate::protobuf::built_in::built_in;
+use crate::protobuf::edition::{self, Features};
+use crate::protobuf::edition_descriptor;
+use crate::protobuf::edition_text::{AsProto3, as_proto3, take_features};
+use crate::protobuf::tokens::{TokenKind, tokens};
 use crate::schema_error::SchemaError;
 
 /// The path of the schema itself, which registries don't name.
@@ -23,12 +29,22 @@ const MAX_LEVELS: usize = 100;
 /// The most files of a schema.
 const MAX_FILES: usize = 500;
 
-/// Reads a schema with its references, each the path that is imported and its text. Returns all files, and the schema's.
+/// A schema with everything that it imports.
+pub(crate) struct Sources {
+    pub(crate) files: DescriptorPool,
+    /// The schema's own file.
+    pub(crate) main: FileDescriptor,
+    /// Of the files that are of an edition.
+    pub(crate) features: Features,
+}
+
+/// Reads a schema with its references, each the path that is imported and its text.
 pub(crate) fn read_files<'s>(
     text: &'s str,
     references: impl Iterator<Item = (&'s str, &'s str)>,
-) -> Result<(DescriptorPool, FileDescriptor), SchemaError> {
-    let mut files = Files { files: HashMap::new(), google: GoogleFileResolver::new() };
+) -> Result<Sources, SchemaError> {
+    let google = GoogleFileResolver::new();
+    let mut files = Files { files: HashMap::new(), features: Features::default(), google };
     for (path, text) in references.chain([(MAIN, text)]) {
         if has_too_many_levels(text) {
             return Err(SchemaError::TooLarge { limit: MAX_LEVELS, unit: "levels" });
@@ -40,6 +56,7 @@ pub(crate) fn read_files<'s>(
         return Err(SchemaError::TooLarge { limit: MAX_FILES, unit: "files" });
     }
     let order = files.order()?;
+    let features = mem::take(&mut files.features);
     let mut compiler = Compiler::with_file_resolver(files);
     compiler.include_imports(true);
     for path in order {
@@ -47,22 +64,48 @@ pub(crate) fn read_files<'s>(
     }
     let pool = compiler.descriptor_pool();
     let main = pool.get_file_by_name(MAIN).ok_or(SchemaError::NoMessage)?;
-    Ok((pool, main))
+    Ok(Sources { files: pool, main, features })
 }
 
 struct Files {
     files: HashMap<String, File>,
+    features: Features,
     google: GoogleFileResolver,
 }
 
 impl Files {
     fn add(&mut self, path: &str, text: &str) -> Result<(), SchemaError> {
-        let file = match descriptor(path, text) {
-            Some(file) => file,
-            None => File::from_source(path, text).map_err(|error| SchemaError::Proto(error.into()))?,
+        let file = match (descriptor(text), as_proto3(text)) {
+            (Some((bytes, descriptor)), _) => self.of_descriptor(path, &bytes, descriptor)?,
+            (None, Some(edition)) => self.of_edition(path, &edition)?,
+            (None, None) => source(path, text)?,
         };
         self.files.insert(path.to_owned(), file);
         Ok(())
+    }
+
+    fn of_descriptor(
+        &mut self,
+        path: &str,
+        bytes: &[u8],
+        mut file: FileDescriptorProto,
+    ) -> Result<File, SchemaError> {
+        // A reference's name is what others import it by.
+        file.name = Some(path.to_owned());
+        if file.syntax() == edition::SYNTAX {
+            let unreadable = |error: DecodeError| SchemaError::Proto(error.into());
+            edition::check(&edition_descriptor::edition(bytes).map_err(unreadable)?)?;
+            edition_descriptor::add_features(bytes, &mut self.features).map_err(unreadable)?;
+            file.syntax = None;
+        }
+        Ok(File::from_file_descriptor_proto(file))
+    }
+
+    fn of_edition(&mut self, path: &str, edition: &AsProto3) -> Result<File, SchemaError> {
+        edition::check(&edition.edition)?;
+        let mut file = source(path, &edition.text)?.file_descriptor_proto().clone();
+        take_features(&mut file, &mut self.features);
+        Ok(File::from_file_descriptor_proto(file))
     }
 
     /// Adds the imports that are there without a reference, none of which imports another of its kind.
@@ -125,49 +168,28 @@ impl FileResolver for Files {
     }
 }
 
-/// The file whose `FileDescriptorProto` is `text` in base64, which no `.proto` text is: that has braces or a semicolon.
-fn descriptor(path: &str, text: &str) -> Option<File> {
+fn source(path: &str, text: &str) -> Result<File, SchemaError> {
+    File::from_source(path, text).map_err(|error| SchemaError::Proto(error.into()))
+}
+
+/// The `FileDescriptorProto` that `text` is in base64, and its bytes. No `.proto` text is one: that has braces or a semicolon.
+fn descriptor(text: &str) -> Option<(Vec<u8>, FileDescriptorProto)> {
     let bytes = STANDARD.decode_to_vec(text.trim()).ok().filter(|bytes| !bytes.is_empty())?;
-    let mut file = FileDescriptorProto::decode(bytes.as_slice()).ok()?;
-    // A reference's name is what others import it by.
-    file.name = Some(path.to_owned());
-    Some(File::from_file_descriptor_proto(file))
+    let file = FileDescriptorProto::decode(bytes.as_slice()).ok()?;
+    Some((bytes, file))
 }
 
 /// Whether the text, without its comments and strings, is nested deeper than `MAX_LEVELS`.
 fn has_too_many_levels(text: &str) -> bool {
-    let mut bytes = text.bytes().peekable();
     let mut level = 0_usize;
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'{' | b'[' | b'<' | b'(' => level += 1,
-            b'}' | b']' | b'>' | b')' => level = level.saturating_sub(1),
-            b'/' if bytes.next_if_eq(&b'/').is_some() => {
-                bytes.by_ref().find(|byte| *byte == b'\n');
-            }
-            b'/' if bytes.next_if_eq(&b'*').is_some() => {
-                while let Some(byte) = bytes.next() {
-                    if byte == b'*' && bytes.next_if_eq(&b'/').is_some() {
-                        break;
-                    }
-                }
-            }
-            quote @ (b'"' | b'\'') => {
-                while let Some(byte) = bytes.next_if(|byte| *byte != b'\n') {
-                    match byte {
-                        b'\\' => drop(bytes.next()),
-                        byte if byte == quote => break,
-                        _ => {}
-                    }
-                }
-            }
-            _ => {}
+    tokens(text).any(|token| {
+        match token.kind {
+            TokenKind::Mark(b'{' | b'[' | b'<' | b'(') => level += 1,
+            TokenKind::Mark(b'}' | b']' | b'>' | b')') => level = level.saturating_sub(1),
+            TokenKind::Mark(_) | TokenKind::Word | TokenKind::Text => {}
         }
-        if level > MAX_LEVELS {
-            return true;
-        }
-    }
-    false
+        level > MAX_LEVELS
+    })
 }
 
 #[cfg(test)]
@@ -175,7 +197,7 @@ mod tests {
     use super::*;
 
     fn compile(text: &str, references: &[(&str, &str)]) -> Result<DescriptorPool, SchemaError> {
-        Ok(read_files(text, references.iter().copied())?.0)
+        Ok(read_files(text, references.iter().copied())?.files)
     }
 
     #[test]
@@ -244,7 +266,6 @@ mod tests {
             "message A { B b = 1; }",
             "message A { int32 a = 1; int32 b = 1; }",
             "\u{0}",
-            "edition = \"2023\"; message A {}",
             "messages",
         ] {
             assert!(matches!(compile(text, &[]), Err(SchemaError::Proto(_))), "{text}");

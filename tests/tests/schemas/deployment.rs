@@ -1,10 +1,4 @@
-//! The template's schema registry, on the whole stack: `sam deploy` with the parameters makes mappings that decode.
-//!
-//! The test deploys the stack that STACK_INSTANCE names, whose registry SCHEMA_REGISTRY_URL names: `make test-schemas`.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "a missing member of a JSON value is null, which the assertions find"
-)]
+//! The template's schema registry: `sam deploy` with the parameters makes mappings that decode.
 
 use std::time::Duration;
 
@@ -14,6 +8,8 @@ use integration_tests::live::poll::{Check, until};
 use integration_tests::live::search::{INDICES, Search, of_topic};
 use integration_tests::live::world::World;
 use serde_json::{Value, json};
+
+use crate::{NO_FUNCTION_REGISTRY, NO_MAPPING_REGISTRY, TOPICS, registry};
 
 const FAILED: &str = "failed.events";
 const N_EVENTS: usize = 20;
@@ -70,12 +66,11 @@ async fn registries(world: &World) -> Result<Vec<Value>> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_template_decodes_by_a_registry_and_returns_to_plain_json() -> Result<()> {
-    let registry = std::env::var("SCHEMA_REGISTRY_URL").context("SCHEMA_REGISTRY_URL names a registry")?;
+    let registry = registry()?;
     let world = World::ready().await?;
     world.kafka.create_topic(FAILED, 1).await?;
-    // SAM keeps a parameter that it is not given, and takes no empty one without quotes.
-    let (on, off) = (format!("SchemaRegistryUri={registry}"), r#"SchemaRegistryUri="""#);
-    let base = ["MinimumPollers=1", "OnFailureTopic=failed.events"];
+    let (on, off) = (format!("SchemaRegistryUri={registry}"), NO_MAPPING_REGISTRY);
+    let base = ["MinimumPollers=1", "OnFailureTopic=failed.events", NO_FUNCTION_REGISTRY, TOPICS];
     world.stack.deploy(&[&base[..], &[on.as_str()]].concat()).await?;
     let expected = json!({"SchemaRegistryURI": registry, "EventRecordFormat": "JSON",
         "SchemaValidationConfigs": [{"Attribute": "VALUE"}]});
