@@ -32,6 +32,8 @@ def secrets_api(account: Path):
         def do_PUT(self):
             secret = self.body()
             assert self._name() == secret["metadata"]["name"] and self._name() in secrets
+            # Kubernetes rejects a change of the type.
+            assert secret["type"] == secrets[self._name()].get("type", "Opaque"), "the type of a Secret is immutable"
             secrets[self._name()] = secret
             self.respond(200, secret)
 

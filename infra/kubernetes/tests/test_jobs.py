@@ -11,8 +11,10 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 from conftest import ELK, KUBERNETES
@@ -54,7 +56,11 @@ def stand_in(response_to):
 
 def test_secrets_are_created_once_and_kept(tmp_path):
     with secrets_api(tmp_path) as (environment, secrets):
-        secrets["redis-auth"] = {"metadata": {"name": "redis-auth"}, "data": {"password": base64.b64encode(b"mine").decode()}}
+        secrets["redis-auth"] = {
+            "metadata": {"name": "redis-auth"},
+            "type": "Opaque",
+            "data": {"password": base64.b64encode(b"mine").decode()},
+        }
         first = run("stack_secrets.py", environment)
         assert first.returncode == 0, first.stderr
         made = json.loads(json.dumps(secrets))
@@ -79,25 +85,104 @@ def test_certificates_are_valid_for_their_hosts_and_renewed_before_they_expire(t
         data = {key: base64.b64decode(value) for key, value in secrets["certificates-kafka"]["data"].items()}
         for name, content in data.items():
             (tmp_path / name).write_bytes(content)
-        for host, status in (("kafka", 0), ("kafka-2.kafka-headless", 0), ("localhost", 0), ("elasticsearch", 1)):
+        for host, status in (
+            ("kafka", 0), ("kafka.demo-micro", 0), ("kafka.demo-micro.svc", 0), ("kafka.demo-micro.svc.cluster.local", 0),
+            ("kafka-2.kafka-headless", 0), ("kafka-2.kafka-headless.demo-micro.svc", 0), ("localhost", 0),
+            ("elasticsearch", 1), ("kafka.other.svc", 1),
+        ):  # fmt: skip
             command = ["openssl", "verify", "-x509_strict", "-CAfile", tmp_path / "ca.crt", "-verify_hostname", host]
             done = subprocess.run([*command, tmp_path / "tls.crt"], capture_output=True, check=False)
             assert (done.returncode != 0) == (status != 0), f"{host}: {done.stderr}"
         assert b"BEGIN PRIVATE KEY" in data["tls.key"], "Kafka and Logstash need PKCS #8"
         assert data["keystore.pem"] == data["tls.key"] + data["tls.crt"] + data["ca.crt"]
 
-        # A certificate that expires tomorrow.
-        soon = subprocess.run(
-            ["openssl", "req", "-x509", "-key", tmp_path / "tls.key", "-days", "1", "-subj", "/CN=kafka"],
-            capture_output=True,
-            check=True,
-        ).stdout
-        secrets["certificates-kafka"]["data"]["tls.crt"] = base64.b64encode(soon).decode()
+        soon = certificate(secrets["certificate-authority"]["data"], days=1)
+        secrets["certificates-kafka"]["data"] |= soon
+        # The names that the stack gave to certificates at first.
+        short = certificate(secrets["certificate-authority"]["data"], hosts=["redis", "localhost"])
+        secrets["certificates-redis"]["data"] |= short
         kibana = secrets["certificates-kibana"]["data"]["tls.crt"]
         done = run("stack_secrets.py", environment)
-        assert "certificates-kafka: made" in done.stdout and "certificates-kibana: kept" in done.stdout
-        assert base64.b64decode(secrets["certificates-kafka"]["data"]["tls.crt"]) != soon
+        assert "certificates-kafka: renewed" in done.stdout and "certificates-kibana: kept" in done.stdout, done.stdout
+        assert secrets["certificates-kafka"]["data"]["tls.crt"] != soon["tls.crt"]
         assert secrets["certificates-kibana"]["data"]["tls.crt"] == kibana
+        assert "certificates-redis: renewed" in done.stdout
+
+        # Without the authority there is a new one, which signs everything again.
+        del secrets["certificate-authority"]
+        done = run("stack_secrets.py", environment)
+        assert done.stdout.count(": renewed") == 5, done.stdout
+
+
+def certificate(authority: dict[str, str], days: int = 398, hosts=("kafka",)) -> dict[str, str]:
+    """A key and a certificate by this authority, as the values of a Secret."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("ca.crt", "ca.key"):
+            (Path(folder) / name).write_bytes(base64.b64decode(authority[name]))
+        openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        names = ",".join(f"DNS:{host}" for host in hosts)
+        subprocess.run(
+            [*openssl, "-subj", f"/CN={hosts[0]}", "-days", str(days), "-CA", "ca.crt", "-CAkey", "ca.key",
+             "-addext", f"subjectAltName={names}", "-addext", "basicConstraints=critical,CA:false",
+             "-keyout", "tls.key", "-out", "tls.crt"],
+            cwd=folder, capture_output=True, check=True,
+        )  # fmt: skip
+        return {name: base64.b64encode((Path(folder) / name).read_bytes()).decode() for name in ("tls.key", "tls.crt")}
+
+
+@pytest.mark.parametrize("days", [398, 1])
+def test_a_certificate_that_someone_else_signed_is_kept(tmp_path, days):
+    """What cert-manager or a person put there: Secrets of type kubernetes.io/tls, with keys of their own."""
+    with secrets_api(tmp_path / "account") as (environment, secrets):
+        assert run("stack_secrets.py", environment).returncode == 0
+        ours = secrets["certificate-authority"]["data"]
+        # A public authority, not one of this stack.
+        openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        options = ["-subj", "/CN=Corporate CA", "-addext", "basicConstraints=critical,CA:true"]
+        files = ["-keyout", "ca.key", "-out", "ca.crt"]
+        subprocess.run([*openssl, *options, *files], cwd=tmp_path, capture_output=True, check=True)
+        corporate = {key: base64.b64encode((tmp_path / key).read_bytes()).decode() for key in ("ca.crt", "ca.key")}
+        mine = {"mine": base64.b64encode(b"kept").decode()}
+        by_hand = {
+            "metadata": {"name": "certificates-kafka", "labels": {"team": "platform"}},
+            "type": "kubernetes.io/tls",
+            "data": {**certificate(corporate, days), "ca.crt": corporate["ca.crt"], **mine},
+        }
+        managed = {
+            "metadata": {"name": "certificates-kibana", "annotations": {"cert-manager.io/certificate-name": "kibana"}},
+            "type": "kubernetes.io/tls",
+            # cert-manager can use the authority of the stack, too.
+            "data": {**certificate(ours, days, ["kibana"]), "ca.crt": ours["ca.crt"], "tls-combined.pem": "cGVt"},
+        }
+        incomplete = {
+            "metadata": {"name": "certificates-redis"},
+            "type": "Opaque",
+            "data": {**mine, "ca.crt": corporate["ca.crt"]},
+        }
+        secrets |= {"certificates-kafka": by_hand, "certificates-kibana": managed, "certificates-redis": incomplete}
+        before = json.loads(json.dumps(secrets))
+        done = run("stack_secrets.py", environment)
+        assert done.returncode == 0, done.stderr
+        assert secrets == before
+    assert "certificates-kafka: kept, someone else signed it" in done.stdout
+    assert ("It expires within 60 days" in done.stdout) == (days == 1)
+    assert "certificates-kibana: kept, cert-manager renews it" in done.stdout
+    assert "certificates-redis: kept, although it has no tls.crt" in done.stdout
+
+
+def test_renewing_keeps_the_type_the_metadata_and_the_other_values_of_a_secret(tmp_path):
+    with secrets_api(tmp_path / "account") as (environment, secrets):
+        assert run("stack_secrets.py", environment).returncode == 0
+        mine = secrets["certificates-kafka"]
+        mine["metadata"] |= {"labels": {"team": "platform"}, "resourceVersion": "7"}
+        mine["type"] = "kubernetes.io/tls"
+        mine["data"] |= {"truststore.p12": "cDEy", **certificate(secrets["certificate-authority"]["data"], days=1)}
+        metadata = dict(mine["metadata"])
+        assert "certificates-kafka: renewed" in run("stack_secrets.py", environment).stdout
+        renewed = secrets["certificates-kafka"]
+        assert (renewed["metadata"], renewed["type"]) == (metadata, "kubernetes.io/tls")
+        assert renewed["data"]["truststore.p12"] == "cDEy"
+        assert renewed["data"].keys() == {"tls.crt", "tls.key", "ca.crt", "keystore.pem", "truststore.p12"}
 
 
 def elasticsearch_setup(url: str, environment: dict[str, str]) -> subprocess.CompletedProcess:

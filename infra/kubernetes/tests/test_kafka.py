@@ -36,6 +36,7 @@ TOOLS = {
     "kafka-get-offsets.sh": "org.apache.kafka.tools.GetOffsetShell",
 }
 START_S = 300
+NAMESPACE = "demo-micro"
 
 
 class Cluster:
@@ -51,8 +52,12 @@ class Cluster:
         self.addresses = [f"127.{random.randint(1, 250)}.{random.randint(1, 250)}.{node + 2}" for node in range(3)]
         self.processes: list[subprocess.Popen] = []
         (folder / "hosts").write_text(
-            "".join(f"{address} kafka-{node}.kafka-headless\n" for node, address in enumerate(self.addresses))
-            + f"{self.addresses[0]} kafka\n127.0.0.1 localhost\n"
+            # The names as Kubernetes resolves them in another namespace, and the short ones of the controllers.
+            "".join(
+                f"{address} kafka-{node}.kafka-headless.{NAMESPACE}.svc kafka-{node}.kafka-headless\n"
+                for node, address in enumerate(self.addresses)
+            )
+            + f"{self.addresses[0]} kafka kafka.{NAMESPACE}.svc\n127.0.0.1 localhost\n"
         )
         (folder / "certificates").mkdir()
         for name, content in certificates.items():
@@ -95,7 +100,8 @@ class Cluster:
                 assert source["secretKeyRef"]["name"] == "kafka-users"
                 environment[entry["name"]] = self.passwords[source["secretKeyRef"]["key"]]
             elif "fieldRef" in source:
-                environment[entry["name"]] = f"kafka-{node}"
+                fields = {"metadata.name": f"kafka-{node}", "metadata.namespace": NAMESPACE}
+                environment[entry["name"]] = fields[source["fieldRef"]["fieldPath"]]
             else:
                 environment[entry["name"]] = entry["value"]
         run = self.folder / f"run-{workload}-{node}"
@@ -155,7 +161,9 @@ class Cluster:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def tool(self, script: str, *arguments: str, user: str = "admin", stdin: str = "") -> subprocess.CompletedProcess:
+    def tool(
+        self, script: str, *arguments: str, user: str = "admin", stdin: str = "", server: str = "kafka:29092"
+    ) -> subprocess.CompletedProcess:
         """Runs one of Kafka's tools as a user, with the client.properties of the pods."""
         environment = self.environment("kafka")
         properties = Path(environment["KAFKA_CONFIGURATION"]) / "client.properties"
@@ -166,7 +174,7 @@ class Cluster:
             environment["KAFKA_MY_PASSWORD"] = self.passwords[user]
         mine.write_text(text)
         return subprocess.run(
-            [str(self.folder / "home" / "bin" / script), "--bootstrap-server", "kafka:29092", "--command-config", str(mine),
+            [str(self.folder / "home" / "bin" / script), "--bootstrap-server", server, "--command-config", str(mine),
              *arguments],
             env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=240,
         )  # fmt: skip
@@ -227,6 +235,18 @@ def test_services_can_only_write_and_logstash_can_only_read(cluster):
         "kafka-console-consumer.sh", "--topic", "order.events", "--timeout-ms", "20000", "--group", "others", user="logstash"
     )
     assert "GroupAuthorizationException" in other_group.stdout + other_group.stderr
+
+
+def test_clients_of_other_namespaces_reach_every_broker_by_the_names_that_kafka_advertises(cluster):
+    """A client connects to the bootstrap address, then to the advertised ones, and checks each certificate's names."""
+    for node in range(3):
+        properties = (cluster.folder / f"run-kafka-{node}" / "server.properties").read_text()
+        assert f"advertised.listeners=INTERNAL://kafka-{node}.kafka-headless.{NAMESPACE}.svc:29092\n" in properties
+    sent = cluster.tool(
+        "kafka-console-producer.sh", "--topic", "notification.events", "--command-property", "acks=all",
+        user="services", stdin="".join(f"{number}\n" for number in range(100)), server=f"kafka.{NAMESPACE}.svc:29092",
+    )  # fmt: skip
+    assert sent.returncode == 0 and "ERROR" not in sent.stdout + sent.stderr, sent.stdout + sent.stderr
 
 
 def test_a_wrong_password_is_rejected(cluster):

@@ -212,6 +212,31 @@ def test_the_host_name_of_every_replica_is_in_its_certificate(builds):
             assert f"{name}-{node}.{stateful_set['serviceName']}" in stack_secrets.CERTIFICATES[name]
 
 
+def test_every_address_that_kafka_advertises_resolves_in_other_namespaces(builds):
+    """Inside its own namespace, Kubernetes resolves SERVICE; elsewhere it takes SERVICE.NAMESPACE.svc at least."""
+    import sys
+
+    sys.path.insert(0, str(KUBERNETES / "base" / "jobs"))
+    import stack_secrets
+
+    for name, objects in builds.items():
+        (kafka,) = (
+            item["data"] for item in objects
+            if item["kind"] == "ConfigMap" and item["metadata"]["name"].startswith("kafka-configuration")
+        )  # fmt: skip
+        advertised = re.search(r"^advertised\.listeners=(.*)", kafka["security.properties"], re.MULTILINE)[1]
+        (internal,) = re.findall(r"INTERNAL://([^:]+):29092", advertised)
+        (container,) = named(objects, "StatefulSet", "kafka")["spec"]["template"]["spec"]["containers"]
+        fields = {each["name"]: each["valueFrom"]["fieldRef"]["fieldPath"] for each in container["env"] if "fieldRef" in
+                  each.get("valueFrom", {})}  # fmt: skip
+        assert fields == {"POD_NAME": "metadata.name", "POD_NAMESPACE": "metadata.namespace"}, name
+        assert internal == "@POD@.kafka-headless.@NAMESPACE@.svc"
+        hosts = stack_secrets.all_names(stack_secrets.CERTIFICATES["kafka"], "team-a")
+        for node in range(stack_secrets.KAFKA_NODES):
+            assert internal.replace("@POD@", f"kafka-{node}").replace("@NAMESPACE@", "team-a") in hosts
+        assert "kafka.team-a.svc" in hosts
+
+
 def test_no_secret_is_in_git(objects):
     assert not [item for item in objects if item["kind"] == "Secret"]
     for workload in workloads(objects):

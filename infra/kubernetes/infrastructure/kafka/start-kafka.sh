@@ -3,7 +3,7 @@
 set -euo pipefail
 
 : "${KAFKA_HOME:=/opt/kafka}" "${KAFKA_CONFIGURATION:=/etc/kafka/stack}" "${KAFKA_RUN:=/run/kafka}"
-: "${KAFKA_DATA:=/var/lib/kafka/data}" "${KAFKA_CLUSTER_ID:?}" "${POD_NAME:?}"
+: "${KAFKA_DATA:=/var/lib/kafka/data}" "${KAFKA_CLUSTER_ID:?}" "${POD_NAME:?}" "${POD_NAMESPACE:?}"
 
 # kafka-0 is node 0. Quorum and replica settings use these ids.
 node=${POD_NAME##*-}
@@ -13,7 +13,7 @@ configuration=$KAFKA_RUN/server.properties
     cat "$KAFKA_CONFIGURATION/server.properties" "$KAFKA_CONFIGURATION/security.properties"
     echo "node.id=$node"
     echo "log.dirs=$KAFKA_DATA"
-} | sed "s/@POD@/$POD_NAME/g" >"$configuration"
+} | sed "s/@POD@/$POD_NAME/g; s/@NAMESPACE@/$POD_NAMESPACE/g" >"$configuration"
 sed "s/@POD@/$POD_NAME/g" "$KAFKA_CONFIGURATION/client.properties" >"$KAFKA_RUN/client.properties"
 
 format=(--cluster-id "$KAFKA_CLUSTER_ID" --config "$configuration" --ignore-formatted)
