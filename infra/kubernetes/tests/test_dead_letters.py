@@ -6,8 +6,7 @@ shown by Ruby's `inspect`, so the JRuby that ships with Logstash writes the reas
 """
 
 import pytest
-import yaml
-from conftest import ELK, named
+from conftest import ELK, named, pipeline_settings
 from logstash.config import parse
 from logstash.evaluate import Evaluator, Event
 from test_manifests import quantity
@@ -95,11 +94,7 @@ def test_an_error_without_a_reason_keeps_the_response(error_of):
 def test_a_dead_letter_that_is_rejected_too_stays_on_the_volume(builds):
     """An output without a dead letter queue logs a 400 or 404 and goes on (`handle_dlq_response`)."""
     for name, objects in builds.items():
-        settings = next(
-            item["data"] for item in objects
-            if item["kind"] == "ConfigMap" and item["metadata"]["name"].startswith("logstash-settings")
-        )  # fmt: skip
-        pipelines = {each["pipeline.id"]: each for each in yaml.safe_load(settings["pipelines.yml"])}
+        pipelines = {each["pipeline.id"]: each for each in pipeline_settings(objects)}
         for pipeline in pipelines.values():
             assert pipeline["dead_letter_queue.enable"] is True, pipeline["pipeline.id"]
             assert pipeline["queue.type"] == "persisted" and pipeline["queue.checkpoint.writes"] == 1

@@ -1,13 +1,14 @@
 """The manifests are valid by the Kubernetes schemas and follow the project's policies."""
 
 import json
+import os
 import re
 import tomllib
 
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import ELK, KUBERNETES, OVERLAYS, REPOSITORY, named
+from conftest import ELK, KUBERNETES, OVERLAYS, REPOSITORY, build, files_of, named, pipeline_settings
 from logstash.config import parse
 
 BUILDS = ("base", *OVERLAYS)
@@ -220,10 +221,7 @@ def test_every_address_that_kafka_advertises_resolves_in_other_namespaces(builds
     import stack_secrets
 
     for name, objects in builds.items():
-        (kafka,) = (
-            item["data"] for item in objects
-            if item["kind"] == "ConfigMap" and item["metadata"]["name"].startswith("kafka-configuration")
-        )  # fmt: skip
+        kafka = files_of(objects, "kafka-configuration")
         advertised = re.search(r"^advertised\.listeners=(.*)", kafka["security.properties"], re.MULTILINE)[1]
         (internal,) = re.findall(r"INTERNAL://([^:]+):29092", advertised)
         (container,) = named(objects, "StatefulSet", "kafka")["spec"]["template"]["spec"]["containers"]
@@ -331,8 +329,8 @@ def test_logstash_is_configured_as_documented(objects):
         "limits": {"memory": "1536Mi", "cpu": "1000m"},
     }
     assert options(objects)["LS_JAVA_OPTS"] == "-Xmx512m -Xms512m"
-    settings = named(objects, "ConfigMap", "logstash-settings")["data"]
-    (main, dead_letters) = yaml.safe_load(settings["pipelines.yml"])
+    settings = files_of(objects, "logstash-settings")
+    (main, dead_letters) = pipeline_settings(objects)
     assert (main["pipeline.workers"], main["pipeline.batch.size"], main["pipeline.batch.delay"]) == (2, 125, 50)
     assert main["queue.type"] == "persisted" and main["dead_letter_queue.enable"] is True
     assert dead_letters["pipeline.id"] == "dead-letters"
@@ -344,6 +342,81 @@ def test_logstash_is_configured_as_documented(objects):
     # The startup probe allows at least the 180 s that deploy.sh waits.
     startup = container["startupProbe"]
     assert startup["initialDelaySeconds"] + startup["periodSeconds"] * startup["failureThreshold"] >= 180
+
+
+def test_a_crashed_pipeline_is_started_again_and_the_probe_waits_for_every_pipeline(objects):
+    settings = files_of(objects, "logstash-settings")
+    pipelines = pipeline_settings(objects)
+    assert yaml.safe_load(settings["logstash.yml"])["config.reload.automatic"] is True
+    for pipeline in pipelines:
+        # auto means: with a persisted queue.
+        assert (pipeline["pipeline.recoverable"], pipeline["queue.type"]) == ("auto", "persisted")
+    (container,) = named(objects, "StatefulSet", "logstash")["spec"]["template"]["spec"]["containers"]
+    assert container["readinessProbe"]["exec"]["command"][-1].endswith(f"-eq {len(pipelines)}")
+
+
+def test_the_batches_of_logstash_fit_into_its_heap(objects):
+    """A batch never spans two pages of the queue (Queue.java, `readPageBatch`), so a worker reads a page at most.
+
+    Logstash holds an event about four times: the element of the queue, its text, its fields, and the body of the request.
+    """
+    pipelines = pipeline_settings(objects)
+    kafka = files_of(objects, "kafka-configuration")
+    largest = int(re.search(r"^message\.max\.bytes=(\d+)$", kafka["server.properties"], re.MULTILINE)[1])
+    heap = quantity(re.search(r"-Xmx(\d+[mg])", options(objects)["LS_JAVA_OPTS"])[1].replace("m", "Mi").replace("g", "Gi"))
+    pages = {}
+    for pipeline in pipelines:
+        pages[pipeline["pipeline.id"]] = quantity(pipeline["queue.page_capacity"].replace("mb", "Mi"))
+    read = sum(int(pipeline["pipeline.workers"]) * pages[pipeline["pipeline.id"]] for pipeline in pipelines)
+    assert 4 * read <= 0.75 * heap
+    # Bytes from 128 take two bytes in the queue, and an element larger than a page stops the pipeline.
+    assert pages["main"] >= 2 * largest + quantity("1Mi")
+    # As fields, as bytes, and in the reason, where a control character takes six bytes.
+    assert pages["dead-letters"] >= (2 + 6) * largest
+
+
+# The settings that the image's entrypoint writes into logstash.yml if a variable has their name, whatever its dots, underscores
+# and case: Env2Yaml.java of Logstash 9.5 lists them. The file is read-only here, so such a variable stops the container.
+ENTRYPOINT = re.compile(
+    r"api|node|path|pipeline|config|queue|deadletterqueue|log(?!stash)|metric|monitoring|xpack|otel|ssl|allowsuperuser"
+)
+
+
+def test_no_variable_of_logstash_stops_its_entrypoint(objects):
+    (container,) = named(objects, "StatefulSet", "logstash")["spec"]["template"]["spec"]["containers"]
+    for entry in container["env"]:
+        assert not ENTRYPOINT.match(entry["name"].lower().replace("_", "")), entry["name"]
+
+
+def test_the_documented_tuning_reaches_logstash_and_restarts_its_pods(tmp_path):
+    """The three variables of the original, in an overlay of one's own; each change gives the pods another template."""
+    templates = []
+    for values in (("2", "125", "50"), ("6", "400", "10")):
+        names = ("PIPELINE_WORKERS", "PIPELINE_BATCH_SIZE", "PIPELINE_BATCH_DELAY")
+        literals = [f"{name}={value}" for name, value in zip(names, values, strict=True)]
+        overlay = {
+            # kustomize takes no absolute paths.
+            "resources": [os.path.relpath(KUBERNETES / "overlays" / "dev", tmp_path.resolve())],
+            "namespace": "demo-micro",
+            "configMapGenerator": [{"name": "logstash-tuning", "behavior": "merge", "literals": literals}],
+        }
+        (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+        objects = build(tmp_path)
+        main, dead_letters = pipeline_settings(objects)
+        found = [str(main[f"pipeline.{name}"]) for name in ("workers", "batch.size", "batch.delay")]
+        assert found == list(values)
+        assert dead_letters["pipeline.workers"] == 1
+        templates.append(named(objects, "StatefulSet", "logstash")["spec"]["template"])
+    assert templates[0] != templates[1]
+
+
+def test_a_changed_setting_of_logstash_restarts_its_pods(objects):
+    """Kubernetes never updates a subPath mount, so the name of the ConfigMap must change with its content."""
+    spec = named(objects, "StatefulSet", "logstash")["spec"]["template"]["spec"]
+    (volume,) = (volume for volume in spec["volumes"] if volume["name"] == "settings")
+    assert re.fullmatch(r"logstash-settings-[a-z0-9]{10}", volume["configMap"]["name"])
+    used = {mount["subPath"] for mount in spec["containers"][0]["volumeMounts"] if mount["name"] == "settings"}
+    assert used == files_of(objects, "logstash-settings").keys()
 
 
 def test_a_changed_pipeline_reaches_a_running_pod(objects):
@@ -565,5 +638,7 @@ def test_the_config_map_holds_the_files_of_infra_elk(builds):
         data = named(builds[name], "ConfigMap", "logstash-pipeline")["data"]
         for file, text in data.items():
             assert text == (ELK / "logstash" / "pipeline" / file).read_text()
-    settings = named(builds["base"], "ConfigMap", "logstash-settings")["data"]
-    assert settings == {path.name: path.read_text() for path in (ELK / "logstash" / "config").iterdir()}
+    for name, text in files_of(builds["base"], "logstash-settings").items():
+        heading, _, copied = text.partition("\n")
+        assert heading.startswith("# Generated from infra/elk/logstash")
+        assert copied == (ELK / "logstash" / "config" / name).read_text()

@@ -169,7 +169,7 @@ def test_kafka_input_has_the_options_that_these_tests_assume():
     assert kafka["topics"] == ["order.events", "inventory.events", "notification.events"]
     assert kafka["bootstrap_servers"] == "${KAFKA_BOOTSTRAP_SERVERS:kafka:29092}"
     assert kafka["group_id"] == "logstash-consumer-group"
-    assert kafka["consumer_threads"] == 3
+    assert kafka["consumer_threads"] == "${LOGSTASH_CONSUMER_THREADS:3}"
     assert kafka["auto_offset_reset"] == "earliest"
     assert kafka["decorate_events"] == "extended"
     assert kafka["enable_auto_commit"] is False

@@ -307,14 +307,37 @@ def test_bat_has_the_same_messages_and_options():
     assert set(re.findall(r"(?:goto |call :)(\w+)", bat)) <= labels
 
 
+DEAD_LETTER_QUEUE = '"dead_letter_queue":{"queue_size_in_bytes":1,"max_queue_size_in_bytes":268435456,"dropped_events":0}'
+# As Logstash writes it: PipelineIndicator.java in its source.
+HEALTH_REPORT = (
+    '{"host":"logstash-0","status":"STATUS","symptom":"2 indicators are healthy (`main`, `dead-letters`)","indicators":'
+    '{"pipelines":{"status":"STATUS","indicators":{"main":{"status":"STATUS","details":{"status":{"state":"STATE"}}},'
+    '"dead-letters":{"status":"green","details":{"status":{"state":"RUNNING"},"flow":{}}}}}}}'
+)
 HEALTHY = [
     (r"diff -k", 0, ""),
+    (r"get pods .*metadata.name}$", 0, "logstash-0 logstash-1"),
     (r"wait --for=condition=ready", 0, ""),
-    (r"initContainerStatuses", 0, "wait-for-kafka=Completed\nwait-for-elasticsearch=Completed\n"),
+    (
+        r"initContainerStatuses",
+        0,
+        "".join(f"logstash-{n} wait-for-kafka=Completed wait-for-elasticsearch=Completed\n" for n in range(2)),
+    ),
     (r"kafka-consumer-groups.sh", 0, "GROUP COORDINATOR STATE #MEMBERS\nlogstash-consumer-group kafka-0 Stable 3\n"),
     (r"under-replicated", 0, ""),
-    (r"_node/stats/pipelines/main", 0, '{"documents":{"successes":12,"non_retryable_failures":0}}'),
-    (r"_node/pipelines/main", 0, "{}"),
+    # Which pod has the partitions with events is chance.
+    (
+        r"logstash-0 .*_node/stats/pipelines/main",
+        0,
+        '{"documents":{"successes":0,"non_retryable_failures":0},' + DEAD_LETTER_QUEUE + "}",
+    ),
+    (
+        r"logstash-1 .*_node/stats/pipelines/main",
+        0,
+        '{"documents":{"successes":12,"non_retryable_failures":0},' + DEAD_LETTER_QUEUE + "}",
+    ),
+    (r"_node/stats/pipelines/dead-letters", 0, "{" + DEAD_LETTER_QUEUE + "}"),
+    (r"_health_report", 0, HEALTH_REPORT.replace("STATUS", "green").replace("STATE", "RUNNING")),
     (r"_cluster/health", 0, '{"status":"green","number_of_nodes":1}'),
     (r"_index_template", 0, '{"index_templates":[{"index_template":{"composed_of":["microservices-mappings"]}}]}'),
     (r"_cat/indices", 0, "microservices-2026.03.01 12\n"),
@@ -325,7 +348,7 @@ HEALTHY = [
 def test_verify_passes_on_a_healthy_stack(stand):
     done = stand.run("verify.sh", "--send-event", results=HEALTHY)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("PASS") == 15 and "FAIL" not in done.stdout
+    assert done.stdout.count("PASS") == 16 and "FAIL" not in done.stdout
     assert done.stdout.endswith("all checks passed\n")
 
 
@@ -338,12 +361,42 @@ def test_verify_passes_on_a_healthy_stack(stand):
         (r"name=elasticsearch ", 1, "timed out", "Elasticsearch's pods are ready"),
         (r"_cluster/health", 0, '{"status":"red"}', "Elasticsearch is healthy"),
         (r"_index_template", 22, "", "Elasticsearch is provisioned"),
-        (r"initContainerStatuses", 0, "wait-for-kafka=Completed\n", "Logstash's init containers have completed"),
-        (r"name=logstash ", 1, "timed out", "Logstash's pods are ready"),
-        (r"_node/pipelines/main", 22, "", "Logstash runs its pipeline"),
+        (r"initContainerStatuses", 0, "logstash-0 wait-for-kafka=Completed\n", "Logstash's init containers have completed"),
+        (
+            r"initContainerStatuses",
+            0,
+            "logstash-0 a=Completed b=Completed\nlogstash-1 a=Completed b=\n",
+            "Logstash's init containers have completed",
+        ),
+        (r"wait .*name=logstash ", 1, "timed out", "Logstash's pods are ready"),
+        (r"_health_report", 22, "", "Logstash runs its pipelines"),
+        (
+            r"logstash-1 .*_health_report",
+            0,
+            HEALTH_REPORT.replace("STATUS", "red").replace("STATE", "TERMINATED"),
+            "Logstash runs its pipelines",
+        ),
+        (r"_health_report", 0, HEALTH_REPORT.replace('"RUNNING"', '"LOADING"'), "Logstash runs its pipelines"),
+        (
+            r"logstash-1 .*pipelines/dead-letters",
+            0,
+            "{" + DEAD_LETTER_QUEUE.replace('bytes":1,', 'bytes":1204,') + "}",
+            "No dead letter was rejected",
+        ),
+        (
+            r"logstash-1 .*pipelines/main",
+            0,
+            '{"documents":{"successes":12},' + DEAD_LETTER_QUEUE.replace('events":0', 'events":3') + "}",
+            "No dead letter was rejected",
+        ),
         (r"name=kibana ", 1, "timed out", "Kibana's pods are ready"),
         (r"consumer-groups", 0, "logstash-consumer-group kafka-0 Empty 0", "Logstash's consumer group is active"),
-        (r"_node/stats", 0, '{"documents":{"successes":0}}', "Logstash has written to Elasticsearch"),
+        (
+            r"_node/stats/pipelines/main",
+            0,
+            '{"documents":{"successes":0},' + DEAD_LETTER_QUEUE + "}",
+            "Logstash has written to Elasticsearch",
+        ),
         (r"_cat/indices", 0, "", "Daily indices exist"),
         (r"_search", 0, "{}", "Documents have Kafka's metadata"),
     ],
@@ -354,6 +407,34 @@ def test_verify_names_the_failing_check(stand, pattern, status, output, what):
     assert f"FAIL  {what}\n" in done.stdout
     assert done.stdout.count("FAIL") == 1
     assert done.stdout.endswith("1 checks failed\n")
+
+
+def probe(name: str) -> list[str]:
+    """The command of a probe of Logstash's container."""
+    (logstash,) = (item for item in build(KUBERNETES / "overlays" / "dev") if item["metadata"]["name"] == "logstash"
+                   and item["kind"] == "StatefulSet")  # fmt: skip
+    (container,) = logstash["spec"]["template"]["spec"]["containers"]
+    return container[name]["exec"]["command"]
+
+
+@pytest.mark.parametrize(
+    ("state", "ready", "alive"),
+    [("RUNNING", True, True), ("TERMINATED", False, False), ("LOADING", False, True), ("UNKNOWN", False, True)],
+)
+def test_a_pipeline_that_does_not_run_makes_the_pod_unready_and_one_that_crashed_restarts_it(stand, state, ready, alive):
+    """Runs the commands of the probes with a stand-in for curl that returns a report in Logstash's format."""
+    report = HEALTH_REPORT.replace("STATUS", "green").replace("STATE", state)
+    environment = {
+        "PATH": f"{stand.folder}:{os.environ['PATH']}", "CALLS": str(stand.calls_file),
+        "RESULTS": json.dumps([["localhost:9600/_health_report", 0, report]]),
+    }  # fmt: skip
+    for name, expected in (("readinessProbe", ready), ("livenessProbe", alive)):
+        done = subprocess.run(probe(name), env=environment, check=False)
+        assert (done.returncode == 0) == expected, name
+    # An API that does not respond.
+    environment["RESULTS"] = json.dumps([["localhost:9600", 7, ""]])
+    for name in ("readinessProbe", "livenessProbe"):
+        assert subprocess.run(probe(name), env=environment, check=False).returncode != 0, name
 
 
 def test_undeploy_keeps_data_by_default(stand):
