@@ -7,7 +7,7 @@ KUBERNETES_CACHE := $(or $(KAFKA_TO_SEARCH_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)
 KUBERNETES_REQUIREMENTS := $(KUBERNETES_DIR)/tests/requirements.txt
 KUBERNETES_ENV := $(KUBERNETES_CACHE)/kubernetes-$(firstword $(shell cksum < $(KUBERNETES_REQUIREMENTS)))
 KUBERNETES_BIN := $(KUBERNETES_ENV)/bin
-KUBERNETES_SHELL := $(wildcard $(KUBERNETES_DIR)/scripts/*.sh $(KUBERNETES_DIR)/infrastructure/kafka/*.sh)
+KUBERNETES_SHELL := $(wildcard $(KUBERNETES_DIR)/scripts/*.sh $(KUBERNETES_DIR)/infrastructure/kafka/*.sh $(KUBERNETES_DIR)/elk/elasticsearch/*.sh)
 KUBERNETES_DOCKERFILES := $(wildcard $(KUBERNETES_DIR)/images/*/Dockerfile)
 
 KUBERNETES_PYTEST := "$(KUBERNETES_BIN)/python" -B -m pytest -q -p no:cacheprovider -c $(KUBERNETES_DIR)/tests/pytest.ini

@@ -292,7 +292,15 @@ def test_kafka_commands_of_the_guides_run(cluster):
             assert '{"sku":"A-1","quantity":5}' in done.stdout
 
 
+def ready(cluster, node: int) -> subprocess.CompletedProcess:
+    """Runs the readiness probe of a node."""
+    environment = cluster.environment("kafka", node)
+    probe = Path(environment["KAFKA_CONFIGURATION"]) / "ready.sh"
+    return subprocess.run(["bash", str(probe)], env=environment, capture_output=True, text=True, check=False, timeout=240)
+
+
 def test_a_node_can_fail_and_come_back(cluster):
+    assert ready(cluster, 2).returncode == 0
     os.killpg(cluster.processes[2].pid, signal.SIGKILL)
     cluster.processes[2].wait()
     deadline = time.monotonic() + START_S
@@ -305,7 +313,13 @@ def test_a_node_can_fail_and_come_back(cluster):
         if sent.returncode == 0 and "ERROR" not in sent.stdout + sent.stderr:
             break
         assert time.monotonic() < deadline, sent.stdout + sent.stderr
+    # The marker has gone with the pod's volume in memory. Without its process, the node is not ready.
+    (cluster.folder / "run-kafka-2" / "caught-up").unlink()
+    assert ready(cluster, 2).returncode != 0
     cluster.processes[2] = cluster.launch(2)
+    deadline = time.monotonic() + START_S
+    while ready(cluster, 2).returncode != 0:
+        assert time.monotonic() < deadline, cluster.log(2)
     deadline = time.monotonic() + START_S
     while True:
         behind = cluster.tool("kafka-topics.sh", "--describe", "--under-replicated-partitions")

@@ -313,6 +313,21 @@ def test_network_policies_deny_what_is_not_used(objects):
         assert not allowed(objects, "ingress", of[target], of[source], port), f"{source} reaches {target}:{port}"
 
 
+def test_the_jobs_reach_the_kubernetes_api_at_every_common_port(objects):
+    """443: the Service; 6443: kubeadm, kind, k3s, clouds; 8443: minikube. Policies see the address behind the Service."""
+    policy = named(objects, "NetworkPolicy", "kubernetes-client")["spec"]
+    (rule,) = policy["egress"]
+    assert {each["port"] for each in rule["ports"]} == {443, 6443, 8443}
+
+
+def test_the_audit_log_of_kibana_fills_no_volume(builds):
+    """Kibana's default is a file under its data folder; appender.type and appender.layout.type send it to the console."""
+    variables = options(builds["production"], "Deployment", "kibana")
+    assert variables["XPACK_SECURITY_AUDIT_ENABLED"] == "true"
+    assert variables["XPACK_SECURITY_AUDIT_APPENDER_TYPE"] == "console"
+    assert variables["XPACK_SECURITY_AUDIT_APPENDER_LAYOUT_TYPE"] == "json"
+
+
 def test_nodes_reach_each_other(objects):
     for name, port in (("kafka", 9093), ("kafka", 29092), ("elasticsearch", 9300)):
         mine = labels(named(objects, "StatefulSet", name))
