@@ -130,6 +130,18 @@ no_dead_letter_is_stuck() {
         ! printf '%s\n' "$main" "$dead_letters" | grep -Eq '"dropped_events":[1-9]'
 }
 
+# Of the certificates that the servers have; certificate-renewal renews those of the stack's own authority 60 days before.
+certificates_last() {
+    local name days=30 status=0
+    for name in kafka elasticsearch logstash kibana redis; do
+        kubectl --namespace "$namespace" get secret "certificates-$name" -o 'jsonpath={.data.tls\.crt}' |
+            base64 --decode | openssl x509 -noout -checkend $((days * 86400)) >/dev/null && continue
+        echo "certificates-$name has no certificate that lasts $days days"
+        status=1
+    done
+    return $status
+}
+
 group_is_active() {
     local state
     state=$(kafka kafka-consumer-groups.sh --describe --state --group logstash-consumer-group) || return 1
@@ -210,6 +222,7 @@ check "Logstash's init containers have completed" "$logs logstash-0 -c wait-for-
 check "Logstash's pods are ready" "$logs logstash-0" ready logstash
 check "Logstash runs its pipelines" "$logs logstash-0" pipelines_run
 check "No dead letter was rejected" "see 'A dead letter that Elasticsearch rejects' in docs/KAFKA-ELK-INTEGRATION.md" no_dead_letter_is_stuck
+check "Certificates last" "$logs -l app.kubernetes.io/name=certificate-renewal" certificates_last
 check "Kibana's pods are ready" "$logs deployment/kibana" ready kibana
 check "Logstash's consumer group is active" "$logs logstash-0" group_is_active
 if [ "$send_event" = yes ]; then

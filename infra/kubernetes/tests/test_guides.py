@@ -247,6 +247,21 @@ def test_versions_in_the_guides_are_the_pinned_ones():
             assert pins[name.lower()].startswith(version), f"{path.name}: {name} {version}"
 
 
+def test_choosing_says_what_logstash_does_with_each_status_that_the_functions_treat_differently():
+    """`submit` in plugin_mixins/elasticsearch/common.rb: 400 and 404 are dead letters, 409 is dropped, all else is retried."""
+    rows = [line for line in (KUBERNETES / "docs" / "CHOOSING.md").read_text().splitlines() if line.startswith("|")]
+    for words in (
+        ("404", "dead letter at once"),
+        ("`validation_exception`", "dead letter"),
+        ("(413)", "retried for ever"),
+        ("rejects as well", "second pipeline's own dead letter queue"),
+        ("another type that day", "no second attempt"),
+    ):
+        assert [row for row in rows if all(word in row for word in words)], words
+    source = (REPOSITORY / "functions" / "event-pipeline" / "src" / "item_result.rs").read_text()
+    assert '"validation_exception"' in re.search(r"const SETUP_ERRORS.*?\];", source, re.DOTALL)[0]
+
+
 def test_the_table_of_pipeline_settings_matches_the_pipeline():
     text = (KUBERNETES / "docs" / "KAFKA-ELK-INTEGRATION.md").read_text()
     kafka = parse((ELK / "logstash" / "pipeline" / "logstash.conf").read_text()).plugins("input")[0].options

@@ -12,6 +12,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -40,15 +41,16 @@ def run(script: str, environment: dict[str, str], *arguments: str) -> subprocess
 
 @contextmanager
 def stand_in(response_to):
-    """An HTTP server that records requests. `response_to(method, path, headers)` returns status and body."""
+    """An HTTP server that records requests. `response_to(method, path, headers, body)` returns status and body."""
     requests = []
 
     class Handler(JsonHandler):
         def _serve(self):
-            requests.append((self.command, self.path, self.body(), dict(self.headers)))
-            self.respond(*response_to(self.command, self.path, self.headers))
+            body = self.body()
+            requests.append((self.command, self.path, body, dict(self.headers)))
+            self.respond(*response_to(self.command, self.path, self.headers, body))
 
-        do_GET = do_PUT = do_POST = _serve
+        do_GET = do_PUT = do_POST = do_DELETE = _serve
 
     with serving(Handler) as url:
         yield url, requests
@@ -80,8 +82,10 @@ def test_secrets_are_created_once_and_kept(tmp_path):
 
 
 def test_certificates_are_valid_for_their_hosts_and_renewed_before_they_expire(tmp_path):
-    with secrets_api(tmp_path / "account") as (environment, secrets):
+    restarted = []
+    with secrets_api(tmp_path / "account", restarted) as (environment, secrets):
         assert run("stack_secrets.py", environment).returncode == 0
+        assert restarted == []
         data = {key: base64.b64decode(value) for key, value in secrets["certificates-kafka"]["data"].items()}
         for name, content in data.items():
             (tmp_path / name).write_bytes(content)
@@ -106,7 +110,8 @@ def test_certificates_are_valid_for_their_hosts_and_renewed_before_they_expire(t
         assert "certificates-kafka: renewed" in done.stdout and "certificates-kibana: kept" in done.stdout, done.stdout
         assert secrets["certificates-kafka"]["data"]["tls.crt"] != soon["tls.crt"]
         assert secrets["certificates-kibana"]["data"]["tls.crt"] == kibana
-        assert "certificates-redis: renewed" in done.stdout
+        assert "certificates-redis: renewed\n" in done.stdout, "it is not deployed here"
+        assert restarted == [("statefulsets/kafka", "kafka-to-search/certificate-renewed")]
 
         # Without the authority there is a new one, which signs everything again.
         del secrets["certificate-authority"]
@@ -194,32 +199,84 @@ def elasticsearch_setup(url: str, environment: dict[str, str]) -> subprocess.Com
     return run("elasticsearch_setup.py", {**environment, **settings})
 
 
-def test_elasticsearch_setup_applies_everything_and_replaces_only_invalid_keys(tmp_path):
-    numbers = iter(range(100))
+class ApiKeys:
+    """Elasticsearch's API keys, as its documentation describes their creation, listing and end."""
 
-    def response_to(method, path, headers):
+    def __init__(self):
+        self.keys: dict[str, dict] = {}
+        self.ended: list[str] = []
+
+    def __call__(self, method, path, headers, body=None):
+        now = int(time.time() * 1000)
         if path == "/_security/_authenticate":
-            return (200, {}) if headers["Authorization"] == valid[0] else (401, {})
-        if path == "/_security/api_key":
-            return 200, {"id": f"id{next(numbers)}", "api_key": "key"}
+            identity = base64.b64decode(headers["Authorization"].removeprefix("ApiKey ")).decode().partition(":")[0]
+            known = self.keys.get(identity)
+            return (200, {}) if known and not known["invalidated"] else (401, {})
+        if path == "/_security/api_key" and method == "POST":
+            identity = f"id{len(self.keys)}"
+            days = int(re.fullmatch(r"(\d+)d", body["expiration"])[1]) if "expiration" in body else None
+            self.keys[identity] = {
+                "id": identity, "name": body["name"], "creation": now, "invalidated": False, "metadata": body["metadata"],
+                "expiration": now + days * 86_400_000,
+            }  # fmt: skip
+            return 200, {"id": identity, "api_key": "key"}
+        if path.startswith("/_security/api_key?name="):
+            name = path.partition("=")[2]
+            return 200, {"api_keys": [key for key in self.keys.values() if key["name"] == name]}
+        if path == "/_security/api_key" and method == "DELETE":
+            self.ended += body["ids"]
+            for identity in body["ids"]:
+                self.keys[identity]["invalidated"] = True
         return 200, {}
 
-    valid = [""]
-    with secrets_api(tmp_path / "account") as (environment, secrets), stand_in(response_to) as (url, requests):
+
+def stored_keys(secrets: dict) -> dict[str, str]:
+    """The keys in the Secret: `id:key`, or their base64 under NAME-encoded."""
+    return {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
+
+
+@pytest.mark.parametrize("why", ["there was none", "does not accept it", "rights have changed", "expires within 30 days"])
+def test_a_key_is_replaced_for_each_of_these_reasons_and_logstash_restarts(tmp_path, why):
+    server, restarted = ApiKeys(), []
+    with secrets_api(tmp_path / "account", restarted) as (environment, secrets), stand_in(server) as (url, _):
+        assert elasticsearch_setup(url, environment).returncode == 0
+        first, restarted[:] = stored_keys(secrets), []
+        key = server.keys[first["logstash"].partition(":")[0]]
+        if why == "there was none":
+            del secrets["elasticsearch-api-keys"]["data"]["logstash"]
+        elif why == "does not accept it":
+            key["invalidated"] = True
+        elif why == "rights have changed":
+            key["metadata"] = {"rights": "others"}
+        else:
+            key["expiration"] = int((time.time() + 29 * 86_400) * 1000)
+        done = elasticsearch_setup(url, environment)
+        assert re.search(rf"API key logstash: made, because .*{why}", done.stdout), done.stdout + done.stderr
+        assert "API key functions: kept" in done.stdout
+        assert restarted == [("statefulsets/logstash", "kafka-to-search/api-key-replaced")]
+        renewed = stored_keys(secrets)
+        assert renewed["functions"] == first["functions"] and renewed["logstash"] != first["logstash"]
+        assert renewed["logstash-encoded"] == base64.b64encode(renewed["logstash"].encode()).decode()
+        if why == "does not accept it":
+            return
+        # The pods may still use the replaced key today, but not for longer.
+        assert "replaced, valid for a day" in elasticsearch_setup(url, environment).stdout and server.ended == []
+        server.keys[renewed["logstash"].partition(":")[0]]["creation"] -= 90_000_000
+        key["creation"] -= 90_000_001
+        assert "ended" in elasticsearch_setup(url, environment).stdout
+        assert server.ended == [key["id"]]
+        assert stored_keys(secrets) == renewed
+
+
+def test_elasticsearch_setup_applies_everything(tmp_path):
+    with secrets_api(tmp_path / "account") as (environment, secrets), stand_in(ApiKeys()) as (url, requests):
         done = elasticsearch_setup(url, environment)
         assert done.returncode == 0, done.stderr
         first = list(requests)
-        keys = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
+        keys = stored_keys(secrets)
         assert keys["functions-encoded"] == base64.b64encode(keys["functions"].encode()).decode()
 
-        # Logstash's key is still valid, the functions' key is not: only that one is replaced.
-        valid[0] = f"ApiKey {base64.b64encode(keys['logstash'].encode()).decode()}"
-        again = elasticsearch_setup(url, environment)
-        assert "made functions, kept logstash" in again.stdout, again.stdout + again.stderr
-        renewed = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
-        assert renewed["logstash"] == keys["logstash"] and renewed["functions"] != keys["functions"]
-
-    assert "elastic-password" not in done.stdout and "key" not in re.sub("API keys", "", done.stdout)
+    assert "elastic-password" not in done.stdout and ":key" not in done.stdout
     login = "Basic " + base64.b64encode(b"elastic:elastic-password").decode()
     assert all(headers["Authorization"] == login for *_, headers in first)
     calls = {(method, path): body for method, path, body, _ in first}
@@ -237,6 +294,7 @@ def test_elasticsearch_setup_applies_everything_and_replaces_only_invalid_keys(t
     }  # fmt: skip
     created = [body for method, path, body, _ in first if path == "/_security/api_key"]
     assert [body["name"] for body in created] == ["logstash", "functions"]
+    assert [body["expiration"] for body in created] == ["90d", "400d"]
     writer = json.loads(
         (SEARCH / "roles" / "elasticsearch-writer.json").read_text()
         .replace("${INDEX_PREFIX}", "microservices").replace("${DEAD_LETTER_PREFIX}", "dead-letters-microservices")

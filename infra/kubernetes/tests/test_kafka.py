@@ -83,7 +83,9 @@ class Cluster:
         for name, text in config_map["data"].items():
             text = text.replace("/etc/kafka/certificates", str(self.folder / "certificates"))
             text = re.sub(r"(INTERNAL|CONTROLLER)://:", rf"\1://{self.addresses[node]}:", text)
-            (folder / name).write_text(text)
+            # A node may be reading the file at its start.
+            if not (folder / name).exists() or (folder / name).read_text() != text:
+                (folder / name).write_text(text)
         return folder
 
     def environment(self, workload: str, node: int = 0) -> dict[str, str]:
@@ -319,6 +321,7 @@ def test_a_node_can_fail_and_come_back(cluster):
     cluster.processes[2] = cluster.launch(2)
     deadline = time.monotonic() + START_S
     while ready(cluster, 2).returncode != 0:
+        assert cluster.processes[2].poll() is None, cluster.log(2)
         assert time.monotonic() < deadline, cluster.log(2)
     deadline = time.monotonic() + START_S
     while True:

@@ -13,6 +13,7 @@ from logstash.config import parse
 
 BUILDS = ("base", *OVERLAYS)
 WORKLOADS = ("StatefulSet", "Deployment", "Job")
+CRON_JOBS = {"certificate-renewal": "stack-secrets", "api-key-renewal": "elasticsearch-setup"}
 PARTITIONS = {"base": 3, "dev": 3, "production": 12}
 # The only exceptions from the policies below, with their reasons.
 WITHOUT_LIVENESS = {
@@ -22,8 +23,12 @@ POSSIBLE_SECRET = re.compile(r"password|secret|token|private.?key|api.?key|crede
 
 
 def workloads(objects: list[dict]) -> list[dict]:
-    """The objects that create pods."""
-    return [item for item in objects if item["kind"] in WORKLOADS]
+    """The objects that create pods; of a CronJob, the Job that it creates."""
+    found = [item for item in objects if item["kind"] in WORKLOADS]
+    for item in objects:
+        if item["kind"] == "CronJob":
+            found.append({"kind": "Job", "metadata": item["metadata"], "spec": item["spec"]["jobTemplate"]["spec"]})
+    return found
 
 
 def containers(workload: dict) -> list[dict]:
@@ -155,7 +160,7 @@ def test_every_server_has_probes_on_ports_it_opens(objects):
 def test_only_the_jobs_that_write_secrets_get_a_token(objects):
     for workload in workloads(objects):
         spec = workload["spec"]["template"]["spec"]
-        if workload["metadata"]["name"] in ("stack-secrets", "elasticsearch-setup"):
+        if workload["metadata"]["name"] in ("stack-secrets", "elasticsearch-setup", *CRON_JOBS):
             assert spec["serviceAccountName"] == "secrets-writer"
             assert labels(workload)["kafka-to-search/kubernetes-client"] == "true"
         else:
@@ -165,6 +170,39 @@ def test_only_the_jobs_that_write_secrets_get_a_token(objects):
     rules = named(objects, "Role", "secrets-writer")["rules"]
     assert all(rule["resources"] == ["secrets"] for rule in rules)
     assert {verb for rule in rules if "resourceNames" not in rule for verb in rule["verbs"]} == {"create"}
+    for rule in named(objects, "Role", "workload-restarter")["rules"]:
+        assert rule["verbs"] == ["patch"]
+        kind = {"statefulsets": "StatefulSet", "deployments": "Deployment"}[rule["resources"][0]]
+        for name in rule["resourceNames"]:
+            named(objects, kind, name)
+
+
+def test_certificates_and_keys_are_renewed_without_a_deployment(objects):
+    """Each CronJob has the pods of a Job of deploy.sh, and runs often enough for the days that are left at a renewal."""
+    for name, job in CRON_JOBS.items():
+        cron = named(objects, "CronJob", name)["spec"]
+        assert cron["concurrencyPolicy"] == "Forbid"
+        # Each Sunday. A controller that was down makes up for it within a day.
+        assert re.fullmatch(r"\d+ \d+ \* \* 0", cron["schedule"]) and cron["startingDeadlineSeconds"] == 86_400
+        mine = cron["jobTemplate"]["spec"]["template"]
+        other = named(objects, "Job", job)["spec"]["template"]
+        assert mine["spec"] == other["spec"]
+        assert {**labels_of(mine), "app.kubernetes.io/name": job} == labels_of(other)
+
+
+def labels_of(template: dict) -> dict[str, str]:
+    """The labels of a pod template."""
+    return template["metadata"]["labels"]
+
+
+def test_events_outlive_their_records(builds):
+    """CHOOSING.md: reading a record again would bring a deleted index back, so Kafka keeps it for less time."""
+    for name, objects in builds.items():
+        hours = int(re.search(r"log\.retention\.hours=(\d+)", files_of(objects, "kafka-configuration")["server.properties"])[1])
+        settings = files_of(objects, "provision-cluster")
+        setup = options(objects, "Job", "elasticsearch-setup")
+        for days in (settings["RETENTION_DAYS"], settings["DEAD_LETTER_RETENTION_DAYS"], setup["RETENTION_DAYS"]):
+            assert int(days) * 24 > hours + 24, name
 
 
 def test_the_role_allows_the_secrets_that_the_jobs_write(objects):

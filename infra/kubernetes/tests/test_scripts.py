@@ -3,6 +3,7 @@
 deploy.bat is compared with deploy.sh. There is no cluster.
 """
 
+import base64
 import json
 import os
 import re
@@ -314,7 +315,19 @@ HEALTH_REPORT = (
     '{"pipelines":{"status":"STATUS","indicators":{"main":{"status":"STATUS","details":{"status":{"state":"STATE"}}},'
     '"dead-letters":{"status":"green","details":{"status":{"state":"RUNNING"},"flow":{}}}}}}}'
 )
+
+
+def encoded_certificate(days: int) -> str:
+    """A certificate that ends after some days, as `kubectl get secret` prints it."""
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null",
+         "-subj", "/CN=kafka", "-days", str(days)], capture_output=True, check=True,
+    )  # fmt: skip
+    return base64.b64encode(made.stdout).decode()
+
+
 HEALTHY = [
+    (r"get secret certificates-", 0, encoded_certificate(60)),
     (r"diff -k", 0, ""),
     (r"get pods .*metadata.name}$", 0, "logstash-0 logstash-1"),
     (r"wait --for=condition=ready", 0, ""),
@@ -348,7 +361,7 @@ HEALTHY = [
 def test_verify_passes_on_a_healthy_stack(stand):
     done = stand.run("verify.sh", "--send-event", results=HEALTHY)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("PASS") == 16 and "FAIL" not in done.stdout
+    assert done.stdout.count("PASS") == 17 and "FAIL" not in done.stdout
     assert done.stdout.endswith("all checks passed\n")
 
 
@@ -389,6 +402,8 @@ def test_verify_passes_on_a_healthy_stack(stand):
             '{"documents":{"successes":12},' + DEAD_LETTER_QUEUE.replace('events":0', 'events":3') + "}",
             "No dead letter was rejected",
         ),
+        (r"get secret certificates-kibana", 0, encoded_certificate(20), "Certificates last"),
+        (r"get secret certificates-kafka", 0, "", "Certificates last"),
         (r"name=kibana ", 1, "timed out", "Kibana's pods are ready"),
         (r"consumer-groups", 0, "logstash-consumer-group kafka-0 Empty 0", "Logstash's consumer group is active"),
         (

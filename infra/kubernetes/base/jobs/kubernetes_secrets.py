@@ -1,4 +1,4 @@
-"""Reads and writes Secrets through the Kubernetes API, with the token of the pod's service account."""
+"""Reads and writes Secrets and restarts workloads through the Kubernetes API, with the token of the pod's service account."""
 
 import base64
 import json
@@ -6,6 +6,7 @@ import os
 import ssl
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -17,6 +18,7 @@ class Secrets:
     def __init__(self, api: str, token: str, namespace: str, context: ssl.SSLContext | None):
         self.namespace = namespace
         self._secrets = f"{api}/api/v1/namespaces/{namespace}/secrets"
+        self._workloads = f"{api}/apis/apps/v1/namespaces/{namespace}"
         self._token = token
         self._context = context
 
@@ -54,6 +56,21 @@ class Secrets:
         }
         self._call("POST", "", secret)
 
+    def restart(self, workload: str, why: str) -> bool:
+        """Restarts the pods of a workload such as `statefulsets/kafka`, one by one, as `kubectl rollout restart` does.
+
+        Returns False if there is no such workload yet.
+        """
+        annotations = {f"kafka-to-search/{why}": datetime.now(UTC).isoformat(timespec="seconds")}
+        patch = {"spec": {"template": {"metadata": {"annotations": annotations}}}}
+        try:
+            self._send("PATCH", f"{self._workloads}/{workload}", patch, "application/strategic-merge-patch+json")
+        except urllib.error.HTTPError as error:
+            if error.code == 404:
+                return False
+            raise
+        return True
+
     def _find(self, name: str) -> dict | None:
         try:
             return self._call("GET", f"/{name}")
@@ -63,11 +80,14 @@ class Secrets:
             raise
 
     def _call(self, method: str, path: str, body: dict | None = None) -> dict:
+        return self._send(method, self._secrets + path, body, "application/json")
+
+    def _send(self, method: str, url: str, body: dict | None, kind: str) -> dict:
         request = urllib.request.Request(
-            self._secrets + path,
+            url,
             method=method,
             data=json.dumps(body).encode() if body else None,
-            headers={"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+            headers={"Authorization": f"Bearer {self._token}", "Content-Type": kind},
         )
         with urllib.request.urlopen(request, timeout=30, context=self._context) as response:
             return json.load(response)

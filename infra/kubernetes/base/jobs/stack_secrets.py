@@ -1,7 +1,8 @@
 """Creates the missing passwords, keys and certificates of the stack, and renews its own certificates.
 
-A certificate is renewed if the stack's authority signed it and it expires soon or lacks a host name. A certificate that
-someone else signed or that cert-manager manages is kept as it is, and so is everything else.
+A certificate is renewed if the stack's authority signed it and it expires soon or lacks a host name. The pods that use it are
+then restarted one by one. A certificate that someone else signed or that cert-manager manages is kept as it is, and so is
+everything else. deploy.sh runs this as a Job, and a CronJob runs it every week.
 """
 
 import secrets
@@ -29,6 +30,14 @@ CERTIFICATES = {
     "logstash": ["logstash"],
     "kibana": ["kibana"],
     "redis": ["redis"],
+}
+# What mounts the certificate.
+USERS = {
+    "kafka": "statefulsets/kafka",
+    "elasticsearch": "statefulsets/elasticsearch",
+    "logstash": "statefulsets/logstash",
+    "kibana": "deployments/kibana",
+    "redis": "statefulsets/redis",
 }
 AUTHORITY_NAME = "kafka-to-search stack"
 AUTHORITY_DAYS = 3650
@@ -107,7 +116,11 @@ def ensure_certificate(store: Secrets, name: str, hosts: list[str], authority: d
     # Kafka reads the key and the certificate chain from one file.
     values["keystore.pem"] = key + certificate + authority["ca.crt"]
     store.write(secret, values)
-    print(f"{secret}: {'renewed: restart the pods that use it' if known else 'made'}", flush=True)
+    if known is None:
+        print(f"{secret}: made", flush=True)
+        return
+    restarted = store.restart(USERS[name], "certificate-renewed")
+    print(f"{secret}: renewed{f', restarting {USERS[name]}' if restarted else ''}", flush=True)
 
 
 def all_names(hosts: list[str], namespace: str) -> list[str]:
