@@ -133,7 +133,7 @@ no_dead_letter_is_stuck() {
 # Of the certificates that the servers have; certificate-renewal renews those of the stack's own authority 60 days before.
 certificates_last() {
     local name days=30 status=0
-    for name in kafka elasticsearch logstash kibana redis; do
+    for name in kafka elasticsearch logstash kibana redis log-shipper; do
         kubectl --namespace "$namespace" get secret "certificates-$name" -o 'jsonpath={.data.tls\.crt}' |
             base64 --decode | openssl x509 -noout -checkend $((days * 86400)) >/dev/null && continue
         echo "certificates-$name has no certificate that lasts $days days"

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
@@ -116,7 +117,7 @@ def test_certificates_are_valid_for_their_hosts_and_renewed_before_they_expire(t
         # Without the authority there is a new one, which signs everything again.
         del secrets["certificate-authority"]
         done = run("stack_secrets.py", environment)
-        assert done.stdout.count(": renewed") == 5, done.stdout
+        assert done.stdout.count(": renewed") == 6, done.stdout
 
 
 def certificate(authority: dict[str, str], days: int = 398, hosts=("kafka",)) -> dict[str, str]:
@@ -173,6 +174,29 @@ def test_a_certificate_that_someone_else_signed_is_kept(tmp_path, days):
     assert ("It expires within 60 days" in done.stdout) == (days == 1)
     assert "certificates-kibana: kept, cert-manager renews it" in done.stdout
     assert "certificates-redis: kept, although it has no tls.crt" in done.stdout
+
+
+def test_beats_and_tcp_clients_get_a_certificate_that_logstash_accepts(tmp_path):
+    """Logs in as a shipper does, to a TLS server that requires client certificates of the stack's authority."""
+    import ssl
+
+    with secrets_api(tmp_path / "account") as (environment, secrets):
+        assert run("stack_secrets.py", environment).returncode == 0
+        for name in ("logstash", "log-shipper"):
+            (tmp_path / name).mkdir()
+            for key, value in secrets[f"certificates-{name}"]["data"].items():
+                (tmp_path / name / key).write_bytes(base64.b64decode(value))
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tmp_path / "logstash" / "ca.crt")
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_cert_chain(tmp_path / "logstash" / "tls.crt", tmp_path / "logstash" / "tls.key")
+    shipper = ssl.create_default_context(cafile=tmp_path / "log-shipper" / "ca.crt")
+    shipper.load_cert_chain(tmp_path / "log-shipper" / "tls.crt", tmp_path / "log-shipper" / "tls.key")
+    mine, theirs = socket.socketpair()
+    with ThreadPoolExecutor(1) as other:
+        accepted = other.submit(server.wrap_socket, theirs, server_side=True)
+        # The name that a shipper in another namespace uses.
+        with shipper.wrap_socket(mine, server_hostname="logstash.demo-micro.svc"), accepted.result(timeout=30) as connection:
+            assert connection.getpeercert()["subject"] == ((("commonName", "log-shipper"),),)
 
 
 def test_renewing_keeps_the_type_the_metadata_and_the_other_values_of_a_secret(tmp_path):
@@ -291,6 +315,7 @@ def test_elasticsearch_setup_applies_everything(tmp_path):
     assert not any(fnmatch(index, pattern) for index in events for pattern in template["index_patterns"])
     assert {path for method, path in calls if method == "PUT"} == {
         "/_ilm/policy/platform-logs", "/_index_template/platform-logs", "/_security/role/platform_operator",
+        "/_index_template/stack-report", "/_index_template/stack-alerts",
     }  # fmt: skip
     created = [body for method, path, body, _ in first if path == "/_security/api_key"]
     assert [body["name"] for body in created] == ["logstash", "functions"]

@@ -52,7 +52,7 @@ OPERATOR = {
     "cluster": ["monitor"],
     "indices": [
         {
-            "names": ["microservices-*", "platform-logs-*", "dead-letters-*"],
+            "names": ["microservices-*", "platform-logs-*", "dead-letters-*", "stack-*"],
             "privileges": ["read", "view_index_metadata", "monitor"],
         }
     ],
@@ -70,6 +70,29 @@ PLATFORM_LOGS_TEMPLATE = {
             "codec": "best_compression",
             "index.lifecycle.name": PLATFORM_LOGS,
         }
+    },
+}
+
+# Documents of the CronJob stack-report, and the alerts of Kibana. Rules search fields by name, so they exist beforehand.
+STACK_FIELDS = {
+    "dynamic": False,
+    "properties": {
+        **{"@timestamp": {"type": "date"}, "message": {"type": "text"}},
+        **{name: {"type": "keyword"} for name in ("kind", "group", "topic", "service_name", "node", "rule", "link")},
+        **{name: {"type": "long"} for name in ("partition", "lag", "events", "failures", "used_percent", "total", "new")},
+    },
+}
+STACK_TEMPLATES = {
+    "stack-report": {
+        "index_patterns": ["stack-report-*"],
+        "priority": 200,
+        "template": {"settings": PLATFORM_LOGS_TEMPLATE["template"]["settings"], "mappings": STACK_FIELDS},
+    },
+    # One index for good: alerts are few.
+    "stack-alerts": {
+        "index_patterns": ["stack-alerts"],
+        "priority": 200,
+        "template": {"settings": {"number_of_shards": 1, "auto_expand_replicas": "0-1"}, "mappings": STACK_FIELDS},
     },
 }
 
@@ -121,7 +144,12 @@ def main() -> None:
     retention = environment["RETENTION_DAYS"]
     cluster.call("PUT", f"/_ilm/policy/{PLATFORM_LOGS}", policy(int(retention)))
     cluster.call("PUT", f"/_index_template/{PLATFORM_LOGS}", PLATFORM_LOGS_TEMPLATE)
-    print(f"{PLATFORM_LOGS}: index template and lifecycle policy applied, deleted after {retention} days", flush=True)
+    for name, template in STACK_TEMPLATES.items():
+        cluster.call("PUT", f"/_index_template/{name}", template)
+    print(
+        f"index templates {PLATFORM_LOGS}, {', '.join(STACK_TEMPLATES)}: applied, logs deleted after {retention} days",
+        flush=True,
+    )
 
     cluster.call("PUT", "/_security/role/platform_operator", OPERATOR)
     print("role platform_operator: applied", flush=True)

@@ -30,6 +30,8 @@ CERTIFICATES = {
     "logstash": ["logstash"],
     "kibana": ["kibana"],
     "redis": ["redis"],
+    # For clients that send logs to Logstash over Beats or TCP. They log in with it.
+    "log-shipper": ["log-shipper"],
 }
 # What mounts the certificate.
 USERS = {
@@ -119,7 +121,7 @@ def ensure_certificate(store: Secrets, name: str, hosts: list[str], authority: d
     if known is None:
         print(f"{secret}: made", flush=True)
         return
-    restarted = store.restart(USERS[name], "certificate-renewed")
+    restarted = name in USERS and store.restart(USERS[name], "certificate-renewed")
     print(f"{secret}: renewed{f', restarting {USERS[name]}' if restarted else ''}", flush=True)
 
 
