@@ -587,13 +587,21 @@ def test_production_gives_logstash_no_elasticsearch_password(builds):
 
 
 def test_the_quota_fits_the_largest_size_of_production(builds):
-    objects = builds["production"]
+    needed, hard = quota(builds["production"])
+    for name, amount in needed.items():
+        assert amount <= quantity(hard[name]) <= 4 * amount, f"{name}: {amount:g} needed, {hard[name]} allowed"
+
+
+def quota(objects: list[dict]) -> tuple[dict[str, float], dict[str, str]]:
+    """What the objects need at their largest size, and the quota."""
     needed = dict.fromkeys(("requests.cpu", "requests.memory", "limits.cpu", "limits.memory", "requests.storage", "pods"), 0.0)
-    claims = 0
+    needed["persistentvolumeclaims"] = 0
+    scalers = {
+        item["metadata"]["name"]: item["spec"].get("maxReplicas", item["spec"].get("maxReplicaCount"))
+        for item in objects if item["kind"] in ("HorizontalPodAutoscaler", "ScaledObject")
+    }  # fmt: skip
     for workload in workloads(objects):
-        pods = workload["spec"].get("replicas", 1)
-        if workload["metadata"]["name"] == "logstash":
-            pods = named(objects, "HorizontalPodAutoscaler", "logstash")["spec"]["maxReplicas"]
+        pods = scalers.get(workload["metadata"]["name"], workload["spec"].get("replicas", 1))
         spec = workload["spec"]["template"]["spec"]
         needed["pods"] += pods
         for kind in ("requests", "limits"):
@@ -603,11 +611,8 @@ def test_the_quota_fits_the_largest_size_of_production(builds):
                 needed[f"{kind}.{name}"] += pods * max(run, before)
         for claim in workload["spec"].get("volumeClaimTemplates", []):
             needed["requests.storage"] += pods * quantity(claim["spec"]["resources"]["requests"]["storage"])
-            claims += pods
-    hard = named(objects, "ResourceQuota", "stack")["spec"]["hard"]
-    for name, amount in needed.items():
-        assert amount <= quantity(hard[name]) <= 4 * amount, f"{name}: {amount:g} needed, {hard[name]} allowed"
-    assert claims <= int(hard["persistentvolumeclaims"])
+            needed["persistentvolumeclaims"] += pods
+    return needed, named(objects, "ResourceQuota", "stack")["spec"]["hard"]
 
 
 def test_limits_fit_the_limit_range(objects):

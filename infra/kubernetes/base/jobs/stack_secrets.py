@@ -5,6 +5,7 @@ then restarted one by one. A certificate that someone else signed or that cert-m
 everything else. deploy.sh runs this as a Job, and a CronJob runs it every week.
 """
 
+import os
 import secrets
 import subprocess
 import tempfile
@@ -90,7 +91,7 @@ def ensure_authority(store: Secrets) -> dict[str, bytes]:
 def ensure_certificate(store: Secrets, name: str, hosts: list[str], authority: dict[str, bytes]) -> None:
     """The key (PKCS #8) and certificate of a server. The certificate is also valid for clients."""
     secret = f"certificates-{name}"
-    hosts = [*all_names(hosts, store.namespace), "localhost"]
+    hosts = [*all_names(hosts, store.namespace), *external_names(name, os.environ.get("EXTERNAL_DOMAIN")), "localhost"]
     known = store.read(secret)
     if known is not None:
         reason = reason_to_keep(known, store.annotations(secret), hosts, authority)
@@ -132,6 +133,16 @@ def all_names(hosts: list[str], namespace: str) -> list[str]:
         for host in hosts
         for suffix in ("", *(f".{namespace}{rest}" for rest in ("", ".svc", ".svc.cluster.local")))
     ]
+
+
+def external_names(name: str, domain: str | None) -> list[str]:
+    """The names of a server for clients outside the cluster (components/external-access)."""
+    if not domain:
+        return []
+    return {
+        "kafka": [f"kafka-{node}.{domain}" for node in range(KAFKA_NODES)],
+        "elasticsearch": [f"elasticsearch.{domain}"],
+    }.get(name, [])
 
 
 def reason_to_keep(
