@@ -4,6 +4,7 @@ They are built by kubectl's kustomize and held against the schemas of three vers
 the Prometheus operator have no schema there; their fields are compared with their documentation. Nothing of them is run.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from test_probes import script
 
 COMPONENTS = sorted(path.parent.name for path in KUBERNETES.glob("components/*/kustomization.yaml"))
 # Components that change production only.
-PRODUCTION = {"keda", "external-access"}
+PRODUCTION = {"keda", "external-access", "replay"}
 VERSIONS = ("1.35", "1.36", "1.37")
 # Kinds that other programs add to Kubernetes.
 ADDED = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
@@ -204,3 +205,57 @@ def test_clients_outside_reach_every_broker_at_the_name_that_it_advertises(objec
     hard = named(objects, "ResourceQuota", "stack")["spec"]["hard"]
     balancers = [service for service in services.values() if service["spec"].get("type") == "LoadBalancer"]
     assert int(hard["services.loadbalancers"]) == len(balancers) == 4
+
+
+# Speaks the Runtime API as the function does, and records what it got. Its first response asks for another invocation.
+FUNCTION = """
+import json, os, sys, urllib.request
+runtime = f"http://{os.environ['AWS_LAMBDA_RUNTIME_API']}/2018-06-01/runtime"
+def call(url, body=None, **headers):
+    request = urllib.request.Request(url, data=body and json.dumps(body).encode(), headers=headers)
+    with urllib.request.urlopen(request) as response:
+        return json.load(response), response.headers
+secret, _ = call(os.environ["AWS_ENDPOINT_URL"], {"SecretId": os.environ["SEARCH_SECRET_ID"]},
+                 **{"X-Amz-Target": "secretsmanager.GetSecretValue"})
+assert json.loads(secret["SecretString"]) == {"api_key": "a-key"} and "API_KEY" not in os.environ
+while True:
+    event, headers = call(f"{runtime}/invocation/next")
+    assert int(headers["Lambda-Runtime-Deadline-Ms"]) > 0
+    number = event.get("after", 0) + 1
+    responses = json.loads(os.environ["RESPONSES"])
+    response = {"next": {**event, "after": number}, **responses[number - 1]}
+    call(f"{runtime}/invocation/{headers['Lambda-Runtime-Aws-Request-Id']}/response", response)
+"""
+
+
+@pytest.mark.parametrize(
+    ("responses", "code"),
+    [
+        ([{"complete": True}], 0),
+        ([{"complete": False}, {"complete": False}, {"complete": True}], 0),
+        ([{"complete": False, "failed": 3}], 1),
+        ([{"complete": True, "failed": 3}], 1),
+        ([], 1),
+    ],
+)
+def test_the_replay_continues_until_it_is_complete(tmp_path, responses, code):
+    """A stand-in for the program speaks Lambda's Runtime API; the real one does so in the tests of the local stack."""
+    script(tmp_path / "function", f"#!{sys.executable}\n{FUNCTION}")
+    environment = {
+        "PATH": os.environ["PATH"], "REPLAY_PROGRAM": str(tmp_path / "function"), "API_KEY": "a-key",
+        "REPLAY_REQUEST": '{"all": true}', "RESPONSES": json.dumps(responses),
+    }  # fmt: skip
+    job = KUBERNETES / "components" / "replay" / "replay_job.py"
+    done = subprocess.run(
+        [sys.executable, "-B", job], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert done.stdout.count('"complete"') == len(responses)
+    assert "a-key" not in done.stdout + done.stderr
+
+
+def test_nothing_is_replayed_unless_someone_starts_it(objects_of):
+    objects = objects_of("replay", "production")
+    assert named(objects, "CronJob", "replay-dead-letters")["spec"]["suspend"] is True
+    request = json.loads(files_of(objects, "replay-request")["REPLAY_REQUEST"])
+    assert request["dry_run"] is True

@@ -57,10 +57,10 @@ def test_docker_builds_the_images_of_the_stack(command):
     if "build" not in words:
         return
     assert exists(words[words.index("--file") + 1])
+    pins = [KUBERNETES / "base" / "kustomization.yaml", KUBERNETES / "components" / "replay" / "kustomization.yaml"]
     tags = {
-        f"{image['name']}:{image['newTag']}"
-        for image in yaml.safe_load((KUBERNETES / "base" / "kustomization.yaml").read_text())["images"]
-    }
+        f"{image['name']}:{image['newTag']}" for path in pins for image in yaml.safe_load(path.read_text())["images"]
+    }  # fmt: skip
     assert words[words.index("--tag") + 1] in tags
 
 

@@ -318,13 +318,12 @@ def test_elasticsearch_setup_applies_everything(tmp_path):
         "/_index_template/stack-report", "/_index_template/stack-alerts",
     }  # fmt: skip
     created = [body for method, path, body, _ in first if path == "/_security/api_key"]
-    assert [body["name"] for body in created] == ["logstash", "functions"]
-    assert [body["expiration"] for body in created] == ["90d", "400d"]
-    writer = json.loads(
-        (SEARCH / "roles" / "elasticsearch-writer.json").read_text()
-        .replace("${INDEX_PREFIX}", "microservices").replace("${DEAD_LETTER_PREFIX}", "dead-letters-microservices")
-    )  # fmt: skip
-    assert created[1]["role_descriptors"]["functions"] == writer, "the functions' key differs from the provisioned role"
+    assert [body["name"] for body in created] == ["logstash", "functions", "replayer"]
+    assert [body["expiration"] for body in created] == ["90d", "400d", "90d"]
+    for key, name, role in ((created[1], "functions", "writer"), (created[2], "replayer", "replayer")):
+        text = (SEARCH / "roles" / f"elasticsearch-{role}.json").read_text()
+        text = text.replace("${INDEX_PREFIX}", "microservices").replace("${DEAD_LETTER_PREFIX}", "dead-letters-microservices")
+        assert key["role_descriptors"][name] == json.loads(text), f"the key {name} differs from the provisioned role"
     (indices,) = created[0]["role_descriptors"]["logstash"]["indices"]
     assert set(indices["privileges"]) == {"create_doc", "auto_configure"}, "the key can read or change documents"
     # Logstash's key may write to every index of the pipelines.

@@ -226,7 +226,7 @@ def test_the_role_allows_the_secrets_that_the_jobs_write(objects):
     made = {
         **{name: set(keys) for name, keys in stack.PASSWORDS.items()},
         **{f"certificates-{name}": {"tls.crt", "tls.key", "ca.crt", "keystore.pem"} for name in stack.CERTIFICATES},
-        search.KEYS: {"logstash", "functions", "logstash-encoded", "functions-encoded"},
+        search.KEYS: {f"{name}{form}" for name in search.WRITERS for form in ("", "-encoded")},
     }
     for workload in workloads(objects):
         for container in containers(workload):
@@ -633,7 +633,10 @@ def test_dockerfiles_copy_what_exists():
         for image in re.findall(r"^FROM (\S+)", text, re.MULTILINE):
             assert re.search(r":\d+\.\d+", image), image
     wanted = re.search(r'^rust-version = "(\d+\.\d+)', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)[1]
-    for image, package in (("kafka-poller", "localstack/kafka-poller"), ("provision-cluster", "functions/provision-cluster")):
+    for image, package in (
+        ("kafka-poller", "localstack/kafka-poller"), ("provision-cluster", "functions/provision-cluster"),
+        ("replay-dead-letters", "functions/replay-dead-letters"),
+    ):  # fmt: skip
         text = (KUBERNETES / "images" / image / "Dockerfile").read_text()
         rust = re.search(r"^FROM rust:(\d+\.\d+)", text, re.MULTILINE)[1]
         assert [int(part) for part in rust.split(".")] >= [int(part) for part in wanted.split(".")]

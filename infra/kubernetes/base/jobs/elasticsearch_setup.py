@@ -17,8 +17,9 @@ import urllib.request
 from kubernetes_secrets import Secrets
 
 KEYS = "elasticsearch-api-keys"
-# Logstash gets a new key by itself: its pods are restarted. The functions' key must be copied to where they read it.
-KEY_DAYS = {"logstash": 90, "functions": 400}
+# Logstash gets a new key by itself: its pods are restarted. A Job of the replayer reads its key when it starts. The functions'
+# key must be copied to where they read it.
+KEY_DAYS = {"logstash": 90, "functions": 400, "replayer": 90}
 # A key with fewer days left is replaced.
 RENEW_DAYS = 30
 USERS = {"logstash": "statefulsets/logstash"}
@@ -46,6 +47,15 @@ WRITERS = {
     "functions": {
         "cluster": [],
         "indices": [{"names": ["microservices-*", "dead-letters-microservices-*"], "privileges": WRITE}],
+    },
+    # Same as infra/search/roles/elasticsearch-replayer.json. Only components/replay uses it.
+    "replayer": {
+        "cluster": [],
+        "indices": [
+            {"names": ["microservices-*", "dead-letters-microservices-*"], "privileges": WRITE},
+            {"names": ["microservices-*"], "privileges": ["read", "index"]},
+            {"names": ["dead-letters-microservices-*"], "privileges": ["read", "delete"]},
+        ],
     },
 }
 OPERATOR = {
