@@ -15,11 +15,12 @@ import pytest
 import test_manifests as manifests
 import yaml
 from conftest import KUBERNETES, OVERLAYS, build, files_of, named, pipeline_settings
+from test_jobs import stand_in
 from test_probes import script
 
 COMPONENTS = sorted(path.parent.name for path in KUBERNETES.glob("components/*/kustomization.yaml"))
 # Components that change production only.
-PRODUCTION = {"keda", "external-access", "replay"}
+PRODUCTION = {"keda", "external-access", "replay", "snapshots"}
 VERSIONS = ("1.35", "1.36", "1.37")
 # Kinds that other programs add to Kubernetes.
 ADDED = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
@@ -259,3 +260,28 @@ def test_nothing_is_replayed_unless_someone_starts_it(objects_of):
     assert named(objects, "CronJob", "replay-dead-letters")["spec"]["suspend"] is True
     request = json.loads(files_of(objects, "replay-request")["REPLAY_REQUEST"])
     assert request["dry_run"] is True
+
+
+def test_snapshots_are_taken_each_night_and_kept(objects_of):
+    """The requests of Elastic's documentation, to a stand-in for Elasticsearch."""
+    objects = objects_of("snapshots", "production")
+    settings = files_of(objects, "snapshots")
+    place = KUBERNETES / "components" / "snapshots"
+    with stand_in(lambda *_: (200, {"acknowledged": True})) as (url, requests):
+        environment = {**settings, "ELASTICSEARCH_URL": url, "ELASTIC_PASSWORD": "p", "PATH": os.environ["PATH"]}
+        environment["PYTHONPATH"] = str(KUBERNETES / "base" / "jobs")
+        done = subprocess.run(
+            [sys.executable, "-B", place / "snapshots.py"], env=environment, capture_output=True, text=True, check=False
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (_, repository, body, _), (_, policy, slm, _) = requests
+    assert (repository, policy) == ("/_snapshot/s3", "/_slm/policy/nightly")
+    assert body == {
+        "type": "s3",
+        "settings": {"bucket": settings["BUCKET"], "region": settings["REGION"], "base_path": settings["BASE_PATH"]},
+    }
+    assert slm["repository"] == "s3" and slm["retention"] == {"expire_after": f"{settings['KEEP_DAYS']}d", "min_count": 7}
+    elasticsearch = named(objects, "StatefulSet", "elasticsearch")["spec"]["template"]
+    assert [each["name"] for each in elasticsearch["spec"]["initContainers"]] == ["configuration", "keystore"]
+    selector = named(objects, "NetworkPolicy", "snapshots-s3")["spec"]["podSelector"]
+    assert manifests.selects(selector, elasticsearch["metadata"]["labels"])

@@ -57,7 +57,8 @@ def test_docker_builds_the_images_of_the_stack(command):
     if "build" not in words:
         return
     assert exists(words[words.index("--file") + 1])
-    pins = [KUBERNETES / "base" / "kustomization.yaml", KUBERNETES / "components" / "replay" / "kustomization.yaml"]
+    pins = [KUBERNETES / "base" / "kustomization.yaml", KUBERNETES / "components" / "replay" / "kustomization.yaml",
+            KUBERNETES / "overlays" / "dev" / "kustomization.yaml"]  # fmt: skip
     tags = {
         f"{image['name']}:{image['newTag']}" for path in pins for image in yaml.safe_load(path.read_text())["images"]
     }  # fmt: skip

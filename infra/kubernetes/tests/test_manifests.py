@@ -19,6 +19,8 @@ PARTITIONS = {"base": 3, "dev": 3, "production": 12}
 WITHOUT_LIVENESS = {
     "kafka-poller": "it exits if it cannot continue, and Kubernetes restarts it; it must not restart when LocalStack is down",
 }
+# It has no server. It exits if it cannot continue, and Kubernetes restarts it.
+WITHOUT_PROBES = {"sample-producer"}
 POSSIBLE_SECRET = re.compile(r"password|secret|token|private.?key|api.?key|credential", re.IGNORECASE)
 
 
@@ -87,7 +89,8 @@ def test_every_step_of_the_deployment_has_objects(builds):
 def test_images_are_pinned_in_one_place(objects):
     pins = {
         image.get("newName", image["name"]): image["newTag"]
-        for image in yaml.safe_load((KUBERNETES / "base" / "kustomization.yaml").read_text())["images"]
+        for folder in ("base", "overlays/dev")
+        for image in yaml.safe_load((KUBERNETES / folder / "kustomization.yaml").read_text())["images"]
     }
     used = set()
     for workload in workloads(objects):
@@ -96,7 +99,7 @@ def test_images_are_pinned_in_one_place(objects):
             assert pins[name] == tag
             assert re.search(r"\d+\.\d+", tag), f"{container['image']} has no version"
             used.add(name)
-    unused = {"kafka-to-search/localstack", "kafka-to-search/kafka-poller"} - used
+    unused = {f"kafka-to-search/{name}" for name in ("localstack", "kafka-poller", "event-producer")} - used
     assert used | unused == pins.keys()
 
 
@@ -148,6 +151,9 @@ def test_every_server_has_probes_on_ports_it_opens(objects):
             assert workload["spec"]["activeDeadlineSeconds"] > 0 and workload["spec"]["backoffLimit"] > 0
             continue
         (container,) = workload["spec"]["template"]["spec"]["containers"]
+        if container["name"] in WITHOUT_PROBES:
+            assert "ports" not in container
+            continue
         assert "readinessProbe" in container, container["name"]
         assert ("livenessProbe" in container) != (container["name"] in WITHOUT_LIVENESS), container["name"]
         ports = {port["name"] for port in container.get("ports", [])}
@@ -561,6 +567,18 @@ def test_production_is_highly_available(builds):
     assert "replicas" not in named(objects, "StatefulSet", "logstash")["spec"], "the autoscaler sets the replicas"
 
 
+def test_dev_shows_events(builds):
+    """The options of the sample producer are those of event-producer's command line."""
+    producer = named(builds["dev"], "Deployment", "sample-producer")["spec"]["template"]["spec"]["containers"][0]
+    source = (REPOSITORY / "localstack" / "event-producer" / "src" / "main.rs").read_text()
+    options = [word for word in producer["args"] if word.startswith("--")]
+    assert producer["args"][0] == "generate" and len(options) == 3
+    for option in options:
+        assert re.search(rf"^    {option.removeprefix('--').replace('-', '_')}: ", source, re.MULTILINE), option
+    assert 'env = "KAFKA_BOOTSTRAP_SERVERS"' in source
+    assert "sample-producer" not in {item["metadata"]["name"] for item in builds["production"]}
+
+
 def test_production_has_no_localstack(builds):
     names = {item["metadata"]["name"] for item in builds["production"]}
     assert not names & {"localstack", "kafka-poller", "localstack-client"}
@@ -635,7 +653,7 @@ def test_dockerfiles_copy_what_exists():
     wanted = re.search(r'^rust-version = "(\d+\.\d+)', (REPOSITORY / "Cargo.toml").read_text(), re.MULTILINE)[1]
     for image, package in (
         ("kafka-poller", "localstack/kafka-poller"), ("provision-cluster", "functions/provision-cluster"),
-        ("replay-dead-letters", "functions/replay-dead-letters"),
+        ("replay-dead-letters", "functions/replay-dead-letters"), ("event-producer", "localstack/event-producer"),
     ):  # fmt: skip
         text = (KUBERNETES / "images" / image / "Dockerfile").read_text()
         rust = re.search(r"^FROM rust:(\d+\.\d+)", text, re.MULTILINE)[1]

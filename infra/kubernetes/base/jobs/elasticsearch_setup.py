@@ -13,6 +13,7 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 
 from kubernetes_secrets import Secrets
 
@@ -145,8 +146,7 @@ def main() -> None:
     """Runs all steps. Each step depends only on earlier ones."""
     environment = os.environ
     url, ca_file = environment["ELASTICSEARCH_URL"], environment.get("CA_FILE")
-    login = base64.b64encode(f"elastic:{environment['ELASTIC_PASSWORD']}".encode()).decode()
-    cluster = Elasticsearch(url, f"Basic {login}", ca_file)
+    cluster = Elasticsearch(url, login(environment), ca_file)
 
     cluster.call("POST", "/_security/user/kibana_system/_password", {"password": environment["KIBANA_PASSWORD"]})
     print("kibana_system: password set", flush=True)
@@ -165,6 +165,11 @@ def main() -> None:
     print("role platform_operator: applied", flush=True)
 
     ensure_keys(cluster, Secrets.of_pod())
+
+
+def login(environment: Mapping[str, str]) -> str:
+    """The Authorization header of the user elastic."""
+    return "Basic " + base64.b64encode(f"elastic:{environment['ELASTIC_PASSWORD']}".encode()).decode()
 
 
 def ensure_keys(cluster: Elasticsearch, store: Secrets) -> None:
