@@ -11,6 +11,11 @@ Usage: verify.sh [OPTION ...]
   --overlay NAME      the deployed overlay: dev (default) or production
   --namespace NAME    the namespace (default demo-micro)
   --send-event        publish an event to order.events and wait until a search finds it
+  --measure           instead of the checks: publish a load, and print rate, latency, lag, CPU and memory (needs python3)
+  --events NUMBER     events of the load (default 20000)
+  --rate NUMBER       events a second (default 500)
+  --out FILE          write the result as JSON
+  --compare FILE      show an earlier result next to it
   --help              print this text
 END
 }
@@ -18,11 +23,15 @@ END
 overlay=dev
 namespace=demo-micro
 send_event=no
+measure=no
+load=()
 while [ $# -gt 0 ]; do
     case $1 in
     --overlay) overlay=${2:?"--overlay needs a name: dev or production"} && shift ;;
     --namespace) namespace=${2:?"--namespace needs a name"} && shift ;;
     --send-event) send_event=yes ;;
+    --measure) measure=yes ;;
+    --events | --rate | --out | --compare) load+=("$1" "${2:?"$1 needs a value"}") && shift ;;
     --help) usage && exit 0 ;;
     *) usage >&2 && echo "verify.sh: unknown option $1" >&2 && exit 2 ;;
     esac
@@ -36,6 +45,10 @@ if [ "$namespace" != demo-micro ]; then
     source="$kubernetes/overlays/namespace-$namespace"
     mkdir -p "$source"
     printf 'resources: [../%s]\nnamespace: %s\n' "$overlay" "$namespace" >"$source/kustomization.yaml"
+fi
+
+if [ "$measure" = yes ]; then
+    exec python3 -B "$kubernetes/scripts/measure.py" --namespace "$namespace" ${load[@]+"${load[@]}"}
 fi
 
 failed=0
