@@ -257,12 +257,13 @@ def test_the_template_has_the_parameters_of_the_deployment():
     assert given and set(given) <= known
 
 
-def bat_lines() -> list[str]:
-    return (SCRIPTS / "deploy.bat").read_bytes().decode().replace("\r\n", "\n").splitlines()
+def bat_lines(script: str = "deploy.bat") -> list[str]:
+    return (SCRIPTS / script).read_bytes().decode().replace("\r\n", "\n").splitlines()
 
 
-def test_bat_has_crlf_line_endings():
-    content = (SCRIPTS / "deploy.bat").read_bytes()
+@pytest.mark.parametrize("script", ["deploy.bat", "undeploy.bat", "verify.bat"])
+def test_bat_has_crlf_line_endings(script):
+    content = (SCRIPTS / script).read_bytes()
     assert content.count(b"\n") == content.count(b"\r\n")
     assert "*.bat text eol=crlf" in (KUBERNETES / ".gitattributes").read_text()
 
@@ -287,6 +288,37 @@ def test_bat_runs_the_same_steps_in_the_same_order():
     bat = [found for line in bat_lines() if (found := of_bat(line))]
     assert len(shell) > 30
     assert bat == shell
+
+
+def test_undeploy_bat_runs_the_same_commands_in_the_same_order():
+    shell = [
+        re.sub(r"\$(source|namespace)", lambda name: f"%{name[1].upper()}%", line.strip()).replace("'", '"')
+        for line in (SCRIPTS / "undeploy.sh").read_text().splitlines() if line.strip().startswith("run kubectl")
+    ]  # fmt: skip
+    bat = [
+        re.match(r"call :(run .*?) \|\| exit /b 1$", line.strip())[1]
+        for line in bat_lines("undeploy.bat") if line.strip().startswith("call :run")
+    ]  # fmt: skip
+    assert bat == shell and len(bat) == 6
+
+
+def test_undeploy_bat_has_the_same_options():
+    shell, bat = (SCRIPTS / "undeploy.sh").read_text(), "\n".join(bat_lines("undeploy.bat"))
+    usage = re.search(r"<<'END'\n(.*?)^END$", shell, re.MULTILINE | re.DOTALL)[1].replace("undeploy.sh", "undeploy.bat")
+    echoed = re.search(r"^:usage\n(.*?)^exit /b 0", bat, re.MULTILINE | re.DOTALL)[1]
+    assert "\n".join(line.removeprefix("echo ").removeprefix("echo.") for line in echoed.splitlines()) == usage.rstrip("\n")
+    options = set(re.findall(r"^    (--[a-z-]+)\)", shell, re.MULTILINE))
+    assert options == set(re.findall(r'^if "%~1"=="(--[a-z-]+)"', bat, re.MULTILINE))
+    assert set(re.findall(r"(?:goto |call :)(\w+)", bat)) <= set(re.findall(r"^:(\w+)$", bat, re.MULTILINE))
+
+
+def test_verify_bat_passes_its_options_and_exit_code_on():
+    """Windows is not to be had here: the file is read, not run."""
+    lines = bat_lines("verify.bat")
+    assert lines[-2:] == ['"%BASH%" infra/kubernetes/scripts/verify.sh %*', "exit /b %ERRORLEVEL%"]
+    assert (REPOSITORY / "infra/kubernetes/scripts/verify.sh").exists()
+    # https://www.msys2.org/docs/filesystem-paths/#automatic-unix-windows-path-conversion
+    assert 'set "MSYS_NO_PATHCONV=1"' in lines and 'set "MSYS2_ARG_CONV_EXCL=*"' in lines
 
 
 def test_bat_stops_at_the_first_failure():
