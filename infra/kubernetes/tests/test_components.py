@@ -4,10 +4,13 @@ They are built by kubectl's kustomize and held against the schemas of three vers
 the Prometheus operator have no schema there; their fields are compared with their documentation. Nothing of them is run.
 """
 
+import base64
 import json
 import os
+import re
 import subprocess
 import sys
+import time
 from functools import cache
 
 import kubernetes_validate
@@ -17,10 +20,11 @@ import yaml
 from conftest import KUBERNETES, OVERLAYS, build, files_of, named, pipeline_settings
 from test_jobs import stand_in
 from test_probes import script
+from test_scripts import encoded_certificate
 
 COMPONENTS = sorted(path.parent.name for path in KUBERNETES.glob("components/*/kustomization.yaml"))
 # Components that change production only.
-PRODUCTION = {"keda", "external-access", "replay", "snapshots"}
+PRODUCTION = {"keda", "external-access", "replay", "snapshots", "prometheus"}
 VERSIONS = ("1.35", "1.36", "1.37")
 # Kinds that other programs add to Kubernetes.
 ADDED = {"ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
@@ -285,3 +289,69 @@ def test_snapshots_are_taken_each_night_and_kept(objects_of):
     assert [each["name"] for each in elasticsearch["spec"]["initContainers"]] == ["configuration", "keystore"]
     selector = named(objects, "NetworkPolicy", "snapshots-s3")["spec"]["podSelector"]
     assert manifests.selects(selector, elasticsearch["metadata"]["labels"])
+
+
+def test_prometheus_gets_lag_queues_state_and_certificates(objects_of, tmp_path, monkeypatch):
+    """The responses are those of Elasticsearch and of Logstash's API; the text is read by its documented grammar."""
+    sys.path.insert(0, str(KUBERNETES / "components" / "prometheus"))
+    import stack_metrics
+
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000+00:00", time.gmtime())
+    report = [
+        {
+            "@timestamp": now,
+            "kind": "lag",
+            "group": "logstash-consumer-group",
+            "topic": "order.events",
+            "partition": 2,
+            "lag": 41,
+        },
+        {"@timestamp": now, "kind": "dead_letters", "total": 7, "new": 0},
+        {"@timestamp": now, "kind": "disk", "node": "elasticsearch-0", "used_percent": 61},
+        {"@timestamp": "2026-01-01T00:00:00.000+00:00", "kind": "disk", "node": "gone", "used_percent": 99},
+    ]
+    dead = {"queue_size_in_bytes": 1, "max_queue_size_in_bytes": 9, "dropped_events": 0}
+    queue = {"type": "persisted", "queue_size_in_bytes": 1204, "max_queue_size_in_bytes": 1073741824}
+    stats = {"name": "logstash-0", "pipelines": {"main": {"events": {"out": 12}, "queue": queue, "dead_letter_queue": dead}}}
+    monkeypatch.setattr(stack_metrics, "logstash_stats", lambda host: stats)
+    (tmp_path / "kafka").mkdir()
+    (tmp_path / "kafka" / "tls.crt").write_bytes(base64.b64decode(encoded_certificate(60)))
+
+    def fetch(path, body):
+        return {"hits": {"hits": [{"_source": each} for each in report]}} if "_search" in path else {"status": "yellow"}
+
+    text = stack_metrics.text(stack_metrics.collect(fetch, lambda: ["10.0.0.1"], tmp_path))
+    sample = re.compile(r"([a-z_]+)(\{[a-z]+=\"[^\"]*\"(?:,[a-z]+=\"[^\"]*\")*\})? (\S+)")
+    found = {}
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            name, labels, value = sample.fullmatch(line).groups()
+            found[name + (labels or "")] = float(value)
+    assert found['stack_consumer_lag_records{group="logstash-consumer-group",topic="order.events",partition="2"}'] == 41
+    assert found["stack_dead_letters"] == 7 and found['stack_disk_used_percent{node="elasticsearch-0"}'] == 61
+    assert not any("gone" in name for name in found), "it is not of the last report"
+    assert found["stack_elasticsearch_status"] == 1
+    assert found['stack_logstash_queue_bytes{pod="logstash-0",pipeline="main"}'] == 1204
+    assert found['stack_logstash_events_out_total{pod="logstash-0",pipeline="main"}'] == 12
+    days = (found['stack_certificate_expiry_timestamp_seconds{name="kafka"}'] - time.time()) / 86_400
+    assert 59 < days < 61 and found["stack_report_age_seconds"] < 60
+    for name in ("report", "elasticsearch", "logstash", "certificates"):
+        assert found[f'stack_source_up{{source="{name}"}}'] == 1, name
+
+    def away(path, body):
+        raise OSError("away")
+
+    text = stack_metrics.text(stack_metrics.collect(away, lambda: [], tmp_path))
+    assert 'stack_source_up{source="elasticsearch"} 0' in text and "stack_certificate_expiry" in text
+
+    # Every alert is about a metric that exists, and every metric is explained.
+    objects = objects_of("prometheus", "production")
+    ((group),) = named(objects, "PrometheusRule", "kafka-to-search")["spec"]["groups"]
+    assert len(group["rules"]) >= 9
+    for rule in group["rules"]:
+        used = set(re.findall(r"stack_[a-z_]+", rule["expr"]))
+        assert used and used <= stack_metrics.HELP.keys(), rule["alert"]
+    monitor = named(objects, "ServiceMonitor", "stack-metrics")["spec"]
+    service = named(objects, "Service", "stack-metrics")
+    assert monitor["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+    assert monitor["endpoints"][0]["port"] in [port["name"] for port in service["spec"]["ports"]]

@@ -318,8 +318,8 @@ def test_elasticsearch_setup_applies_everything(tmp_path):
         "/_index_template/stack-report", "/_index_template/stack-alerts",
     }  # fmt: skip
     created = [body for method, path, body, _ in first if path == "/_security/api_key"]
-    assert [body["name"] for body in created] == ["logstash", "functions", "replayer"]
-    assert [body["expiration"] for body in created] == ["90d", "400d", "90d"]
+    assert [body["name"] for body in created] == ["logstash", "functions", "replayer", "metrics"]
+    assert [body["expiration"] for body in created] == ["90d", "400d", "90d", "90d"]
     for key, name, role in ((created[1], "functions", "writer"), (created[2], "replayer", "replayer")):
         text = (SEARCH / "roles" / f"elasticsearch-{role}.json").read_text()
         text = text.replace("${INDEX_PREFIX}", "microservices").replace("${DEAD_LETTER_PREFIX}", "dead-letters-microservices")

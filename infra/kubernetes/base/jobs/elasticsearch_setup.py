@@ -20,10 +20,10 @@ from kubernetes_secrets import Secrets
 KEYS = "elasticsearch-api-keys"
 # Logstash gets a new key by itself: its pods are restarted. A Job of the replayer reads its key when it starts. The functions'
 # key must be copied to where they read it.
-KEY_DAYS = {"logstash": 90, "functions": 400, "replayer": 90}
+KEY_DAYS = {"logstash": 90, "functions": 400, "replayer": 90, "metrics": 90}
 # A key with fewer days left is replaced.
 RENEW_DAYS = 30
-USERS = {"logstash": "statefulsets/logstash"}
+USERS = {"logstash": "statefulsets/logstash", "metrics": "deployments/stack-metrics"}
 # A replaced key stays valid for a day, in which the pods restart.
 GRACE_MS = 86_400_000
 # A writer may add documents with its own ids to the daily indices. It can't change or read a document.
@@ -58,6 +58,8 @@ WRITERS = {
             {"names": ["dead-letters-microservices-*"], "privileges": ["read", "delete"]},
         ],
     },
+    # Only components/prometheus uses it.
+    "metrics": {"cluster": ["monitor"], "indices": [{"names": ["stack-report-*"], "privileges": ["read"]}]},
 }
 OPERATOR = {
     "cluster": ["monitor"],
