@@ -238,6 +238,22 @@ def test_paths_in_the_guides_exist(path):
         assert exists(found), f"{path.name}: {found}"
 
 
+def test_the_summary_names_a_place_for_every_statement():
+    rows = re.findall(r"^\| (.+?) \| (.+?) \| `([^`]+)` \|$", (KUBERNETES / "docs" / "SUMMARY.md").read_text(), re.MULTILINE)
+    assert len(rows) >= 50
+    for statement, now, place in rows:
+        assert exists(place) and now.strip(), statement
+    text = (KUBERNETES / "docs" / "SUMMARY.md").read_text()
+    for component in sorted(path.parent.name for path in KUBERNETES.glob("components/*/kustomization.yaml")):
+        assert f"components/{component}/" in text, component
+
+
+def test_the_guide_lists_every_component():
+    text = (KUBERNETES / "docs" / "KAFKA-ELK-INTEGRATION.md").read_text()
+    listed = set(re.findall(r"^\| `([a-z-]+)` \|", text.partition("### Options")[2].partition("\n## ")[0], re.MULTILINE))
+    assert listed == {path.parent.name for path in KUBERNETES.glob("components/*/kustomization.yaml")}
+
+
 def test_versions_in_the_guides_are_the_pinned_ones():
     pins = {
         image["name"].rpartition("/")[2]: image["newTag"]
