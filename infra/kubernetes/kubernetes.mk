@@ -39,7 +39,7 @@ test-kubernetes: kubernetes-env ## Test manifests, scripts, guides and the Logst
 # Adds them to the Makefile's tests on real servers.
 test-live: test-kubernetes-live
 
-test-kubernetes-live: kubernetes-env ## Test production's Kafka and the queries of the guides on real servers
+test-kubernetes-live: kubernetes-env ## Test production's Kafka, the readiness probes and the queries of the guides on real servers
 	$(KUBERNETES_PYTEST) -m live $(KUBERNETES_DIR)/tests
 
 # Not part of `make test`: the first run takes about ten minutes to build the control plane with Go.
