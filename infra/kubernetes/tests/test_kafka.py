@@ -37,6 +37,8 @@ TOOLS = {
 }
 START_S = 300
 NAMESPACE = "demo-micro"
+# Of the component external-access.
+DOMAIN = "events.example.com"
 
 
 class Cluster:
@@ -54,7 +56,7 @@ class Cluster:
         (folder / "hosts").write_text(
             # The names as Kubernetes resolves them in another namespace, and the short ones of the controllers.
             "".join(
-                f"{address} kafka-{node}.kafka-headless.{NAMESPACE}.svc kafka-{node}.kafka-headless\n"
+                f"{address} kafka-{node}.kafka-headless.{NAMESPACE}.svc kafka-{node}.kafka-headless kafka-{node}.{DOMAIN}\n"
                 for node, address in enumerate(self.addresses)
             )
             + f"{self.addresses[0]} kafka kafka.{NAMESPACE}.svc\n127.0.0.1 localhost\n"
@@ -83,6 +85,7 @@ class Cluster:
         for name, text in config_map["data"].items():
             text = text.replace("/etc/kafka/certificates", str(self.folder / "certificates"))
             text = re.sub(r"(INTERNAL|CONTROLLER)://:", rf"\1://{self.addresses[node]}:", text)
+            text = text.replace(r"EXTERNAL:\/\/:", rf"EXTERNAL:\/\/{self.addresses[node]}:")
             # A node may be reading the file at its start.
             if not (folder / name).exists() or (folder / name).read_text() != text:
                 (folder / name).write_text(text)
@@ -114,6 +117,8 @@ class Cluster:
             "KAFKA_CONFIGURATION": str(self.configuration(node)),
             "KAFKA_RUN": str(run),
             "KAFKA_DATA": str(self.folder / f"data-{node}" / "data"),
+            # As the component does it.
+            **({"KAFKA_EXTERNAL_DOMAIN": DOMAIN} if self.passwords else {}),
             **environment,
         }
 
@@ -186,7 +191,9 @@ def made_secrets(folder: Path) -> dict[str, dict[str, bytes]]:
     """The Secrets that stack_secrets.py creates in an empty namespace."""
     with secrets_api(folder / "account") as (environment, secrets):
         subprocess.run(
-            [sys.executable, "-B", str(JOBS / "stack_secrets.py")], env={"PATH": os.environ["PATH"], **environment}, check=True
+            [sys.executable, "-B", str(JOBS / "stack_secrets.py")],
+            env={"PATH": os.environ["PATH"], "EXTERNAL_DOMAIN": DOMAIN, **environment},
+            check=True,
         )
         return {
             name: {key: base64.b64decode(value) for key, value in secret["data"].items()} for name, secret in secrets.items()
@@ -243,12 +250,30 @@ def test_clients_of_other_namespaces_reach_every_broker_by_the_names_that_kafka_
     """A client connects to the bootstrap address, then to the advertised ones, and checks each certificate's names."""
     for node in range(3):
         properties = (cluster.folder / f"run-kafka-{node}" / "server.properties").read_text()
-        assert f"advertised.listeners=INTERNAL://kafka-{node}.kafka-headless.{NAMESPACE}.svc:29092\n" in properties
+        assert f"advertised.listeners=INTERNAL://kafka-{node}.kafka-headless.{NAMESPACE}.svc:29092," in properties
     sent = cluster.tool(
         "kafka-console-producer.sh", "--topic", "notification.events", "--command-property", "acks=all",
         user="services", stdin="".join(f"{number}\n" for number in range(100)), server=f"kafka.{NAMESPACE}.svc:29092",
     )  # fmt: skip
     assert sent.returncode == 0 and "ERROR" not in sent.stdout + sent.stderr, sent.stdout + sent.stderr
+
+
+def test_clients_outside_the_cluster_reach_every_broker(cluster):
+    """The listener of the component external-access: TLS with the names of the domain, SCRAM, the same permissions."""
+    sent = cluster.tool(
+        "kafka-console-producer.sh", "--topic", "notification.events", "--command-property", "acks=all",
+        user="services", stdin="".join(f"{number}\n" for number in range(100)), server=f"kafka-0.{DOMAIN}:9094",
+    )  # fmt: skip
+    assert sent.returncode == 0 and "ERROR" not in sent.stdout + sent.stderr, sent.stdout + sent.stderr
+    read = cluster.tool(
+        "kafka-console-consumer.sh", "--topic", "notification.events", "--from-beginning", "--max-messages", "100",
+        "--timeout-ms", "60000", "--group", "kafka-to-search-notification.events", user="functions",
+        server=f"kafka-1.{DOMAIN}:9094",
+    )  # fmt: skip
+    assert len(read.stdout.split()) >= 100, read.stdout + read.stderr
+    refused = cluster.tool("kafka-console-producer.sh", "--topic", "order.events", user="functions", stdin="no\n",
+                           server=f"kafka-2.{DOMAIN}:9094")  # fmt: skip
+    assert "AuthorizationException" in refused.stdout + refused.stderr
 
 
 def test_a_wrong_password_is_rejected(cluster):
