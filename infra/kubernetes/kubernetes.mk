@@ -7,7 +7,7 @@ KUBERNETES_CACHE := $(or $(KAFKA_TO_SEARCH_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)
 KUBERNETES_REQUIREMENTS := $(KUBERNETES_DIR)/tests/requirements.txt
 KUBERNETES_ENV := $(KUBERNETES_CACHE)/kubernetes-$(firstword $(shell cksum < $(KUBERNETES_REQUIREMENTS)))
 KUBERNETES_BIN := $(KUBERNETES_ENV)/bin
-KUBERNETES_SHELL := $(wildcard $(KUBERNETES_DIR)/scripts/*.sh $(KUBERNETES_DIR)/infrastructure/kafka/*.sh)
+KUBERNETES_SHELL := $(wildcard $(KUBERNETES_DIR)/scripts/*.sh $(KUBERNETES_DIR)/infrastructure/kafka/*.sh $(KUBERNETES_DIR)/elk/elasticsearch/*.sh)
 KUBERNETES_DOCKERFILES := $(wildcard $(KUBERNETES_DIR)/images/*/Dockerfile)
 
 KUBERNETES_PYTEST := "$(KUBERNETES_BIN)/python" -B -m pytest -q -p no:cacheprovider -c $(KUBERNETES_DIR)/tests/pytest.ini
@@ -39,7 +39,7 @@ test-kubernetes: kubernetes-env ## Test manifests, scripts, guides and the Logst
 # Adds them to the Makefile's tests on real servers.
 test-live: test-kubernetes-live
 
-test-kubernetes-live: kubernetes-env ## Test production's Kafka and the queries of the guides on real servers
+test-kubernetes-live: kubernetes-env ## Test production's Kafka, the readiness probes and the queries of the guides on real servers
 	$(KUBERNETES_PYTEST) -m live $(KUBERNETES_DIR)/tests
 
 # Not part of `make test`: the first run takes about ten minutes to build the control plane with Go.

@@ -1,4 +1,4 @@
-"""Writes the ConfigMaps that embed files of infra/elk: render.py [--check]
+"""Writes the copies of infra/elk's files that the manifests contain: render.py [--check]
 
 kustomize cannot read files outside the folder it builds, so the files of infra/elk are copied. `--check` changes
 nothing and fails if a copy differs from its source.
@@ -37,12 +37,14 @@ def main() -> int:
 def rendered() -> dict[Path, str]:
     """Every file that this script generates, with its text."""
     pipelines = {name: (LOGSTASH / "pipeline" / name).read_text() for name in PIPELINES}
-    settings = {path.name: path.read_text() for path in sorted((LOGSTASH / "config").glob("*.yml"))}
+    settings = {
+        KUBERNETES / "elk" / "logstash" / path.name: heading("infra/elk/logstash") + path.read_text()
+        for path in sorted((LOGSTASH / "config").glob("*.yml"))
+    }
     return {
+        **settings,
         KUBERNETES / "elk" / "logstash-configmap.yaml": heading("infra/elk/logstash")
-        + config_map("logstash-pipeline", "logstash-config", pipelines)
-        + "---\n"
-        + config_map("logstash-settings", "logstash-config", settings),
+        + config_map("logstash-pipeline", "logstash-config", pipelines),
         KUBERNETES / "overlays" / "production" / "logstash-pipeline.yaml": heading("infra/elk/logstash")
         + config_map("logstash-pipeline", "logstash-config", {name: for_production(text) for name, text in pipelines.items()}),
     }

@@ -11,6 +11,11 @@ Usage: verify.sh [OPTION ...]
   --overlay NAME      the deployed overlay: dev (default) or production
   --namespace NAME    the namespace (default demo-micro)
   --send-event        publish an event to order.events and wait until a search finds it
+  --measure           instead of the checks: publish a load, and print rate, latency, lag, CPU and memory (needs python3)
+  --events NUMBER     events of the load (default 20000)
+  --rate NUMBER       events a second (default 500)
+  --out FILE          write the result as JSON
+  --compare FILE      show an earlier result next to it
   --help              print this text
 END
 }
@@ -18,11 +23,15 @@ END
 overlay=dev
 namespace=demo-micro
 send_event=no
+measure=no
+load=()
 while [ $# -gt 0 ]; do
     case $1 in
     --overlay) overlay=${2:?"--overlay needs a name: dev or production"} && shift ;;
     --namespace) namespace=${2:?"--namespace needs a name"} && shift ;;
     --send-event) send_event=yes ;;
+    --measure) measure=yes ;;
+    --events | --rate | --out | --compare) load+=("$1" "${2:?"$1 needs a value"}") && shift ;;
     --help) usage && exit 0 ;;
     *) usage >&2 && echo "verify.sh: unknown option $1" >&2 && exit 2 ;;
     esac
@@ -36,6 +45,10 @@ if [ "$namespace" != demo-micro ]; then
     source="$kubernetes/overlays/namespace-$namespace"
     mkdir -p "$source"
     printf 'resources: [../%s]\nnamespace: %s\n' "$overlay" "$namespace" >"$source/kustomization.yaml"
+fi
+
+if [ "$measure" = yes ]; then
+    exec python3 -B "$kubernetes/scripts/measure.py" --namespace "$namespace" ${load[@]+"${load[@]}"}
 fi
 
 failed=0
@@ -76,8 +89,18 @@ elasticsearch() { # path, JSON body
         curl "$@" "$url$path"' sh "$1" "${2:-}"
 }
 
+logstash_pods() {
+    kubectl --namespace "$namespace" get pods -l app.kubernetes.io/name=logstash -o 'jsonpath={.items[*].metadata.name}'
+}
+
+# Each of Logstash's pods in turn: which partitions and so which events one has is chance.
 logstash() { # path
-    on logstash-0 curl --silent --show-error --fail "http://localhost:9600$1"
+    local pods pod
+    pods=$(logstash_pods) || return 1
+    [ -n "$pods" ] || { echo "there is no pod of Logstash" && return 1; }
+    for pod in $pods; do
+        echo "$pod $(on "$pod" curl --silent --show-error --fail "http://localhost:9600$1")" || return 1
+    done
 }
 
 kafka() { # tool, arguments ...
@@ -96,10 +119,40 @@ config_map_is_the_file() {
 
 init_containers_completed() {
     local reasons
-    reasons=$(kubectl --namespace "$namespace" get pod logstash-0 \
-        -o 'jsonpath={range .status.initContainerStatuses[*]}{.name}={.state.terminated.reason}{"\n"}{end}') || return 1
+    reasons=$(kubectl --namespace "$namespace" get pods -l app.kubernetes.io/name=logstash \
+        -o 'jsonpath={range .items[*]}{.metadata.name}{range .status.initContainerStatuses[*]} {.name}={.state.terminated.reason}{end}{"\n"}{end}') || return 1
     echo "$reasons"
-    [ "$(echo "$reasons" | grep -c '=Completed$')" = 2 ]
+    [ -n "$reasons" ] && ! echo "$reasons" | grep -Evq '^[^ ]+( [^ ]+=Completed){2}$'
+}
+
+pipelines_run() {
+    local reports
+    reports=$(logstash /_health_report) || return 1
+    # The rest of a report is long.
+    echo "$reports" | sed -E 's/^([^ ]+) .*"symptom":"([^"]*)".*/\1 \2/'
+    ! echo "$reports" | grep -Evq '("state":"RUNNING".*){2}'
+}
+
+# What Elasticsearch rejected twice stays in the queue of the pipeline dead-letters; an empty one has a byte or a few. What a
+# full queue did not take is lost.
+no_dead_letter_is_stuck() {
+    local main dead_letters
+    main=$(logstash /_node/stats/pipelines/main) && dead_letters=$(logstash /_node/stats/pipelines/dead-letters) || return 1
+    printf '%s\n' "$main" "$dead_letters" | sed -E 's/^([^ ]+) .*"dead_letter_queue":\{([^}]*)\}.*/\1 \2/'
+    ! echo "$dead_letters" | grep -Evq '"queue_size_in_bytes":[0-9]{1,2}[,}]' &&
+        ! printf '%s\n' "$main" "$dead_letters" | grep -Eq '"dropped_events":[1-9]'
+}
+
+# Of the certificates that the servers have; certificate-renewal renews those of the stack's own authority 60 days before.
+certificates_last() {
+    local name days=30 status=0
+    for name in kafka elasticsearch logstash kibana redis log-shipper; do
+        kubectl --namespace "$namespace" get secret "certificates-$name" -o 'jsonpath={.data.tls\.crt}' |
+            base64 --decode | openssl x509 -noout -checkend $((days * 86400)) >/dev/null && continue
+        echo "certificates-$name has no certificate that lasts $days days"
+        status=1
+    done
+    return $status
 }
 
 group_is_active() {
@@ -116,10 +169,11 @@ replicas_in_sync() {
     [ -z "$(echo "$behind" | tr -d '[:space:]')" ]
 }
 
-# Logstash's output counters: documents that Elasticsearch indexed or already had.
+# The output counters of all pods: documents that Elasticsearch indexed or already had.
 written_to_elasticsearch() {
     local documents
-    documents=$(logstash /_node/stats/pipelines/main | grep -o '"documents":{[^}]*}') || return 1
+    documents=$(logstash /_node/stats/pipelines/main) || return 1
+    documents=$(echo "$documents" | grep -o '"documents":{[^}]*}')
     echo "$documents"
     echo "$documents" | grep -Eq '"(successes|non_retryable_failures)":[1-9]'
 }
@@ -179,7 +233,9 @@ check "Elasticsearch is healthy" "$logs elasticsearch-0" cluster_is_healthy
 check "Elasticsearch is provisioned" "$logs job/provision-cluster --all-containers" cluster_is_provisioned
 check "Logstash's init containers have completed" "$logs logstash-0 -c wait-for-kafka" init_containers_completed
 check "Logstash's pods are ready" "$logs logstash-0" ready logstash
-check "Logstash runs its pipeline" "$logs logstash-0" logstash /_node/pipelines/main
+check "Logstash runs its pipelines" "$logs logstash-0" pipelines_run
+check "No dead letter was rejected" "see 'A dead letter that Elasticsearch rejects' in docs/KAFKA-ELK-INTEGRATION.md" no_dead_letter_is_stuck
+check "Certificates last" "$logs -l app.kubernetes.io/name=certificate-renewal" certificates_last
 check "Kibana's pods are ready" "$logs deployment/kibana" ready kibana
 check "Logstash's consumer group is active" "$logs logstash-0" group_is_active
 if [ "$send_event" = yes ]; then

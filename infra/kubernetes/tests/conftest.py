@@ -1,12 +1,14 @@
 """Shared by the tests: the files under test, the builds of the overlays, JRuby."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
+from logstash.config import substitute
 
 TESTS = Path(__file__).resolve().parent
 KUBERNETES = TESTS.parent
@@ -38,6 +40,31 @@ def named(objects: list[dict], kind: str, name: str) -> dict:
     """The one object of this kind and name."""
     (found,) = (item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name)
     return found
+
+
+def files_of(objects: list[dict], name: str) -> dict[str, str]:
+    """The files or values of a ConfigMap, whose name may end with a hash of them."""
+    pattern = re.compile(rf"{re.escape(name)}(-[a-z0-9]{{10}})?")
+    (found,) = (item["data"] for item in objects if item["kind"] == "ConfigMap" and pattern.fullmatch(item["metadata"]["name"]))
+    return found
+
+
+def pipeline_settings(objects: list[dict]) -> list[dict]:
+    """Each pipeline of pipelines.yml with the values that Logstash's pod has in its environment."""
+    (container,) = named(objects, "StatefulSet", "logstash")["spec"]["template"]["spec"]["containers"]
+    return yaml.safe_load(substitute(files_of(objects, "logstash-settings")["pipelines.yml"], environment(objects, container)))
+
+
+def environment(objects: list[dict], container: dict) -> dict[str, str]:
+    """The variables of a container that are not secret."""
+    values = {}
+    for entry in container["env"]:
+        reference = entry.get("valueFrom", {}).get("configMapKeyRef")
+        if reference:
+            values[entry["name"]] = files_of(objects, re.sub(r"-[a-z0-9]{10}$", "", reference["name"]))[reference["key"]]
+        elif "value" in entry:
+            values[entry["name"]] = entry["value"]
+    return values
 
 
 def folder_of(build_name: str) -> Path:

@@ -11,8 +11,10 @@ class JsonHandler(BaseHTTPRequestHandler):
     """Reads and writes JSON bodies and logs nothing."""
 
     def body(self):
-        """The JSON of the request, or None if it has no body."""
+        """The JSON of the request, the list of a body in lines, or None if it has no body."""
         data = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.headers.get("Content-Type") == "application/x-ndjson":
+            return [json.loads(line) for line in data.splitlines()]
         return json.loads(data) if data else None
 
     def respond(self, status: int, body: object) -> None:

@@ -1,4 +1,4 @@
-"""A stand-in for the part of the Kubernetes API that reads and writes Secrets. It keeps them in memory."""
+"""A stand-in for the part of the Kubernetes API that the Jobs use: it keeps Secrets in memory and records restarts."""
 
 import re
 from contextlib import contextmanager
@@ -7,11 +7,16 @@ from pathlib import Path
 from http_server import JsonHandler, serving
 
 TOKEN = "token-of-the-test"
+WORKLOADS = ("statefulsets/kafka", "statefulsets/logstash", "deployments/kibana")
 
 
 @contextmanager
-def secrets_api(account: Path):
-    """Serves the API. Yields the environment for a Job's script, and the Secrets by name with base64 data."""
+def secrets_api(account: Path, restarted: list | None = None):
+    """Serves the API. Yields the environment for a Job's script, and the Secrets by name with base64 data.
+
+    `restarted` gets the workloads that were restarted, with the annotation.
+    """
+    restarted = [] if restarted is None else restarted
     secrets: dict[str, dict] = {}
 
     class Handler(JsonHandler):
@@ -32,8 +37,21 @@ def secrets_api(account: Path):
         def do_PUT(self):
             secret = self.body()
             assert self._name() == secret["metadata"]["name"] and self._name() in secrets
+            # Kubernetes rejects a change of the type.
+            assert secret["type"] == secrets[self._name()].get("type", "Opaque"), "the type of a Secret is immutable"
             secrets[self._name()] = secret
             self.respond(200, secret)
+
+        def do_PATCH(self):
+            assert self.headers["Authorization"] == f"Bearer {TOKEN}"
+            assert self.headers["Content-Type"] == "application/strategic-merge-patch+json"
+            (annotation,) = self.body()["spec"]["template"]["metadata"]["annotations"]
+            workload = self.path.removeprefix("/apis/apps/v1/namespaces/demo-micro/")
+            if workload not in WORKLOADS:
+                self.respond(404, {"kind": "Status", "reason": "NotFound"})
+                return
+            restarted.append((workload, annotation))
+            self.respond(200, {})
 
         def _name(self):
             assert self.headers["Authorization"] == f"Bearer {TOKEN}"

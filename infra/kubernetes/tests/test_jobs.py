@@ -11,8 +11,12 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from pathlib import Path
 
 import pytest
 from conftest import ELK, KUBERNETES
@@ -38,15 +42,16 @@ def run(script: str, environment: dict[str, str], *arguments: str) -> subprocess
 
 @contextmanager
 def stand_in(response_to):
-    """An HTTP server that records requests. `response_to(method, path, headers)` returns status and body."""
+    """An HTTP server that records requests. `response_to(method, path, headers, body)` returns status and body."""
     requests = []
 
     class Handler(JsonHandler):
         def _serve(self):
-            requests.append((self.command, self.path, self.body(), dict(self.headers)))
-            self.respond(*response_to(self.command, self.path, self.headers))
+            body = self.body()
+            requests.append((self.command, self.path, body, dict(self.headers)))
+            self.respond(*response_to(self.command, self.path, self.headers, body))
 
-        do_GET = do_PUT = do_POST = _serve
+        do_GET = do_PUT = do_POST = do_DELETE = _serve
 
     with serving(Handler) as url:
         yield url, requests
@@ -54,7 +59,11 @@ def stand_in(response_to):
 
 def test_secrets_are_created_once_and_kept(tmp_path):
     with secrets_api(tmp_path) as (environment, secrets):
-        secrets["redis-auth"] = {"metadata": {"name": "redis-auth"}, "data": {"password": base64.b64encode(b"mine").decode()}}
+        secrets["redis-auth"] = {
+            "metadata": {"name": "redis-auth"},
+            "type": "Opaque",
+            "data": {"password": base64.b64encode(b"mine").decode()},
+        }
         first = run("stack_secrets.py", environment)
         assert first.returncode == 0, first.stderr
         made = json.loads(json.dumps(secrets))
@@ -74,30 +83,135 @@ def test_secrets_are_created_once_and_kept(tmp_path):
 
 
 def test_certificates_are_valid_for_their_hosts_and_renewed_before_they_expire(tmp_path):
-    with secrets_api(tmp_path / "account") as (environment, secrets):
+    restarted = []
+    with secrets_api(tmp_path / "account", restarted) as (environment, secrets):
         assert run("stack_secrets.py", environment).returncode == 0
+        assert restarted == []
         data = {key: base64.b64decode(value) for key, value in secrets["certificates-kafka"]["data"].items()}
         for name, content in data.items():
             (tmp_path / name).write_bytes(content)
-        for host, status in (("kafka", 0), ("kafka-2.kafka-headless", 0), ("localhost", 0), ("elasticsearch", 1)):
+        for host, status in (
+            ("kafka", 0), ("kafka.demo-micro", 0), ("kafka.demo-micro.svc", 0), ("kafka.demo-micro.svc.cluster.local", 0),
+            ("kafka-2.kafka-headless", 0), ("kafka-2.kafka-headless.demo-micro.svc", 0), ("localhost", 0),
+            ("elasticsearch", 1), ("kafka.other.svc", 1),
+        ):  # fmt: skip
             command = ["openssl", "verify", "-x509_strict", "-CAfile", tmp_path / "ca.crt", "-verify_hostname", host]
             done = subprocess.run([*command, tmp_path / "tls.crt"], capture_output=True, check=False)
             assert (done.returncode != 0) == (status != 0), f"{host}: {done.stderr}"
         assert b"BEGIN PRIVATE KEY" in data["tls.key"], "Kafka and Logstash need PKCS #8"
         assert data["keystore.pem"] == data["tls.key"] + data["tls.crt"] + data["ca.crt"]
 
-        # A certificate that expires tomorrow.
-        soon = subprocess.run(
-            ["openssl", "req", "-x509", "-key", tmp_path / "tls.key", "-days", "1", "-subj", "/CN=kafka"],
-            capture_output=True,
-            check=True,
-        ).stdout
-        secrets["certificates-kafka"]["data"]["tls.crt"] = base64.b64encode(soon).decode()
+        soon = certificate(secrets["certificate-authority"]["data"], days=1)
+        secrets["certificates-kafka"]["data"] |= soon
+        # The names that the stack gave to certificates at first.
+        short = certificate(secrets["certificate-authority"]["data"], hosts=["redis", "localhost"])
+        secrets["certificates-redis"]["data"] |= short
         kibana = secrets["certificates-kibana"]["data"]["tls.crt"]
         done = run("stack_secrets.py", environment)
-        assert "certificates-kafka: made" in done.stdout and "certificates-kibana: kept" in done.stdout
-        assert base64.b64decode(secrets["certificates-kafka"]["data"]["tls.crt"]) != soon
+        assert "certificates-kafka: renewed" in done.stdout and "certificates-kibana: kept" in done.stdout, done.stdout
+        assert secrets["certificates-kafka"]["data"]["tls.crt"] != soon["tls.crt"]
         assert secrets["certificates-kibana"]["data"]["tls.crt"] == kibana
+        assert "certificates-redis: renewed\n" in done.stdout, "it is not deployed here"
+        assert restarted == [("statefulsets/kafka", "kafka-to-search/certificate-renewed")]
+
+        # Without the authority there is a new one, which signs everything again.
+        del secrets["certificate-authority"]
+        done = run("stack_secrets.py", environment)
+        assert done.stdout.count(": renewed") == 6, done.stdout
+
+
+def certificate(authority: dict[str, str], days: int = 398, hosts=("kafka",)) -> dict[str, str]:
+    """A key and a certificate by this authority, as the values of a Secret."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("ca.crt", "ca.key"):
+            (Path(folder) / name).write_bytes(base64.b64decode(authority[name]))
+        openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        names = ",".join(f"DNS:{host}" for host in hosts)
+        subprocess.run(
+            [*openssl, "-subj", f"/CN={hosts[0]}", "-days", str(days), "-CA", "ca.crt", "-CAkey", "ca.key",
+             "-addext", f"subjectAltName={names}", "-addext", "basicConstraints=critical,CA:false",
+             "-keyout", "tls.key", "-out", "tls.crt"],
+            cwd=folder, capture_output=True, check=True,
+        )  # fmt: skip
+        return {name: base64.b64encode((Path(folder) / name).read_bytes()).decode() for name in ("tls.key", "tls.crt")}
+
+
+@pytest.mark.parametrize("days", [398, 1])
+def test_a_certificate_that_someone_else_signed_is_kept(tmp_path, days):
+    """What cert-manager or a person put there: Secrets of type kubernetes.io/tls, with keys of their own."""
+    with secrets_api(tmp_path / "account") as (environment, secrets):
+        assert run("stack_secrets.py", environment).returncode == 0
+        ours = secrets["certificate-authority"]["data"]
+        # A public authority, not one of this stack.
+        openssl = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        options = ["-subj", "/CN=Corporate CA", "-addext", "basicConstraints=critical,CA:true"]
+        files = ["-keyout", "ca.key", "-out", "ca.crt"]
+        subprocess.run([*openssl, *options, *files], cwd=tmp_path, capture_output=True, check=True)
+        corporate = {key: base64.b64encode((tmp_path / key).read_bytes()).decode() for key in ("ca.crt", "ca.key")}
+        mine = {"mine": base64.b64encode(b"kept").decode()}
+        by_hand = {
+            "metadata": {"name": "certificates-kafka", "labels": {"team": "platform"}},
+            "type": "kubernetes.io/tls",
+            "data": {**certificate(corporate, days), "ca.crt": corporate["ca.crt"], **mine},
+        }
+        managed = {
+            "metadata": {"name": "certificates-kibana", "annotations": {"cert-manager.io/certificate-name": "kibana"}},
+            "type": "kubernetes.io/tls",
+            # cert-manager can use the authority of the stack, too.
+            "data": {**certificate(ours, days, ["kibana"]), "ca.crt": ours["ca.crt"], "tls-combined.pem": "cGVt"},
+        }
+        incomplete = {
+            "metadata": {"name": "certificates-redis"},
+            "type": "Opaque",
+            "data": {**mine, "ca.crt": corporate["ca.crt"]},
+        }
+        secrets |= {"certificates-kafka": by_hand, "certificates-kibana": managed, "certificates-redis": incomplete}
+        before = json.loads(json.dumps(secrets))
+        done = run("stack_secrets.py", environment)
+        assert done.returncode == 0, done.stderr
+        assert secrets == before
+    assert "certificates-kafka: kept, someone else signed it" in done.stdout
+    assert ("It expires within 60 days" in done.stdout) == (days == 1)
+    assert "certificates-kibana: kept, cert-manager renews it" in done.stdout
+    assert "certificates-redis: kept, although it has no tls.crt" in done.stdout
+
+
+def test_beats_and_tcp_clients_get_a_certificate_that_logstash_accepts(tmp_path):
+    """Logs in as a shipper does, to a TLS server that requires client certificates of the stack's authority."""
+    import ssl
+
+    with secrets_api(tmp_path / "account") as (environment, secrets):
+        assert run("stack_secrets.py", environment).returncode == 0
+        for name in ("logstash", "log-shipper"):
+            (tmp_path / name).mkdir()
+            for key, value in secrets[f"certificates-{name}"]["data"].items():
+                (tmp_path / name / key).write_bytes(base64.b64decode(value))
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=tmp_path / "logstash" / "ca.crt")
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.load_cert_chain(tmp_path / "logstash" / "tls.crt", tmp_path / "logstash" / "tls.key")
+    shipper = ssl.create_default_context(cafile=tmp_path / "log-shipper" / "ca.crt")
+    shipper.load_cert_chain(tmp_path / "log-shipper" / "tls.crt", tmp_path / "log-shipper" / "tls.key")
+    mine, theirs = socket.socketpair()
+    with ThreadPoolExecutor(1) as other:
+        accepted = other.submit(server.wrap_socket, theirs, server_side=True)
+        # The name that a shipper in another namespace uses.
+        with shipper.wrap_socket(mine, server_hostname="logstash.demo-micro.svc"), accepted.result(timeout=30) as connection:
+            assert connection.getpeercert()["subject"] == ((("commonName", "log-shipper"),),)
+
+
+def test_renewing_keeps_the_type_the_metadata_and_the_other_values_of_a_secret(tmp_path):
+    with secrets_api(tmp_path / "account") as (environment, secrets):
+        assert run("stack_secrets.py", environment).returncode == 0
+        mine = secrets["certificates-kafka"]
+        mine["metadata"] |= {"labels": {"team": "platform"}, "resourceVersion": "7"}
+        mine["type"] = "kubernetes.io/tls"
+        mine["data"] |= {"truststore.p12": "cDEy", **certificate(secrets["certificate-authority"]["data"], days=1)}
+        metadata = dict(mine["metadata"])
+        assert "certificates-kafka: renewed" in run("stack_secrets.py", environment).stdout
+        renewed = secrets["certificates-kafka"]
+        assert (renewed["metadata"], renewed["type"]) == (metadata, "kubernetes.io/tls")
+        assert renewed["data"]["truststore.p12"] == "cDEy"
+        assert renewed["data"].keys() == {"tls.crt", "tls.key", "ca.crt", "keystore.pem", "truststore.p12"}
 
 
 def elasticsearch_setup(url: str, environment: dict[str, str]) -> subprocess.CompletedProcess:
@@ -109,32 +223,84 @@ def elasticsearch_setup(url: str, environment: dict[str, str]) -> subprocess.Com
     return run("elasticsearch_setup.py", {**environment, **settings})
 
 
-def test_elasticsearch_setup_applies_everything_and_replaces_only_invalid_keys(tmp_path):
-    numbers = iter(range(100))
+class ApiKeys:
+    """Elasticsearch's API keys, as its documentation describes their creation, listing and end."""
 
-    def response_to(method, path, headers):
+    def __init__(self):
+        self.keys: dict[str, dict] = {}
+        self.ended: list[str] = []
+
+    def __call__(self, method, path, headers, body=None):
+        now = int(time.time() * 1000)
         if path == "/_security/_authenticate":
-            return (200, {}) if headers["Authorization"] == valid[0] else (401, {})
-        if path == "/_security/api_key":
-            return 200, {"id": f"id{next(numbers)}", "api_key": "key"}
+            identity = base64.b64decode(headers["Authorization"].removeprefix("ApiKey ")).decode().partition(":")[0]
+            known = self.keys.get(identity)
+            return (200, {}) if known and not known["invalidated"] else (401, {})
+        if path == "/_security/api_key" and method == "POST":
+            identity = f"id{len(self.keys)}"
+            days = int(re.fullmatch(r"(\d+)d", body["expiration"])[1]) if "expiration" in body else None
+            self.keys[identity] = {
+                "id": identity, "name": body["name"], "creation": now, "invalidated": False, "metadata": body["metadata"],
+                "expiration": now + days * 86_400_000,
+            }  # fmt: skip
+            return 200, {"id": identity, "api_key": "key"}
+        if path.startswith("/_security/api_key?name="):
+            name = path.partition("=")[2]
+            return 200, {"api_keys": [key for key in self.keys.values() if key["name"] == name]}
+        if path == "/_security/api_key" and method == "DELETE":
+            self.ended += body["ids"]
+            for identity in body["ids"]:
+                self.keys[identity]["invalidated"] = True
         return 200, {}
 
-    valid = [""]
-    with secrets_api(tmp_path / "account") as (environment, secrets), stand_in(response_to) as (url, requests):
+
+def stored_keys(secrets: dict) -> dict[str, str]:
+    """The keys in the Secret: `id:key`, or their base64 under NAME-encoded."""
+    return {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
+
+
+@pytest.mark.parametrize("why", ["there was none", "does not accept it", "rights have changed", "expires within 30 days"])
+def test_a_key_is_replaced_for_each_of_these_reasons_and_logstash_restarts(tmp_path, why):
+    server, restarted = ApiKeys(), []
+    with secrets_api(tmp_path / "account", restarted) as (environment, secrets), stand_in(server) as (url, _):
+        assert elasticsearch_setup(url, environment).returncode == 0
+        first, restarted[:] = stored_keys(secrets), []
+        key = server.keys[first["logstash"].partition(":")[0]]
+        if why == "there was none":
+            del secrets["elasticsearch-api-keys"]["data"]["logstash"]
+        elif why == "does not accept it":
+            key["invalidated"] = True
+        elif why == "rights have changed":
+            key["metadata"] = {"rights": "others"}
+        else:
+            key["expiration"] = int((time.time() + 29 * 86_400) * 1000)
+        done = elasticsearch_setup(url, environment)
+        assert re.search(rf"API key logstash: made, because .*{why}", done.stdout), done.stdout + done.stderr
+        assert "API key functions: kept" in done.stdout
+        assert restarted == [("statefulsets/logstash", "kafka-to-search/api-key-replaced")]
+        renewed = stored_keys(secrets)
+        assert renewed["functions"] == first["functions"] and renewed["logstash"] != first["logstash"]
+        assert renewed["logstash-encoded"] == base64.b64encode(renewed["logstash"].encode()).decode()
+        if why == "does not accept it":
+            return
+        # The pods may still use the replaced key today, but not for longer.
+        assert "replaced, valid for a day" in elasticsearch_setup(url, environment).stdout and server.ended == []
+        server.keys[renewed["logstash"].partition(":")[0]]["creation"] -= 90_000_000
+        key["creation"] -= 90_000_001
+        assert "ended" in elasticsearch_setup(url, environment).stdout
+        assert server.ended == [key["id"]]
+        assert stored_keys(secrets) == renewed
+
+
+def test_elasticsearch_setup_applies_everything(tmp_path):
+    with secrets_api(tmp_path / "account") as (environment, secrets), stand_in(ApiKeys()) as (url, requests):
         done = elasticsearch_setup(url, environment)
         assert done.returncode == 0, done.stderr
         first = list(requests)
-        keys = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
+        keys = stored_keys(secrets)
         assert keys["functions-encoded"] == base64.b64encode(keys["functions"].encode()).decode()
 
-        # Logstash's key is still valid, the functions' key is not: only that one is replaced.
-        valid[0] = f"ApiKey {base64.b64encode(keys['logstash'].encode()).decode()}"
-        again = elasticsearch_setup(url, environment)
-        assert "made functions, kept logstash" in again.stdout, again.stdout + again.stderr
-        renewed = {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
-        assert renewed["logstash"] == keys["logstash"] and renewed["functions"] != keys["functions"]
-
-    assert "elastic-password" not in done.stdout and "key" not in re.sub("API keys", "", done.stdout)
+    assert "elastic-password" not in done.stdout and ":key" not in done.stdout
     login = "Basic " + base64.b64encode(b"elastic:elastic-password").decode()
     assert all(headers["Authorization"] == login for *_, headers in first)
     calls = {(method, path): body for method, path, body, _ in first}
@@ -149,14 +315,15 @@ def test_elasticsearch_setup_applies_everything_and_replaces_only_invalid_keys(t
     assert not any(fnmatch(index, pattern) for index in events for pattern in template["index_patterns"])
     assert {path for method, path in calls if method == "PUT"} == {
         "/_ilm/policy/platform-logs", "/_index_template/platform-logs", "/_security/role/platform_operator",
+        "/_index_template/stack-report", "/_index_template/stack-alerts",
     }  # fmt: skip
     created = [body for method, path, body, _ in first if path == "/_security/api_key"]
-    assert [body["name"] for body in created] == ["logstash", "functions"]
-    writer = json.loads(
-        (SEARCH / "roles" / "elasticsearch-writer.json").read_text()
-        .replace("${INDEX_PREFIX}", "microservices").replace("${DEAD_LETTER_PREFIX}", "dead-letters-microservices")
-    )  # fmt: skip
-    assert created[1]["role_descriptors"]["functions"] == writer, "the functions' key differs from the provisioned role"
+    assert [body["name"] for body in created] == ["logstash", "functions", "replayer", "metrics"]
+    assert [body["expiration"] for body in created] == ["90d", "400d", "90d", "90d"]
+    for key, name, role in ((created[1], "functions", "writer"), (created[2], "replayer", "replayer")):
+        text = (SEARCH / "roles" / f"elasticsearch-{role}.json").read_text()
+        text = text.replace("${INDEX_PREFIX}", "microservices").replace("${DEAD_LETTER_PREFIX}", "dead-letters-microservices")
+        assert key["role_descriptors"][name] == json.loads(text), f"the key {name} differs from the provisioned role"
     (indices,) = created[0]["role_descriptors"]["logstash"]["indices"]
     assert set(indices["privileges"]) == {"create_doc", "auto_configure"}, "the key can read or change documents"
     # Logstash's key may write to every index of the pipelines.

@@ -36,6 +36,9 @@ TOOLS = {
     "kafka-get-offsets.sh": "org.apache.kafka.tools.GetOffsetShell",
 }
 START_S = 300
+NAMESPACE = "demo-micro"
+# Of the component external-access.
+DOMAIN = "events.example.com"
 
 
 class Cluster:
@@ -51,8 +54,12 @@ class Cluster:
         self.addresses = [f"127.{random.randint(1, 250)}.{random.randint(1, 250)}.{node + 2}" for node in range(3)]
         self.processes: list[subprocess.Popen] = []
         (folder / "hosts").write_text(
-            "".join(f"{address} kafka-{node}.kafka-headless\n" for node, address in enumerate(self.addresses))
-            + f"{self.addresses[0]} kafka\n127.0.0.1 localhost\n"
+            # The names as Kubernetes resolves them in another namespace, and the short ones of the controllers.
+            "".join(
+                f"{address} kafka-{node}.kafka-headless.{NAMESPACE}.svc kafka-{node}.kafka-headless kafka-{node}.{DOMAIN}\n"
+                for node, address in enumerate(self.addresses)
+            )
+            + f"{self.addresses[0]} kafka kafka.{NAMESPACE}.svc\n127.0.0.1 localhost\n"
         )
         (folder / "certificates").mkdir()
         for name, content in certificates.items():
@@ -78,7 +85,10 @@ class Cluster:
         for name, text in config_map["data"].items():
             text = text.replace("/etc/kafka/certificates", str(self.folder / "certificates"))
             text = re.sub(r"(INTERNAL|CONTROLLER)://:", rf"\1://{self.addresses[node]}:", text)
-            (folder / name).write_text(text)
+            text = text.replace(r"EXTERNAL:\/\/:", rf"EXTERNAL:\/\/{self.addresses[node]}:")
+            # A node may be reading the file at its start.
+            if not (folder / name).exists() or (folder / name).read_text() != text:
+                (folder / name).write_text(text)
         return folder
 
     def environment(self, workload: str, node: int = 0) -> dict[str, str]:
@@ -95,7 +105,8 @@ class Cluster:
                 assert source["secretKeyRef"]["name"] == "kafka-users"
                 environment[entry["name"]] = self.passwords[source["secretKeyRef"]["key"]]
             elif "fieldRef" in source:
-                environment[entry["name"]] = f"kafka-{node}"
+                fields = {"metadata.name": f"kafka-{node}", "metadata.namespace": NAMESPACE}
+                environment[entry["name"]] = fields[source["fieldRef"]["fieldPath"]]
             else:
                 environment[entry["name"]] = entry["value"]
         run = self.folder / f"run-{workload}-{node}"
@@ -106,6 +117,8 @@ class Cluster:
             "KAFKA_CONFIGURATION": str(self.configuration(node)),
             "KAFKA_RUN": str(run),
             "KAFKA_DATA": str(self.folder / f"data-{node}" / "data"),
+            # As the component does it.
+            **({"KAFKA_EXTERNAL_DOMAIN": DOMAIN} if self.passwords else {}),
             **environment,
         }
 
@@ -155,7 +168,9 @@ class Cluster:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def tool(self, script: str, *arguments: str, user: str = "admin", stdin: str = "") -> subprocess.CompletedProcess:
+    def tool(
+        self, script: str, *arguments: str, user: str = "admin", stdin: str = "", server: str = "kafka:29092"
+    ) -> subprocess.CompletedProcess:
         """Runs one of Kafka's tools as a user, with the client.properties of the pods."""
         environment = self.environment("kafka")
         properties = Path(environment["KAFKA_CONFIGURATION"]) / "client.properties"
@@ -166,7 +181,7 @@ class Cluster:
             environment["KAFKA_MY_PASSWORD"] = self.passwords[user]
         mine.write_text(text)
         return subprocess.run(
-            [str(self.folder / "home" / "bin" / script), "--bootstrap-server", "kafka:29092", "--command-config", str(mine),
+            [str(self.folder / "home" / "bin" / script), "--bootstrap-server", server, "--command-config", str(mine),
              *arguments],
             env=environment, input=stdin, capture_output=True, text=True, check=False, timeout=240,
         )  # fmt: skip
@@ -176,7 +191,9 @@ def made_secrets(folder: Path) -> dict[str, dict[str, bytes]]:
     """The Secrets that stack_secrets.py creates in an empty namespace."""
     with secrets_api(folder / "account") as (environment, secrets):
         subprocess.run(
-            [sys.executable, "-B", str(JOBS / "stack_secrets.py")], env={"PATH": os.environ["PATH"], **environment}, check=True
+            [sys.executable, "-B", str(JOBS / "stack_secrets.py")],
+            env={"PATH": os.environ["PATH"], "EXTERNAL_DOMAIN": DOMAIN, **environment},
+            check=True,
         )
         return {
             name: {key: base64.b64decode(value) for key, value in secret["data"].items()} for name, secret in secrets.items()
@@ -229,6 +246,36 @@ def test_services_can_only_write_and_logstash_can_only_read(cluster):
     assert "GroupAuthorizationException" in other_group.stdout + other_group.stderr
 
 
+def test_clients_of_other_namespaces_reach_every_broker_by_the_names_that_kafka_advertises(cluster):
+    """A client connects to the bootstrap address, then to the advertised ones, and checks each certificate's names."""
+    for node in range(3):
+        properties = (cluster.folder / f"run-kafka-{node}" / "server.properties").read_text()
+        assert f"advertised.listeners=INTERNAL://kafka-{node}.kafka-headless.{NAMESPACE}.svc:29092," in properties
+    sent = cluster.tool(
+        "kafka-console-producer.sh", "--topic", "notification.events", "--command-property", "acks=all",
+        user="services", stdin="".join(f"{number}\n" for number in range(100)), server=f"kafka.{NAMESPACE}.svc:29092",
+    )  # fmt: skip
+    assert sent.returncode == 0 and "ERROR" not in sent.stdout + sent.stderr, sent.stdout + sent.stderr
+
+
+def test_clients_outside_the_cluster_reach_every_broker(cluster):
+    """The listener of the component external-access: TLS with the names of the domain, SCRAM, the same permissions."""
+    sent = cluster.tool(
+        "kafka-console-producer.sh", "--topic", "notification.events", "--command-property", "acks=all",
+        user="services", stdin="".join(f"{number}\n" for number in range(100)), server=f"kafka-0.{DOMAIN}:9094",
+    )  # fmt: skip
+    assert sent.returncode == 0 and "ERROR" not in sent.stdout + sent.stderr, sent.stdout + sent.stderr
+    read = cluster.tool(
+        "kafka-console-consumer.sh", "--topic", "notification.events", "--from-beginning", "--max-messages", "100",
+        "--timeout-ms", "60000", "--group", "kafka-to-search-notification.events", user="functions",
+        server=f"kafka-1.{DOMAIN}:9094",
+    )  # fmt: skip
+    assert len(read.stdout.split()) >= 100, read.stdout + read.stderr
+    refused = cluster.tool("kafka-console-producer.sh", "--topic", "order.events", user="functions", stdin="no\n",
+                           server=f"kafka-2.{DOMAIN}:9094")  # fmt: skip
+    assert "AuthorizationException" in refused.stdout + refused.stderr
+
+
 def test_a_wrong_password_is_rejected(cluster):
     cluster.passwords["nobody"] = "wrong"
     refused = cluster.tool("kafka-topics.sh", "--list", user="nobody")
@@ -272,7 +319,15 @@ def test_kafka_commands_of_the_guides_run(cluster):
             assert '{"sku":"A-1","quantity":5}' in done.stdout
 
 
+def ready(cluster, node: int) -> subprocess.CompletedProcess:
+    """Runs the readiness probe of a node."""
+    environment = cluster.environment("kafka", node)
+    probe = Path(environment["KAFKA_CONFIGURATION"]) / "ready.sh"
+    return subprocess.run(["bash", str(probe)], env=environment, capture_output=True, text=True, check=False, timeout=240)
+
+
 def test_a_node_can_fail_and_come_back(cluster):
+    assert ready(cluster, 2).returncode == 0
     os.killpg(cluster.processes[2].pid, signal.SIGKILL)
     cluster.processes[2].wait()
     deadline = time.monotonic() + START_S
@@ -285,7 +340,14 @@ def test_a_node_can_fail_and_come_back(cluster):
         if sent.returncode == 0 and "ERROR" not in sent.stdout + sent.stderr:
             break
         assert time.monotonic() < deadline, sent.stdout + sent.stderr
+    # The marker has gone with the pod's volume in memory. Without its process, the node is not ready.
+    (cluster.folder / "run-kafka-2" / "caught-up").unlink()
+    assert ready(cluster, 2).returncode != 0
     cluster.processes[2] = cluster.launch(2)
+    deadline = time.monotonic() + START_S
+    while ready(cluster, 2).returncode != 0:
+        assert cluster.processes[2].poll() is None, cluster.log(2)
+        assert time.monotonic() < deadline, cluster.log(2)
     deadline = time.monotonic() + START_S
     while True:
         behind = cluster.tool("kafka-topics.sh", "--describe", "--under-replicated-partitions")

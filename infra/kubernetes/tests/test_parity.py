@@ -145,7 +145,7 @@ def test_a_rejected_document_goes_to_the_dead_letter_index_under_its_id(evaluato
         "id": written["id"],
         "document": {
             **{name: written["document"][name] for name in (*identity, "@timestamp", "kafka_timestamp", "kafka_key")},
-            "error": {"type": "document_parsing_exception", "reason": reason, "status": 400},
+            "error": {"type": "document_parsing_exception", "reason": "[1:9] failed to parse field [a]", "status": 400},
             "target_index": written["index"],
             "kafka_headers_raw": [{header["name"]: list(header["value"].encode())} for header in record["headers"]],
             "payload": record["value"],
@@ -169,7 +169,7 @@ def test_kafka_input_has_the_options_that_these_tests_assume():
     assert kafka["topics"] == ["order.events", "inventory.events", "notification.events"]
     assert kafka["bootstrap_servers"] == "${KAFKA_BOOTSTRAP_SERVERS:kafka:29092}"
     assert kafka["group_id"] == "logstash-consumer-group"
-    assert kafka["consumer_threads"] == 3
+    assert kafka["consumer_threads"] == "${LOGSTASH_CONSUMER_THREADS:3}"
     assert kafka["auto_offset_reset"] == "earliest"
     assert kafka["decorate_events"] == "extended"
     assert kafka["enable_auto_commit"] is False

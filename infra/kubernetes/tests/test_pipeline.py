@@ -132,7 +132,7 @@ def test_render_reports_a_copy_that_differs(tmp_path):
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     copy = tmp_path / "kubernetes" / "elk" / "logstash-configmap.yaml"
-    copy.write_text(copy.read_text().replace("consumer_threads         => 3", "consumer_threads         => 4"))
+    copy.write_text(copy.read_text().replace("port => 5044", "port => 5045"))
     done = subprocess.run(check, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "logstash-configmap.yaml differs from its source" in done.stderr

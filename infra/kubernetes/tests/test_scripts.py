@@ -3,6 +3,7 @@
 deploy.bat is compared with deploy.sh. There is no cluster.
 """
 
+import base64
 import json
 import os
 import re
@@ -153,8 +154,10 @@ def test_deploy_uses_the_namespace_everywhere(stand):
         objects = build(folder_of_team_a())
         assert [item["metadata"]["name"] for item in objects if item["kind"] == "Namespace"] == ["team-a"]
         assert {item["metadata"].get("namespace", "team-a") for item in objects} == {"team-a"}
-        (binding,) = (item for item in objects if item["kind"] == "RoleBinding")
-        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "secrets-writer", "namespace": "team-a"}]
+        bindings = [item for item in objects if item["kind"] == "RoleBinding"]
+        assert len(bindings) == 2
+        for binding in bindings:
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "secrets-writer", "namespace": "team-a"}]
     finally:
         remove_team_a()
 
@@ -256,12 +259,13 @@ def test_the_template_has_the_parameters_of_the_deployment():
     assert given and set(given) <= known
 
 
-def bat_lines() -> list[str]:
-    return (SCRIPTS / "deploy.bat").read_bytes().decode().replace("\r\n", "\n").splitlines()
+def bat_lines(script: str = "deploy.bat") -> list[str]:
+    return (SCRIPTS / script).read_bytes().decode().replace("\r\n", "\n").splitlines()
 
 
-def test_bat_has_crlf_line_endings():
-    content = (SCRIPTS / "deploy.bat").read_bytes()
+@pytest.mark.parametrize("script", ["deploy.bat", "undeploy.bat", "verify.bat"])
+def test_bat_has_crlf_line_endings(script):
+    content = (SCRIPTS / script).read_bytes()
     assert content.count(b"\n") == content.count(b"\r\n")
     assert "*.bat text eol=crlf" in (KUBERNETES / ".gitattributes").read_text()
 
@@ -288,6 +292,37 @@ def test_bat_runs_the_same_steps_in_the_same_order():
     assert bat == shell
 
 
+def test_undeploy_bat_runs_the_same_commands_in_the_same_order():
+    shell = [
+        re.sub(r"\$(source|namespace)", lambda name: f"%{name[1].upper()}%", line.strip()).replace("'", '"')
+        for line in (SCRIPTS / "undeploy.sh").read_text().splitlines() if line.strip().startswith("run kubectl")
+    ]  # fmt: skip
+    bat = [
+        re.match(r"call :(run .*?) \|\| exit /b 1$", line.strip())[1]
+        for line in bat_lines("undeploy.bat") if line.strip().startswith("call :run")
+    ]  # fmt: skip
+    assert bat == shell and len(bat) == 6
+
+
+def test_undeploy_bat_has_the_same_options():
+    shell, bat = (SCRIPTS / "undeploy.sh").read_text(), "\n".join(bat_lines("undeploy.bat"))
+    usage = re.search(r"<<'END'\n(.*?)^END$", shell, re.MULTILINE | re.DOTALL)[1].replace("undeploy.sh", "undeploy.bat")
+    echoed = re.search(r"^:usage\n(.*?)^exit /b 0", bat, re.MULTILINE | re.DOTALL)[1]
+    assert "\n".join(line.removeprefix("echo ").removeprefix("echo.") for line in echoed.splitlines()) == usage.rstrip("\n")
+    options = set(re.findall(r"^    (--[a-z-]+)\)", shell, re.MULTILINE))
+    assert options == set(re.findall(r'^if "%~1"=="(--[a-z-]+)"', bat, re.MULTILINE))
+    assert set(re.findall(r"(?:goto |call :)(\w+)", bat)) <= set(re.findall(r"^:(\w+)$", bat, re.MULTILINE))
+
+
+def test_verify_bat_passes_its_options_and_exit_code_on():
+    """Windows is not to be had here: the file is read, not run."""
+    lines = bat_lines("verify.bat")
+    assert lines[-2:] == ['"%BASH%" infra/kubernetes/scripts/verify.sh %*', "exit /b %ERRORLEVEL%"]
+    assert (REPOSITORY / "infra/kubernetes/scripts/verify.sh").exists()
+    # https://www.msys2.org/docs/filesystem-paths/#automatic-unix-windows-path-conversion
+    assert 'set "MSYS_NO_PATHCONV=1"' in lines and 'set "MSYS2_ARG_CONV_EXCL=*"' in lines
+
+
 def test_bat_stops_at_the_first_failure():
     for line in bat_lines():
         if re.match(r"call :(run|run_job) ", line.strip()) and "job/%~1" not in line:
@@ -307,14 +342,49 @@ def test_bat_has_the_same_messages_and_options():
     assert set(re.findall(r"(?:goto |call :)(\w+)", bat)) <= labels
 
 
+DEAD_LETTER_QUEUE = '"dead_letter_queue":{"queue_size_in_bytes":1,"max_queue_size_in_bytes":268435456,"dropped_events":0}'
+# As Logstash writes it: PipelineIndicator.java in its source.
+HEALTH_REPORT = (
+    '{"host":"logstash-0","status":"STATUS","symptom":"2 indicators are healthy (`main`, `dead-letters`)","indicators":'
+    '{"pipelines":{"status":"STATUS","indicators":{"main":{"status":"STATUS","details":{"status":{"state":"STATE"}}},'
+    '"dead-letters":{"status":"green","details":{"status":{"state":"RUNNING"},"flow":{}}}}}}}'
+)
+
+
+def encoded_certificate(days: int) -> str:
+    """A certificate that ends after some days, as `kubectl get secret` prints it."""
+    made = subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null",
+         "-subj", "/CN=kafka", "-days", str(days)], capture_output=True, check=True,
+    )  # fmt: skip
+    return base64.b64encode(made.stdout).decode()
+
+
 HEALTHY = [
+    (r"get secret certificates-", 0, encoded_certificate(60)),
     (r"diff -k", 0, ""),
+    (r"get pods .*metadata.name}$", 0, "logstash-0 logstash-1"),
     (r"wait --for=condition=ready", 0, ""),
-    (r"initContainerStatuses", 0, "wait-for-kafka=Completed\nwait-for-elasticsearch=Completed\n"),
+    (
+        r"initContainerStatuses",
+        0,
+        "".join(f"logstash-{n} wait-for-kafka=Completed wait-for-elasticsearch=Completed\n" for n in range(2)),
+    ),
     (r"kafka-consumer-groups.sh", 0, "GROUP COORDINATOR STATE #MEMBERS\nlogstash-consumer-group kafka-0 Stable 3\n"),
     (r"under-replicated", 0, ""),
-    (r"_node/stats/pipelines/main", 0, '{"documents":{"successes":12,"non_retryable_failures":0}}'),
-    (r"_node/pipelines/main", 0, "{}"),
+    # Which pod has the partitions with events is chance.
+    (
+        r"logstash-0 .*_node/stats/pipelines/main",
+        0,
+        '{"documents":{"successes":0,"non_retryable_failures":0},' + DEAD_LETTER_QUEUE + "}",
+    ),
+    (
+        r"logstash-1 .*_node/stats/pipelines/main",
+        0,
+        '{"documents":{"successes":12,"non_retryable_failures":0},' + DEAD_LETTER_QUEUE + "}",
+    ),
+    (r"_node/stats/pipelines/dead-letters", 0, "{" + DEAD_LETTER_QUEUE + "}"),
+    (r"_health_report", 0, HEALTH_REPORT.replace("STATUS", "green").replace("STATE", "RUNNING")),
     (r"_cluster/health", 0, '{"status":"green","number_of_nodes":1}'),
     (r"_index_template", 0, '{"index_templates":[{"index_template":{"composed_of":["microservices-mappings"]}}]}'),
     (r"_cat/indices", 0, "microservices-2026.03.01 12\n"),
@@ -325,7 +395,7 @@ HEALTHY = [
 def test_verify_passes_on_a_healthy_stack(stand):
     done = stand.run("verify.sh", "--send-event", results=HEALTHY)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("PASS") == 15 and "FAIL" not in done.stdout
+    assert done.stdout.count("PASS") == 17 and "FAIL" not in done.stdout
     assert done.stdout.endswith("all checks passed\n")
 
 
@@ -338,12 +408,44 @@ def test_verify_passes_on_a_healthy_stack(stand):
         (r"name=elasticsearch ", 1, "timed out", "Elasticsearch's pods are ready"),
         (r"_cluster/health", 0, '{"status":"red"}', "Elasticsearch is healthy"),
         (r"_index_template", 22, "", "Elasticsearch is provisioned"),
-        (r"initContainerStatuses", 0, "wait-for-kafka=Completed\n", "Logstash's init containers have completed"),
-        (r"name=logstash ", 1, "timed out", "Logstash's pods are ready"),
-        (r"_node/pipelines/main", 22, "", "Logstash runs its pipeline"),
+        (r"initContainerStatuses", 0, "logstash-0 wait-for-kafka=Completed\n", "Logstash's init containers have completed"),
+        (
+            r"initContainerStatuses",
+            0,
+            "logstash-0 a=Completed b=Completed\nlogstash-1 a=Completed b=\n",
+            "Logstash's init containers have completed",
+        ),
+        (r"wait .*name=logstash ", 1, "timed out", "Logstash's pods are ready"),
+        (r"_health_report", 22, "", "Logstash runs its pipelines"),
+        (
+            r"logstash-1 .*_health_report",
+            0,
+            HEALTH_REPORT.replace("STATUS", "red").replace("STATE", "TERMINATED"),
+            "Logstash runs its pipelines",
+        ),
+        (r"_health_report", 0, HEALTH_REPORT.replace('"RUNNING"', '"LOADING"'), "Logstash runs its pipelines"),
+        (
+            r"logstash-1 .*pipelines/dead-letters",
+            0,
+            "{" + DEAD_LETTER_QUEUE.replace('bytes":1,', 'bytes":1204,') + "}",
+            "No dead letter was rejected",
+        ),
+        (
+            r"logstash-1 .*pipelines/main",
+            0,
+            '{"documents":{"successes":12},' + DEAD_LETTER_QUEUE.replace('events":0', 'events":3') + "}",
+            "No dead letter was rejected",
+        ),
+        (r"get secret certificates-kibana", 0, encoded_certificate(20), "Certificates last"),
+        (r"get secret certificates-kafka", 0, "", "Certificates last"),
         (r"name=kibana ", 1, "timed out", "Kibana's pods are ready"),
         (r"consumer-groups", 0, "logstash-consumer-group kafka-0 Empty 0", "Logstash's consumer group is active"),
-        (r"_node/stats", 0, '{"documents":{"successes":0}}', "Logstash has written to Elasticsearch"),
+        (
+            r"_node/stats/pipelines/main",
+            0,
+            '{"documents":{"successes":0},' + DEAD_LETTER_QUEUE + "}",
+            "Logstash has written to Elasticsearch",
+        ),
         (r"_cat/indices", 0, "", "Daily indices exist"),
         (r"_search", 0, "{}", "Documents have Kafka's metadata"),
     ],
@@ -354,6 +456,34 @@ def test_verify_names_the_failing_check(stand, pattern, status, output, what):
     assert f"FAIL  {what}\n" in done.stdout
     assert done.stdout.count("FAIL") == 1
     assert done.stdout.endswith("1 checks failed\n")
+
+
+def probe(name: str) -> list[str]:
+    """The command of a probe of Logstash's container."""
+    (logstash,) = (item for item in build(KUBERNETES / "overlays" / "dev") if item["metadata"]["name"] == "logstash"
+                   and item["kind"] == "StatefulSet")  # fmt: skip
+    (container,) = logstash["spec"]["template"]["spec"]["containers"]
+    return container[name]["exec"]["command"]
+
+
+@pytest.mark.parametrize(
+    ("state", "ready", "alive"),
+    [("RUNNING", True, True), ("TERMINATED", False, False), ("LOADING", False, True), ("UNKNOWN", False, True)],
+)
+def test_a_pipeline_that_does_not_run_makes_the_pod_unready_and_one_that_crashed_restarts_it(stand, state, ready, alive):
+    """Runs the commands of the probes with a stand-in for curl that returns a report in Logstash's format."""
+    report = HEALTH_REPORT.replace("STATUS", "green").replace("STATE", state)
+    environment = {
+        "PATH": f"{stand.folder}:{os.environ['PATH']}", "CALLS": str(stand.calls_file),
+        "RESULTS": json.dumps([["localhost:9600/_health_report", 0, report]]),
+    }  # fmt: skip
+    for name, expected in (("readinessProbe", ready), ("livenessProbe", alive)):
+        done = subprocess.run(probe(name), env=environment, check=False)
+        assert (done.returncode == 0) == expected, name
+    # An API that does not respond.
+    environment["RESULTS"] = json.dumps([["localhost:9600", 7, ""]])
+    for name in ("readinessProbe", "livenessProbe"):
+        assert subprocess.run(probe(name), env=environment, check=False).returncode != 0, name
 
 
 def test_undeploy_keeps_data_by_default(stand):

@@ -1,8 +1,11 @@
-"""Creates the missing passwords, keys and certificates of the stack, and renews certificates that expire soon.
+"""Creates the missing passwords, keys and certificates of the stack, and renews its own certificates.
 
-Everything else is kept, no matter who created it.
+A certificate is renewed if the stack's authority signed it and it expires soon or lacks a host name. The pods that use it are
+then restarted one by one. A certificate that someone else signed or that cert-manager manages is kept as it is, and so is
+everything else. deploy.sh runs this as a Job, and a CronJob runs it every week.
 """
 
+import os
 import secrets
 import subprocess
 import tempfile
@@ -18,7 +21,7 @@ PASSWORDS = {
 }
 KAFKA_NODES = 3
 ELASTICSEARCH_NODES = 3
-# The host names by which clients reach each server.
+# The host names by which clients in the same namespace reach each server. The certificates have the longer names as well.
 CERTIFICATES = {
     "kafka": ["kafka", *(f"kafka-{node}.kafka-headless" for node in range(KAFKA_NODES))],
     "elasticsearch": [
@@ -28,7 +31,18 @@ CERTIFICATES = {
     "logstash": ["logstash"],
     "kibana": ["kibana"],
     "redis": ["redis"],
+    # For clients that send logs to Logstash over Beats or TCP. They log in with it.
+    "log-shipper": ["log-shipper"],
 }
+# What mounts the certificate.
+USERS = {
+    "kafka": "statefulsets/kafka",
+    "elasticsearch": "statefulsets/elasticsearch",
+    "logstash": "statefulsets/logstash",
+    "kibana": "deployments/kibana",
+    "redis": "statefulsets/redis",
+}
+AUTHORITY_NAME = "kafka-to-search stack"
 AUTHORITY_DAYS = 3650
 CERTIFICATE_DAYS = 398
 # A certificate with fewer days left is renewed by the next run.
@@ -64,7 +78,7 @@ def ensure_authority(store: Secrets) -> dict[str, bytes]:
         place = Path(folder)
         openssl(
             "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-            "-days", str(AUTHORITY_DAYS), "-subj", "/CN=kafka-to-search stack",
+            "-days", str(AUTHORITY_DAYS), "-subj", f"/CN={AUTHORITY_NAME}",
             "-addext", "basicConstraints=critical,CA:true,pathlen:0", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
             "-keyout", str(place / "ca.key"), "-out", str(place / "ca.crt"),
         )  # fmt: skip
@@ -76,19 +90,20 @@ def ensure_authority(store: Secrets) -> dict[str, bytes]:
 
 def ensure_certificate(store: Secrets, name: str, hosts: list[str], authority: dict[str, bytes]) -> None:
     """The key (PKCS #8) and certificate of a server. The certificate is also valid for clients."""
-    known = store.read(f"certificates-{name}")
-    if known and lasts(known["tls.crt"], RENEW_DAYS) and known.get("ca.crt") == authority["ca.crt"]:
-        print(f"certificates-{name}: kept", flush=True)
-        return
-    if known and "ca.key" not in authority:
-        print(f"certificates-{name}: kept, because the key of the authority is not available", flush=True)
-        return
+    secret = f"certificates-{name}"
+    hosts = [*all_names(hosts, store.namespace), *external_names(name, os.environ.get("EXTERNAL_DOMAIN")), "localhost"]
+    known = store.read(secret)
+    if known is not None:
+        reason = reason_to_keep(known, store.annotations(secret), hosts, authority)
+        if reason:
+            print(f"{secret}: {reason}", flush=True)
+            return
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         (place / "ca.crt").write_bytes(authority["ca.crt"])
         (place / "ca.key").write_bytes(authority["ca.key"])
         (place / "extensions").write_text(
-            "subjectAltName=" + ",".join(f"DNS:{host}" for host in [*hosts, "localhost"]) + ",IP:127.0.0.1\n"
+            "subjectAltName=" + ",".join(f"DNS:{host}" for host in hosts) + ",IP:127.0.0.1\n"
             "basicConstraints=critical,CA:false\nkeyUsage=critical,digitalSignature\n"
             "extendedKeyUsage=serverAuth,clientAuth\n"
             "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n"
@@ -103,8 +118,94 @@ def ensure_certificate(store: Secrets, name: str, hosts: list[str], authority: d
     values = {"tls.key": key, "tls.crt": certificate, "ca.crt": authority["ca.crt"]}
     # Kafka reads the key and the certificate chain from one file.
     values["keystore.pem"] = key + certificate + authority["ca.crt"]
-    store.write(f"certificates-{name}", values)
-    print(f"certificates-{name}: made", flush=True)
+    store.write(secret, values)
+    if known is None:
+        print(f"{secret}: made", flush=True)
+        return
+    restarted = name in USERS and store.restart(USERS[name], "certificate-renewed")
+    print(f"{secret}: renewed{f', restarting {USERS[name]}' if restarted else ''}", flush=True)
+
+
+def all_names(hosts: list[str], namespace: str) -> list[str]:
+    """The names of a host in its own namespace and in others, from the shortest to the longest."""
+    return [
+        f"{host}{suffix}"
+        for host in hosts
+        for suffix in ("", *(f".{namespace}{rest}" for rest in ("", ".svc", ".svc.cluster.local")))
+    ]
+
+
+def external_names(name: str, domain: str | None) -> list[str]:
+    """The names of a server for clients outside the cluster (components/external-access)."""
+    if not domain:
+        return []
+    return {
+        "kafka": [f"kafka-{node}.{domain}" for node in range(KAFKA_NODES)],
+        "elasticsearch": [f"elasticsearch.{domain}"],
+    }.get(name, [])
+
+
+def reason_to_keep(
+    known: dict[str, bytes], annotations: dict[str, str], hosts: list[str], authority: dict[str, bytes]
+) -> str | None:
+    """Why the Secret stays as it is; None if the stack must renew its certificate."""
+    certificate = known.get("tls.crt")
+    if not certificate:
+        return "kept, although it has no tls.crt"
+    lasting = lasts(certificate, RENEW_DAYS)
+    if any(key.startswith("cert-manager.io/") for key in annotations):
+        return "kept, cert-manager renews it"
+    if not is_own(known, authority):
+        return "kept, someone else signed it" + ("" if lasting else f". It expires within {RENEW_DAYS} days: renew it")
+    if lasting and known.get("ca.crt") == authority["ca.crt"] and all(is_for(certificate, host) for host in hosts):
+        return "kept"
+    if "ca.key" not in authority:
+        return "kept, because the key of the authority is not available"
+    return None
+
+
+def is_own(known: dict[str, bytes], authority: dict[str, bytes]) -> bool:
+    """Whether this authority signed the certificate, or an earlier one that the stack made."""
+    if signed_by(known["tls.crt"], authority["ca.crt"]):
+        return True
+    earlier = known.get("ca.crt")
+    return bool(earlier) and subject(earlier) == f"CN={AUTHORITY_NAME}" and signed_by(known["tls.crt"], earlier)
+
+
+def signed_by(certificate: bytes, authority: bytes) -> bool:
+    """Whether the authority signed the certificate, which may have expired."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / "tls.crt").write_bytes(certificate)
+        (place / "ca.crt").write_bytes(authority)
+        options = [
+            "-no_check_time",
+            "-partial_chain",
+            "-no-CApath",
+            "-no-CAfile",
+            "-no-CAstore",
+            "-trusted",
+            str(place / "ca.crt"),
+        ]
+        return subprocess.run(
+            ["openssl", "verify", *options, str(place / "tls.crt")], capture_output=True, check=False
+        ).returncode == 0  # fmt: skip
+
+
+def subject(certificate: bytes) -> str:
+    """The subject of a certificate, such as CN=kafka."""
+    done = subprocess.run(
+        ["openssl", "x509", "-noout", "-subject", "-nameopt", "RFC2253"], input=certificate, capture_output=True, check=False
+    )
+    return done.stdout.decode().strip().removeprefix("subject=")
+
+
+def is_for(certificate: bytes, host: str) -> bool:
+    """Whether a certificate is valid for a host name."""
+    done = subprocess.run(
+        ["openssl", "x509", "-noout", "-checkhost", host], input=certificate, capture_output=True, check=False
+    )
+    return b"does match" in done.stdout
 
 
 def lasts(certificate: bytes, days: int) -> bool:
