@@ -181,8 +181,8 @@ mod tests {
                 "topics:\n- match: a\n  sample: 2\n- mach: a\n",
                 "PIPELINE_FILE: the file is not valid:\n\
                  - FILE:3:11: topics[0].sample: `2` is not between 0 and 1: `0.1` keeps a tenth of the records\n\
-                 - FILE:4:3: topics[1]: there is no `match`: name the topics, such as `match: \"payments.*\"`\n\
-                 - FILE:4:3: topics[1].mach: there is no key `mach`: write `match`",
+                 - FILE:4:3: topics[1].mach: there is no key `mach`: write `match`\n\
+                 - FILE:4:3: topics[1]: there is no `match`: name the topics, such as `match: \"payments.*\"`",
             ),
             (
                 "topics: [{match: a, index: 'dead-{topic}', format: avro}]",
