@@ -1,7 +1,5 @@
 //! The schema for editors takes the files that the parser takes.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use pipeline_file::{NoScripts, parse};
 use serde_json::Value;
 
