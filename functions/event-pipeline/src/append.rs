@@ -51,5 +51,9 @@ pub(crate) struct NotBase64;
 
 /// Appends the bytes that `base64` stands for; appends nothing if it is not base64.
 pub(crate) fn append_decoded(out: &mut Vec<u8>, base64: RawString<'_>) -> Result<(), NotBase64> {
-    base64_simd::STANDARD.decode_append(base64.unescape(), out).map_err(|_| NotBase64)
+    let decoded = match base64.plain() {
+        Some(text) => base64_simd::STANDARD.decode_append(text, out),
+        None => base64_simd::STANDARD.decode_append(base64.unescape(), out),
+    };
+    decoded.map_err(|_| NotBase64)
 }

@@ -6,22 +6,20 @@
 
 use std::borrow::Cow;
 
-use crate::json_string::{RawString, has_other_than_visible_ascii};
+use crate::json_string::has_other_than_visible_ascii;
 
 /// The longest word of free text, in characters: analyzers cut longer ones.
-const LONGEST_WORD: usize = 255;
+pub(crate) const LONGEST_WORD: usize = 255;
 /// The longest key or correlation id whose words are kept, in bytes. With escapes it can take six times as much.
 const LONGEST_ID: usize = 65_536;
 
 /// Whether the field of this name finds only the whole `value`, a JSON string with its quotes, although that has words.
 pub(crate) fn hides_words(name: &str, value: &[u8]) -> bool {
-    may_be_exact(name.as_bytes())
-        && is_exact(name)
-        && serde_json::from_slice::<Cow<'_, str>>(value).map_or(true, |text| has_words(&text))
+    is_exact(name) && serde_json::from_slice::<Cow<'_, str>>(value).map_or(true, |text| has_words(&text))
 }
 
 /// Whether [`is_exact`] may hold, which takes longer.
-fn may_be_exact(name: &[u8]) -> bool {
+pub(crate) fn may_be_exact(name: &[u8]) -> bool {
     matches!(
         name,
         [.., b'i' | b'I', b'd' | b'D']
@@ -59,12 +57,6 @@ pub(crate) fn id_has_words(id: &str) -> bool {
 /// Whether a value has words that differ from the whole value: it is not one word of visible ASCII, or too long to be one.
 fn has_words(text: &str) -> bool {
     text.len() > LONGEST_WORD || has_other_than_visible_ascii(text.as_bytes())
-}
-
-/// Whether a JSON string may have words: an escape may stand for white space.
-#[inline(always)]
-pub(crate) fn may_have_words(string: &RawString<'_>) -> bool {
-    string.plain().is_none_or(|text| text.len() > LONGEST_WORD || has_other_than_visible_ascii(text))
 }
 
 #[cfg(test)]

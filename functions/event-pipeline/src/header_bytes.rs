@@ -29,39 +29,25 @@ pub(crate) fn read_byte_array(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> R
 }
 
 /// Reads the form that event source mappings write: no white space, one to three digits. Anything else is `None` and
-/// leaves the scanner where it was. Reads four characters at a time, because branches on the number of digits are
-/// hard to predict.
+/// leaves the scanner where it was. Reads eight characters at a time, which are two numbers or more: branches on the number of
+/// digits are hard to predict, and where the next number begins is known only when this one was read.
 fn read_compact(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Option<()> {
     let text = scanner.text;
-    let four = |pos: usize| Some(u32::from_le_bytes(*text.get(pos..)?.first_chunk::<4>()?));
     let mut pos = scanner.pos + 1;
     loop {
-        let mut word = four(pos)?;
-        let negative = word as u8 == b'-';
-        if negative {
-            pos += 1;
-            word = four(pos)?;
-        }
-        let digits = word ^ 0x3030_3030;
-        // The high bit of each byte that is not a digit. Carries can spoil the bits above the lowest one, which
-        // is all that is used.
-        let others = (digits.wrapping_add(0x7676_7676) | digits) & 0x8080_8080;
-        let len = others.trailing_zeros() / 8;
-        let least = match len {
-            1 => 0,
-            2 => 10,
-            3 => 100,
-            _ => return None,
+        let rest = text.get(pos..)?;
+        let len = match rest.first_chunk::<8>().and_then(|chars| two_numbers(*chars)) {
+            Some((numbers, len)) => {
+                out.extend_from_slice(&numbers);
+                len
+            }
+            None => {
+                let (number, len) = one_number(rest)?;
+                out.push(number);
+                len
+            }
         };
-        let [_, hundreds, tens, ones] = (digits << (32 - 8 * len)).to_le_bytes();
-        let number = i16::from(hundreds) * 100 + i16::from(tens) * 10 + i16::from(ones);
-        // Less than its digits can say has a zero before them, which JSON does not allow.
-        let most = if negative { 128 } else { 255 };
-        if (number - least) as u16 > (most - least) as u16 {
-            return None;
-        }
-        out.push(if negative { -number } else { number } as u8);
-        pos += len as usize + 1;
+        pos += len + 1;
         match text.get(pos - 1) {
             Some(b',') => {}
             Some(b']') => break,
@@ -72,6 +58,49 @@ fn read_compact(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
+/// The two numbers from 0 to 255 that `chars` begin with, a comma between them, and their length in characters.
+#[inline(always)]
+fn two_numbers(chars: [u8; 8]) -> Option<([u8; 2], usize)> {
+    let digits = u64::from_le_bytes(chars) ^ 0x3030_3030_3030_3030;
+    // The high bit of each byte that is not a digit. Only a byte beyond ASCII has a carry, into the bytes behind it, and that
+    // byte is neither a comma nor a bracket.
+    let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
+    let first = others.trailing_zeros() / 8;
+    let second = (others & others.wrapping_sub(1)).trailing_zeros() / 8;
+    if first > 3 || chars.get(first as usize) != Some(&b',') {
+        return None;
+    }
+    let one = number(digits as u32, first, 255)?;
+    let other = number((digits >> (8 * (first + 1))) as u32, second - first - 1, 255)?;
+    Some(([one as u8, other as u8], second as usize))
+}
+
+/// The number from -128 to 255 that `text` begins with, and its length in characters.
+fn one_number(text: &[u8]) -> Option<(u8, usize)> {
+    let is_negative = text.first() == Some(&b'-');
+    let sign_len = usize::from(is_negative);
+    let digits = u32::from_le_bytes(*text.get(sign_len..)?.first_chunk::<4>()?) ^ 0x3030_3030;
+    let others = (digits.wrapping_add(0x7676_7676) | digits) & 0x8080_8080;
+    let len = others.trailing_zeros() / 8;
+    let number = number(digits, len, if is_negative { 128 } else { 255 })?;
+    Some((if is_negative { -number } else { number } as u8, sign_len + len as usize))
+}
+
+/// The number of up to three digits that are the values of the first `len` bytes of `digits`, if it is at most `most`.
+#[inline(always)]
+fn number(digits: u32, len: u32, most: i16) -> Option<i16> {
+    let least = match len {
+        1 => 0,
+        2 => 10,
+        3 => 100,
+        _ => return None,
+    };
+    let [_, hundreds, tens, ones] = (digits << (32 - 8 * len)).to_le_bytes();
+    let number = i16::from(hundreds) * 100 + i16::from(tens) * 10 + i16::from(ones);
+    // Less than its digits can say has a zero before them, which JSON does not allow.
+    ((number - least) as u16 <= (most - least) as u16).then_some(number)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +109,10 @@ mod tests {
     fn byte_arrays_are_read_in_every_form() {
         for (text, expected) in [
             ("[0,255,-1,-128]", Some(&[0, 255, 255, 128][..])),
+            ("[104,101,7,12,0,255,99,1,2,3,45,200]", Some(&[104, 101, 7, 12, 0, 255, 99, 1, 2, 3, 45, 200])),
+            ("[1,-2,3,44,-55,66]", Some(&[1, 254, 3, 44, 201, 66])),
+            ("[12,256,1,2,3,4]", None),
+            ("[256,1,2,3,4,5]", None),
             ("[]", Some(&[])),
             ("[ 1 ,\n2]", Some(&[1, 2])),
             ("[256]", None),
@@ -96,7 +129,9 @@ mod tests {
             );
             assert!(scanner.end().is_ok(), "{text} is read whole");
         }
-        for text in ["[1,,2]", "[01]", "[1,-00]", "[1,007,2]"] {
+        for text in
+            ["[1,,2]", "[01]", "[1,-00]", "[1,007,2]", "[1,2,00,3,4]", "[12,\u{e9}4,5,6,7]", "[1,2 3,4,5]"]
+        {
             assert!(read_byte_array(&mut Scanner::new(text.as_bytes()), &mut Vec::new()).is_err(), "{text}");
         }
         assert!(

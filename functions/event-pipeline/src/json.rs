@@ -9,7 +9,8 @@ use std::ops::Range;
 use thiserror::Error;
 
 use crate::bit_stack::BitStack;
-use crate::json_string::{RawString, next_string_stop};
+use crate::exact_field::LONGEST_WORD;
+use crate::json_string::{RawString, next_string_stop, next_string_stop_and_others};
 
 /// Says why the cluster would not accept a text as JSON. Positions are bytes from the start of the text.
 #[derive(Debug, Error, Clone, Copy, PartialEq, Eq)]
@@ -141,6 +142,19 @@ impl<'a> Scanner<'a> {
                 None => return Err(JsonError::End(self.pos)),
             }
         }
+    }
+
+    /// Reads a string whose opening quote was read, and returns whether it may have words: an escape may stand for white space.
+    #[inline(always)]
+    pub(crate) fn words_after_quote(&mut self) -> Result<bool, JsonError> {
+        let start = self.pos;
+        let (stop, has_others) = next_string_stop_and_others(self.text, start);
+        if self.text.get(stop) == Some(&b'"') {
+            self.pos = stop + 1;
+            return Ok(has_others || stop - start > LONGEST_WORD);
+        }
+        // An escape, or no string.
+        self.string_after_quote().map(|_| true)
     }
 
     /// Reads a string that is long and hardly ever has escapes, such as base64, at memory speed.
@@ -354,9 +368,15 @@ impl<'a> Scanner<'a> {
 }
 
 /// Whether there is a character that a JSON string can hold only as an escape. A fold over blocks, because it is vectorised
-/// where a search byte by byte is not.
+/// where a search byte by byte is not; the last block overlaps the one before, which is quicker than a rest.
 fn has_control_character(bytes: &[u8]) -> bool {
-    bytes.chunks(1024).any(|block| block.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20)
+    let Some(last) = bytes.last_chunk::<32>() else { return bytes.iter().any(|byte| *byte < 0x20) };
+    let (blocks, _) = bytes.as_chunks::<32>();
+    let least = blocks.iter().fold(*last, |mut least, block| {
+        least.iter_mut().zip(block).for_each(|(least, byte)| *least = (*least).min(*byte));
+        least
+    });
+    least.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20
 }
 
 /// Position behind the escape whose backslash is at `pos`.

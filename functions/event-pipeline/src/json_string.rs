@@ -123,6 +123,29 @@ pub(crate) fn next_string_stop(text: &[u8], mut pos: usize) -> usize {
     pos
 }
 
+/// Like [`next_string_stop`], and also whether a byte before that position is white space or part of a character beyond ASCII.
+#[inline(always)]
+pub(crate) fn next_string_stop_and_others(text: &[u8], mut pos: usize) -> (usize, bool) {
+    let (words, _) = text.get(pos..).unwrap_or_default().as_chunks::<8>();
+    let mut others = 0;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        let stops = string_stops(word);
+        let found = word.wrapping_sub(ONES * 0x21) | word;
+        if stops != 0 {
+            // The bits below the one that marks the stop.
+            others |= found & (stops & stops.wrapping_neg()).wrapping_sub(1);
+            return (pos + stops.trailing_zeros() as usize / 8, others & HIGHS != 0);
+        }
+        others |= found;
+        pos += 8;
+    }
+    let rest = text.get(pos..).unwrap_or_default();
+    let len = rest.iter().position(|byte| *byte < 0x20 || matches!(byte, b'"' | b'\\')).unwrap_or(rest.len());
+    let has_others = rest.iter().take(len).any(|byte| *byte == b' ' || !byte.is_ascii());
+    (pos + len, others & HIGHS != 0 || has_others)
+}
+
 /// Whether a byte of `text` is white space, a control character or part of a character beyond ASCII.
 #[inline(always)]
 pub(crate) fn has_other_than_visible_ascii(text: &[u8]) -> bool {
@@ -157,6 +180,7 @@ fn string_stops(word: u64) -> u64 {
 mod tests {
     use proptest::prelude::*;
 
+    use super::*;
     use crate::json::Scanner;
 
     fn unescaped(raw: &str) -> Vec<u8> {
@@ -173,6 +197,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn others_are_found_before_the_end_of_a_string_alone(text in "[a é!\"\\\\\n]{0,40}") {
+            let bytes = text.as_bytes();
+            let stop = bytes.iter().position(|b| *b < 0x20 || matches!(b, b'"' | b'\\')).unwrap_or(bytes.len());
+            let has_others = bytes[..stop].iter().any(|b| *b == b' ' || !b.is_ascii());
+            prop_assert_eq!(next_string_stop_and_others(bytes, 0), (stop, has_others));
+            prop_assert_eq!(next_string_stop(bytes, 0), stop);
+        }
+
         #[test]
         fn escapes_are_resolved_as_serde_json_does(
             text in r#"([aé😀]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4}|\\ud83d\\ude00){0,8}"#,

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::exact_field::{hides_words, may_have_words};
+use crate::exact_field::{hides_words, may_be_exact};
 use crate::json::{JsonError, Scanner};
 use crate::json_string::RawString;
 use crate::name_table::NameTable;
@@ -164,8 +164,8 @@ impl ObjectScanner {
                 }
                 b'"' => {
                     let start = scanner.pos;
-                    let string = scanner.string()?;
-                    if may_have_words(&string) {
+                    scanner.pos += 1;
+                    if scanner.words_after_quote()? {
                         self.note_text(scanner.text, start..scanner.pos);
                     }
                 }
@@ -201,6 +201,10 @@ impl ObjectScanner {
     fn note_text(&mut self, text: &[u8], value: Range<usize>) {
         let quoted = text.get(value.clone()).unwrap_or_default();
         let Some(key) = self.keys.last() else { return };
+        let raw = key.raw_name(text);
+        if !may_be_exact(raw) && !raw.contains(&b'\\') {
+            return;
+        }
         if std::str::from_utf8(&key.name(text)).is_ok_and(|name| hides_words(name, quoted)) {
             self.exact_texts.push(value);
         }

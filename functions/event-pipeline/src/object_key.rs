@@ -32,8 +32,14 @@ impl ObjectKey {
     }
 
     /// Whether both are the same name.
+    #[inline(always)]
     pub(crate) fn is(&self, other: &Self, text: &[u8]) -> bool {
-        self.hash == other.hash && self.name(text) == other.name(text)
+        self.hash == other.hash && self.has_name_of(other, text)
+    }
+
+    #[cold]
+    fn has_name_of(&self, other: &Self, text: &[u8]) -> bool {
+        self.name(text) == other.name(text)
     }
 
     /// Sorts equal keys to be neighbours, in the order of the text.
@@ -46,8 +52,14 @@ impl ObjectKey {
 
     /// The text of the key, its escapes resolved.
     pub(crate) fn name<'t>(&self, text: &'t [u8]) -> Cow<'t, [u8]> {
-        let raw = text.get(self.start as usize..self.end as usize).unwrap_or_default();
+        let raw = self.raw_name(text);
         RawString::new(raw, raw.contains(&b'\\')).unescape()
+    }
+
+    /// The key as it is written, without its quotes.
+    #[inline(always)]
+    pub(crate) fn raw_name<'t>(&self, text: &'t [u8]) -> &'t [u8] {
+        text.get(self.start as usize..self.end as usize).unwrap_or_default()
     }
 }
 
