@@ -246,6 +246,7 @@ impl PartitionActions {
 impl DaylessAction {
     /// Puts `prefix` in the place of the one that the line was prepared with, and moves what follows it in the body where that has
     /// another length.
+    #[inline(never)]
     pub(crate) fn with_prefix(mut self, body: &mut Vec<u8>, prefix: &IndexPrefix) -> Self {
         // No prefix has a character that JSON escapes.
         let prefix = prefix.as_str().as_bytes();

@@ -374,10 +374,9 @@ impl DocumentWriter {
     }
 
     /// Whether the rules of its topic drop `record` before it is read.
+    #[inline(always)]
     fn drops(&mut self, record: &KafkaRecord<'_>) -> bool {
-        let Some(shaper) = &mut self.shaper else { return false };
-        shaper.clear();
-        !shaper.keeps(|| record_id(record))
+        self.shaper.as_mut().is_some_and(|shaper| !keeps(shaper, record))
     }
 
     /// Reads a record as [`DocumentWriter::read_record`] does, and shapes its payload; `None` where the record is dropped.
@@ -432,6 +431,7 @@ impl DocumentWriter {
     }
 
     /// The index prefix of a record whose shaped payload stands in `text` from `start` on, where it is not that of its partition.
+    #[inline(never)]
     fn prefix(
         &mut self,
         record: &KafkaRecord<'_>,
@@ -736,6 +736,13 @@ impl DocumentWriter {
         self.extra.append_event_text(body, key);
         body.extend_from_slice(b"}\n");
     }
+}
+
+/// Whether `shaper` keeps a record, which it is about to shape.
+#[inline(never)]
+fn keeps(shaper: &mut Shaper, record: &KafkaRecord<'_>) -> bool {
+    shaper.clear();
+    shaper.keeps(|| record_id(record))
 }
 
 /// The times that are not in the payload, where the settings want them.

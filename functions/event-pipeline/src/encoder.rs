@@ -199,9 +199,14 @@ impl Encoder {
     }
 
     /// The writer of the documents of `topic`.
-    #[inline]
+    #[inline(always)]
     fn of(&mut self, topic: &str) -> &mut DocumentWriter {
-        if !self.rules.is_empty() && self.topic != topic {
+        if self.rules.is_empty() { &mut self.documents } else { self.of_topic(topic) }
+    }
+
+    #[inline(never)]
+    fn of_topic(&mut self, topic: &str) -> &mut DocumentWriter {
+        if self.topic != topic {
             topic.clone_into(&mut self.topic);
             self.position = self.rules.of(topic).map(|(position, _)| position);
         }

@@ -1,6 +1,6 @@
 //! What the rules of topics make of records: the whole document, its index, and what is dropped or fails.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails by panicking")]
 
 use base64_simd::STANDARD;
 use event_pipeline::encoder::Encoder;
