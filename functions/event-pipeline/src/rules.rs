@@ -5,11 +5,10 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::field_path::FieldPath;
-use crate::formats::{ByTopic, KeyFormat, Unwrap, ValueCompression, ValueFormat};
+use crate::formats::{KeyFormat, Unwrap, ValueCompression, ValueFormat};
 use crate::routing::IndexRoute;
 use crate::salt::{Salt, Salts};
 use crate::sampling::SampleRate;
-use crate::settings::Settings;
 use crate::time_text::Zone;
 use crate::topic_pattern::TopicPattern;
 use crate::transform::SharedTransform;
@@ -97,11 +96,11 @@ pub enum OnError {
 /// Settings that topics have of their own; `None` is that of all topics.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// `timestamp_fields` of [`Settings`]
+    /// `timestamp_fields` of the settings
     pub timestamp_fields: Option<Vec<String>>,
-    /// `timestamp_zone` of [`Settings`]
+    /// `timestamp_zone` of the settings
     pub timestamp_zone: Option<Zone>,
-    /// `header_fields` of [`Settings`]
+    /// `header_fields` of the settings
     pub header_fields: Option<Vec<String>>,
     /// How values are encoded.
     pub format: Option<ValueFormat>,
@@ -111,29 +110,6 @@ pub struct Overrides {
     pub compression: Option<ValueCompression>,
     /// What values are wrapped in.
     pub unwrap: Option<Unwrap>,
-}
-
-impl Overrides {
-    /// The settings of topics that have these, where those of all topics are `settings`.
-    pub fn applied_to(&self, settings: &Settings) -> Settings {
-        let mut own = settings.clone();
-        let Self { timestamp_fields, timestamp_zone, header_fields, format, key_format, compression, unwrap } =
-            self;
-        set(&mut own.timestamp_fields, timestamp_fields.clone());
-        set(&mut own.timestamp_zone, *timestamp_zone);
-        set(&mut own.header_fields, header_fields.clone());
-        set(&mut own.formats.value, format.map(ByTopic::all));
-        set(&mut own.formats.key, key_format.map(ByTopic::all));
-        set(&mut own.formats.compression, compression.map(ByTopic::all));
-        set(&mut own.formats.unwrap, unwrap.map(ByTopic::all));
-        own
-    }
-}
-
-fn set<T>(setting: &mut T, own: Option<T>) {
-    if let Some(own) = own {
-        *setting = own;
-    }
 }
 
 /// Distinct indices of one routed rule in a batch, where the file gives no number.

@@ -1,8 +1,8 @@
 //! The settings of the pipeline: how documents are named, timed and enriched.
 
-use crate::formats::Formats;
+use crate::formats::{ByTopic, Formats};
 use crate::index::IndexPrefix;
-use crate::rules::Rules;
+use crate::rules::{Overrides, Rules};
 use crate::time_text::Zone;
 
 /// How a document gets its `_id`.
@@ -69,5 +69,28 @@ impl Default for Settings {
             formats: Formats::default(),
             rules: Rules::default(),
         }
+    }
+}
+
+impl Overrides {
+    /// The settings of topics that have these, where those of all topics are `settings`.
+    pub fn applied_to(&self, settings: &Settings) -> Settings {
+        let mut own = settings.clone();
+        let Self { timestamp_fields, timestamp_zone, header_fields, format, key_format, compression, unwrap } =
+            self;
+        set(&mut own.timestamp_fields, timestamp_fields.clone());
+        set(&mut own.timestamp_zone, *timestamp_zone);
+        set(&mut own.header_fields, header_fields.clone());
+        set(&mut own.formats.value, format.map(ByTopic::all));
+        set(&mut own.formats.key, key_format.map(ByTopic::all));
+        set(&mut own.formats.compression, compression.map(ByTopic::all));
+        set(&mut own.formats.unwrap, unwrap.map(ByTopic::all));
+        own
+    }
+}
+
+fn set<T>(setting: &mut T, own: Option<T>) {
+    if let Some(own) = own {
+        *setting = own;
     }
 }
