@@ -17,19 +17,35 @@ use aws_lambda_events::event::kafka::KafkaEvent;
 use base64_simd::STANDARD;
 use chrono::DateTime;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group};
+use event_pipeline::address::ActionLine;
 use event_pipeline::bulk::{BulkLimits, BulkRequest, Pushed};
 use event_pipeline::encoder::Encoder;
-use event_pipeline::event::read_batch;
+use event_pipeline::event::{KafkaRecord, read_batch};
+use event_pipeline::salt::{Salt, Salts};
 use event_pipeline::settings::Settings;
 use event_producer::payload::{RecordHeaders, payload};
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use pipeline_file::{NoScripts, parse};
 use serde_json::{Value, json};
 
 const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 const NOW_MS: i64 = 1_772_360_430_123;
 const HEADERS: [(RecordHeaders, &str); 2] =
     [(RecordHeaders::None, "no headers"), (RecordHeaders::TraceAndCorrelation, "two headers")];
+
+/// Why a record has no document.
+#[derive(Debug)]
+struct NoDocument;
+
+/// Appends the document of a record, if no rule drops it.
+fn written(
+    encoder: &mut Encoder,
+    record: &KafkaRecord<'_>,
+    body: &mut Vec<u8>,
+) -> Result<ActionLine, NoDocument> {
+    encoder.append(record, body).unwrap().document().ok_or(NoDocument)
+}
 
 /// Turns a payload into bulk bodies as the function does; returns the bytes of the bodies.
 fn pipeline(encoder: &mut Encoder, request: &mut BulkRequest, payload: &[u8]) -> usize {
@@ -38,7 +54,7 @@ fn pipeline(encoder: &mut Encoder, request: &mut BulkRequest, payload: &[u8]) ->
     request.clear();
     for (i, item) in read_batch(payload).unwrap().iter().enumerate() {
         let record = item.record.as_ref().unwrap();
-        while request.push(i, limits, |body| encoder.append(record, body)).unwrap() == Pushed::Full {
+        while matches!(request.push(i, limits, |body| written(encoder, record, body)), Ok(Pushed::Full)) {
             bytes += black_box(request.body()).len();
             request.clear();
         }
@@ -140,7 +156,7 @@ fn parts(criterion: &mut Criterion) {
     let mut encoder = Encoder::new(Settings::default());
     let mut body = Vec::new();
     for item in &batch {
-        encoder.append(item.record.as_ref().unwrap(), &mut body).unwrap();
+        written(&mut encoder, item.record.as_ref().unwrap(), &mut body).unwrap();
     }
     for level in [1, 6] {
         let mut compressed = Vec::with_capacity(body.len());
@@ -164,6 +180,7 @@ criterion_group! {
 
 fn main() {
     compare();
+    compare_rules();
     benches();
     Criterion::default().configure_from_args().final_summary();
 }
@@ -189,5 +206,45 @@ fn compare() {
             payload.n_records,
             best_obvious.as_secs_f64() / best_pipeline.as_secs_f64()
         );
+    }
+}
+
+/// Rules of the payload's topics, and of none of them, by what they do.
+const RULES: [(&str, &str); 9] = [
+    ("no rules", "topics: []"),
+    (
+        "rules of other topics",
+        "topics: [{match: 'x.*', drop: true}, {match: 'y.*', remove: [a]}, {match: z, index: z}]",
+    ),
+    ("settings", "topics: [{match: '*', timestamp_fields: [timestamp]}]"),
+    ("drop", "topics: [{match: '*', drop: true}]"),
+    ("sample 0.5", "topics: [{match: '*', sample: 0.5}]"),
+    ("remove", "topics: [{match: '*', remove: [correlationId, items.sku]}]"),
+    ("hash", "topics: [{match: '*', hash: {correlationId: s}}]"),
+    ("parse_json", "topics: [{match: '*', parse_json: [context]}]"),
+    ("index by a field", "topics: [{match: '*', index: 'p-{payload.eventType|x}'}]"),
+];
+
+/// Runs the pipeline with each of the rules in turns, and prints their best times.
+fn compare_rules() {
+    const ROUNDS: usize = 25;
+    let payload = payload(1, NOW_MS, MAX_PAYLOAD, RecordHeaders::None);
+    let salts = Salts::from([("s".to_owned(), Salt::parse("0123456789abcdef").unwrap())]);
+    let mut encoders = RULES.map(|(_, file)| {
+        let rules = parse(file, &NoScripts).unwrap().rules(&salts).unwrap();
+        Encoder::new(Settings { rules, ..Settings::default() })
+    });
+    let mut best = RULES.map(|_| Duration::MAX);
+    let mut request = BulkRequest::default();
+    for _ in 0..ROUNDS {
+        for (encoder, best) in encoders.iter_mut().zip(&mut best) {
+            let started = Instant::now();
+            black_box(pipeline(encoder, &mut request, &payload.json));
+            *best = started.elapsed().min(*best);
+        }
+    }
+    for ((name, _), time) in RULES.iter().zip(best) {
+        let ratio = time.as_secs_f64() / best[0].as_secs_f64();
+        println!("{} events, {name}: {time:.1?}, {ratio:.2} times that without rules", payload.n_records);
     }
 }

@@ -1,7 +1,8 @@
 //! The settings of the pipeline: how documents are named, timed and enriched.
 
-use crate::formats::Formats;
+use crate::formats::{ByTopic, Formats};
 use crate::index::IndexPrefix;
+use crate::rules::{Overrides, Rules};
 use crate::time_text::Zone;
 
 /// How a document gets its `_id`.
@@ -40,6 +41,8 @@ pub struct Settings {
     pub document_id: DocumentId,
     /// How keys and values are encoded.
     pub formats: Formats,
+    /// What topics have of their own.
+    pub rules: Rules,
 }
 
 /// Names that loggers and serializers give to an event's time. `createdAt` is not among them: it is when the thing was made
@@ -64,6 +67,30 @@ impl Default for Settings {
             header_fields: Vec::new(),
             document_id: DocumentId::Deterministic,
             formats: Formats::default(),
+            rules: Rules::default(),
         }
+    }
+}
+
+impl Overrides {
+    /// The settings of topics that have these, where those of all topics are `settings`.
+    pub fn applied_to(&self, settings: &Settings) -> Settings {
+        let mut own = settings.clone();
+        let Self { timestamp_fields, timestamp_zone, header_fields, format, key_format, compression, unwrap } =
+            self;
+        set(&mut own.timestamp_fields, timestamp_fields.clone());
+        set(&mut own.timestamp_zone, *timestamp_zone);
+        set(&mut own.header_fields, header_fields.clone());
+        set(&mut own.formats.value, format.map(ByTopic::all));
+        set(&mut own.formats.key, key_format.map(ByTopic::all));
+        set(&mut own.formats.compression, compression.map(ByTopic::all));
+        set(&mut own.formats.unwrap, unwrap.map(ByTopic::all));
+        own
+    }
+}
+
+fn set<T>(setting: &mut T, own: Option<T>) {
+    if let Some(own) = own {
+        *setting = own;
     }
 }

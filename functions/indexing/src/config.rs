@@ -1,5 +1,6 @@
 //! The part of a function's configuration that decides how records are indexed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use event_pipeline::bulk::BulkLimits;
@@ -24,6 +25,8 @@ pub struct Config {
     pub limits: BulkLimits,
     /// The schema registry and its credentials, if there is one.
     pub registry: Option<RegistryConfig>,
+    /// The file with the rules of topics, which [`crate::rules::with_rules`] reads; `None` is no rules.
+    pub pipeline_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -64,6 +67,7 @@ impl Config {
                 &[("deterministic", DocumentId::Deterministic), ("auto", DocumentId::Auto)],
             ),
             formats: read_formats(variables),
+            rules: defaults.rules,
         };
         if settings.index_prefix == settings.dead_letter_prefix {
             variables.problem(
@@ -89,50 +93,22 @@ impl Config {
             max_operations: variables.parse_or("BULK_MAX_OPERATIONS", default_limits.max_operations, count),
         };
         let search = SearchConfig::read(variables)?;
-        Some(Self { search, settings, limits, registry })
+        let pipeline_file = variables.text("PIPELINE_FILE").map(PathBuf::from);
+        Some(Self { search, settings, limits, registry, pipeline_file })
     }
 }
-
-/// Words of `VALUE_FORMAT`.
-const VALUE_FORMATS: [(&str, ValueFormat); 6] = [
-    ("auto", ValueFormat::Auto),
-    ("json", ValueFormat::Json),
-    ("avro", ValueFormat::Avro),
-    ("protobuf", ValueFormat::Protobuf),
-    ("json-schema", ValueFormat::JsonSchema),
-    ("text", ValueFormat::Text),
-];
-/// Words of `KEY_FORMAT`.
-const KEY_FORMATS: [(&str, KeyFormat); 8] = [
-    ("text", KeyFormat::Text),
-    ("json", KeyFormat::Json),
-    ("avro", KeyFormat::Avro),
-    ("protobuf", KeyFormat::Protobuf),
-    ("long", KeyFormat::Long),
-    ("int", KeyFormat::Int),
-    ("uuid", KeyFormat::Uuid),
-    ("base64", KeyFormat::Base64),
-];
-/// Words of `VALUE_COMPRESSION`.
-const COMPRESSIONS: [(&str, ValueCompression); 5] = [
-    ("none", ValueCompression::None),
-    ("auto", ValueCompression::Auto),
-    ("gzip", ValueCompression::Gzip),
-    ("snappy", ValueCompression::Snappy),
-    ("zstd", ValueCompression::Zstd),
-];
 
 fn read_formats(variables: &mut Variables<'_>) -> Formats {
     let defaults = Formats::default();
     Formats {
-        value: by_topic(variables, "VALUE_FORMAT", defaults.value, ValueFormat::Auto, &VALUE_FORMATS),
-        key: by_topic(variables, "KEY_FORMAT", defaults.key, KeyFormat::Text, &KEY_FORMATS),
+        value: by_topic(variables, "VALUE_FORMAT", defaults.value, ValueFormat::Auto, &ValueFormat::WORDS),
+        key: by_topic(variables, "KEY_FORMAT", defaults.key, KeyFormat::Text, &KeyFormat::WORDS),
         compression: by_topic(
             variables,
             "VALUE_COMPRESSION",
             defaults.compression,
             ValueCompression::None,
-            &COMPRESSIONS,
+            &ValueCompression::WORDS,
         ),
         max_bytes: variables.parse_or("VALUE_MAX_BYTES", defaults.max_bytes, bytes),
         failures: variables.one_of_or(
@@ -140,13 +116,7 @@ fn read_formats(variables: &mut Variables<'_>) -> Formats {
             defaults.failures,
             &[("index", SchemaFailures::Index), ("dead-letter", SchemaFailures::DeadLetter)],
         ),
-        unwrap: by_topic(
-            variables,
-            "UNWRAP",
-            defaults.unwrap,
-            Unwrap::None,
-            &[("none", Unwrap::None), ("debezium", Unwrap::Debezium)],
-        ),
+        unwrap: by_topic(variables, "UNWRAP", defaults.unwrap, Unwrap::None, &Unwrap::WORDS),
     }
 }
 
@@ -202,6 +172,7 @@ fn count(text: &str) -> Result<usize, ValueError> {
 
 #[cfg(test)]
 mod tests {
+    use event_pipeline::rules::Rules;
     use testing::environment::lookup;
 
     use super::*;
@@ -242,6 +213,7 @@ mod tests {
             ("SCHEMA_FAILURES", "dead-letter"),
             ("UNWRAP", "cdc.*=debezium"),
             ("BULK_MAX_OPERATIONS", "10"),
+            ("PIPELINE_FILE", "/opt/pipeline.yaml"),
         ])
         .unwrap();
         let expected = Settings {
@@ -257,20 +229,18 @@ mod tests {
             header_fields: vec!["tenant".into()],
             document_id: DocumentId::Auto,
             formats: Formats {
-                value: ByTopic::parse("json,orders.*=avro", ValueFormat::Auto, &VALUE_FORMATS).unwrap(),
+                value: ByTopic::parse("json,orders.*=avro", ValueFormat::Auto, &ValueFormat::WORDS).unwrap(),
                 key: ByTopic::all(KeyFormat::Long),
-                compression: ByTopic::parse("zstd,a=none", ValueCompression::None, &COMPRESSIONS).unwrap(),
+                compression: ByTopic::parse("zstd,a=none", ValueCompression::None, &ValueCompression::WORDS)
+                    .unwrap(),
                 max_bytes: 1 << 20,
                 failures: SchemaFailures::DeadLetter,
-                unwrap: ByTopic::parse(
-                    "cdc.*=debezium",
-                    Unwrap::None,
-                    &[("none", Unwrap::None), ("debezium", Unwrap::Debezium)],
-                )
-                .unwrap(),
+                unwrap: ByTopic::parse("cdc.*=debezium", Unwrap::None, &Unwrap::WORDS).unwrap(),
             },
+            rules: Rules::default(),
         };
         assert!(config.registry.is_some());
+        assert_eq!(config.pipeline_file, Some("/opt/pipeline.yaml".into()));
         assert_eq!(config.settings, expected);
         assert_eq!(config.limits, BulkLimits { max_bytes: 1 << 20, max_operations: 10 });
     }
