@@ -165,13 +165,12 @@ fn no_object(script: &str, program: &Program) -> Option<ScriptProblem> {
     let offset = script
         .match_indices('.')
         .map(|(offset, _)| offset)
-        .filter(|offset| {
+        .rfind(|offset| {
             let before = script.get(..*offset).unwrap_or_default();
             let after = script.get(offset + 1..).unwrap_or_default();
             !before.ends_with(|c: char| c.is_alphanumeric() || matches!(c, '_' | ')' | ']' | '"'))
                 && after.trim_start_matches([' ', '\t']).starts_with(['=', '|'])
         })
-        .next_back()
         .unwrap_or_default();
     let message = format!(
         "`.` ends as {kind}, but a document is an object: assign an object to `.`, or the value to a field"
