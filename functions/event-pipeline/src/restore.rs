@@ -9,7 +9,9 @@ use std::borrow::Cow;
 use thiserror::Error;
 
 use crate::append::append_json_string;
+use crate::embedded_json;
 use crate::encoder::Encoder;
+use crate::encoding::Routing;
 use crate::event::KafkaRecord;
 use crate::event_time;
 use crate::formats::{ByTopic, Formats, KeyFormat, ValueFormat};
@@ -19,7 +21,10 @@ use crate::members::is_reserved;
 use crate::nearly_json::{DUPLICATE_KEY, NONFINITE};
 use crate::payload::{NOT_JSON, SCHEMA_FAILURE, TOMBSTONE, UNKNOWN_FIELDS};
 use crate::rescue::{self, Rescue, RescueForm};
+use crate::router;
+use crate::rules::Rules;
 use crate::settings::Settings;
+use crate::shaper;
 
 /// Why a document can't be written in its usual form.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -44,12 +49,12 @@ pub enum RestoreError {
 /// [`RestoreError`] when `source` is not a rescued document, or has no other form.
 pub fn restore(settings: &Settings, id: &str, source: &[u8]) -> Result<Vec<u8>, RestoreError> {
     let stored = Stored::read(id, source)?;
-    let settings = Settings { header_fields: Vec::new(), formats: stored.formats(), ..settings.clone() };
+    let settings = stored.settings(settings);
     for rescue in stored.rescues() {
         for assumed in ASSUMPTIONS {
             let Some(record) = stored.record(&rescue.form, assumed) else { continue };
             let rescued = record.encode(|record, body| {
-                Encoder::new(settings.clone()).append_rescued(record, &rescue, body).is_ok()
+                Encoder::new(settings.clone()).append_rescued(record, &rescue, Routing::Own, body).is_ok()
             });
             if rescued.is_some_and(|rescued| stored.equals(&rescued)) {
                 return stored.restored(&settings, &record);
@@ -60,16 +65,20 @@ pub fn restore(settings: &Settings, id: &str, source: &[u8]) -> Result<Vec<u8>, 
 }
 
 /// Our tags, in the order in which a document has them behind its own.
-const TAGS: [&str; 10] = [
+const TAGS: [&str; 14] = [
     DUPLICATE_KEY,
     NONFINITE,
     UNKNOWN_FIELDS,
     SCHEMA_FAILURE,
     NOT_JSON,
     TOMBSTONE,
+    embedded_json::NOT_PARSED,
+    shaper::FAILED,
+    shaper::ROUNDED,
     event_time::UNPARSED,
     event_time::OUT_OF_RANGE,
     event_time::MISSING,
+    router::OVERFLOW,
     rescue::TAG,
 ];
 
@@ -95,8 +104,19 @@ const NOT_COMPARED: [&str; 15] = [
 /// Fields that are made of what a document does not have, the record's headers and encoding: they stay as they are.
 const CARRIED: [&str; 6] =
     ["kafka_headers", "kafka_schema_id", "kafka_key_schema_id", "schema_failure", "cloudevent", "debezium"];
-/// Tags that are made of the value, which the payload does not show any more.
-const VALUE_TAGS: [&str; 4] = [DUPLICATE_KEY, NONFINITE, UNKNOWN_FIELDS, SCHEMA_FAILURE];
+/// Tags that are made of the record before it was shaped, which the payload does not show any more.
+const VALUE_TAGS: [&str; 10] = [
+    DUPLICATE_KEY,
+    NONFINITE,
+    UNKNOWN_FIELDS,
+    SCHEMA_FAILURE,
+    NOT_JSON,
+    TOMBSTONE,
+    embedded_json::NOT_PARSED,
+    shaper::FAILED,
+    shaper::ROUNDED,
+    router::OVERFLOW,
+];
 
 /// Which fields of a document are assumed to be of the record's headers.
 #[derive(Debug, Clone, Copy)]
@@ -191,6 +211,18 @@ impl<'a> Stored<'a> {
         let value_tags = value_tags.filter(|tag| VALUE_TAGS.contains(tag)).collect();
         let own_tags = own.to_vec();
         Ok(Self { fields, topic, partition, offset, timestamp_ms, moved, reason, value_tags, own_tags })
+    }
+
+    /// The settings that the record which is made of the document is written by. The document was shaped by the rules of its topic
+    /// when it was written first: of these, only settings are left.
+    fn settings(&self, settings: &Settings) -> Settings {
+        let own = settings.rules.of(&self.topic).map(|(_, rules)| rules.overrides.applied_to(settings));
+        Settings {
+            header_fields: Vec::new(),
+            formats: self.formats(),
+            rules: Rules::default(),
+            ..own.unwrap_or_else(|| settings.clone())
+        }
     }
 
     /// How the record that is made of the document is encoded: as JSON, whatever its topic says.
