@@ -1,5 +1,7 @@
 //! What the tests of transforms share.
 
+#![allow(dead_code, reason = "each test uses some of these")]
+
 use event_pipeline::timestamp::Timestamp;
 use event_pipeline::transform::{RecordContext, SharedTransform, TransformCompiler, Transformed};
 use vrl_transform::VrlCompiler;
@@ -37,7 +39,7 @@ pub(crate) fn apply(transform: &SharedTransform, payload: &str) -> String {
 }
 
 /// The same as [`run`] for a record without time, key and headers.
-#[allow(dead_code, reason = "not every test of this crate has such records")]
+
 pub(crate) fn run_bare(script: &str, payload: &str) -> String {
     outcome(&compile(script), &BARE, payload.as_bytes())
 }
