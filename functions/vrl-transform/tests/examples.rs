@@ -1,5 +1,11 @@
 //! The examples of docs/PIPELINE-vrl.md do what the page says.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and reads the page"
+)]
+
 mod common;
 
 use std::fs;

@@ -1,6 +1,7 @@
 //! What the tests of transforms share.
 
 #![allow(dead_code, reason = "each test uses some of these")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use event_pipeline::timestamp::Timestamp;
 use event_pipeline::transform::{RecordContext, SharedTransform, TransformCompiler, Transformed};
@@ -39,7 +40,6 @@ pub(crate) fn apply(transform: &SharedTransform, payload: &str) -> String {
 }
 
 /// The same as [`run`] for a record without time, key and headers.
-
 pub(crate) fn run_bare(script: &str, payload: &str) -> String {
     outcome(&compile(script), &BARE, payload.as_bytes())
 }
