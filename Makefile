@@ -171,8 +171,8 @@ format: ## Format Rust and Python code
 
 ## Measuring
 
-bench: ## Compare the pipeline, and Avro and Protobuf, with the obvious implementations (criterion)
-	cargo bench --package event-pipeline --package record-formats
+bench: ## Compare the pipeline, and Avro and Protobuf, with the obvious implementations, and measure transforms (criterion)
+	cargo bench --package event-pipeline --package record-formats --package vrl-transform
 
 bench-function: ## Measure the whole function: CPU per million events, memory, size, start time
 	cargo build --release --locked --package index-events

@@ -11,7 +11,7 @@ use lambda_support::aws::secrets_manager;
 use lambda_support::payload::{Payload, PayloadLayer};
 use lambda_support::start::start;
 use lambda_support::variables::variable;
-use pipeline_file::NoScripts;
+use vrl_transform::VrlCompiler;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), lambda_runtime::Error> {
     let mut config = Config::parse(&variable)?;
     let secrets = secrets_manager();
-    config.indexing = with_rules(config.indexing, &NoScripts, secrets.as_ref()).await?;
+    config.indexing = with_rules(config.indexing, &VrlCompiler::new(), secrets.as_ref()).await?;
     let client = config.indexing.search.connect(&secrets).await?;
     let registry = match &config.indexing.registry {
         Some(registry) => Some(Arc::new(registry.connect(&secrets).await?)),

@@ -10,9 +10,9 @@ use lambda_support::aws::secrets_manager;
 use lambda_support::payload::{Payload, PayloadLayer};
 use lambda_support::start::start;
 use lambda_support::variables::variable;
-use pipeline_file::NoScripts;
 use replay_dead_letters::handler::Handler;
 use replay_dead_letters::s3::S3Config;
+use vrl_transform::VrlCompiler;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
@@ -22,7 +22,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), lambda_runtime::Error> {
     let config = Config::parse(&variable)?;
     let secrets = secrets_manager();
-    let config = with_rules(config, &NoScripts, secrets.as_ref()).await?;
+    let config = with_rules(config, &VrlCompiler::new(), secrets.as_ref()).await?;
     let client = config.search.connect(&secrets).await?;
     let registry = match &config.registry {
         Some(registry) => Some(Arc::new(registry.connect(&secrets).await?)),
