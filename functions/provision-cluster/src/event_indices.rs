@@ -40,8 +40,9 @@ pub enum PatternError {
 pub(crate) enum RulesError {
     #[error("the file `{path}` can't be read: {source}")]
     File { path: String, source: io::Error },
-    #[error("{path}: {source}")]
-    Rules { path: String, source: pipeline_file::PipelineFileError },
+    /// Each problem in a line, as `/opt/pipeline.yaml:3:5: …`.
+    #[error("the rules of topics can't be read\n{0}")]
+    Rules(String),
     #[error("{path}: {source}")]
     Pattern { path: String, source: PatternError },
 }
@@ -98,11 +99,13 @@ impl IndexPattern {
 
 /// Reads the patterns that the rules of topics in a file route to, without those of `prefix` itself.
 pub(crate) fn read_routed(path: &str, prefix: &str) -> Result<Vec<IndexPattern>, RulesError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|source| RulesError::File { path: path.to_owned(), source })?;
+    let text =
+        std::fs::read_to_string(path).map_err(|source| RulesError::File { path: path.to_owned(), source })?;
     // What the scripts do is no matter here, so they need no compiler.
-    let rules = pipeline_file::parse(&text, &NoScripts)
-        .map_err(|source| RulesError::Rules { path: path.to_owned(), source })?;
+    let rules = pipeline_file::parse(&text, &NoScripts).map_err(|error| {
+        let lines = error.problems.iter().map(|problem| format!("  {path}:{problem}"));
+        RulesError::Rules(lines.collect::<Vec<_>>().join("\n"))
+    })?;
     let mut routed: Vec<IndexPattern> = Vec::new();
     for pattern in rules.index_patterns() {
         let pattern = IndexPattern::routed(&pattern)
