@@ -1,6 +1,7 @@
 """The rules of topics of an instance: which file is deployed, and which one later deployments take."""
 
 import pytest
+
 from local_stack import paths, sam
 from local_stack.commands import demo, summary
 from local_stack.errors import StackError
