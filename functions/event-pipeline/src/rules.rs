@@ -57,6 +57,13 @@ impl TopicRules {
     }
 }
 
+impl TopicRules {
+    /// Whether headers or payloads give a part of the index, so that there can be any number of indices.
+    pub fn routes_openly(&self) -> bool {
+        self.index.as_ref().is_some_and(IndexRoute::is_open)
+    }
+}
+
 /// Which records of a topic are kept. The others are dropped: counted, and written nowhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {

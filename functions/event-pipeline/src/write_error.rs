@@ -46,6 +46,8 @@ pub enum ErrorKind {
     SchemaFailure,
     /// The record can't be redacted or transformed as its topic's rules say.
     TransformFailure,
+    /// The record waited for those of its batch that have failed.
+    HeldBack,
     /// The schema registry could not be asked.
     SchemaRegistry,
     /// The cluster refused the dead letter too.
@@ -78,6 +80,7 @@ impl ErrorKind {
             Self::UnreadableRecord => "unreadable_record",
             Self::SchemaFailure => "schema_failure",
             Self::TransformFailure => "transform_failure",
+            Self::HeldBack => "held_back",
             Self::SchemaRegistry => "schema_registry",
             Self::DeadLetterRefused => "dead_letter_refused",
             Self::Page => "page",

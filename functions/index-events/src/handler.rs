@@ -10,6 +10,7 @@ use event_pipeline::outcome::Outcome;
 use event_pipeline::write_error::WriteError;
 use indexing::bulk_writer::BULK_RETRIES;
 use indexing::indexer::{IndexedBatch, Indexer};
+use indexing::noted::Dropped;
 use indexing::transport::BulkTransport;
 use lambda_runtime::Diagnostic;
 use lambda_support::deadline::work_until;
@@ -89,7 +90,14 @@ impl<T: BulkTransport + 'static> Handler<T> {
         let times = batch.items.iter().filter_map(|item| item.record.as_ref().ok()?.timestamp_ms);
         let oldest_ms = times.filter(|time_ms| *time_ms >= 0).min();
         let oldest_age_ms = oldest_ms.map(|time_ms| now_ms.saturating_sub(time_ms as u64));
-        let measures = Measures { counts: batch.counts, stats: batch.stats, oldest_age_ms };
+        let measures = Measures {
+            counts: batch.counts,
+            stats: batch.stats,
+            n_undecoded: batch.undecoded.n,
+            n_untransformed: batch.untransformed.n,
+            n_overflowing: batch.overflowing.n,
+            oldest_age_ms,
+        };
         // Metrics go to standard output. If it is closed, there is nowhere left to report that.
         let _ = writeln!(std::io::stdout().lock(), "{}", measures.line(now_ms, &self.function_name));
     }
@@ -113,6 +121,18 @@ fn log_outcomes(batch: &IndexedBatch<'_>) {
     if let Some((position, reason)) = &batch.undecoded.first {
         let (n, first) = (batch.undecoded.n, batch.items.get(*position).map(place).unwrap_or_default());
         warn!(n, first, reason, "records not decoded by their schemas, and indexed as they came");
+    }
+    if let Some((position, reason)) = &batch.untransformed.first {
+        let (n, first) = (batch.untransformed.n, batch.items.get(*position).map(place).unwrap_or_default());
+        warn!(n, first, reason, "records not redacted or transformed");
+    }
+    for Dropped { pattern, n, first } in &batch.dropped {
+        let first = batch.items.get(*first).map(place).unwrap_or_default();
+        info!(n, first, pattern, "records dropped by the rules of their topic");
+    }
+    if let Some((position, _)) = &batch.overflowing.first {
+        let (n, first) = (batch.overflowing.n, batch.items.get(*position).map(place).unwrap_or_default());
+        warn!(n, first, "records routed to more indices than max_indices, and written to the fallback");
     }
     if batch.n_unread_frames > 0 {
         let n = batch.n_unread_frames;

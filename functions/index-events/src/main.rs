@@ -5,11 +5,13 @@ use std::sync::Arc;
 
 use index_events::config::Config;
 use index_events::handler::Handler;
+use indexing::rules::with_rules;
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use lambda_support::aws::secrets_manager;
 use lambda_support::payload::{Payload, PayloadLayer};
 use lambda_support::start::start;
 use lambda_support::variables::variable;
+use pipeline_file::NoScripts;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
@@ -17,8 +19,9 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), lambda_runtime::Error> {
-    let config = Config::parse(&variable)?;
+    let mut config = Config::parse(&variable)?;
     let secrets = secrets_manager();
+    config.indexing = with_rules(config.indexing, &NoScripts, secrets.as_ref()).await?;
     let client = config.indexing.search.connect(&secrets).await?;
     let registry = match &config.indexing.registry {
         Some(registry) => Some(Arc::new(registry.connect(&secrets).await?)),

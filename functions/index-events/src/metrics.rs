@@ -11,6 +11,12 @@ const NAMESPACE: &str = "KafkaToSearch";
 pub(crate) struct Measures {
     pub(crate) counts: Counts,
     pub(crate) stats: BulkStats,
+    /// Records that could not be decoded, and are indexed all the same.
+    pub(crate) n_undecoded: usize,
+    /// Records that could not be redacted or transformed.
+    pub(crate) n_untransformed: usize,
+    /// Records in the index that stands in for too many.
+    pub(crate) n_overflowing: usize,
     /// Time from the oldest record's timestamp to now; `None` where no record has a timestamp.
     pub(crate) oldest_age_ms: Option<u64>,
 }
@@ -18,7 +24,7 @@ pub(crate) struct Measures {
 impl Measures {
     /// The line of embedded metrics.
     pub(crate) fn line(&self, timestamp_ms: u64, function_name: &str) -> String {
-        let Self { counts, stats, oldest_age_ms } = self;
+        let Self { counts, stats, n_undecoded, n_untransformed, n_overflowing, oldest_age_ms } = self;
         let mut metrics = vec![
             ("EventsReceived", Unit::Count, counts.received as u64),
             ("EventsIndexed", Unit::Count, counts.indexed as u64),
@@ -26,6 +32,10 @@ impl Measures {
             ("EventsDuplicate", Unit::Count, counts.duplicates as u64),
             ("EventsDeadLettered", Unit::Count, counts.dead_lettered as u64),
             ("EventsFailed", Unit::Count, counts.failed as u64),
+            ("RecordsDropped", Unit::Count, counts.dropped as u64),
+            ("RecordsUndecoded", Unit::Count, *n_undecoded as u64),
+            ("TransformFailures", Unit::Count, *n_untransformed as u64),
+            ("IndexOverflow", Unit::Count, *n_overflowing as u64),
             ("BulkRequests", Unit::Count, stats.requests.into()),
             ("BulkRetries", Unit::Count, stats.retries.into()),
             ("BulkBytes", Unit::Bytes, stats.bytes),

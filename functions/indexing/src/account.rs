@@ -106,14 +106,24 @@ impl Account {
         }
     }
 
-    /// Closes the account: a rejected record with a dead letter is dead-lettered, and a record without any result has
-    /// failed.
-    pub(crate) fn close(mut self, rejected: Vec<(usize, WriteError)>) -> Vec<Outcome> {
+    /// Records that those of `rejected` which have a dead letter are dead-lettered.
+    pub(crate) fn settle(&mut self, rejected: Vec<(usize, WriteError)>) {
         for (record, error) in rejected {
             if self.is_dead_lettered.get(record) == Some(&true) {
                 self.set(record, Outcome::DeadLettered(error));
             }
         }
+    }
+
+    /// Whether a record for which `is_counted` is true has failed, or has no result.
+    pub(crate) fn has_failed(&self, is_counted: impl Fn(usize) -> bool) -> bool {
+        let mut outcomes = self.outcomes.iter().enumerate();
+        outcomes
+            .any(|(record, outcome)| matches!(outcome, None | Some(Outcome::Failed(_))) && is_counted(record))
+    }
+
+    /// Closes the account: a record without any result has failed.
+    pub(crate) fn close(self) -> Vec<Outcome> {
         let no_result = || {
             Outcome::Failed(WriteError {
                 kind: ErrorKind::NoResult,
@@ -153,7 +163,8 @@ mod tests {
     fn a_record_without_a_result_has_failed() {
         let mut account = Account::new(2);
         account.enter_documents(vec![(1, ItemResult::Indexed)], &HashMap::new());
-        let outcomes = account.close(Vec::new());
+        assert!(account.has_failed(|record| record == 0) && !account.has_failed(|record| record == 1));
+        let outcomes = account.close();
         assert!(
             matches!(outcomes.first(), Some(Outcome::Failed(error)) if error.kind == ErrorKind::NoResult)
         );
@@ -172,13 +183,14 @@ mod tests {
             status: Some(400),
             reason: "the dead-letter index refuses the dead letter: t: r".into(),
         };
-        assert_eq!(account.close(rejected), [Outcome::DeadLettered(rejection()), Outcome::Failed(refused)]);
+        account.settle(rejected);
+        assert_eq!(account.close(), [Outcome::DeadLettered(rejection()), Outcome::Failed(refused)]);
     }
 
     #[test]
     fn a_delete_reported_for_a_create_is_not_a_write() {
         let mut account = Account::new(1);
         account.enter_documents(vec![(0, ItemResult::Deleted)], &HashMap::new());
-        assert_eq!(account.close(Vec::new()), [Outcome::Failed(not_a_create())]);
+        assert_eq!(account.close(), [Outcome::Failed(not_a_create())]);
     }
 }

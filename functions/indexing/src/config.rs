@@ -1,5 +1,6 @@
 //! The part of a function's configuration that decides how records are indexed.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use event_pipeline::bulk::BulkLimits;
@@ -24,6 +25,8 @@ pub struct Config {
     pub limits: BulkLimits,
     /// The schema registry and its credentials, if there is one.
     pub registry: Option<RegistryConfig>,
+    /// The file with the rules of topics, which [`crate::rules::with_rules`] reads; `None` is no rules.
+    pub pipeline_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -90,7 +93,8 @@ impl Config {
             max_operations: variables.parse_or("BULK_MAX_OPERATIONS", default_limits.max_operations, count),
         };
         let search = SearchConfig::read(variables)?;
-        Some(Self { search, settings, limits, registry })
+        let pipeline_file = variables.text("PIPELINE_FILE").map(PathBuf::from);
+        Some(Self { search, settings, limits, registry, pipeline_file })
     }
 }
 
@@ -209,6 +213,7 @@ mod tests {
             ("SCHEMA_FAILURES", "dead-letter"),
             ("UNWRAP", "cdc.*=debezium"),
             ("BULK_MAX_OPERATIONS", "10"),
+            ("PIPELINE_FILE", "/opt/pipeline.yaml"),
         ])
         .unwrap();
         let expected = Settings {
@@ -235,6 +240,7 @@ mod tests {
             rules: Rules::default(),
         };
         assert!(config.registry.is_some());
+        assert_eq!(config.pipeline_file, Some("/opt/pipeline.yaml".into()));
         assert_eq!(config.settings, expected);
         assert_eq!(config.limits, BulkLimits { max_bytes: 1 << 20, max_operations: 10 });
     }

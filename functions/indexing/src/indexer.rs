@@ -1,19 +1,18 @@
 //! Indexes a batch: encodes its records, writes the documents, and writes those that are rejected in other
 //! forms, or as dead letters.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use event_pipeline::address::ActionLine;
 use event_pipeline::bulk::BulkLimits;
 use event_pipeline::encoder::Encoder;
-use event_pipeline::encoding::{Appended, Routing};
+use event_pipeline::encoding::Routing;
 use event_pipeline::event::{BatchItem, EventError, KafkaRecord, RecordError, read_batch};
 use event_pipeline::outcome::{Counts, Outcome};
 use event_pipeline::rescue::Rescue;
 use event_pipeline::settings::Settings;
-use event_pipeline::write_error::{ErrorKind, WriteError, shortened};
+use event_pipeline::write_error::{ErrorKind, WriteError};
 use record_formats::frame::SchemaId;
 use schema_registry::fetch_error::RegistryError;
 use schema_registry::registry::Registry;
@@ -23,6 +22,8 @@ use tokio::time::Instant;
 use crate::account::Account;
 use crate::bulk_sender::BulkSender;
 use crate::bulk_writer::BulkStats;
+use crate::first_forms::{FirstForms, NotSent, Notes, Waiting, document, unreadable};
+use crate::noted::{Dropped, Noted};
 use crate::transport::BulkTransport;
 
 /// Indexes batches into one cluster.
@@ -49,28 +50,15 @@ pub struct IndexedBatch<'p> {
     /// Requests, retries, bytes and time that it took.
     pub stats: BulkStats,
     /// Records whose key or value could not be decoded, and that are indexed all the same.
-    pub undecoded: Undecoded,
+    pub undecoded: Noted,
+    /// Records that could not be redacted or transformed, dead letters among them.
+    pub untransformed: Noted,
+    /// Records that were routed to more indices than a batch can have, and are in the one that stands in for those.
+    pub overflowing: Noted,
+    /// Records that were dropped, by their rules.
+    pub dropped: Vec<Dropped>,
     /// Values that look as if they were in a registry's frame, and were not read as there is no registry.
     pub n_unread_frames: usize,
-}
-
-/// Records whose key or value could not be decoded.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Undecoded {
-    /// How many there are.
-    pub n: usize,
-    /// Position of the first in the batch, and why it could not be decoded.
-    pub first: Option<(usize, String)>,
-}
-
-impl Undecoded {
-    /// Notes the record at `position`, which `encoder` has encoded last.
-    fn note(&mut self, position: usize, encoder: &Encoder) {
-        if let Some(reason) = encoder.schema_failure() {
-            self.n += 1;
-            self.first.get_or_insert_with(|| (position, shortened(reason).to_owned()));
-        }
-    }
 }
 
 impl<T: BulkTransport + 'static> Indexer<T> {
@@ -124,14 +112,8 @@ impl<T: BulkTransport + 'static> Indexer<T> {
         deadline: Instant,
     ) -> Result<IndexedBatch<'p>, EventError> {
         let items = read_batch(payload)?;
-        let mut first = FirstForms {
-            sender: self.sender(deadline),
-            encoder: self.encoder().await,
-            account: Account::new(items.len()),
-            too_deep: HashMap::new(),
-            undecoded: Undecoded::default(),
-            waiting: Vec::new(),
-        };
+        let mut first =
+            FirstForms::new(self.sender(deadline), self.encoder().await, items.len(), &self.settings.rules);
         for (position, item) in items.iter().enumerate() {
             first.push(position, item).await;
         }
@@ -147,22 +129,79 @@ impl<T: BulkTransport + 'static> Indexer<T> {
                 first.push(position, item).await;
             }
         }
-        let FirstForms { sender, encoder, mut account, too_deep, undecoded, waiting } = first;
-        for Waiting { position, .. } in waiting {
-            account.fail(position, no_schema("the schema was not fetched".into(), None));
+        for Waiting { position, .. } in first.waiting.drain(..) {
+            first.account.fail(position, no_schema("the schema was not fetched".into(), None));
         }
-        let n_unread_frames = encoder.n_unread_frames();
+        let FirstForms { sender, encoder, mut account, too_deep, mut cap, notes, .. } = first;
         let (results, stats) = sender.finish().await;
         account.enter_documents(results, &too_deep);
 
-        let mut batch = Batch { items: &items, encoder, account, stats };
-        let rejected = self.rescue(&mut batch, deadline).await;
-        self.write_dead_letters(&mut batch, &rejected, deadline).await;
+        let overflowing = HashSet::new();
+        let mut batch = Batch { items: &items, encoder, account, stats, notes, overflowing };
+        self.finish(&mut batch, deadline).await;
+        self.write_held(&mut batch, cap.take_held(), deadline).await;
 
-        let Batch { account, stats, .. } = batch;
-        let outcomes = account.close(rejected);
+        let Batch { encoder, account, stats, notes, .. } = batch;
+        let outcomes = account.close();
         let counts = Counts::of(&outcomes);
-        Ok(IndexedBatch { items, outcomes, counts, stats, undecoded, n_unread_frames })
+        let dropped = Dropped::of(&items, &outcomes, &self.settings.rules);
+        let Notes { undecoded, untransformed, overflowing } = notes;
+        let n_unread_frames = encoder.n_unread_frames();
+        Ok(IndexedBatch {
+            items,
+            outcomes,
+            counts,
+            stats,
+            undecoded,
+            untransformed,
+            overflowing,
+            dropped,
+            n_unread_frames,
+        })
+    }
+
+    /// Writes the documents that were rejected in other forms, or as dead letters.
+    async fn finish(&self, batch: &mut Batch<'_, '_>, deadline: Instant) {
+        let rejected = self.rescue(batch, deadline).await;
+        self.write_dead_letters(batch, &rejected, deadline).await;
+        batch.account.settle(rejected);
+    }
+
+    /// Writes the records that were held back, if every other one has its outcome and none has failed. A batch that is delivered
+    /// again is decided alike then: what is written now has not been written elsewhere.
+    async fn write_held(&self, batch: &mut Batch<'_, '_>, held: Vec<(usize, Routing)>, deadline: Instant) {
+        if held.is_empty() {
+            return;
+        }
+        let positions: HashSet<usize> = held.iter().map(|(position, _)| *position).collect();
+        if batch.account.has_failed(|position| !positions.contains(&position)) {
+            for position in positions {
+                batch.account.fail(position, held_back());
+            }
+            return;
+        }
+        let mut sender = self.sender(deadline);
+        let mut too_deep = HashMap::new();
+        for (position, routing) in held {
+            let Some(Ok(record)) = batch.items.get(position).map(|item| &item.record) else { continue };
+            let encoder = &mut batch.encoder;
+            let write = |body: &mut Vec<u8>| document(encoder.append_routed(record, routing, body));
+            let pushed = sender.push(position, write).await;
+            batch.notes.note(position, &batch.encoder);
+            if routing == Routing::Fallback {
+                batch.overflowing.insert(position);
+                batch.notes.overflowing.note(position, Some("more indices than max_indices"));
+            }
+            too_deep.extend(batch.encoder.rescue_of_last().map(|rescue| (position, rescue)));
+            // It was encoded before, and is the same document again.
+            if let Err(NotSent::Unreadable(error)) = pushed {
+                batch.account.reject(position, unreadable(error, Some(&batch.encoder)));
+            }
+        }
+        let (results, stats) = sender.finish().await;
+        batch.stats += stats;
+        batch.account.enter_documents(results, &too_deep);
+        self.finish(batch, deadline).await;
     }
 
     /// Asks the registry for the schemas of the records in `waiting`, which is empty then, and gives them to `encoder`. Returns
@@ -231,9 +270,10 @@ impl<T: BulkTransport + 'static> Indexer<T> {
                     continue;
                 };
                 let encoder = &mut batch.encoder;
-                let write = |body: &mut Vec<u8>| {
-                    document(encoder.append_rescued(record, &rescue, Routing::Own, body))
-                };
+                let routing =
+                    if batch.overflowing.contains(&position) { Routing::Fallback } else { Routing::Own };
+                let write =
+                    |body: &mut Vec<u8>| document(encoder.append_rescued(record, &rescue, routing, body));
                 let pushed = sender.push(position, write).await;
                 match pushed {
                     Ok(()) => drop(rescues.insert(position, rescue)),
@@ -273,46 +313,15 @@ impl<T: BulkTransport + 'static> Indexer<T> {
     }
 }
 
-/// A batch whose records are encoded for the first time.
-struct FirstForms<T> {
-    sender: BulkSender<T>,
-    encoder: Encoder,
-    account: Account,
-    /// The documents that no cluster could read as they are, with the form that they have instead.
-    too_deep: HashMap<usize, Rescue>,
-    undecoded: Undecoded,
-    /// The records whose schemas are not known.
-    waiting: Vec<Waiting>,
-}
-
-impl<T: BulkTransport + 'static> FirstForms<T> {
-    /// Encodes the item at `position` and sends it with the others. If its schema is not known it waits.
-    async fn push(&mut self, position: usize, item: &BatchItem<'_>) {
-        let Self { sender, encoder, .. } = self;
-        let pushed = match &item.record {
-            Ok(record) => sender.push(position, |body| document(encoder.append(record, body))).await,
-            Err(error) => Err(NotSent::Unreadable(*error)),
-        };
-        if item.record.is_ok() {
-            self.too_deep.extend(encoder.rescue_of_last().map(|rescue| (position, rescue)));
-        }
-        match pushed {
-            Ok(()) => self.undecoded.note(position, encoder),
-            Err(NotSent::Dropped) => self.account.drop(position),
-            Err(NotSent::Unreadable(RecordError::MissingSchema)) => {
-                self.waiting.push(Waiting { position, schemas: encoder.missing_schemas().to_vec() });
-            }
-            Err(NotSent::Unreadable(error)) => self.account.reject(position, unreadable(error, encoder)),
-        }
-    }
-}
-
 /// A batch that is being indexed.
 struct Batch<'b, 'p> {
     items: &'b [BatchItem<'p>],
     encoder: Encoder,
     account: Account,
     stats: BulkStats,
+    notes: Notes,
+    /// Positions of the records that go to the index which stands in for too many.
+    overflowing: HashSet<usize>,
 }
 
 impl<'b, 'p> Batch<'b, 'p> {
@@ -334,41 +343,17 @@ impl<'b, 'p> Batch<'b, 'p> {
     }
 }
 
-/// Why nothing is sent for a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum NotSent {
-    /// It gives no document.
-    Unreadable(RecordError),
-    /// The rules of its topic drop it.
-    Dropped,
-}
-
-/// The action line of the document that was appended.
-fn document(appended: Result<Appended, RecordError>) -> Result<ActionLine, NotSent> {
-    match appended.map_err(NotSent::Unreadable)? {
-        Appended::Document(line) => Ok(line),
-        Appended::Dropped => Err(NotSent::Dropped),
-    }
-}
-
-/// A record whose schemas are not known yet.
-struct Waiting {
-    position: usize,
-    schemas: Vec<SchemaId>,
-}
-
 /// Rounds of asking the registry: a record names the schema of its key and that of its value, at once or one after the other.
 const MAX_ROUNDS: usize = 3;
 
-/// Why `encoder` gave no document for the last record.
-fn unreadable(error: RecordError, encoder: &Encoder) -> WriteError {
-    let (kind, reason) = match error {
-        RecordError::SchemaFailure => (ErrorKind::SchemaFailure, encoder.schema_failure()),
-        RecordError::TransformFailure => (ErrorKind::TransformFailure, encoder.transform_failure()),
-        _ => (ErrorKind::UnreadableRecord, None),
-    };
-    let reason = reason.map_or_else(|| error.to_string(), |reason| shortened(reason).to_owned());
-    WriteError { kind, status: None, reason }
+/// The record has not been written, so that it goes to the same index when the batch is delivered again.
+fn held_back() -> WriteError {
+    WriteError {
+        kind: ErrorKind::HeldBack,
+        status: None,
+        reason: "it is routed to one index too many, and waits for the records of its batch that have failed"
+            .into(),
+    }
 }
 
 /// The registry is away: nothing is wrong with the record.

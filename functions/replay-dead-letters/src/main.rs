@@ -4,11 +4,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use indexing::config::Config;
+use indexing::rules::with_rules;
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use lambda_support::aws::secrets_manager;
 use lambda_support::payload::{Payload, PayloadLayer};
 use lambda_support::start::start;
 use lambda_support::variables::variable;
+use pipeline_file::NoScripts;
 use replay_dead_letters::handler::Handler;
 use replay_dead_letters::s3::S3Config;
 
@@ -20,6 +22,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), lambda_runtime::Error> {
     let config = Config::parse(&variable)?;
     let secrets = secrets_manager();
+    let config = with_rules(config, &NoScripts, secrets.as_ref()).await?;
     let client = config.search.connect(&secrets).await?;
     let registry = match &config.registry {
         Some(registry) => Some(Arc::new(registry.connect(&secrets).await?)),
