@@ -82,7 +82,11 @@ topics:
     ensure!(indices.iter().filter(|index| !fallback(index)).count() <= 3, "{indices:?}");
     for hit in &documents {
         let is_tagged = has_tag(hit, "_indexoverflow");
-        assert_eq!(is_tagged, fallback(&hit.index), "what is beyond is in the fallback, and says so: {hit:?}");
+        assert_eq!(
+            is_tagged,
+            fallback(&hit.index),
+            "what is beyond is in the fallback, and says so: {hit:?}"
+        );
     }
     let n_beyond = documents.iter().filter(|hit| fallback(&hit.index)).count();
     ensure!((188..200).contains(&n_beyond), "{n_beyond} are beyond");
@@ -110,7 +114,8 @@ topics:
     let function = rules.function(&world, "sampled").await?;
     let values: Vec<_> =
         (0..1_000).map(|n| json!({"n": n, "level": if n % 4 == 0 { "debug" } else { "info" }})).collect();
-    let counts = |response: &Invocation| ["n_received", "n_indexed", "n_dropped"].map(|name| response.logged(name));
+    let counts =
+        |response: &Invocation| ["n_received", "n_indexed", "n_dropped"].map(|name| response.logged(name));
 
     let dropped = deliver(&world, &function, &topic("dropped"), 0, &values).await?;
     assert_eq!(counts(&dropped), [Some(1_000), Some(0), Some(1_000)]);
@@ -134,7 +139,8 @@ async fn a_record_whose_transform_fails_is_a_dead_letter_until_the_rules_are_fix
     let world = World::ready().await?;
     let rules = Rules::new(&totals("to_int!(.total)"))?;
     let flow = rules.flow(&world, "transformed").await?;
-    let values = (0..50).map(|n| json!({"n": n, "total": if n % 5 == 0 { "many".to_owned() } else { n.to_string() }}));
+    let values =
+        (0..50).map(|n| json!({"n": n, "total": if n % 5 == 0 { "many".to_owned() } else { n.to_string() }}));
     flow.publish(&records(values))?;
 
     let account = flow.completed(DELIVERY).await?;
@@ -170,7 +176,8 @@ async fn a_record_whose_transform_fails_is_indexed_as_it_came_where_the_rules_sa
     let world = World::ready().await?;
     let rules = Rules::new(&format!("{}    on_error: index\n", totals("to_int!(.total)")))?;
     let flow = rules.flow(&world, "transformed").await?;
-    let values = (0..20).map(|n| json!({"n": n, "total": if n % 5 == 0 { "many".to_owned() } else { n.to_string() }}));
+    let values =
+        (0..20).map(|n| json!({"n": n, "total": if n % 5 == 0 { "many".to_owned() } else { n.to_string() }}));
     flow.publish(&records(values))?;
 
     let account = flow.completed(DELIVERY).await?;

@@ -100,7 +100,11 @@ pub(crate) async fn status(
 }
 
 /// Checks that each of these requests is forbidden.
-pub(crate) async fn forbidden(server: &Server, auth: &Auth, requests: &[(Method, &str, Option<Value>)]) -> Result<()> {
+pub(crate) async fn forbidden(
+    server: &Server,
+    auth: &Auth,
+    requests: &[(Method, &str, Option<Value>)],
+) -> Result<()> {
     for (method, path, body) in requests {
         let response = server.send(auth.clone(), method.clone(), path, body.as_ref()).await?;
         ensure!(response.status == 403, "{method} {path} returned {response:?}");
