@@ -3,6 +3,7 @@
 use std::io;
 
 use pipeline_file::NoScripts;
+use search_client::percent::encode;
 use thiserror::Error;
 
 /// A pattern of indices, such as `microservices-*`.
@@ -21,19 +22,13 @@ enum Indices {
     Routed,
 }
 
-/// Why a pattern can't be used.
+/// Why a pattern can't be used: it would match indices of others.
 #[derive(Debug, Error, PartialEq, Eq)]
-pub enum PatternError {
-    /// It would match indices of others.
-    #[error(
-        "events are routed to indices `{0}`: begin the index with a fixed text and a hyphen, as in `payments-{{payload.tenant}}`, \
-         so that its template, lifecycle and roles are for no others"
-    )]
-    TooWide(String),
-    /// It becomes part of URLs and of names.
-    #[error("events are routed to indices `{0}`, which may have letters a to z, digits, `_`, `.` and `-`")]
-    Character(String),
-}
+#[error(
+    "events are routed to indices `{0}`: begin the index with a fixed text and a hyphen, as in `payments-{{payload.tenant}}`, \
+     so that its template, lifecycle and roles are for no others"
+)]
+pub struct TooWide(pub String);
 
 /// Why the rules of topics can't be read.
 #[derive(Debug, Error)]
@@ -44,7 +39,7 @@ pub(crate) enum RulesError {
     #[error("the rules of topics can't be read\n{0}")]
     Rules(String),
     #[error("{path}: {source}")]
-    Pattern { path: String, source: PatternError },
+    Pattern { path: String, source: TooWide },
 }
 
 impl IndexPattern {
@@ -56,14 +51,11 @@ impl IndexPattern {
     /// The daily indices that a rule routes to, of its pattern.
     ///
     /// # Errors
-    /// [`PatternError`] when it would match more than the pipeline's own indices, or can't be part of a URL.
-    pub fn routed(pattern: &str) -> Result<Self, PatternError> {
+    /// [`TooWide`] when it does not say whose indices it matches.
+    pub fn routed(pattern: &str) -> Result<Self, TooWide> {
         let fixed = pattern.strip_suffix('*').unwrap_or(pattern);
         if !fixed.ends_with('-') || fixed.trim_matches('-').is_empty() {
-            return Err(PatternError::TooWide(pattern.to_owned()));
-        }
-        if !fixed.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-')) {
-            return Err(PatternError::Character(pattern.to_owned()));
+            return Err(TooWide(pattern.to_owned()));
         }
         Ok(Self { fixed: fixed.to_owned(), indices: Indices::Routed })
     }
@@ -71,6 +63,11 @@ impl IndexPattern {
     /// Returns the pattern as the cluster takes it.
     pub fn text(&self) -> String {
         format!("{}*", self.fixed)
+    }
+
+    /// Returns the pattern as a segment of a path. A route may have characters that mean something in a URL.
+    pub fn in_path(&self) -> String {
+        format!("{}*", encode(&self.fixed))
     }
 
     /// Returns what its indices begin with.
@@ -155,16 +152,15 @@ mod tests {
             assert!(!pattern.may_hold(name), "{name}");
         }
         assert_eq!((pattern.text().as_str(), pattern.fixed()), ("pay-*", "pay-"));
+        assert_eq!(IndexPattern::routed("é%-*").unwrap().in_path(), "%C3%A9%25-*");
     }
 
     #[test]
     fn a_pattern_that_would_match_the_indices_of_others_is_refused_with_the_fix() {
         for wide in ["*", "-*", "p*", "payments*", "payments_*"] {
             let error = IndexPattern::routed(wide).unwrap_err();
-            assert_eq!(error, PatternError::TooWide(wide.into()));
+            assert_eq!(error, TooWide(wide.into()));
             assert!(error.to_string().contains("begin the index with a fixed text and a hyphen"), "{error}");
         }
-        let error = IndexPattern::routed("pay?-*").unwrap_err();
-        assert_eq!(error, PatternError::Character("pay?-*".into()));
     }
 }

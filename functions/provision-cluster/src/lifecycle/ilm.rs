@@ -31,7 +31,7 @@ pub(super) async fn apply_to_indices(run: &Run<'_>, policy: &Policy) -> Result<I
     for pattern in &policy.indices {
         let path = format!(
             "{}/_settings?filter_path=*.settings.index.uuid,*.settings.index.lifecycle",
-            pattern.text()
+            pattern.in_path()
         );
         if let Some(Value::Object(indices)) = run.cluster.get(&path).await? {
             existing.extend(indices);

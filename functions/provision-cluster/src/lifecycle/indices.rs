@@ -58,7 +58,7 @@ impl FoundIndices {
 pub(super) async fn find(cluster: &Cluster, patterns: &[IndexPattern]) -> Result<FoundIndices, CallError> {
     let mut found = FoundIndices::default();
     for pattern in patterns {
-        let text = pattern.text();
+        let text = pattern.in_path();
         let path = format!("{text}/_settings?filter_path=*.settings.index.uuid&expand_wildcards=all");
         let Some(Value::Object(listed)) = cluster.get(&path).await? else { continue };
         let names = listed.keys();

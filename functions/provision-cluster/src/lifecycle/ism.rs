@@ -116,7 +116,7 @@ async fn explain(
         if !own.iter().any(|name| pattern.may_hold(name)) {
             continue;
         }
-        let path = format!("_plugins/_ism/explain/{}", pattern.text());
+        let path = format!("_plugins/_ism/explain/{}", pattern.in_path());
         match run.cluster.get(&path).await {
             Ok(Some(Value::Object(explained))) => all.extend(explained),
             Ok(None) => {}

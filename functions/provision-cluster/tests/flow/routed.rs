@@ -144,7 +144,7 @@ async fn rules_that_can_not_be_read_fail_the_run_with_every_problem() {
     for (rules, expected) in [
         ("topics:\n  - match: a\n    sample: 2\n  - match: b\n    sampel: 0.1\n", [":3:", ":5:"].as_slice()),
         ("topics:\n  - match: a\n    index: dead-letters-shop\n", &["those of the dead letters"]),
-        ("topics:\n  - match: a\n    index: pay{topic}\n", &["a fixed text and a hyphen"]),
+        ("topics:\n  - match: a\n    index: pay{topic}\n", &["put a hyphen before the field"]),
         ("topics:\n  - match: a\n    index: \"{topic}\"\n", &["begin"]),
     ] {
         let (_server, world) = routed(&stand_in, rules).await;
