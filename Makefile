@@ -15,7 +15,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
     --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local test test-fast test-live test-policies test-search \
+.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules test test-fast test-live test-policies test-search \
     test-secured test-schemas soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
@@ -55,6 +55,10 @@ provision: ## Apply or show the provisioned settings of the demo's cluster: ARGS
 
 deploy-local: ## Rebuild the functions and deploy them to the running demo after a change
 	@$(STACK) deploy
+
+PIPELINE ?= localstack/servers/demo-pipeline.yaml
+deploy-rules: ## Deploy other rules of topics to the running demo, without a build: PIPELINE=my.yaml
+	@$(STACK) rules '$(PIPELINE)'
 
 ## Building and testing
 

@@ -29,6 +29,7 @@ FUNCTION = re.compile(
     re.MULTILINE,
 )
 CODE = "    CodeUri: ..\n"
+RULES = "      ContentUri: pipeline-layer\n"
 ARCHITECTURE = re.compile(r"^  Architecture:\n(?:    .*\n)+", re.MULTILINE)
 ARCHITECTURES = ("x86_64", "arm64")
 NOTICE = "# Made from template.yaml by expand.py, for SAM CLIs before 1.160 and for LocalStack. Change that file, then `make expand`.\n"
@@ -133,6 +134,7 @@ def main() -> int:
         "--packaged", nargs="?", const="", choices=["", *ARCHITECTURES], help="take the zips in packages as code"
     )
     parser.add_argument("--code", help="the folder with Cargo.toml, if the output is not kept in infra/")
+    parser.add_argument("--rules", metavar="FOLDER", help="a folder with another pipeline.yaml, the rules of topics")
     arguments = parser.parse_args()
     template = TEMPLATE.read_text(encoding="utf-8")
     try:
@@ -153,6 +155,9 @@ def main() -> int:
         text = text.replace(
             "Location: monitoring.yaml\n", f"Location: {TEMPLATE.parent.resolve() / 'monitoring.yaml'}\n"
         )
+    rules = arguments.rules or (TEMPLATE.with_name("pipeline-layer") if arguments.code else None)
+    if rules:
+        text = text.replace(RULES, f"      ContentUri: {Path(rules).resolve()}\n")
     sys.stdout.write(text)
     return 0
 

@@ -14,8 +14,10 @@ import tomllib
 from pathlib import Path
 
 INFRA = Path(__file__).resolve().parent
-# expand.py and the template it reads are for older SAM CLIs.
-FILES = ("packaged.yaml", "monitoring.yaml", "samconfig.toml", "expand.py", "template.yaml")
+# expand.py and the template it reads are for older SAM CLIs. The rules of topics are the user's to change.
+FILES = ("packaged.yaml", "monitoring.yaml", "pipeline.yaml", "samconfig.toml", "expand.py", "template.yaml")
+# The folder that becomes the layer.
+LINKS = {"pipeline-layer/pipeline.yaml": "../pipeline.yaml"}
 ARCHITECTURES = ("x86_64", "arm64")
 KINDS = (".zip", ".cdx.json")
 
@@ -55,6 +57,10 @@ def bundle(infra: Path, version: str) -> bytes:
             entry = tarfile.TarInfo(f"{name}/{path}")
             entry.size, entry.mode = len(data), 0o644
             archive.addfile(entry, io.BytesIO(data))
+        for path, target in LINKS.items():
+            entry = tarfile.TarInfo(f"{name}/{path}")
+            entry.type, entry.linkname = tarfile.SYMTYPE, target
+            archive.addfile(entry)
     return gzip.compress(written.getvalue(), mtime=0)
 
 

@@ -131,6 +131,7 @@ NETWORKS = {
         "Tracing": "Active",
         "GradualDeployment": "true",
         "LayerArns": f"arn:aws:lambda:{REGION}:{ACCOUNT}:layer:ca:1",
+        "PipelineSecretArns": f"{SECRET}salt-AbCdEf,{SECRET}tenants/salt-GhIjKl",
         "AlarmTopicArn": SNS,
         "HeaderFields": "x-tenant",
         "ReaderBackendRoles": "people",

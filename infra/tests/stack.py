@@ -40,13 +40,14 @@ _ARNS = {
     "AWS::IAM::Role": ("iam", "role/"),
     "AWS::KMS::Key": ("kms", "key/"),
     "AWS::Lambda::Function": ("lambda", "function:"),
+    "AWS::Lambda::LayerVersion": ("lambda", "layer:"),
     "AWS::Logs::LogGroup": ("logs", "log-group:"),
     "AWS::S3::Bucket": ("s3", ""),
     "AWS::SNS::Topic": ("sns", ""),
     "AWS::SQS::Queue": ("sqs", ""),
     "AWS::SecretsManager::Secret": ("secretsmanager", "secret:"),
 }
-_REF_IS_ARN = {"AWS::SNS::Topic", "AWS::SecretsManager::Secret"}
+_REF_IS_ARN = {"AWS::Lambda::LayerVersion", "AWS::SNS::Topic", "AWS::SecretsManager::Secret"}
 
 
 class RefusedError(Exception):
@@ -168,8 +169,13 @@ def _load(text: str) -> dict:
     return yaml.load(text, Loader=_Loader)
 
 
+def translated(rules: str) -> dict:
+    """The template after SAM, with the rules of topics in this object of S3."""
+    return _translated(None, "true", "AllAtOnce", rules)
+
+
 @functools.cache
-def _translated(topics: str | None, gradual: str, gradual_type: str) -> dict:
+def _translated(topics: str | None, gradual: str, gradual_type: str, rules: str = "s3://bucket/rules.zip") -> dict:
     """The template after SAM.
 
     SAM puts the parameters' values into the properties of functions. Here it gets only those that it needs itself, so that one
@@ -181,6 +187,7 @@ def _translated(topics: str | None, gradual: str, gradual_type: str) -> dict:
         if name not in given:
             declaration.pop("Default", None)
     template["Globals"]["Function"]["CodeUri"] = "s3://bucket/code.zip"
+    template["Resources"]["Pipeline"]["Properties"]["ContentUri"] = rules
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::Application":
             resource["Properties"]["Location"] = f"https://s3.amazonaws.com/bucket/{resource['Properties']['Location']}"
@@ -337,8 +344,8 @@ class _Evaluation:
             return f"{resource}.{attribute}"
         service, place = _ARNS[kind]
         region, account = ("", "") if service == "s3" else ("" if service == "iam" else REGION, ACCOUNT)
-        # Secrets Manager adds six letters. A log group's ARN ends with those of its streams.
-        end = {"secretsmanager": "-AbCdEf", "logs": ":*"}.get(service, "")
+        # Secrets Manager adds six letters. A log group's ARN ends with those of its streams, a layer version's with its number.
+        end = {"secretsmanager": "-AbCdEf", "logs": ":*", "lambda": ":1" if place == "layer:" else ""}.get(service, "")
         return f"arn:aws:{service}:{region}:{account}:{place}{resource}{end}"
 
     def must_exist(self, resource: str) -> None:

@@ -9,6 +9,7 @@ import zipfile
 import expand
 import package
 import pytest
+import release
 import stack
 from samcli.lib.cfn_language_extensions.sam_integration import expand_language_extensions
 from samcli.lib.package.language_extensions_packaging import merge_language_extensions_s3_uris
@@ -34,6 +35,14 @@ def test_the_packaged_template_differs_in_the_code_alone():
     for name in FUNCTIONS:
         del packaged["Resources"][name]["Properties"]["CodeUri"], source["Resources"][name]["Metadata"]
     assert packaged == source
+
+
+def test_the_rules_of_topics_are_a_file_beside_each_template_so_that_a_change_needs_no_build():
+    for template in (yaml_parse(TEXT), yaml_parse(PACKAGED)):
+        assert template["Resources"]["Pipeline"]["Properties"]["ContentUri"] == "pipeline-layer"
+    (linked,) = (stack.INFRA / "pipeline-layer").iterdir()
+    assert linked.resolve() == stack.INFRA / "pipeline.yaml"
+    assert "pipeline.yaml" in release.FILES and release.LINKS == {"pipeline-layer/pipeline.yaml": "../pipeline.yaml"}
 
 
 @pytest.mark.parametrize(("given", "architecture"), [({}, "x86_64"), ({"Architecture": "arm64"}, "arm64")])

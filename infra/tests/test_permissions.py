@@ -207,6 +207,23 @@ def test_both_functions_read_the_registries_of_glue_where_they_log_in_by_it():
     assert "SCHEMA_REGISTRY_URL" not in made.environment("IndexEvents")
 
 
+def test_the_functions_that_hash_read_the_salts_that_are_named_and_decrypt_them():
+    salts = [SECRET + "salt-AbCdEf", SECRET + "tenants/salt-GhIjKl"]
+    plain = stack.deploy(**SCRAM, **TARGETS["no login"], SecretKmsKeyArn=KEY)
+    made = stack.deploy(**SCRAM, **TARGETS["no login"], SecretKmsKeyArn=KEY, PipelineSecretArns=",".join(salts))
+    for role in (INDEX, REPLAY):
+        for salt in salts:
+            assert made.allows(role, "secretsmanager:GetSecretValue", salt)
+            assert not plain.allows(role, "secretsmanager:GetSecretValue", salt)
+        assert not made.allows(role, "secretsmanager:GetSecretValue", SECRET + "salt-of-others-AbCdEf")
+        assert made.allows(role, "kms:Decrypt", KEY)
+    assert not plain.allows(REPLAY, "kms:Decrypt", KEY)
+    assert "secretsmanager:GetSecretValue" not in made.actions(PROVISION), "it only reads where events are routed"
+    for wrong in ("my/salt", f"{salts[0]}, my/salt"):
+        with pytest.raises(stack.RefusedError, match="whole ARNs of secrets"):
+            stack.deploy(**SCRAM, **TARGETS["no login"], PipelineSecretArns=wrong)
+
+
 def test_the_policy_of_a_collection_lets_both_functions_write_their_indices():
     import json
 

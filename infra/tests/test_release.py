@@ -58,8 +58,11 @@ def test_a_bundle_deploys_without_the_repository(infra):
     with tarfile.open(fileobj=io.BytesIO(release.bundle(infra, "v1.2.0"))) as archive:
         files = {entry.name: archive.extractfile(entry).read() for entry in archive.getmembers()}
     root = "kafka-to-search-v1.2.0/"
+    # The layer's file is the one that the user edits.
+    assert files[f"{root}pipeline-layer/pipeline.yaml"] == files[f"{root}pipeline.yaml"]
     assert {name.removeprefix(root) for name in files} == {
         *release.FILES,
+        *release.LINKS,
         "packages/SHA256SUMS",
         *(f"packages/{each}/index-events{kind}" for each in package.TARGETS for kind in release.KINDS),
     }

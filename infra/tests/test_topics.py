@@ -140,6 +140,10 @@ def test_a_template_for_another_folder_names_the_code():
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert f"Location: {stack.INFRA}/monitoring.yaml" in text
     assert re.findall(r"CodeUri: (.*)", text) == [str(stack.INFRA.parent)]
+    assert re.findall(r"ContentUri: (.*)", text) == [str(stack.INFRA / "pipeline-layer")]
+    own = [*command, "--rules", "/mine"]
+    text = subprocess.run(own, capture_output=True, text=True, check=True).stdout
+    assert re.findall(r"ContentUri: (.*)", text) == ["/mine"]
 
 
 def _foreach(template: dict) -> list[list]:

@@ -47,6 +47,12 @@ pub enum IndexRouteError {
          `events-{0}`"
     )]
     NoLiteral(String),
+    /// What it begins with could begin the names of others too.
+    #[error(
+        "the index begins with `{0}` and a field, so that its pattern `{0}*` would match indices of others too, for which templates, \
+         roles and retention are not meant: put a hyphen before the field, as in `{0}-{{…}}`"
+    )]
+    NoHyphen(String),
     /// A text in it can't be in the name of an index.
     #[error(
         "`{0}` can't be in the name of an index: use lower case, and none of spaces and , : \" * + / \\ | ? # > <"
@@ -89,6 +95,9 @@ impl IndexRoute {
         }
         if let Some(start) = has_bad_start(literal) {
             return Err(IndexRouteError::BadStart(start));
+        }
+        if !rest.is_empty() && !literal.ends_with('-') {
+            return Err(IndexRouteError::NoHyphen(literal.to_owned()));
         }
         let mut route = Self { literal: literal.to_owned(), parts: Vec::new() };
         while let Some(inner) = rest.strip_prefix('{') {
@@ -273,7 +282,7 @@ mod tests {
             ("dead-letters", true),
             ("dead-letters-x", true),
             ("dead", false),
-            ("deaf{topic}", false),
+            ("deaf-{topic}", false),
         ] {
             assert_eq!(IndexRoute::parse(route).unwrap().can_be_of(&dead_letters), expected, "{route}");
         }
@@ -281,7 +290,7 @@ mod tests {
 
     #[test]
     fn the_pattern_is_that_of_the_text_before_the_first_field() {
-        for (route, pattern) in [("p", "p-*"), ("p-{topic}", "p-*"), ("p-a{topic}-b", "p-a*")] {
+        for (route, pattern) in [("p", "p-*"), ("p-{topic}", "p-*"), ("p-a-{topic}-b", "p-a-*")] {
             assert_eq!(IndexRoute::parse(route).unwrap().index_pattern(), pattern);
         }
     }
@@ -291,6 +300,8 @@ mod tests {
         for (text, reason) in [
             ("", "begins with no text"),
             ("{topic}", "begin with a name, such as `events-{topic}`"),
+            ("p{topic}", "put a hyphen before the field, as in `p-{…}`"),
+            ("team-pay{topic}", "pattern `team-pay*` would match indices of others"),
             ("_p", "must not begin with `_`"),
             ("P", "`P` can't be in the name"),
             ("p {topic}", "`p ` can't be in the name"),

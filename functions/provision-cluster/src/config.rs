@@ -7,9 +7,10 @@ use serde_json::{Map, Value};
 use crate::administrator::read_search;
 use crate::settings::{PROPERTIES, SettingNames, Settings, read_settings, variable_of};
 
-/// Properties that CloudFormation itself needs, and two that only make it run the function again when they change: another
-/// cluster, new code.
-const CLOUDFORMATION_PROPERTIES: [&str; 4] = ["ServiceToken", "ServiceTimeout", "Cluster", "FunctionVersion"];
+/// Properties that CloudFormation itself needs, and three that only make it run the function again when they change: another
+/// cluster, new code, other rules of topics.
+const CLOUDFORMATION_PROPERTIES: [&str; 5] =
+    ["ServiceToken", "ServiceTimeout", "Cluster", "FunctionVersion", "PipelineLayer"];
 
 /// A cluster and what it is to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -140,14 +140,17 @@ impl File {
 enum PlaceholderValue {
     Text(String),
     Number(u32),
+    /// As an element of an array, as many elements as it has; elsewhere, its elements with commas.
+    List(Vec<String>),
 }
 
 /// A placeholder without a value.
 struct UnknownPlaceholder(String);
 
-fn values(settings: &Settings) -> [(&'static str, PlaceholderValue); 6] {
+fn values(settings: &Settings) -> [(&'static str, PlaceholderValue); 7] {
     [
         ("INDEX_PREFIX", PlaceholderValue::Text(settings.index_prefix.clone())),
+        ("EVENT_INDICES", PlaceholderValue::List(settings.event_patterns())),
         ("DEAD_LETTER_PREFIX", PlaceholderValue::Text(settings.dead_letter_prefix.clone())),
         ("RETENTION_DAYS", PlaceholderValue::Number(settings.retention_days)),
         ("DEAD_LETTER_RETENTION_DAYS", PlaceholderValue::Number(settings.dead_letter_retention_days)),
@@ -161,9 +164,14 @@ fn replace_all(value: Value, values: &[(&str, PlaceholderValue)]) -> Result<Valu
     Ok(match value {
         Value::String(text) => replace_in_text(&text, values)?,
         Value::Array(elements) => {
-            let elements: Result<_, _> =
-                elements.into_iter().map(|element| replace_all(element, values)).collect();
-            Value::Array(elements?)
+            let mut filled = Vec::with_capacity(elements.len());
+            for element in elements {
+                match list_of(&element, values) {
+                    Some(list) => filled.extend(list.iter().map(|text| Value::from(text.as_str()))),
+                    None => filled.push(replace_all(element, values)?),
+                }
+            }
+            Value::Array(filled)
         }
         Value::Object(members) => {
             let mut filled = Map::new();
@@ -177,6 +185,15 @@ fn replace_all(value: Value, values: &[(&str, PlaceholderValue)]) -> Result<Valu
             Value::Object(filled)
         }
         plain => plain,
+    })
+}
+
+/// Returns the list that an element of an array stands for.
+fn list_of<'v>(element: &Value, values: &'v [(&str, PlaceholderValue)]) -> Option<&'v [String]> {
+    let name = element.as_str()?.strip_prefix("${")?.strip_suffix('}')?;
+    values.iter().find_map(|(known, value)| match value {
+        PlaceholderValue::List(list) if *known == name => Some(list.as_slice()),
+        _ => None,
     })
 }
 
@@ -195,6 +212,7 @@ fn replace_in_text(text: &str, values: &[(&str, PlaceholderValue)]) -> Result<Va
             }
             Some((_, PlaceholderValue::Number(number))) => filled.push_str(&number.to_string()),
             Some((_, PlaceholderValue::Text(value))) => filled.push_str(value),
+            Some((_, PlaceholderValue::List(list))) => filled.push_str(&list.join(",")),
             None => return Err(UnknownPlaceholder(name.to_owned())),
         }
         rest = after;
@@ -209,6 +227,7 @@ mod tests {
     use testing::environment::lookup;
 
     use super::*;
+    use crate::event_indices::IndexPattern;
 
     pub(crate) fn settings(pairs: &[(&str, &str)]) -> Settings {
         Settings::of_command_line(&lookup(pairs.iter().copied())).unwrap()
@@ -225,6 +244,20 @@ mod tests {
         assert_eq!(
             file.json(&settings).unwrap(),
             json!({"shop-a": ["7d", 20, "in shop: 20", "$x {{a}} ${"]})
+        );
+    }
+
+    #[test]
+    fn a_list_is_as_many_elements_of_an_array_and_one_text_with_commas_elsewhere() {
+        let mut settings = settings(&[("INDEX_PREFIX", "shop")]);
+        settings.routed_indices = vec![IndexPattern::routed("payments-*").unwrap()];
+        let file = File {
+            path: "x.json",
+            text: r#"{"names": ["${EVENT_INDICES}", "${DEAD_LETTER_PREFIX}-*"], "title": "${EVENT_INDICES}"}"#,
+        };
+        assert_eq!(
+            file.json(&settings).unwrap(),
+            json!({"names": ["shop-*", "payments-*", "dead-letters-shop-*"], "title": "shop-*,payments-*"})
         );
     }
 

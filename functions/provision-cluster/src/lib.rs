@@ -15,6 +15,7 @@ pub mod compare;
 pub mod config;
 pub mod custom_resource;
 pub mod dashboards;
+pub mod event_indices;
 pub mod files;
 pub mod handler;
 pub mod lifecycle;

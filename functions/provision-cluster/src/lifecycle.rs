@@ -8,10 +8,11 @@ pub mod policy;
 
 use search_client::engine::Engine;
 
+use crate::event_indices::IndexPattern;
 use crate::product::Product;
 use crate::report::{Outcome, Report};
 use crate::run::Run;
-use indices::{IndicesOutcome, MAX_NAMES_IN_PATH, daily_indices};
+use indices::{IndicesOutcome, MAX_NAMES_IN_PATH, find, in_path};
 use policy::{Policy, PolicyChange, must_not_merge, policies};
 
 /// Says what a cluster without the API lacks, and the fix.
@@ -63,7 +64,7 @@ pub async fn apply(run: &Run<'_>, report: &mut Report) {
 }
 
 async fn apply_to_indices(run: &Run<'_>, policy: &Policy, change: PolicyChange, report: &mut Report) {
-    let what = format!("lifecycle of the indices {}-*", policy.name);
+    let what = format!("lifecycle of the indices {}", texts(&policy.indices));
     let result = match run.product.engine {
         Engine::OpenSearch => ism::apply_to_indices(run, policy, change).await,
         Engine::Elasticsearch => ilm::apply_to_indices(run, policy).await,
@@ -85,15 +86,20 @@ pub async fn delete(run: &Run<'_>, report: &mut Report) {
     }
 }
 
-/// Deletes the data: the daily indices and the dead-letter indices.
+fn texts(patterns: &[IndexPattern]) -> String {
+    patterns.iter().map(IndexPattern::text).collect::<Vec<_>>().join(", ")
+}
+
+/// Deletes the data: the indices of the events and the dead-letter indices.
 pub async fn delete_indices(run: &Run<'_>, report: &mut Report) {
-    for prefix in [&run.settings.index_prefix, &run.settings.dead_letter_prefix] {
-        let what = format!("indices {prefix}-*");
-        match daily_indices(&run.cluster, prefix).await {
-            Err(error) => report.fail(what, error.into(), ""),
-            Ok(names) => {
-                for names in names.chunks(MAX_NAMES_IN_PATH) {
-                    let path = format!("{}?ignore_unavailable=true", names.join(","));
+    let dead_letters = vec![IndexPattern::daily(&run.settings.dead_letter_prefix)];
+    for patterns in [run.settings.event_indices(), dead_letters] {
+        match find(&run.cluster, &patterns).await {
+            Err(error) => report.fail(format!("indices {}", texts(&patterns)), error.into(), ""),
+            Ok(found) => {
+                let own: Vec<_> = found.own.iter().map(String::as_str).collect();
+                for names in own.chunks(MAX_NAMES_IN_PATH) {
+                    let path = format!("{}?ignore_unavailable=true", in_path(names));
                     let deleted = run.cluster.delete(&path).await;
                     report.record_deleted(format!("indices {}", names.join(", ")), deleted);
                 }

@@ -6,6 +6,7 @@ use lambda_support::variables::{ConfigError, Variables};
 use search_client::endpoint::Endpoint;
 use search_client::engine::Engine;
 
+use crate::event_indices::{IndexPattern, read_routed};
 use crate::values::{Codec, Replicas, codec, interval, number, prefix, replicas, role_arn};
 
 /// Every setting, as a property of the custom resource. [`variable_of`] gives its variable. The last two control the run,
@@ -32,6 +33,9 @@ pub const PROPERTIES: [&str; 19] = [
     "DeleteData",
 ];
 
+/// The variable with the path of the rules of topics, for the function and the command line.
+pub const PIPELINE_FILE: &str = "PIPELINE_FILE";
+
 /// What the cluster is to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -39,6 +43,8 @@ pub struct Settings {
     pub engine: Option<Engine>,
     /// Prefix of the daily indices `<prefix>-YYYY.MM.DD`, and of the names of everything that is created.
     pub index_prefix: String,
+    /// Indices that the rules of topics route events to, besides those of the prefix.
+    pub routed_indices: Vec<IndexPattern>,
     /// Prefix of the dead-letter indices.
     pub dead_letter_prefix: String,
     /// Daily indices are deleted at this age.
@@ -128,6 +134,17 @@ pub fn variable_of(property: &str) -> String {
 }
 
 impl Settings {
+    /// Returns the patterns of the events' indices, the prefix's own first.
+    pub fn event_indices(&self) -> Vec<IndexPattern> {
+        let own = IndexPattern::daily(&self.index_prefix);
+        std::iter::once(own).chain(self.routed_indices.iter().cloned()).collect()
+    }
+
+    /// Returns the patterns of the events' indices as the cluster takes them.
+    pub fn event_patterns(&self) -> Vec<String> {
+        self.event_indices().iter().map(IndexPattern::text).collect()
+    }
+
     /// Reads the settings alone from environment variables, for commands that need no cluster.
     ///
     /// # Errors
@@ -154,6 +171,8 @@ pub(crate) fn read_settings(variables: &mut Variables<'_>, names: SettingNames) 
     let index_prefix = variables.parse_or(&name("IndexPrefix"), "microservices".to_owned(), prefix);
     let dead_letter_prefix =
         variables.parse_or(&name("DeadLetterPrefix"), format!("dead-letters-{index_prefix}"), prefix);
+    let routed_indices =
+        variables.parse_or(PIPELINE_FILE, Vec::new(), |path| read_routed(path, &index_prefix));
     // At least two days, so that an index can be merged before it is deleted.
     let retention_days = variables.parse_or(&name("RetentionDays"), 90, |text| number(text, 2, 36_500));
     let settings = Settings {
@@ -195,6 +214,7 @@ pub(crate) fn read_settings(variables: &mut Variables<'_>, names: SettingNames) 
             &[("false", DeleteData::No), ("true", DeleteData::Yes)],
         ),
         index_prefix,
+        routed_indices,
         dead_letter_prefix,
     };
     check_together(&settings, variables, names);
@@ -218,6 +238,20 @@ fn check_together(settings: &Settings, variables: &mut Variables<'_>, names: Set
             &format!("`{index}` is matched by `{dead_letters}-*`, the dead letters' pattern"),
         );
     }
+    // Not a setting's name: the file has it under `index`.
+    for pattern in &settings.routed_indices {
+        let of_dead_letters = format!("{dead_letters}-");
+        if of_dead_letters.starts_with(pattern.fixed()) || pattern.fixed().starts_with(&of_dead_letters) {
+            variables.problem(
+                PIPELINE_FILE,
+                format!(
+                    "events are routed to indices `{}`, which are those of the dead letters, `{dead_letters}-*`: name others",
+                    pattern.text()
+                ),
+            );
+        }
+    }
+    let mut problem = |property: &str, what: &dyn Display| variables.problem(&names.of(property), what);
     if settings.force_merge_after_days >= settings.retention_days {
         problem(
             "ForceMergeAfterDays",

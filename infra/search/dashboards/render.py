@@ -291,7 +291,7 @@ shows as a drop at the right edge. The functions report the age at indexing as a
 
 def describe(objects: Objects) -> None:
     """Adds all saved objects."""
-    objects.data_view(EVENTS, "${INDEX_PREFIX}-*", "${INDEX_PREFIX} events")
+    objects.data_view(EVENTS, "${EVENT_INDICES}", "${INDEX_PREFIX} events")
     objects.data_view(DEAD_LETTERS, "${DEAD_LETTER_PREFIX}-*", "${INDEX_PREFIX} dead letters")
 
     story = ["service_name", "eventType", "correlation_id", "orderId", "customerId", "status", "trace.id"]

@@ -13,13 +13,14 @@ MONITORS = ("silent-service", "error-ratio", "dead-letters", "ingestion-delay")
 ENGINES = ("opensearch", "elasticsearch")
 VALUES = {
     "INDEX_PREFIX": "shop.events",
+    "EVENT_INDICES": "shop.events-*",
     "DEAD_LETTER_PREFIX": "refused-shop",
     "RETENTION_DAYS": "40",
     "DEAD_LETTER_RETENTION_DAYS": "20",
     "FORCE_MERGE_AFTER_DAYS": "3",
     "SILENCE_MINUTES": "25",
 }
-NUMBERS = VALUES.keys() - {"INDEX_PREFIX", "DEAD_LETTER_PREFIX"}
+NUMBERS = VALUES.keys() - {"INDEX_PREFIX", "EVENT_INDICES", "DEAD_LETTER_PREFIX"}
 WHOLE_NUMBER = re.compile(r'"\$\{(' + "|".join(NUMBERS) + r')\}"')
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 # Event types that count as failures, in the monitors and in the dashboard.

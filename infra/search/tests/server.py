@@ -121,7 +121,7 @@ def running(name: str) -> Server:
 def own_prefixes() -> dict[str, str]:
     """Prefixes that no other test uses."""
     name = f"test-{uuid.uuid4().hex[:8]}"
-    return {"INDEX_PREFIX": f"{name}-events", "DEAD_LETTER_PREFIX": f"{name}-refused"}
+    return {"INDEX_PREFIX": f"{name}-events", "EVENT_INDICES": f"{name}-events-*", "DEAD_LETTER_PREFIX": f"{name}-refused"}
 
 
 def own_values(server: Server) -> Iterator[dict[str, str]]:

@@ -14,6 +14,7 @@ from localstack.services.lambda_.invocation.lambda_models import FunctionVersion
 from localstack.services.lambda_.invocation.plugins import RuntimeExecutorPlugin
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
 
+from kafka_to_search_localstack import layers
 from kafka_to_search_localstack.outcome import Exited, Failure, NoEntrypoint, Response, TimedOut, failure_payload
 from kafka_to_search_localstack.output import Output
 from kafka_to_search_localstack.platform_log import Report, platform_log
@@ -65,6 +66,12 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
         self._bootstrap = Path(self._config.code.get_unzipped_code_location()) / "bootstrap"
         self._env = {name: os.environ[name] for name in INHERITED if name in os.environ}
         self._env |= {name: str(value) for name, value in env_vars.items() if name not in FOR_CONTAINERS}
+        opt = layers.folder_of(self._config.layers)
+        self._env |= {
+            name: layers.with_folder(self._env[name], opt)
+            for name in self._config.environment or {}
+            if name in self._env
+        }
         self._env["LAMBDA_TASK_ROOT"] = str(self._bootstrap.parent)
         failure = self._init(INIT_LIMIT_S, phase="init")
         # A provisioned environment has no invocation yet that could report the failure.
@@ -129,13 +136,14 @@ class ProcessRuntimeExecutor(RuntimeExecutor):
 
     @classmethod
     def prepare_version(cls, function_version: FunctionVersion) -> None:
-        """Unpacks the code."""
+        """Unpacks the code and the layers."""
         if function_version.config.code:
             function_version.config.code.prepare_for_execution()
+        layers.unpack(function_version.config.layers)
 
     @classmethod
     def cleanup_version(cls, function_version: FunctionVersion) -> None:
-        """Keeps the code: LocalStack itself removes it with the function."""
+        """Keeps the code, which LocalStack itself removes with the function, and the layers, which other functions may have."""
 
     def _run(self, payload: dict[str, str], limit_s: float) -> Response | Failure:
         deadline = time.monotonic() + limit_s

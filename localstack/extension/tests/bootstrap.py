@@ -63,6 +63,9 @@ def act(event, headers):
             return "response", len(event["text"])
         case "environment":
             return "response", dict(os.environ)
+        case "read":
+            with open(os.path.join(os.environ[event["variable"]], event.get("below", ""))) as file:
+                return "response", file.read()
         case "headers":
             return "response", {"headers": dict(headers), "now_ms": time.time() * 1000}
         case "print":

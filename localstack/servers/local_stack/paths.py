@@ -7,6 +7,7 @@ SERVERS = Path(__file__).resolve().parent.parent
 REPOSITORY = SERVERS.parent.parent
 EXTENSION = REPOSITORY / "localstack" / "extension"
 TEMPLATE = REPOSITORY / "infra" / "template.yaml"
+PIPELINE = REPOSITORY / "infra" / "pipeline.yaml"
 EXPAND = REPOSITORY / "infra" / "expand.py"
 
 

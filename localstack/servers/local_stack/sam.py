@@ -20,18 +20,19 @@ STACK_NAME = "kafka-to-search"
 BUCKET = f"{STACK_NAME}-packages"
 
 
-def deploy(instance: Instance, overrides: list[str], topics: str | None = None) -> None:
+def deploy(instance: Instance, overrides: list[str], topics: str | None = None, rules: Path | None = None) -> None:
     """Builds the functions and deploys the template, whose custom resource provisions the cluster.
 
-    `topics` are separated by commas. Without them, those of the last deployment stay, at first the template's own.
+    `topics` are separated by commas, `rules` is a file like infra/pipeline.yaml. Without them, those of the last deployment stay,
+    at first the template's own.
     """
-    if not instance.running(LOCALSTACK.name):
-        raise StackError(f"LocalStack does not run in instance `{instance.name}`: start it before deploying")
+    _require_localstack(instance)
     environment = variables(instance) | build_variables()
     build = instance.folder / "sam"
     logs = instance.folder / "logs"
     # samconfig.toml is for AWS, and for users who start the servers themselves.
     own_configuration = ["--config-file", str(_empty_configuration(instance))]
+    take_rules(instance, rules)
     template = expanded_template(instance, topics)
     compile_functions(instance, binaries())
     run_logged(
@@ -45,16 +46,57 @@ def deploy(instance: Instance, overrides: list[str], topics: str | None = None) 
         ["aws", "--endpoint-url", environment["AWS_ENDPOINT_URL"], "s3", "mb", f"s3://{BUCKET}"],
         logs / "bucket.log", paths.REPOSITORY, environment,
     )  # fmt: skip
+    _deploy_built(instance, overrides)
+
+
+def deploy_rules(instance: Instance, rules: Path) -> None:
+    """Deploys other rules of topics with what is built. Nothing is compiled, and the parameters stay."""
+    _require_localstack(instance)
+    if not (instance.folder / "sam" / "template.yaml").exists():
+        raise StackError(f"nothing was deployed to instance `{instance.name}` yet: `stack.py deploy` does")
+    take_rules(instance, rules)
+    _deploy_built(instance, [])
+
+
+def take_rules(instance: Instance, rules: Path | None) -> None:
+    """Copies the rules of topics into the folder that becomes the layer.
+
+    The choice is kept, so that a later deployment reads the same file as it is then.
+    """
+    chosen = instance.folder / "rules"
+    source = rules or (Path(chosen.read_text()) if chosen.exists() else paths.PIPELINE)
+    if not source.is_file():
+        raise StackError(f"there is no file {source} with rules of topics")
+    if rules:
+        chosen.write_text(str(rules.resolve()))
+    file = rules_file(instance)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, file)
+
+
+def rules_file(instance: Instance) -> Path:
+    """The rules of topics that were deployed to the instance."""
+    return instance.folder / "pipeline-layer" / "pipeline.yaml"
+
+
+def _require_localstack(instance: Instance) -> None:
+    if not instance.running(LOCALSTACK.name):
+        raise StackError(f"LocalStack does not run in instance `{instance.name}`: start it before deploying")
+
+
+def _deploy_built(instance: Instance, overrides: list[str]) -> None:
+    environment = variables(instance) | build_variables()
     parameters = [f"{name}={value}" for name, value in parameter_overrides(instance).items()] + overrides
+    own_configuration = ["--config-file", str(_empty_configuration(instance))]
     run_logged(
         f"deploying {STACK_NAME} to LocalStack (sam deploy)",
         [
-            "sam", "deploy", *own_configuration, "--template-file", str(build / "template.yaml"),
+            "sam", "deploy", *own_configuration, "--template-file", str(instance.folder / "sam" / "template.yaml"),
             "--stack-name", STACK_NAME, "--s3-bucket", BUCKET, "--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND",
             "--on-failure", "DELETE", "--no-confirm-changeset", "--no-fail-on-empty-changeset",
             "--parameter-overrides", *parameters,
         ],
-        logs / "sam-deploy.log", paths.REPOSITORY, environment,
+        instance.folder / "logs" / "sam-deploy.log", paths.REPOSITORY, environment,
     )  # fmt: skip
 
 
@@ -69,7 +111,8 @@ def expanded_template(instance: Instance, topics: str | None) -> Path:
     if topics:
         chosen.write_text(topics)
     named = [chosen.read_text()] if chosen.exists() else []
-    command = [sys.executable, str(paths.EXPAND), "--code", str(paths.REPOSITORY), *named]
+    options = ["--code", str(paths.REPOSITORY), "--rules", str(rules_file(instance).parent)]
+    command = [sys.executable, str(paths.EXPAND), *options, *named]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         chosen.unlink(missing_ok=True)

@@ -134,6 +134,15 @@ impl Lambda {
         self.copy(DEPLOYED, name, variables, timeout_s).await
     }
 
+    /// The checksum of a function's code, and the ARNs of its layer versions.
+    ///
+    /// # Errors
+    /// When there is no such function.
+    pub async fn code_and_layers(&self, name: &str) -> Result<(Value, Vec<Value>)> {
+        let found = self.json(Method::GET, &format!("{FUNCTIONS}/{name}"), None).await?;
+        Ok((found["Configuration"]["CodeSha256"].clone(), layers(&found["Configuration"])))
+    }
+
     /// Creates a function from the code of `original`, with other variables and timeout.
     ///
     /// # Errors
@@ -157,6 +166,7 @@ impl Lambda {
             "Role": configuration["Role"],
             "MemorySize": configuration["MemorySize"],
             "Architectures": configuration["Architectures"],
+            "Layers": layers(configuration),
             "LoggingConfig": {"LogFormat": "JSON"},
             "Timeout": timeout_s,
             "Environment": {"Variables": all},
@@ -332,4 +342,10 @@ impl Lambda {
         let call = Call { service: "lambda", region: None, method, path, headers: &headers, body };
         Ok(self.aws.call(call).await?.body)
     }
+}
+
+/// The ARNs of the layer versions in a function's configuration.
+fn layers(configuration: &Value) -> Vec<Value> {
+    let listed = configuration["Layers"].as_array().into_iter().flatten();
+    listed.map(|layer| layer["Arn"].clone()).collect()
 }

@@ -145,6 +145,21 @@ impl Stack {
         self.run(&[&["deploy", "--"], overrides].concat()).await.map(drop)
     }
 
+    /// Deploys other rules of topics with the functions that are built.
+    ///
+    /// # Errors
+    /// When the deployment fails.
+    pub async fn deploy_rules(&self, file: &Path) -> Result<()> {
+        let file = file.to_str().context("the path is UTF-8")?;
+        self.run(&["rules", file]).await.map(drop)
+    }
+
+    /// A file of the repository.
+    #[must_use]
+    pub fn file(&self, path: &str) -> PathBuf {
+        self.repository.join(path)
+    }
+
     /// The process id of a running server.
     ///
     /// # Errors

@@ -21,3 +21,4 @@ mod redelivery;
 mod replay;
 mod search_faults;
 mod soak;
+mod topic_rules;

@@ -14,6 +14,7 @@ mod gateway;
 mod overrides;
 mod provisioning;
 mod random_events;
+mod routed;
 mod schemas;
 mod secrets;
 mod servers;

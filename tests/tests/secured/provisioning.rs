@@ -69,8 +69,15 @@ impl<'s> Provisioning<'s> {
         Ok(printed.text)
     }
 
+    /// Runs it without success; returns what it printed.
+    pub(crate) async fn fail(&self, arguments: &[&str]) -> Result<String> {
+        let printed = self.run(arguments).await?;
+        ensure!(!printed.succeeded, "{arguments:?}: {}", printed.text);
+        Ok(printed.text)
+    }
+
     /// A second run finds nothing to do.
-    async fn nothing_is_left_to_do(&self) -> Result<()> {
+    pub(crate) async fn nothing_is_left_to_do(&self) -> Result<()> {
         let text = self.succeed(&["apply"]).await?;
         ensure!(n_lines(&text, "applied ") == 0 && n_lines(&text, "unchanged ") > 0, "{text}");
         Ok(())
@@ -82,7 +89,7 @@ fn n_lines(text: &str, start: &str) -> usize {
 }
 
 /// The status of a request with this credential.
-async fn status(
+pub(crate) async fn status(
     server: &Server,
     auth: &Auth,
     method: Method,
@@ -93,7 +100,11 @@ async fn status(
 }
 
 /// Checks that each of these requests is forbidden.
-async fn forbidden(server: &Server, auth: &Auth, requests: &[(Method, &str, Option<Value>)]) -> Result<()> {
+pub(crate) async fn forbidden(
+    server: &Server,
+    auth: &Auth,
+    requests: &[(Method, &str, Option<Value>)],
+) -> Result<()> {
     for (method, path, body) in requests {
         let response = server.send(auth.clone(), method.clone(), path, body.as_ref()).await?;
         ensure!(response.status == 403, "{method} {path} returned {response:?}");

@@ -156,7 +156,9 @@ impl<'s> Shapes<'s> {
             let is_right = match outcome {
                 Outcome::Indexed => event.conflict != Conflict::Always,
                 Outcome::Rescued(_) => event.conflict != Conflict::Never,
-                Outcome::Duplicate | Outcome::DeadLettered(_) | Outcome::Failed(_) => false,
+                Outcome::Duplicate | Outcome::Dropped | Outcome::DeadLettered(_) | Outcome::Failed(_) => {
+                    false
+                }
             };
             if !is_right {
                 faults.push(format!("{}: {outcome:?}", event.name));

@@ -1,8 +1,10 @@
 //! Index State Management of OpenSearch: <https://docs.opensearch.org/latest/im-plugin/ism/api/>.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
-use super::indices::{IndicesOutcome, MAX_NAMES_IN_PATH, daily_indices, is_daily};
+use super::indices::{IndicesOutcome, MAX_NAMES_IN_PATH, find, in_path};
 use super::policy::{Policy, PolicyChange};
 use crate::call_error::CallError;
 use crate::compare::matches;
@@ -64,9 +66,10 @@ pub(super) async fn apply_to_indices(
         Some(response) => Some(version(response, &policy.path)?.0),
         None => None,
     };
-    let explained = explain(run, &policy.name).await?;
+    let found = find(&run.cluster, &policy.indices).await?;
+    let explained = explain(run, policy, &found.own).await?;
     let (mut without, mut older, mut n_elsewhere) = (Vec::new(), Vec::new(), 0);
-    for (index, state) in explained.iter().filter(|(index, _)| is_daily(index, &policy.name)) {
+    for (index, state) in explained.iter().filter(|(index, _)| found.own.contains(*index)) {
         match policy_of(state) {
             None => without.push(index.as_str()),
             Some(name) if name != policy.name => n_elsewhere += 1,
@@ -78,7 +81,8 @@ pub(super) async fn apply_to_indices(
             },
         }
     }
-    let note = note(without.len(), older.len(), n_elsewhere);
+    let notes = [note(without.len(), older.len(), n_elsewhere), found.note()];
+    let note = joined(notes);
     if without.is_empty() && older.is_empty() {
         return Ok(IndicesOutcome { outcome: Outcome::Unchanged, note });
     }
@@ -92,33 +96,47 @@ pub(super) async fn apply_to_indices(
         }
     }
     let outcome = if changed.n_updated > 0 { Outcome::Applied } else { Outcome::Unchanged };
-    let note = [note, changed.note()].into_iter().flatten().collect::<Vec<_>>().join("; ");
-    Ok(IndicesOutcome { outcome, note: Some(note) })
+    Ok(IndicesOutcome { outcome, note: joined([note, changed.note()]) })
 }
 
-/// Returns the policies of the indices, by name. The API returns 400 for names of which none exists, so the indices are listed
-/// first; they may be deleted in between.
-async fn explain(run: &Run<'_>, prefix: &str) -> Result<Map<String, Value>, CallError> {
-    if daily_indices(&run.cluster, prefix).await?.is_empty() {
-        return Ok(Map::new());
-    }
-    match run.cluster.get(&format!("_plugins/_ism/explain/{prefix}-*")).await {
-        Ok(Some(Value::Object(explained))) => Ok(explained),
-        Ok(None) => Ok(Map::new()),
-        Ok(Some(_)) => Err(CallError::UnexpectedResponse {
-            request: format!("GET /_plugins/_ism/explain/{prefix}-*"),
-            what: "it is not an object".into(),
-        }),
-        Err(CallError::Refused { status: 400, message, .. }) if message.contains("no documents to get") => {
-            Ok(Map::new())
+fn joined(notes: [Option<String>; 2]) -> Option<String> {
+    let notes: Vec<_> = notes.into_iter().flatten().collect();
+    (!notes.is_empty()).then(|| notes.join("; "))
+}
+
+/// Returns the policies of the indices, by name. The API returns 400 for names of which none exists, so only patterns that some of
+/// the indices match are sent; those may be deleted in between.
+async fn explain(
+    run: &Run<'_>,
+    policy: &Policy,
+    own: &BTreeSet<String>,
+) -> Result<Map<String, Value>, CallError> {
+    let mut all = Map::new();
+    for pattern in &policy.indices {
+        if !own.iter().any(|name| pattern.may_hold(name)) {
+            continue;
         }
-        Err(error) => Err(error),
+        let path = format!("_plugins/_ism/explain/{}", pattern.in_path());
+        match run.cluster.get(&path).await {
+            Ok(Some(Value::Object(explained))) => all.extend(explained),
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                return Err(CallError::UnexpectedResponse {
+                    request: format!("GET /{path}"),
+                    what: "it is not an object".into(),
+                });
+            }
+            Err(CallError::Refused { status: 400, message, .. })
+                if message.contains("no documents to get") => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(all)
 }
 
 /// Posts to the indices. `change_policy` refuses all of them if one was deleted meanwhile, and is then sent for each alone.
 async fn post(run: &Run<'_>, api: &str, indices: &[&str], policy: &str) -> Result<Changed, CallError> {
-    let path = format!("_plugins/_ism/{api}/{}", indices.join(","));
+    let path = format!("_plugins/_ism/{api}/{}", in_path(indices));
     match run.cluster.post(&path, &json!({"policy_id": policy})).await {
         Ok(response) => read_changed(&response, &path),
         Err(error) if !is_deleted_index(&error) => Err(error),

@@ -3,6 +3,7 @@
 use search_client::engine::Engine;
 use serde_json::Value;
 
+use crate::event_indices::IndexPattern;
 use crate::files::{FileError, lifecycle};
 use crate::product::Product;
 use crate::settings::Settings;
@@ -12,6 +13,8 @@ use crate::settings::Settings;
 pub struct Policy {
     /// Its name, which is also the prefix of its indices.
     pub name: String,
+    /// Its indices.
+    pub indices: Vec<IndexPattern>,
     /// Path of its API.
     pub path: String,
     /// Its content.
@@ -27,9 +30,13 @@ pub fn policies(product: Product, settings: &Settings) -> Result<Vec<Policy>, Fi
         Engine::OpenSearch => "_plugins/_ism/policies",
         Engine::Elasticsearch => "_ilm/policy",
     };
-    let names = [&settings.index_prefix, &settings.dead_letter_prefix];
+    let dead_letters = &settings.dead_letter_prefix;
+    let names = [
+        (&settings.index_prefix, settings.event_indices()),
+        (dead_letters, vec![IndexPattern::daily(dead_letters)]),
+    ];
     let files = lifecycle(product.engine);
-    let policies = files.iter().zip(names).map(|(file, name)| {
+    let policies = files.iter().zip(names).map(|(file, (name, indices))| {
         let mut body = file.json(settings)?;
         if must_not_merge(product)
             && let Some(actions) =
@@ -37,7 +44,7 @@ pub fn policies(product: Product, settings: &Settings) -> Result<Vec<Policy>, Fi
         {
             actions.remove("forcemerge");
         }
-        Ok(Policy { name: name.clone(), path: format!("{api}/{name}"), body })
+        Ok(Policy { name: name.clone(), indices, path: format!("{api}/{name}"), body })
     });
     policies.collect()
 }

@@ -86,7 +86,11 @@ pub fn templates(
     let dead = TemplateParts::read(DEAD_LETTER_TEMPLATE.json(settings)?, product);
     let dead = dead.with_settings(settings, codec, lifecycle, dead_letters);
     if product.engine == Engine::Elasticsearch && !product.is_elasticsearch_from(7, 8) {
-        return Ok(vec![daily.legacy(prefix), dead.legacy(dead_letters)]);
+        let of_dead_letters = vec![format!("{dead_letters}-*")];
+        return Ok(vec![
+            daily.legacy(prefix, settings.event_patterns()),
+            dead.legacy(dead_letters, of_dead_letters),
+        ]);
     }
     let component = |name: &str, body: Value, kind| Template {
         what: format!("component template {name}"),
@@ -113,7 +117,7 @@ pub fn templates(
         index(
             prefix,
             json!({
-                "index_patterns": [format!("{prefix}-*")], "priority": daily.priority, "composed_of": names,
+                "index_patterns": settings.event_patterns(), "priority": daily.priority, "composed_of": names,
                 "_meta": daily.meta,
             }),
         ),
@@ -174,12 +178,12 @@ impl TemplateParts {
         self
     }
 
-    fn legacy(self, name: &str) -> Template {
+    fn legacy(self, name: &str, patterns: Vec<String>) -> Template {
         Template {
             what: format!("legacy index template {name}"),
             path: format!("_template/{name}"),
             body: json!({
-                "index_patterns": [format!("{name}-*")], "order": LEGACY_ORDER, "settings": self.settings,
+                "index_patterns": patterns, "order": LEGACY_ORDER, "settings": self.settings,
                 "mappings": {"_doc": self.mappings},
             }),
             kind: TemplateKind::Legacy,

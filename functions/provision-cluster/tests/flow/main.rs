@@ -10,6 +10,7 @@ mod delete;
 mod iam_requests;
 mod index_management;
 mod lifecycle;
+mod routed;
 mod server;
 mod stand_in;
 mod world;

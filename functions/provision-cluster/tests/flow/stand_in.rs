@@ -2,7 +2,7 @@
 //! Dashboards, ILM, Watcher and API keys are documented, and keep what is put; `index_management.rs` responds for ISM. They are not real servers: those are tested
 //! by `tests/tests/secured`, and by the tests of the files in `infra/search/tests`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 
 use base64_simd::STANDARD;
@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) indices: Indices,
     /// Settings of indices, by name.
     pub(crate) data: Map<String, Value>,
+    /// Indices whose mapping has the fields of the pipeline's events.
+    pub(crate) of_events: BTreeSet<String>,
     /// API keys, as the APIs list them.
     pub(crate) keys: Vec<Value>,
     /// Secrets of the API keys, by id.
@@ -160,6 +162,15 @@ impl State {
             let mut all = self.data.clone();
             all.extend(self.indices.matching(pattern).into_iter().map(|name| (name, settings.clone())));
             return (200, all.into());
+        }
+        if let Some((pattern, "kafka_topic")) = path.split_once("/_mapping/field/") {
+            let field = json!({"mappings": {"kafka_topic": {"full_name": "kafka_topic", "mapping": {}}}});
+            let names = self.indices.matching(pattern).into_iter().chain(self.data.keys().cloned());
+            let fields = names.map(|name| match self.of_events.contains(&name) {
+                true => (name, field.clone()),
+                false => (name, json!({"mappings": {}})),
+            });
+            return (200, fields.collect::<Map<_, _>>().into());
         }
         match request.head.method.as_str() {
             "DELETE" if self.data.remove(path).is_some() => (200, json!({"acknowledged": true})),

@@ -45,6 +45,7 @@ impl SecretStore for Secrets {
 /// The environment of a run.
 pub(crate) struct World {
     variables: BTreeMap<String, String>,
+    rules: Option<tempfile::NamedTempFile>,
     pub(crate) secrets: Arc<Secrets>,
     pub(crate) rotation: Rotation,
     pub(crate) mode: Mode,
@@ -58,6 +59,7 @@ impl World {
         let variables = variables.map(|(name, text)| (name.to_owned(), text.to_owned())).into();
         Self {
             variables,
+            rules: None,
             secrets: Arc::default(),
             rotation: Rotation::IfNeeded,
             mode: Mode::Apply,
@@ -74,6 +76,20 @@ impl World {
 
     pub(crate) fn set(&mut self, name: &str, text: &str) {
         self.variables.insert(name.into(), text.into());
+    }
+
+    /// With these rules of topics, in a file that goes with the world.
+    pub(crate) fn with_rules(mut self, rules: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), rules).unwrap();
+        self.set("PIPELINE_FILE", file.path().to_str().unwrap());
+        self.rules = Some(file);
+        self
+    }
+
+    /// The problems of the variables.
+    pub(crate) fn problems(&self) -> String {
+        Config::of_command_line(&lookup(self.variables.clone())).unwrap_err().to_string()
     }
 
     fn config(&self) -> Config {

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from local_stack import lifecycle, prerequisites, progress, sam
+from local_stack import lifecycle, paths, prerequisites, progress, sam
 from local_stack.command_line import exit_code
 from local_stack.commands import publishing, summary
 from local_stack.errors import StackError
@@ -15,6 +15,8 @@ from local_stack.servers.schema_registry import SCHEMA_REGISTRY
 from local_stack.servers.table import DEPLOYMENT, STACK, stack_prerequisites
 
 EVENTS = 3000
+# The shipped rules change nothing.
+RULES = paths.SERVERS / "demo-pipeline.yaml"
 SERIALIZED_EVENTS = 100  # of each format
 
 
@@ -25,7 +27,8 @@ def up(instance: Instance, n_events: int, topics: str | None, formats: Sequence[
     """
     prerequisites.require(stack_prerequisites())
     lifecycle.start(instance, (SCHEMA_REGISTRY, *DEPLOYMENT) if formats else DEPLOYMENT)
-    sam.deploy(instance, [], topics)
+    # The rules of the last deployment stay, as its topics do.
+    sam.deploy(instance, [], topics, None if sam.rules_file(instance).exists() else RULES)
     lifecycle.start(instance, [POLLER])
     publishing.generate(instance, n_events)
     publishing.publish_other_teams(instance)

@@ -18,6 +18,8 @@ def run(instance: Instance, words: list[str]) -> int:
         if not instance.running(OPENSEARCH.name):
             raise StackError("the demo's OpenSearch does not run: start it with `make demo`, or set SEARCH_ENDPOINT")
         environment |= OPENSEARCH.environment(instance)
+        if sam.rules_file(instance).exists():
+            environment.setdefault("PIPELINE_FILE", str(sam.rules_file(instance)))
     program = sam.compile_functions(instance, ["provision"]) / "provision" / "bootstrap"
     return subprocess.run([str(program), *(words or ["--help"])], env=environment, check=False).returncode
 

@@ -6,6 +6,7 @@
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from local_stack import environments, lifecycle, prerequisites, sam
 from local_stack.command_line import exit_code
@@ -82,6 +83,11 @@ def _deploy_command(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _rules_command(arguments: argparse.Namespace) -> int:
+    sam.deploy_rules(Instance(arguments.instance), Path(arguments.file))
+    return 0
+
+
 def _with_command(arguments: argparse.Namespace) -> int:
     prerequisites.require(stack_prerequisites())
     return temporary.run(Instance(arguments.instance), _after_dashes(arguments.run), _named(arguments.servers))
@@ -140,6 +146,10 @@ def _arguments() -> argparse.Namespace:
         "deploy", _deploy_command, "build the functions and deploy infra/template.yaml to the instance's LocalStack"
     )
     deploying.add_argument("parameters", nargs=argparse.REMAINDER, metavar="-- NAME=VALUE")
+    ruling = command(
+        "rules", _rules_command, "deploy other rules of topics to the instance's LocalStack, without a build"
+    )
+    ruling.add_argument("file", metavar="PIPELINE.yaml")
     temporarily = command(
         "with", _with_command, "run a command with an empty, deployed stack on free ports, and stop the stack at the end",
         instance="test",

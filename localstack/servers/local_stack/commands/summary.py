@@ -9,6 +9,14 @@ from local_stack.servers.localstack import LOCALSTACK
 from local_stack.servers.opensearch import OPENSEARCH
 
 DAILY = "microservices-*"
+# What localstack/servers/demo-pipeline.yaml makes of notification.events.
+NOTIFICATIONS = "microservices-notification-*"
+ROUTED = {
+    "size": 1,
+    "track_total_hits": True,
+    "sort": [{"kafka_timestamp": "desc"}],
+    "query": {"wildcard": {"recipient.keyword": "*@*"}},
+}
 
 
 def show(instance: Instance) -> None:
@@ -30,6 +38,8 @@ def show(instance: Instance) -> None:
     print("\nThe newest event that does not fit the mapping: what is in the way moved to `conflict`")
     for hit in rest.call("POST", f"{endpoint}/{DAILY}/_search", rescued)["hits"]["hits"]:
         print("\n".join(f"  {line}" for line in conflict_lines(hit)))
+    for line in routed_lines(rest.call("POST", f"{endpoint}/{NOTIFICATIONS}/_search?ignore_unavailable=true", ROUTED)):
+        print(line)
     by_schema = {
         "size": 1,
         "sort": [{"kafka_timestamp": "desc"}],
@@ -58,9 +68,22 @@ What to try next
   make produce N=10000                                  publish more events
   make produce FILE=events.ndjson TOPIC=order.events    publish your own, one per line
   curl '{endpoint}/_cat/indices/microservices-*?v'
+  make deploy-rules PIPELINE=my.yaml                    other rules of topics, without a build
   make status                                           what runs, and where the logs are
   make demo-down                                        stop everything (make demo-clean: remove the data too)"""
     )
+
+
+def routed_lines(found: dict) -> list[str]:
+    """What the demo's rules of topics did, by the events that they routed; nothing where they routed none."""
+    hits = found["hits"]["hits"]
+    if not hits:
+        return []
+    total, recipient = found["hits"]["total"]["value"], hits[0]["_source"]["recipient"]
+    return [
+        "\nWhat the rules of topics did (localstack/servers/demo-pipeline.yaml)",
+        f"  {total} e-mails of notification.events are in {NOTIFICATIONS}, each to a recipient such as {recipient}",
+    ]
 
 
 def conflict_lines(hit: dict) -> list[str]:
