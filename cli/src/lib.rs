@@ -1,0 +1,12 @@
+//! The program `kafka-to-search`: tries, tests, checks and simulates what the functions make of Kafka records, by the same library.
+
+pub mod command_line;
+pub mod evaluate;
+pub mod exit;
+pub mod pretty;
+pub mod record;
+pub mod record_text;
+pub mod schemas;
+pub mod setup;
+pub mod try_events;
+pub mod variables;
