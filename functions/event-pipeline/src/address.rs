@@ -9,6 +9,7 @@ use crate::event::{BatchItem, KafkaRecord};
 use crate::item_result::ItemAction;
 use crate::json::Scanner;
 use crate::settings::{DocumentId, Settings};
+use crate::stable_hash::fnv1a;
 use crate::timestamp::Timestamp;
 
 /// Where the cluster keeps a document.
@@ -68,13 +69,6 @@ fn append_offset_and_time(out: &mut Vec<u8>, record: &KafkaRecord<'_>) {
     append_number(out, record.offset);
     out.push(b'-');
     append_number(out, record.timestamp_ms.unwrap_or(-1));
-}
-
-/// FNV-1a, <http://www.isthe.com/chongo/tech/comp/fnv/>: the same in every build, so that ids stay the same.
-fn fnv1a(bytes: &[u8]) -> u64 {
-    bytes
-        .iter()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// An action line in a bulk body, by the places of its address. They count from the start of the line, so they hold

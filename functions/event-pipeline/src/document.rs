@@ -19,13 +19,14 @@ use std::sync::Arc;
 use record_formats::frame::SchemaId;
 use record_formats::notes::Notes;
 
-use crate::address::{ActionLine, PartitionActions};
+use crate::address::{Address, PartitionActions};
 use crate::append::{Value, append_decoded, append_json_string, append_member, append_name, append_number};
 use crate::conflict_text::append_conflict_text;
 use crate::debezium::Change;
 use crate::decoder::{
     Decoded, Decoder, Encoded, HasRegistry, IsMarked, KnownSchemas, decompressed, looks_framed,
 };
+use crate::encoding::{Appended, Routing};
 use crate::event::{KafkaRecord, RecordError, SchemaMetadata};
 use crate::extra::Extra;
 use crate::formats::{KeyFormat, SchemaFailures, TopicFormats, Unwrap, ValueFormat};
@@ -34,6 +35,7 @@ use crate::nearly_json::{DUPLICATE_KEY, NONFINITE};
 use crate::origin::{append_identity, append_key_base64, append_record_time, append_record_time_and_key};
 use crate::payload::{Payload, PayloadReader, SCHEMA_FAILURE, TimesAround, UNKNOWN_FIELDS};
 use crate::rescue::{self, Rescue, RescueForm};
+use crate::rules::SaltedRules;
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
 use crate::write_error::shortened;
@@ -129,13 +131,16 @@ impl Decoding {
 }
 
 impl DocumentWriter {
-    pub(crate) fn new(settings: Settings) -> Self {
-        Self::with_rescue(settings, None)
+    /// Makes a writer of one document as this writes it, but in the form of `rescue`.
+    pub(crate) fn rescuing(&self, rescue: Rescue) -> Self {
+        let mut writer = Self::with_rescue(self.settings.clone(), Some(rescue));
+        writer.set_schemas(self.schemas());
+        writer
     }
 
-    /// Makes a writer of documents in the form of `rescue`.
-    pub(crate) fn rescuing(settings: Settings, rescue: Rescue) -> Self {
-        Self::with_rescue(settings, Some(rescue))
+    /// Makes a writer of the documents of topics that have `rules`, where the settings of all topics are `settings`.
+    pub(crate) fn shaping(settings: &Settings, salted: &SaltedRules) -> Self {
+        Self::with_rescue(salted.rules.overrides.applied_to(settings), None)
     }
 
     /// Makes a writer of documents that all have these tags too.
@@ -183,6 +188,10 @@ impl DocumentWriter {
         self.decoding.failure.as_deref()
     }
 
+    pub(crate) fn transform_failure(&self) -> Option<&str> {
+        None
+    }
+
     pub(crate) fn n_unread_frames(&self) -> usize {
         self.n_unread_frames
     }
@@ -195,8 +204,9 @@ impl DocumentWriter {
     pub(crate) fn append(
         &mut self,
         record: &KafkaRecord<'_>,
+        _routing: Routing,
         body: &mut Vec<u8>,
-    ) -> Result<ActionLine, RecordError> {
+    ) -> Result<Appended, RecordError> {
         let start = body.len();
         self.is_too_deep = false;
         self.set_partition(record);
@@ -244,7 +254,7 @@ impl DocumentWriter {
         );
         self.open_document(payload, rescue.as_ref(), record, body, document);
         self.append_fields(record, time, body);
-        Ok(action.fill_in(body, time))
+        Ok(Appended::Document(action.fill_in(body, time)))
     }
 
     /// The form of the last document, where it is not the usual one although the cluster has not rejected it.
@@ -252,11 +262,23 @@ impl DocumentWriter {
         self.is_too_deep.then(Rescue::of_deep_object)
     }
 
-    /// Returns the time that the document of `record` has, without writing it.
+    /// Returns the address of the document of `record`, without writing it; `None` where it is dropped.
     ///
     /// # Errors
     /// [`RecordError`] when the record has no document.
-    pub(crate) fn time(&mut self, record: &KafkaRecord<'_>) -> Result<Timestamp, RecordError> {
+    pub(crate) fn address(
+        &mut self,
+        record: &KafkaRecord<'_>,
+    ) -> Result<Option<Address<'static>>, RecordError> {
+        let time = self.time(record)?;
+        Ok(time.map(|time| Address::of_document(&self.settings, record, time)))
+    }
+
+    /// Returns the time that the document of `record` has, without writing it; `None` where it is dropped.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the record has no document.
+    pub(crate) fn time(&mut self, record: &KafkaRecord<'_>) -> Result<Option<Timestamp>, RecordError> {
         self.set_partition(record);
         let mut text = mem::take(&mut self.scratch);
         text.clear();
@@ -265,7 +287,7 @@ impl DocumentWriter {
         read?;
         let members = self.payloads.members(&self.scratch);
         let around = times_around(&self.settings, &self.decoding, &self.headers);
-        Ok(self.payloads.time(&self.settings, &members, &around, record.timestamp_ms, &mut self.tags))
+        Ok(Some(self.payloads.time(&self.settings, &members, &around, record.timestamp_ms, &mut self.tags)))
     }
 
     /// Returns the payload of `record` where it is a JSON object.

@@ -1,5 +1,6 @@
 //! Encodes the records of a batch into a bulk body, each as its document or as its dead letter.
 
+use std::mem;
 use std::sync::Arc;
 
 use record_formats::frame::SchemaId;
@@ -8,96 +9,131 @@ use crate::address::{ActionLine, Address};
 use crate::dead_letter;
 use crate::decoder::KnownSchemas;
 use crate::document::DocumentWriter;
+use crate::encoding::{Appended, Routing};
 use crate::event::{BatchItem, KafkaRecord, RecordError};
 use crate::event_time;
 use crate::rescue::Rescue;
+use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
 use crate::write_error::WriteError;
 
 /// Encodes records, keeping its buffers from one to the next.
+///
+/// Topics without rules share one writer of documents. Those with rules have one for each of the rules, made when it is needed.
 #[derive(Debug)]
 pub struct Encoder {
+    rules: Rules,
     documents: DocumentWriter,
+    /// Of each of the rules.
+    shaped: Vec<Option<Box<DocumentWriter>>>,
+    /// The topic that was encoded last, and the position of its rules.
+    topic: String,
+    position: Option<usize>,
 }
 
 impl Encoder {
     /// Makes an encoder for `settings`.
     pub fn new(settings: Settings) -> Self {
-        Self { documents: DocumentWriter::new(settings) }
+        Self::with_tags(settings, Vec::new())
+    }
+
+    /// Makes an encoder whose documents of topics without rules all have these tags too, in front of their other tags of ours.
+    pub(crate) fn with_tags(mut settings: Settings, tags: Vec<&'static str>) -> Self {
+        let rules = mem::take(&mut settings.rules);
+        Self {
+            shaped: rules.iter().map(|_| None).collect(),
+            rules,
+            documents: DocumentWriter::tagging(settings, tags),
+            topic: String::new(),
+            position: None,
+        }
     }
 
     /// The same encoder with what is known of a registry's schemas; `None` is no registry.
     #[must_use]
     pub fn with_schemas(mut self, schemas: Option<Arc<KnownSchemas>>) -> Self {
         self.documents.set_schemas(schemas);
+        self.shaped.fill_with(|| None);
         self
     }
 
     /// Takes in what is known of a registry's schemas by now.
     pub fn set_schemas(&mut self, schemas: Arc<KnownSchemas>) {
+        for writer in self.shaped.iter_mut().flatten() {
+            writer.set_schemas(Some(Arc::clone(&schemas)));
+        }
         self.documents.set_schemas(Some(schemas));
     }
 
     /// The schemas without which the last record gave [`RecordError::MissingSchema`].
     pub fn missing_schemas(&self) -> &[SchemaId] {
-        self.documents.missing_schemas()
+        self.last().missing_schemas()
     }
 
     /// Why the last record could not be decoded; `None` if it could be.
     pub fn schema_failure(&self) -> Option<&str> {
-        self.documents.schema_failure()
+        self.last().schema_failure()
+    }
+
+    /// Why the last record could not be redacted or transformed; `None` if it could be.
+    pub fn transform_failure(&self) -> Option<&str> {
+        self.last().transform_failure()
     }
 
     /// Number of values so far that look as if they were in a registry's frame, and were not read as there is no registry.
     pub fn n_unread_frames(&self) -> usize {
-        self.documents.n_unread_frames()
-    }
-
-    /// Makes an encoder whose documents all have these tags too, in front of their other tags of ours.
-    pub(crate) fn with_tags(settings: Settings, tags: Vec<&'static str>) -> Self {
-        Self { documents: DocumentWriter::tagging(settings, tags) }
+        let shaped = self.shaped.iter().flatten().map(|writer| writer.n_unread_frames());
+        self.documents.n_unread_frames() + shaped.sum::<usize>()
     }
 
     /// Appends the action line and the document line of `record` to `body`.
     ///
     /// # Errors
-    /// [`RecordError`] when the value is not base64, or the headers are not JSON; nothing is appended then.
-    pub fn append(
+    /// [`RecordError`] when the record gives no document; nothing is appended then.
+    pub fn append(&mut self, record: &KafkaRecord<'_>, body: &mut Vec<u8>) -> Result<Appended, RecordError> {
+        self.append_routed(record, Routing::Own, body)
+    }
+
+    /// Appends what [`Encoder::append`] does, for the index that `routing` says.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the record gives no document; nothing is appended then.
+    pub fn append_routed(
         &mut self,
         record: &KafkaRecord<'_>,
+        routing: Routing,
         body: &mut Vec<u8>,
-    ) -> Result<ActionLine, RecordError> {
-        self.documents.append(record, body)
+    ) -> Result<Appended, RecordError> {
+        self.of(record.topic).append(record, routing, body)
     }
 
     /// The form of the document that [`Encoder::append`] wrote last, where no cluster could read it as it was.
     pub fn rescue_of_last(&self) -> Option<Rescue> {
-        self.documents.rescue_of_last()
+        self.last().rescue_of_last()
     }
 
     /// Appends the action line and the document line of `record` as [`Encoder::append`] does, in the form of `rescue`.
     ///
     /// # Errors
-    /// [`RecordError`] when the value is not base64, or the headers are not JSON; nothing is appended then.
+    /// [`RecordError`] when the record gives no document; nothing is appended then.
     pub fn append_rescued(
         &mut self,
         record: &KafkaRecord<'_>,
         rescue: &Rescue,
+        routing: Routing,
         body: &mut Vec<u8>,
-    ) -> Result<ActionLine, RecordError> {
-        let mut documents = DocumentWriter::rescuing(self.documents.settings().clone(), rescue.clone());
-        documents.set_schemas(self.documents.schemas());
-        documents.append(record, body)
+    ) -> Result<Appended, RecordError> {
+        self.of(record.topic).rescuing(rescue.clone()).append(record, routing, body)
     }
 
-    /// Returns the JSON object that is the payload of `record`, repaired where it is nearly JSON; `None` where there is none,
-    /// so that no other form of the document could be accepted.
+    /// Returns the JSON object that is the payload of `record`, repaired where it is nearly JSON and shaped by its topic's rules;
+    /// `None` where there is none, so that no other form of the document could be accepted.
     pub fn object_payload(&mut self, record: &KafkaRecord<'_>) -> Option<Vec<u8>> {
-        self.documents.object_payload(record)
+        self.of(record.topic).object_payload(record)
     }
 
-    /// Appends the action line and the dead letter of `item` to `body`.
+    /// Appends the action line and the dead letter of `item` to `body`. It holds the record as it came.
     pub fn append_dead_letter(
         &mut self,
         item: &BatchItem<'_>,
@@ -108,14 +144,17 @@ impl Encoder {
         dead_letter::append(body, self.documents.settings(), item, time, error)
     }
 
-    /// Returns the address of the document that [`Encoder::append`] writes for `item`, without writing it.
+    /// Returns the address of the document that [`Encoder::append`] writes for `item`, without writing it; `None` where the rules
+    /// of its topic drop it.
     ///
     /// # Errors
     /// [`RecordError`] when `item` has no document.
-    pub fn document_address(&mut self, item: &BatchItem<'_>) -> Result<Address<'static>, RecordError> {
+    pub fn document_address(
+        &mut self,
+        item: &BatchItem<'_>,
+    ) -> Result<Option<Address<'static>>, RecordError> {
         let record = item.record.as_ref().map_err(|error| *error)?;
-        let time = self.documents.time(record)?;
-        Ok(Address::of_document(self.documents.settings(), record, time))
+        self.of(record.topic).address(record)
     }
 
     /// Returns the address of the dead letter that [`Encoder::append_dead_letter`] writes for `item`, without
@@ -129,7 +168,7 @@ impl Encoder {
     /// read as a record has none.
     fn dead_letter_time(&mut self, item: &BatchItem<'_>) -> Timestamp {
         let Ok(record) = &item.record else { return Timestamp::EPOCH };
-        self.documents.time(record).unwrap_or_else(|_| {
+        self.of(record.topic).time(record).ok().flatten().unwrap_or_else(|| {
             event_time::choose(
                 self.documents.settings(),
                 record.timestamp_ms,
@@ -137,5 +176,37 @@ impl Encoder {
                 &mut Vec::new(),
             )
         })
+    }
+
+    /// The writer of the documents of `topic`.
+    #[inline]
+    fn of(&mut self, topic: &str) -> &mut DocumentWriter {
+        if !self.rules.is_empty() && self.topic != topic {
+            topic.clone_into(&mut self.topic);
+            self.position = self.rules.of(topic).map(|(position, _)| position);
+        }
+        match self.position {
+            None => &mut self.documents,
+            Some(position) => self.of_rules(position),
+        }
+    }
+
+    /// The writer of the documents of the topics of the rules at `position`.
+    fn of_rules(&mut self, position: usize) -> &mut DocumentWriter {
+        let (Some(slot), Some(salted)) = (self.shaped.get_mut(position), self.rules.get(position)) else {
+            return &mut self.documents;
+        };
+        let documents = &self.documents;
+        slot.get_or_insert_with(|| {
+            let mut writer = DocumentWriter::shaping(documents.settings(), salted);
+            writer.set_schemas(documents.schemas());
+            Box::new(writer)
+        })
+    }
+
+    /// The writer that was used last.
+    fn last(&self) -> &DocumentWriter {
+        let shaped = self.position.and_then(|position| self.shaped.get(position)?.as_deref());
+        shaped.unwrap_or(&self.documents)
     }
 }

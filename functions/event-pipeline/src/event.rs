@@ -65,6 +65,10 @@ pub enum RecordError {
     /// [`crate::encoder::Encoder::schema_failure`] says why.
     #[error("record can't be decoded by its schema")]
     SchemaFailure,
+    /// The record can't be redacted or transformed as its topic's rules say, and such records are not to be indexed:
+    /// [`crate::encoder::Encoder::transform_failure`] says why.
+    #[error("record can't be redacted or transformed")]
+    TransformFailure,
     /// The headers are not JSON, which [`read_batch`] leaves to who reads them.
     #[error("headers of the record are not JSON")]
     Headers,

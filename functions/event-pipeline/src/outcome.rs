@@ -12,6 +12,8 @@ pub enum Outcome {
     Rescued(Rescue),
     /// The cluster had the document already.
     Duplicate,
+    /// The rules of its topic drop the record: it is written nowhere.
+    Dropped,
     /// The document is at fault and the dead-letter index has it.
     DeadLettered(WriteError),
     /// The record is not written: the event source mapping must deliver it again.
@@ -29,6 +31,8 @@ pub struct Counts {
     pub rescued: usize,
     /// Written by an earlier delivery.
     pub duplicates: usize,
+    /// Dropped by the rules of their topics.
+    pub dropped: usize,
     /// In the dead-letter index.
     pub dead_lettered: usize,
     /// Not written; the mapping delivers them again.
@@ -48,6 +52,7 @@ impl Counts {
                     counts.rescued += 1;
                 }
                 Outcome::Duplicate => counts.duplicates += 1,
+                Outcome::Dropped => counts.dropped += 1,
                 Outcome::DeadLettered(_) => counts.dead_lettered += 1,
                 Outcome::Failed(_) => counts.failed += 1,
             }
@@ -70,12 +75,20 @@ mod tests {
         let outcomes = [
             Outcome::Indexed,
             Outcome::Duplicate,
+            Outcome::Dropped,
             Outcome::DeadLettered(error),
             Outcome::Indexed,
             Outcome::Rescued(rescue),
         ];
-        let counts =
-            Counts { received: 5, indexed: 3, rescued: 1, duplicates: 1, dead_lettered: 1, failed: 0 };
+        let counts = Counts {
+            received: 6,
+            indexed: 3,
+            rescued: 1,
+            duplicates: 1,
+            dropped: 1,
+            dead_lettered: 1,
+            failed: 0,
+        };
         assert_eq!(Counts::of(&outcomes), counts);
     }
 }

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::append::append_json_string;
 use crate::encoder::Encoder;
+use crate::encoding::Routing;
 use crate::event::KafkaRecord;
 use crate::event_time;
 use crate::formats::{ByTopic, Formats, KeyFormat, ValueFormat};
@@ -19,6 +20,7 @@ use crate::members::is_reserved;
 use crate::nearly_json::{DUPLICATE_KEY, NONFINITE};
 use crate::payload::{NOT_JSON, SCHEMA_FAILURE, TOMBSTONE, UNKNOWN_FIELDS};
 use crate::rescue::{self, Rescue, RescueForm};
+use crate::rules::Rules;
 use crate::settings::Settings;
 
 /// Why a document can't be written in its usual form.
@@ -44,12 +46,12 @@ pub enum RestoreError {
 /// [`RestoreError`] when `source` is not a rescued document, or has no other form.
 pub fn restore(settings: &Settings, id: &str, source: &[u8]) -> Result<Vec<u8>, RestoreError> {
     let stored = Stored::read(id, source)?;
-    let settings = Settings { header_fields: Vec::new(), formats: stored.formats(), ..settings.clone() };
+    let settings = stored.settings(settings);
     for rescue in stored.rescues() {
         for assumed in ASSUMPTIONS {
             let Some(record) = stored.record(&rescue.form, assumed) else { continue };
             let rescued = record.encode(|record, body| {
-                Encoder::new(settings.clone()).append_rescued(record, &rescue, body).is_ok()
+                Encoder::new(settings.clone()).append_rescued(record, &rescue, Routing::Own, body).is_ok()
             });
             if rescued.is_some_and(|rescued| stored.equals(&rescued)) {
                 return stored.restored(&settings, &record);
@@ -191,6 +193,18 @@ impl<'a> Stored<'a> {
         let value_tags = value_tags.filter(|tag| VALUE_TAGS.contains(tag)).collect();
         let own_tags = own.to_vec();
         Ok(Self { fields, topic, partition, offset, timestamp_ms, moved, reason, value_tags, own_tags })
+    }
+
+    /// The settings that the record which is made of the document is written by. The document was shaped by the rules of its topic
+    /// when it was written first: of these, only settings are left.
+    fn settings(&self, settings: &Settings) -> Settings {
+        let own = settings.rules.of(&self.topic).map(|(_, rules)| rules.overrides.applied_to(settings));
+        Settings {
+            header_fields: Vec::new(),
+            formats: self.formats(),
+            rules: Rules::default(),
+            ..own.unwrap_or_else(|| settings.clone())
+        }
     }
 
     /// How the record that is made of the document is encoded: as JSON, whatever its topic says.

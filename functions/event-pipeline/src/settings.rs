@@ -2,6 +2,7 @@
 
 use crate::formats::Formats;
 use crate::index::IndexPrefix;
+use crate::rules::Rules;
 use crate::time_text::Zone;
 
 /// How a document gets its `_id`.
@@ -40,6 +41,8 @@ pub struct Settings {
     pub document_id: DocumentId,
     /// How keys and values are encoded.
     pub formats: Formats,
+    /// What topics have of their own.
+    pub rules: Rules,
 }
 
 /// Names that loggers and serializers give to an event's time. `createdAt` is not among them: it is when the thing was made
@@ -64,6 +67,7 @@ impl Default for Settings {
             header_fields: Vec::new(),
             document_id: DocumentId::Deterministic,
             formats: Formats::default(),
+            rules: Rules::default(),
         }
     }
 }

@@ -44,6 +44,8 @@ pub enum ErrorKind {
     UnreadableRecord,
     /// The schema of the record is unknown or can't be used, or the record does not fit it.
     SchemaFailure,
+    /// The record can't be redacted or transformed as its topic's rules say.
+    TransformFailure,
     /// The schema registry could not be asked.
     SchemaRegistry,
     /// The cluster refused the dead letter too.
@@ -75,6 +77,7 @@ impl ErrorKind {
             Self::NoResult => "no_result",
             Self::UnreadableRecord => "unreadable_record",
             Self::SchemaFailure => "schema_failure",
+            Self::TransformFailure => "transform_failure",
             Self::SchemaRegistry => "schema_registry",
             Self::DeadLetterRefused => "dead_letter_refused",
             Self::Page => "page",

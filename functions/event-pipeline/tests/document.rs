@@ -4,6 +4,7 @@
 
 use base64_simd::STANDARD;
 use event_pipeline::encoder::Encoder;
+use event_pipeline::encoding::Routing;
 use event_pipeline::event::{RecordError, read_batch};
 use event_pipeline::rescue::{Rescue, RescueForm};
 use event_pipeline::settings::{DocumentId, Settings};
@@ -44,7 +45,11 @@ impl Case {
         let payload = self.payload();
         let batch = read_batch(&payload).unwrap();
         let mut body = Vec::new();
-        Encoder::new(self.settings.clone()).append(batch[0].record.as_ref().unwrap(), &mut body).unwrap();
+        Encoder::new(self.settings.clone())
+            .append(batch[0].record.as_ref().unwrap(), &mut body)
+            .unwrap()
+            .document()
+            .unwrap();
         String::from_utf8(body).unwrap()
     }
 
@@ -235,7 +240,7 @@ fn a_rejected_document_is_written_again_under_its_own_address() {
     let mut written = |form| {
         let mut body = Vec::new();
         let rescue = Rescue { form, reason: "failed to parse field [a]".into() };
-        encoder.append_rescued(record, &rescue, &mut body).unwrap();
+        encoder.append_rescued(record, &rescue, Routing::Own, &mut body).unwrap().document().unwrap();
         let text = String::from_utf8(body).unwrap();
         let (action, document) = text.trim_end().split_once('\n').unwrap();
         assert_eq!(action, case.text().lines().next().unwrap(), "the address stays");

@@ -4,6 +4,7 @@
 
 use base64_simd::STANDARD;
 use event_pipeline::encoder::Encoder;
+use event_pipeline::encoding::{Appended, Routing};
 use event_pipeline::event::read_batch;
 use event_pipeline::rescue::{Rescue, RescueForm};
 use event_pipeline::restore::{RestoreError, restore};
@@ -31,13 +32,14 @@ fn written(event: &[u8], form: Option<RescueForm>) -> (String, Vec<u8>) {
     let record = batch[0].record.as_ref().unwrap();
     let mut body = Vec::new();
     let mut encoder = Encoder::new(settings());
-    match form {
+    let appended = match form {
         Some(form) => {
             let rescue = Rescue { form, reason: "failed to parse field [a]".into() };
-            encoder.append_rescued(record, &rescue, &mut body).unwrap()
+            encoder.append_rescued(record, &rescue, Routing::Own, &mut body).unwrap()
         }
         None => encoder.append(record, &mut body).unwrap(),
     };
+    assert_ne!(appended, Appended::Dropped);
     let mut lines = body.split(|byte| *byte == b'\n');
     let action: Value = serde_json::from_slice(lines.next().unwrap()).unwrap();
     (action["create"]["_id"].as_str().unwrap().to_owned(), lines.next().unwrap().to_vec())

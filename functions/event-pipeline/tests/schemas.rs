@@ -10,6 +10,7 @@ use std::sync::Arc;
 use base64_simd::STANDARD;
 use event_pipeline::decoder::KnownSchemas;
 use event_pipeline::encoder::Encoder;
+use event_pipeline::encoding::Routing;
 use event_pipeline::event::{RecordError, read_batch};
 use event_pipeline::formats::{
     ByTopic, Formats, KeyFormat, SchemaFailures, Unwrap, ValueCompression, ValueFormat,
@@ -81,7 +82,7 @@ impl Case {
         let event = self.event(value);
         let batch = read_batch(&event).unwrap();
         let mut body = Vec::new();
-        self.encoder().append(batch[0].record.as_ref().unwrap(), &mut body).unwrap();
+        self.encoder().append(batch[0].record.as_ref().unwrap(), &mut body).unwrap().document().unwrap();
         serde_json::from_slice(body.split(|byte| *byte == b'\n').nth(1).unwrap()).unwrap()
     }
 
@@ -206,7 +207,7 @@ fn without_a_registry_every_value_is_as_it_was_and_framed_ones_are_counted() {
         let event = case.event(&value);
         let batch = read_batch(&event).unwrap();
         let mut encoder = case.encoder();
-        encoder.append(batch[0].record.as_ref().unwrap(), &mut Vec::new()).unwrap();
+        encoder.append(batch[0].record.as_ref().unwrap(), &mut Vec::new()).unwrap().document().unwrap();
         assert_eq!(encoder.n_unread_frames(), n, "{value:?}");
     }
 }
@@ -346,7 +347,11 @@ fn a_rescued_document_of_a_decoded_record_is_restored() {
         for form in [RescueForm::Members(vec![name.into()]), RescueForm::Payload, RescueForm::Text] {
             let rescue = Rescue { form, reason: "failed to parse".into() };
             let mut body = Vec::new();
-            case.encoder().append_rescued(record, &rescue, &mut body).unwrap();
+            case.encoder()
+                .append_rescued(record, &rescue, Routing::Own, &mut body)
+                .unwrap()
+                .document()
+                .unwrap();
             let mut lines = body.split(|byte| *byte == b'\n');
             let action: Value = serde_json::from_slice(lines.next().unwrap()).unwrap();
             let id = action["create"]["_id"].as_str().unwrap();

@@ -102,6 +102,7 @@ fn log_outcomes(batch: &IndexedBatch<'_>) {
         n_indexed = counts.indexed,
         n_rescued = counts.rescued,
         n_duplicates = counts.duplicates,
+        n_dropped = counts.dropped,
         n_dead_lettered = counts.dead_lettered,
         n_failed = counts.failed,
         n_requests = batch.stats.requests,

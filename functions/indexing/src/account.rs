@@ -42,9 +42,15 @@ impl Account {
         std::mem::take(&mut self.suspects)
     }
 
+    /// Records that the rules of its topic drop `record`.
+    pub(crate) fn drop(&mut self, record: usize) {
+        self.set(record, Outcome::Dropped);
+    }
+
     /// Whether the cluster accepted any document of the batch.
     pub(crate) fn has_written(&self) -> bool {
-        self.outcomes.iter().flatten().any(|outcome| !matches!(outcome, Outcome::Failed(_)))
+        let is_written = |outcome: &Outcome| !matches!(outcome, Outcome::Failed(_) | Outcome::Dropped);
+        self.outcomes.iter().flatten().any(is_written)
     }
 
     /// Enters the results of the documents. Those of `rescues` are written in that form.

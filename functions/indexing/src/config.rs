@@ -64,6 +64,7 @@ impl Config {
                 &[("deterministic", DocumentId::Deterministic), ("auto", DocumentId::Auto)],
             ),
             formats: read_formats(variables),
+            rules: defaults.rules,
         };
         if settings.index_prefix == settings.dead_letter_prefix {
             variables.problem(
@@ -202,6 +203,7 @@ fn count(text: &str) -> Result<usize, ValueError> {
 
 #[cfg(test)]
 mod tests {
+    use event_pipeline::rules::Rules;
     use testing::environment::lookup;
 
     use super::*;
@@ -269,6 +271,7 @@ mod tests {
                 )
                 .unwrap(),
             },
+            rules: Rules::default(),
         };
         assert!(config.registry.is_some());
         assert_eq!(config.settings, expected);

@@ -5,8 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use event_pipeline::address::ActionLine;
 use event_pipeline::bulk::BulkLimits;
 use event_pipeline::encoder::Encoder;
+use event_pipeline::encoding::{Appended, Routing};
 use event_pipeline::event::{BatchItem, EventError, KafkaRecord, RecordError, read_batch};
 use event_pipeline::outcome::{Counts, Outcome};
 use event_pipeline::rescue::Rescue;
@@ -99,7 +101,8 @@ impl<T: BulkTransport + 'static> Indexer<T> {
         for _ in 0..MAX_ROUNDS {
             let mut missing = BTreeSet::new();
             for record in items.iter().filter_map(|item| item.record.as_ref().ok()) {
-                if encoder.append(record, &mut Vec::new()) == Err(RecordError::MissingSchema) {
+                let appended = encoder.append(record, &mut Vec::new());
+                if appended == Err(RecordError::MissingSchema) {
                     missing.extend(encoder.missing_schemas());
                 }
             }
@@ -228,8 +231,10 @@ impl<T: BulkTransport + 'static> Indexer<T> {
                     continue;
                 };
                 let encoder = &mut batch.encoder;
-                let pushed =
-                    sender.push(position, |body| encoder.append_rescued(record, &rescue, body)).await;
+                let write = |body: &mut Vec<u8>| {
+                    document(encoder.append_rescued(record, &rescue, Routing::Own, body))
+                };
+                let pushed = sender.push(position, write).await;
                 match pushed {
                     Ok(()) => drop(rescues.insert(position, rescue)),
                     Err(_) => left.push((position, error)),
@@ -285,18 +290,19 @@ impl<T: BulkTransport + 'static> FirstForms<T> {
     async fn push(&mut self, position: usize, item: &BatchItem<'_>) {
         let Self { sender, encoder, .. } = self;
         let pushed = match &item.record {
-            Ok(record) => sender.push(position, |body| encoder.append(record, body)).await,
-            Err(error) => Err(*error),
+            Ok(record) => sender.push(position, |body| document(encoder.append(record, body))).await,
+            Err(error) => Err(NotSent::Unreadable(*error)),
         };
         if item.record.is_ok() {
             self.too_deep.extend(encoder.rescue_of_last().map(|rescue| (position, rescue)));
         }
         match pushed {
             Ok(()) => self.undecoded.note(position, encoder),
-            Err(RecordError::MissingSchema) => {
+            Err(NotSent::Dropped) => self.account.drop(position),
+            Err(NotSent::Unreadable(RecordError::MissingSchema)) => {
                 self.waiting.push(Waiting { position, schemas: encoder.missing_schemas().to_vec() });
             }
-            Err(error) => self.account.reject(position, unreadable(error, encoder)),
+            Err(NotSent::Unreadable(error)) => self.account.reject(position, unreadable(error, encoder)),
         }
     }
 }
@@ -328,6 +334,23 @@ impl<'b, 'p> Batch<'b, 'p> {
     }
 }
 
+/// Why nothing is sent for a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NotSent {
+    /// It gives no document.
+    Unreadable(RecordError),
+    /// The rules of its topic drop it.
+    Dropped,
+}
+
+/// The action line of the document that was appended.
+fn document(appended: Result<Appended, RecordError>) -> Result<ActionLine, NotSent> {
+    match appended.map_err(NotSent::Unreadable)? {
+        Appended::Document(line) => Ok(line),
+        Appended::Dropped => Err(NotSent::Dropped),
+    }
+}
+
 /// A record whose schemas are not known yet.
 struct Waiting {
     position: usize,
@@ -339,12 +362,13 @@ const MAX_ROUNDS: usize = 3;
 
 /// Why `encoder` gave no document for the last record.
 fn unreadable(error: RecordError, encoder: &Encoder) -> WriteError {
-    match (error, encoder.schema_failure()) {
-        (RecordError::SchemaFailure, Some(reason)) => {
-            WriteError { kind: ErrorKind::SchemaFailure, status: None, reason: shortened(reason).to_owned() }
-        }
-        _ => WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: error.to_string() },
-    }
+    let (kind, reason) = match error {
+        RecordError::SchemaFailure => (ErrorKind::SchemaFailure, encoder.schema_failure()),
+        RecordError::TransformFailure => (ErrorKind::TransformFailure, encoder.transform_failure()),
+        _ => (ErrorKind::UnreadableRecord, None),
+    };
+    let reason = reason.map_or_else(|| error.to_string(), |reason| shortened(reason).to_owned());
+    WriteError { kind, status: None, reason }
 }
 
 /// The registry is away: nothing is wrong with the record.

@@ -52,8 +52,8 @@ struct Removal<'p> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum RemovalReason {
-    /// Its record is indexed.
-    Indexed,
+    /// Its record is indexed, or dropped by the rules of its topic.
+    Settled,
     /// Its record was refused again, and has its dead letter at another address now.
     Moved,
 }
@@ -117,11 +117,15 @@ impl ReplayedPage {
             match outcome {
                 Outcome::Indexed | Outcome::Rescued(_) => {
                     self.counts.indexed += 1;
-                    removals.push(Removal { stored, reason: RemovalReason::Indexed });
+                    removals.push(Removal { stored, reason: RemovalReason::Settled });
                 }
                 Outcome::Duplicate => {
                     self.counts.duplicates += 1;
-                    removals.push(Removal { stored, reason: RemovalReason::Indexed });
+                    removals.push(Removal { stored, reason: RemovalReason::Settled });
+                }
+                Outcome::Dropped => {
+                    self.counts.dropped += 1;
+                    removals.push(Removal { stored, reason: RemovalReason::Settled });
                 }
                 Outcome::DeadLettered(error) => {
                     let problem = Problem::new(&stored.id, error.kind.as_str(), &error.reason);
@@ -160,8 +164,8 @@ impl ReplayedPage {
             // Not found: a request whose response was lost has removed it, or another replay has.
             let is_removed = matches!(result, ItemResult::Deleted | ItemResult::NotFound);
             match removals.get(position).map(|removal| removal.reason) {
-                Some(RemovalReason::Indexed) if is_removed => self.counts.removed += 1,
-                Some(RemovalReason::Indexed) => self.counts.not_removed += 1,
+                Some(RemovalReason::Settled) if is_removed => self.counts.removed += 1,
+                Some(RemovalReason::Settled) => self.counts.not_removed += 1,
                 Some(RemovalReason::Moved) | None => {}
             }
             // A dead letter that was replaced in the meantime is not an error: the next run replays the new one.
@@ -183,6 +187,7 @@ impl ReplayedPage {
             n_read = counts.read,
             n_indexed = counts.indexed,
             n_duplicates = counts.duplicates,
+            n_dropped = counts.dropped,
             n_refused = counts.refused,
             n_failed = counts.failed,
             n_removed = counts.removed,

@@ -52,7 +52,7 @@ async fn sample<C: Cluster + 'static>(
     let event = event_of([&dead_letter.record(&stored.id)?]);
     let batch = read_batch(event.as_bytes())?;
     let mut encoder = replayer.encoder_for(&batch, budget.deadline()).await;
-    let address = batch.first().and_then(|item| encoder.document_address(item).ok());
+    let address = batch.first().and_then(|item| encoder.document_address(item).ok().flatten());
     Ok(Sample {
         id: stored.id.clone(),
         service: dead_letter.service().unwrap_or(NONE).to_owned(),

@@ -195,6 +195,7 @@ fn log_replay(response: &ReplayResponse) {
         n_read = counts.read,
         n_indexed = counts.indexed,
         n_duplicates = counts.duplicates,
+        n_dropped = counts.dropped,
         n_refused = counts.refused,
         n_failed = counts.failed,
         n_removed = counts.removed,

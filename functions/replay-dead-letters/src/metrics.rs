@@ -16,6 +16,7 @@ pub(crate) fn line(response: &ReplayResponse, timestamp_ms: u64, function_name: 
         ("ReplayRead", Unit::Count, counts.read as u64),
         ("EventsIndexed", Unit::Count, counts.indexed as u64),
         ("EventsDuplicate", Unit::Count, counts.duplicates as u64),
+        ("RecordsDropped", Unit::Count, counts.dropped as u64),
         ("EventsFailed", Unit::Count, counts.failed as u64),
         ("ReplayRefused", Unit::Count, counts.refused as u64),
         ("DeadLettersRemoved", Unit::Count, counts.removed as u64),

@@ -129,6 +129,7 @@ impl<C: Cluster + 'static, S: ObjectStore> ObjectReplay<'_, C, S> {
             n_received = batch.counts.received,
             n_indexed = batch.counts.indexed,
             n_duplicates = batch.counts.duplicates,
+            n_dropped = batch.counts.dropped,
             n_dead_lettered = batch.counts.dead_lettered,
             n_failed = batch.counts.failed,
             n_requests = batch.stats.requests,
@@ -143,6 +144,7 @@ impl<C: Cluster + 'static, S: ObjectStore> ObjectReplay<'_, C, S> {
             read: batch.counts.received,
             indexed: batch.counts.indexed,
             duplicates: batch.counts.duplicates,
+            dropped: batch.counts.dropped,
             refused: batch.counts.dead_lettered,
             failed: batch.counts.failed,
             ..Counts::default()
@@ -151,7 +153,7 @@ impl<C: Cluster + 'static, S: ObjectStore> ObjectReplay<'_, C, S> {
         let mut first_failure = None;
         for (item, outcome) in batch.items.iter().zip(&batch.outcomes) {
             match outcome {
-                Outcome::Indexed | Outcome::Rescued(_) | Outcome::Duplicate => {}
+                Outcome::Indexed | Outcome::Rescued(_) | Outcome::Duplicate | Outcome::Dropped => {}
                 Outcome::DeadLettered(error) => {
                     let offset = item.offset.map_or_else(|| "none".to_owned(), |offset| offset.to_string());
                     let id = format!("{} offset {offset} in {key}", item.partition_key);

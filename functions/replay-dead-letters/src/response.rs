@@ -54,13 +54,15 @@ pub struct Counts {
     pub indexed: usize,
     /// Written before.
     pub duplicates: usize,
+    /// Dropped by the rules of their topics, so written nowhere.
+    pub dropped: usize,
     /// Refused again. The dead letter stays.
     pub refused: usize,
     /// Not written because of the cluster, so replay them again.
     pub failed: usize,
     /// Dead letters that were removed.
     pub removed: usize,
-    /// Dead letters that stay although their record is indexed: replaced in the meantime, or the removal failed.
+    /// Dead letters that stay although their record is indexed or dropped: replaced in the meantime, or the removal failed.
     pub not_removed: usize,
 }
 
@@ -69,6 +71,7 @@ impl std::ops::AddAssign for Counts {
         self.read += other.read;
         self.indexed += other.indexed;
         self.duplicates += other.duplicates;
+        self.dropped += other.dropped;
         self.refused += other.refused;
         self.failed += other.failed;
         self.removed += other.removed;

@@ -21,7 +21,7 @@ fn settings() -> Settings {
 /// The bulk lines of the record's document; `None` where the record gives no document.
 fn document(item: &BatchItem<'_>) -> Option<String> {
     let mut body = Vec::new();
-    Encoder::new(settings()).append(item.record.as_ref().ok()?, &mut body).ok()?;
+    Encoder::new(settings()).append(item.record.as_ref().ok()?, &mut body).ok()?.document()?;
     Some(String::from_utf8(body).unwrap())
 }
 

@@ -57,8 +57,11 @@ impl Prebuilt {
                 let mut record = entry.record.clone().map_err(|error| anyhow!("{error}"))?;
                 // Each payload starts at offset 0, and offsets keep ids distinct.
                 record.offset = self.n_events.try_into()?;
-                while request.push(position, BulkLimits::default(), |body| encoder.append(&record, body))?
-                    == Pushed::Full
+                while request.push(position, BulkLimits::default(), |body| {
+                    encoder
+                        .append(&record, body)
+                        .map(|appended| appended.document().expect("no rule drops it"))
+                })? == Pushed::Full
                 {
                     bodies.push_back(compressed(&request)?);
                     request.clear();

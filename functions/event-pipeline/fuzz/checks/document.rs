@@ -51,7 +51,11 @@ pub(crate) const OURS: [&str; 27] = [
 pub(crate) fn check(data: &[u8]) {
     with_record(data, |item| {
         let mut body = Vec::new();
-        ENCODER.with_borrow_mut(|encoder| encoder.append(item.record.as_ref().unwrap(), &mut body)).unwrap();
+        ENCODER
+            .with_borrow_mut(|encoder| encoder.append(item.record.as_ref().unwrap(), &mut body))
+            .unwrap()
+            .document()
+            .unwrap();
         let document = document_line(&body);
         let Some((Value::Object(payload), has_duplicates)) = value_and_duplicates(data) else {
             check_text(data, document);

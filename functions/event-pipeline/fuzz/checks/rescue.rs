@@ -1,6 +1,7 @@
 //! The forms of a rejected document: in each of them the whole payload is in the document.
 
 use event_pipeline::encoder::Encoder;
+use event_pipeline::encoding::Routing;
 use event_pipeline::rescue::{Rescue, RescueForm};
 use event_pipeline::settings::Settings;
 use event_pipeline::write_error::{ErrorKind, WriteError};
@@ -31,7 +32,7 @@ pub(crate) fn check(data: &[u8]) {
             let error = &errors[n_forms % errors.len()];
             let Some(next) = Rescue::after(rescue, error, &object) else { break };
             let mut body = Vec::new();
-            encoder.append_rescued(record, &next, &mut body).unwrap();
+            encoder.append_rescued(record, &next, Routing::Own, &mut body).unwrap().document().unwrap();
             check_form(&next, document_line(&body), &object);
             rescue = Some(next);
         }
