@@ -6,6 +6,7 @@ use std::sync::Arc;
 use event_pipeline::bulk::{BulkLimits, BulkRequest};
 use event_pipeline::decoder::KnownSchemas;
 use event_pipeline::encoder::Encoder;
+use event_pipeline::encoding::Appended;
 use event_pipeline::event::{BatchItem, EventError, RecordError, read_batch};
 use event_pipeline::settings::Settings;
 use event_pipeline::write_error::{ErrorKind, WriteError, shortened};
@@ -18,6 +19,8 @@ use crate::record::{Record, event};
 pub enum Decision {
     /// It is indexed.
     Indexed(Document),
+    /// The rules of its topic drop it.
+    Dropped,
     /// It becomes a dead letter, as it was.
     DeadLetter(Document, WriteError),
     /// Its schema is not known: a registry has to be asked. With the ids of the schemas.
@@ -61,6 +64,12 @@ impl Document {
     }
 }
 
+/// Why a record has no document.
+enum NoDocument {
+    Dropped,
+    Error(RecordError),
+}
+
 /// Decides on records as the function does.
 #[derive(Debug)]
 pub struct Evaluator {
@@ -85,18 +94,29 @@ impl Evaluator {
         Ok(items.iter().map(|item| self.decide_one(item)).collect())
     }
 
+    /// Why the last record could not be redacted or transformed; `None` if it could be.
+    pub fn last_failure(&self) -> Option<&str> {
+        self.encoder.transform_failure()
+    }
+
     fn decide_one(&mut self, item: &BatchItem<'_>) -> Decision {
         let record = match &item.record {
             Ok(record) => record,
             Err(error) => return self.dead_letter(item, *error),
         };
         let mut request = BulkRequest::default();
-        match request.push(0, NO_LIMITS, |body| self.encoder.append(record, body)) {
+        let write = |body: &mut Vec<u8>| match self.encoder.append(record, body) {
+            Ok(Appended::Document(line)) => Ok(line),
+            Ok(Appended::Dropped) => Err(NoDocument::Dropped),
+            Err(error) => Err(NoDocument::Error(error)),
+        };
+        match request.push(0, NO_LIMITS, write) {
             Ok(_) => Decision::Indexed(only_document(&request)),
-            Err(RecordError::MissingSchema) => Decision::NeedsSchema(
+            Err(NoDocument::Dropped) => Decision::Dropped,
+            Err(NoDocument::Error(RecordError::MissingSchema)) => Decision::NeedsSchema(
                 self.encoder.missing_schemas().iter().map(ToString::to_string).collect(),
             ),
-            Err(error) => self.dead_letter(item, error),
+            Err(NoDocument::Error(error)) => self.dead_letter(item, error),
         }
     }
 

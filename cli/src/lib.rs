@@ -1,8 +1,11 @@
 //! The program `kafka-to-search`: tries, tests, checks and simulates what the functions make of Kafka records, by the same library.
 
 pub mod command_line;
+pub mod document_diff;
 pub mod evaluate;
 pub mod exit;
+pub mod explain;
+pub mod pipeline;
 pub mod pretty;
 pub mod record;
 pub mod record_text;

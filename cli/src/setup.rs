@@ -3,11 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use event_pipeline::rules::MissingSalt;
+use event_pipeline::salt::{SaltError, Salts};
 use event_pipeline::settings::Settings;
 use indexing::config::Config;
 use lambda_support::variables::ConfigError;
 use thiserror::Error;
 
+use crate::pipeline::{self, DEFAULT_FILE, PipelineError};
 use crate::variables::{self, VariableTexts, VariablesError};
 
 /// Where the settings are.
@@ -17,6 +20,22 @@ pub struct SetupOptions {
     /// set, whatever this shell has
     #[arg(long, value_name = "FILE")]
     pub env_file: Option<PathBuf>,
+    /// The rules of topics. By default infra/pipeline.yaml, where there is one
+    #[arg(long, value_name = "FILE")]
+    pub pipeline: Option<PathBuf>,
+}
+
+/// What a command works with.
+#[derive(Debug, Clone)]
+pub struct Setup {
+    /// How records become documents.
+    pub settings: Settings,
+    /// Stand-ins for the salts of the rules.
+    pub salts: Salts,
+    /// Whether the function asks a schema registry.
+    pub has_registry: bool,
+    /// The file with the rules; `None` if there are no rules.
+    pub pipeline: Option<PathBuf>,
 }
 
 /// Why there are no settings.
@@ -41,6 +60,15 @@ pub enum SetupError {
     /// Variables have bad values.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The rules can't be read.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// A stand-in for a salt is not one.
+    #[error("a stand-in for a salt is none: {0}")]
+    Salt(#[from] SaltError),
+    /// A salt is missing.
+    #[error(transparent)]
+    MissingSalt(#[from] MissingSalt),
 }
 
 /// Reads the text of a file.
@@ -62,23 +90,45 @@ impl SetupOptions {
             .map_err(|source| SetupError::Variables { path: path.clone(), source })
     }
 
-    /// Reads the settings of the function.
+    /// The file with the rules; `None` if there are no rules.
+    pub fn pipeline(&self) -> Option<PathBuf> {
+        let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
+        self.pipeline.clone().or_else(default)
+    }
+
+    /// Reads the settings of the function, with the rules of topics.
     ///
     /// # Errors
     /// [`SetupError`]
-    pub fn settings(&self) -> Result<Settings, SetupError> {
-        settings(&self.variables()?)
+    pub fn load(&self) -> Result<Setup, SetupError> {
+        setup(&self.variables()?, self.pipeline())
     }
+}
+
+/// The settings that `variables` give, with the rules in the file `pipeline`.
+///
+/// # Errors
+/// [`SetupError`]
+pub fn setup(variables: &VariableTexts, pipeline: Option<PathBuf>) -> Result<Setup, SetupError> {
+    let mut settings = settings(variables)?;
+    let mut salts = Salts::new();
+    if let Some(path) = &pipeline {
+        let file = pipeline::load(path)?;
+        salts = pipeline::stand_in_salts(&file)?;
+        settings.rules = file.rules(&salts)?;
+    }
+    Ok(Setup { settings, salts, has_registry: has_registry(variables), pipeline })
 }
 
 /// The settings that `variables` give. How the function connects to its cluster and its registry does not matter here.
 ///
 /// # Errors
 /// [`SetupError::Config`] with every bad variable.
-pub fn settings(variables: &VariableTexts) -> Result<Settings, SetupError> {
+fn settings(variables: &VariableTexts) -> Result<Settings, SetupError> {
     let lookup = |name: &str| match name {
         "SEARCH_ENDPOINT" => Some("http://localhost:9200".to_owned()),
         "SCHEMA_REGISTRY_URL" => Some("http://localhost:8081".to_owned()),
+        "PIPELINE_FILE" => None,
         _ if name.starts_with("SEARCH_") || name.starts_with("SCHEMA_REGISTRY_") => None,
         _ => variables.get(name).cloned(),
     };
@@ -86,7 +136,7 @@ pub fn settings(variables: &VariableTexts) -> Result<Settings, SetupError> {
 }
 
 /// Whether the function with these variables asks a schema registry.
-pub fn has_registry(variables: &VariableTexts) -> bool {
+fn has_registry(variables: &VariableTexts) -> bool {
     let is_set = |name| variables.get(name).is_some_and(|text: &String| !text.trim().is_empty());
     is_set("SCHEMA_REGISTRY_URL") || is_set("SCHEMA_REGISTRY_AUTH")
 }

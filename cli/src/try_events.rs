@@ -13,11 +13,12 @@ use thiserror::Error;
 
 use crate::evaluate::{Decision, Evaluator};
 use crate::exit::Exit;
+use crate::explain::{ExplainError, Explainer, Step};
 use crate::pretty::pretty;
 use crate::record::Record;
 use crate::record_text::{Defaults, RecordText, RecordTextError, parse_time};
 use crate::schemas::{SchemaFile, SchemasError, compile};
-use crate::setup::{SetupError, SetupOptions, has_registry, settings};
+use crate::setup::{Setup, SetupError, SetupOptions};
 
 /// Show what the function makes of each line of a file, without a server
 #[derive(Debug, Args)]
@@ -82,6 +83,9 @@ pub enum TryError {
         /// Why.
         source: LineError,
     },
+    /// The lines can't be decided on.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     /// The output can't be written.
     #[error("standard output: {0}")]
     Write(#[source] io::Error),
@@ -117,6 +121,9 @@ struct Line<'l> {
     id: Option<&'l str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tags: Option<Vec<String>>,
+    /// What the steps of its topic's rules did; `None` if it has no rules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    steps: Option<Vec<Step>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     document: Option<&'l RawValue>,
 }
@@ -125,9 +132,49 @@ struct Line<'l> {
 #[derive(Debug, Default)]
 struct Totals {
     indexed: usize,
+    dropped: usize,
     dead_letters: usize,
     undecided: usize,
     empty: usize,
+}
+
+/// Decides on lines and prints what becomes of them.
+struct Trier {
+    output: Output,
+    evaluator: Evaluator,
+    explainer: Explainer,
+    totals: Totals,
+}
+
+impl Trier {
+    fn new(options: &TryOptions) -> Result<Self, TryError> {
+        let Setup { settings, salts, has_registry, .. } = options.setup.load()?;
+        let schemas = compile(&options.schemas)?;
+        let schemas = (has_registry || !schemas.is_empty()).then(|| Arc::new(schemas));
+        Ok(Self {
+            output: options.output,
+            evaluator: Evaluator::new(settings.clone(), schemas.clone()),
+            explainer: Explainer::new(settings, salts, schemas),
+            totals: Totals::default(),
+        })
+    }
+
+    fn print_batch(&mut self, batch: &[(i64, Record)], out: &mut dyn Write) -> Result<(), TryError> {
+        let records: Vec<Record> = batch.iter().map(|(_, record)| record.clone()).collect();
+        let decisions = self.evaluator.decide(&records).map_err(ExplainError::from)?;
+        for ((number, record), decision) in batch.iter().zip(&decisions) {
+            match decision {
+                Decision::Indexed(_) => self.totals.indexed += 1,
+                Decision::Dropped => self.totals.dropped += 1,
+                Decision::DeadLetter(..) => self.totals.dead_letters += 1,
+                Decision::NeedsSchema(_) => self.totals.undecided += 1,
+            }
+            let steps = self.explainer.explain(record)?;
+            let line = Line { steps, ..of_decision(*number, decision) };
+            print_line(self.output, &line, record, out).map_err(TryError::Write)?;
+        }
+        Ok(())
+    }
 }
 
 /// Tries each line, and writes what becomes of it to `out`.
@@ -135,15 +182,11 @@ struct Totals {
 /// # Errors
 /// [`TryError`]
 pub fn run(options: &TryOptions, out: &mut dyn Write) -> Result<Exit, TryError> {
-    let variables = options.setup.variables()?;
-    let schemas = compile(&options.schemas)?;
-    let schemas = (has_registry(&variables) || !schemas.is_empty()).then(|| Arc::new(schemas));
-    let mut evaluator = Evaluator::new(settings(&variables)?, schemas);
+    let mut trier = Trier::new(options)?;
     let timestamp_ms = options.timestamp.or_else(now_ms).ok_or(TryError::Clock)?;
     let name = options.file.display().to_string();
     let read_error = |source| TryError::Read { file: name.clone(), source };
     let mut lines = BufReader::new(open(&options.file).map_err(read_error)?);
-    let mut totals = Totals::default();
     let mut batch = Vec::new();
     let (mut number, mut line) = (0, Vec::new());
     loop {
@@ -155,7 +198,7 @@ pub fn run(options: &TryOptions, out: &mut dyn Write) -> Result<Exit, TryError> 
         number += 1;
         let text = line.trim_ascii_end();
         if text.is_empty() {
-            totals.empty += 1;
+            trier.totals.empty += 1;
             continue;
         }
         let defaults = Defaults { topic: options.topic.as_deref(), offset: number - 1, timestamp_ms };
@@ -166,13 +209,13 @@ pub fn run(options: &TryOptions, out: &mut dyn Write) -> Result<Exit, TryError> 
         })?;
         batch.push((number, record));
         if batch.len() == BATCH {
-            print_batch(options, &mut evaluator, &batch, &mut totals, out).map_err(TryError::Write)?;
+            trier.print_batch(&batch, out)?;
             batch.clear();
         }
     }
-    print_batch(options, &mut evaluator, &batch, &mut totals, out).map_err(TryError::Write)?;
+    trier.print_batch(&batch, out)?;
     if options.output == Output::Text {
-        print_totals(&totals, out).map_err(TryError::Write)?;
+        print_totals(&trier.totals, out).map_err(TryError::Write)?;
     }
     Ok(Exit::Success)
 }
@@ -192,36 +235,10 @@ fn to_record(options: &TryOptions, line: &[u8], defaults: Defaults<'_>) -> Resul
     })
 }
 
-fn print_batch(
-    options: &TryOptions,
-    evaluator: &mut Evaluator,
-    batch: &[(i64, Record)],
-    totals: &mut Totals,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let records: Vec<Record> = batch.iter().map(|(_, record)| record.clone()).collect();
-    let decisions = evaluator.decide(&records).map_err(io::Error::other)?;
-    for ((number, record), decision) in batch.iter().zip(&decisions) {
-        match decision {
-            Decision::Indexed(_) => totals.indexed += 1,
-            Decision::DeadLetter(..) => totals.dead_letters += 1,
-            Decision::NeedsSchema(_) => totals.undecided += 1,
-        }
-        let line = of_decision(*number, decision);
-        match options.output {
-            Output::Json => {
-                serde_json::to_writer(&mut *out, &line)?;
-                writeln!(out)?;
-            }
-            Output::Text => print_line(&line, record, out)?,
-        }
-    }
-    Ok(())
-}
-
 fn of_decision(line: i64, decision: &Decision) -> Line<'_> {
     let (outcome, reason, document) = match decision {
         Decision::Indexed(document) => ("indexed", None, Some(document)),
+        Decision::Dropped => ("dropped", None, None),
         Decision::DeadLetter(document, error) => {
             ("dead letter", Some(format!("{}: {}", error.kind, error.reason)), Some(document))
         }
@@ -237,11 +254,16 @@ fn of_decision(line: i64, decision: &Decision) -> Line<'_> {
         index: document.map(|document| document.index.as_str()),
         id: document.and_then(|document| document.id.as_deref()),
         tags: document.map(|document| document.tags()),
+        steps: None,
         document: document.and_then(|document| serde_json::from_str(&document.json).ok()),
     }
 }
 
-fn print_line(line: &Line<'_>, record: &Record, out: &mut dyn Write) -> io::Result<()> {
+fn print_line(output: Output, line: &Line<'_>, record: &Record, out: &mut dyn Write) -> io::Result<()> {
+    if output == Output::Json {
+        serde_json::to_writer(&mut *out, line)?;
+        return writeln!(out);
+    }
     writeln!(out, "line {}, {}: {}", line.line, record.topic, line.outcome)?;
     let rows = [
         ("reason", line.reason.as_deref()),
@@ -256,6 +278,10 @@ fn print_line(line: &Line<'_>, record: &Record, out: &mut dyn Write) -> io::Resu
     if let Some(tags) = line.tags.as_ref().filter(|tags| !tags.is_empty()) {
         writeln!(out, "  {:<9} {}", "tags", tags.join(", "))?;
     }
+    for (position, Step { step, did }) in line.steps.iter().flatten().enumerate() {
+        let name = if position == 0 { "steps" } else { "" };
+        writeln!(out, "  {name:<9} {step:<10} {did}")?;
+    }
     if let Some(document) = line.document {
         writeln!(out, "  {:<9} {}", "document", pretty(document.get(), 2))?;
     }
@@ -263,10 +289,12 @@ fn print_line(line: &Line<'_>, record: &Record, out: &mut dyn Write) -> io::Resu
 }
 
 fn print_totals(totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
-    let Totals { indexed, dead_letters, undecided, empty } = totals;
-    let n = indexed + dead_letters + undecided;
+    let Totals { indexed, dropped, dead_letters, undecided, empty } = totals;
+    let n = indexed + dropped + dead_letters + undecided;
     write!(out, "{n} {}: {indexed} indexed", if n == 1 { "event" } else { "events" })?;
-    for (n, what) in [(dead_letters, "dead letters"), (undecided, "of schemas that are not known")] {
+    for (n, what) in
+        [(dropped, "dropped"), (dead_letters, "dead letters"), (undecided, "of schemas that are not known")]
+    {
         if *n > 0 {
             write!(out, ", {n} {what}")?;
         }
