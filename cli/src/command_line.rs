@@ -5,7 +5,9 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 use thiserror::Error;
 
+use crate::check::{self, CheckError, CheckOptions};
 use crate::exit::Exit;
+use crate::test_cases::{self, TestError, TestOptions};
 use crate::try_events::{self, TryError, TryOptions};
 
 /// Tries, tests, checks and simulates what the functions make of Kafka records.
@@ -19,6 +21,8 @@ pub struct CommandLine {
 #[derive(Debug, Subcommand)]
 enum Command {
     Try(TryOptions),
+    Check(CheckOptions),
+    Test(TestOptions),
 }
 
 /// Why a command could not do its work.
@@ -27,6 +31,12 @@ pub enum CommandError {
     /// Of `try`.
     #[error(transparent)]
     Try(#[from] TryError),
+    /// Of `check`.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// Of `test`.
+    #[error(transparent)]
+    Test(#[from] TestError),
 }
 
 impl CommandLine {
@@ -37,6 +47,8 @@ impl CommandLine {
     pub fn run(&self, out: &mut dyn Write) -> Result<Exit, CommandError> {
         match &self.command {
             Command::Try(options) => Ok(try_events::run(options, out)?),
+            Command::Check(options) => Ok(check::run(options, out)?),
+            Command::Test(options) => Ok(test_cases::run(options, out)?),
         }
     }
 }

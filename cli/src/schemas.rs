@@ -1,6 +1,6 @@
 //! Schemas from files, in place of a registry.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -62,6 +62,15 @@ impl FromStr for SchemaFile {
         };
         Ok(Self { id, schema_type, path })
     }
+}
+
+/// Reads `ID=FILE` where the file is named as seen from `folder`.
+///
+/// # Errors
+/// [`SchemaFileError`]
+pub fn parse_in(folder: &Path, text: &str) -> Result<SchemaFile, SchemaFileError> {
+    let file: SchemaFile = text.parse()?;
+    Ok(SchemaFile { path: folder.join(file.path), ..file })
 }
 
 /// Reads and compiles the schemas.
