@@ -7,6 +7,8 @@ use thiserror::Error;
 
 use crate::check::{self, CheckError, CheckOptions};
 use crate::exit::Exit;
+#[cfg(feature = "simulate")]
+use crate::simulate::{self, SimulateError, SimulateOptions};
 use crate::test_cases::{self, TestError, TestOptions};
 use crate::try_events::{self, TryError, TryOptions};
 
@@ -23,6 +25,8 @@ enum Command {
     Try(TryOptions),
     Check(CheckOptions),
     Test(TestOptions),
+    #[cfg(feature = "simulate")]
+    Simulate(SimulateOptions),
 }
 
 /// Why a command could not do its work.
@@ -37,6 +41,10 @@ pub enum CommandError {
     /// Of `test`.
     #[error(transparent)]
     Test(#[from] TestError),
+    /// Of `simulate`.
+    #[cfg(feature = "simulate")]
+    #[error(transparent)]
+    Simulate(#[from] SimulateError),
 }
 
 impl CommandLine {
@@ -49,6 +57,8 @@ impl CommandLine {
             Command::Try(options) => Ok(try_events::run(options, out)?),
             Command::Check(options) => Ok(check::run(options, out)?),
             Command::Test(options) => Ok(test_cases::run(options, out)?),
+            #[cfg(feature = "simulate")]
+            Command::Simulate(options) => Ok(simulate::run(options, out)?),
         }
     }
 }

@@ -10,6 +10,7 @@ use event_pipeline::encoding::Appended;
 use event_pipeline::event::{BatchItem, EventError, RecordError, read_batch};
 use event_pipeline::settings::Settings;
 use event_pipeline::write_error::{ErrorKind, WriteError, shortened};
+use record_formats::frame::SchemaId;
 use serde::Deserialize;
 
 use crate::record::{Record, event};
@@ -24,7 +25,7 @@ pub enum Decision {
     /// It becomes a dead letter, as it was.
     DeadLetter(Document, WriteError),
     /// Its schema is not known: a registry has to be asked. With the ids of the schemas.
-    NeedsSchema(Vec<String>),
+    NeedsSchema(Vec<SchemaId>),
 }
 
 /// A document and its address.
@@ -84,6 +85,11 @@ impl Evaluator {
         Self { encoder: Encoder::new(settings).with_schemas(schemas) }
     }
 
+    /// Takes in what is known of a registry's schemas by now.
+    pub fn set_schemas(&mut self, schemas: Arc<KnownSchemas>) {
+        self.encoder.set_schemas(schemas);
+    }
+
     /// Decides on the records of one batch, in their order.
     ///
     /// # Errors
@@ -113,9 +119,9 @@ impl Evaluator {
         match request.push(0, NO_LIMITS, write) {
             Ok(_) => Decision::Indexed(only_document(&request)),
             Err(NoDocument::Dropped) => Decision::Dropped,
-            Err(NoDocument::Error(RecordError::MissingSchema)) => Decision::NeedsSchema(
-                self.encoder.missing_schemas().iter().map(ToString::to_string).collect(),
-            ),
+            Err(NoDocument::Error(RecordError::MissingSchema)) => {
+                Decision::NeedsSchema(self.encoder.missing_schemas().to_vec())
+            }
             Err(NoDocument::Error(error)) => self.dead_letter(item, error),
         }
     }
@@ -189,8 +195,8 @@ mod tests {
             let mut evaluator = Evaluator::new(settings.clone(), Some(Arc::new(known)));
             evaluator.decide(std::slice::from_ref(&framed)).unwrap().remove(0)
         };
-        assert_eq!(decide(KnownSchemas::new()), Decision::NeedsSchema(vec!["17".into()]));
-        let unknown = [(record_formats::frame::SchemaId::Confluent(17), Err("it was deleted".into()))];
+        assert_eq!(decide(KnownSchemas::new()), Decision::NeedsSchema(vec![SchemaId::Confluent(17)]));
+        let unknown = [(SchemaId::Confluent(17), Err("it was deleted".into()))];
         let Decision::DeadLetter(document, error) = decide(unknown.into()) else { panic!("a dead letter") };
         assert_eq!(document.index, "dead-letters-microservices-2026.03.01");
         assert_eq!(error.kind, ErrorKind::SchemaFailure);

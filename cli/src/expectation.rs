@@ -31,7 +31,10 @@ pub fn outcome(decision: &Decision, steps: &[Step]) -> Yaml {
             set(&mut reason, "reason", error.reason.clone());
             set(&mut outcome, "dead_letter", reason);
         }
-        Decision::NeedsSchema(ids) => set(&mut outcome, "needs_schema", ids.clone()),
+        Decision::NeedsSchema(ids) => {
+            let ids: Vec<Yaml> = ids.iter().map(|id| id.to_string().into()).collect();
+            set(&mut outcome, "needs_schema", ids);
+        }
     }
     Yaml::Mapping(outcome)
 }

@@ -50,6 +50,14 @@ impl Explainer {
         Self { settings, salts, schemas, stages: BTreeMap::new() }
     }
 
+    /// Takes in what is known of a registry's schemas by now.
+    pub fn set_schemas(&mut self, schemas: Arc<KnownSchemas>) {
+        for stage in self.stages.values_mut().flatten() {
+            stage.evaluator.set_schemas(Arc::clone(&schemas));
+        }
+        self.schemas = Some(schemas);
+    }
+
     /// What the steps did to `record`, in their order; `None` if its topic has no rules. The index is the last step where the rules
     /// give one.
     ///

@@ -9,12 +9,15 @@ pub mod evaluate;
 pub mod exit;
 pub mod expectation;
 pub mod explain;
+pub mod output;
 pub mod pipeline;
 pub mod pretty;
 pub mod record;
 pub mod record_text;
 pub mod schemas;
 pub mod setup;
+#[cfg(feature = "simulate")]
+pub mod simulate;
 pub mod test_cases;
 pub mod try_events;
 pub mod variables;

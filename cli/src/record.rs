@@ -34,6 +34,11 @@ impl Record {
         self.len() == 0
     }
 
+    /// The id of its document, where ids are not the cluster's.
+    pub fn document_id(&self) -> String {
+        format!("{}-{}", self.place(), self.timestamp_ms.unwrap_or(-1))
+    }
+
     /// `topic-partition-offset`, by which Kafka's users know a record.
     pub fn place(&self) -> String {
         format!("{}-{}-{}", self.topic, self.partition, self.offset)

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use event_pipeline::rules::MissingSalt;
+use event_pipeline::rules::{MissingSalt, Rules};
 use event_pipeline::salt::{SaltError, Salts};
 use event_pipeline::settings::Settings;
 use indexing::config::Config;
@@ -113,11 +113,19 @@ pub fn setup(variables: &VariableTexts, pipeline: Option<PathBuf>) -> Result<Set
     let mut settings = settings(variables)?;
     let mut salts = Salts::new();
     if let Some(path) = &pipeline {
-        let file = pipeline::load(path)?;
-        salts = pipeline::stand_in_salts(&file)?;
-        settings.rules = file.rules(&salts)?;
+        (settings.rules, salts, _) = rules(path)?;
     }
     Ok(Setup { settings, salts, has_registry: has_registry(variables), pipeline })
+}
+
+/// The rules in the file at `path`, the stand-ins for their salts, and the patterns of the indices that they write to.
+///
+/// # Errors
+/// [`SetupError`]
+pub fn rules(path: &Path) -> Result<(Rules, Salts, Vec<String>), SetupError> {
+    let file = pipeline::load(path)?;
+    let (salts, patterns) = (pipeline::stand_in_salts(&file)?, file.index_patterns());
+    Ok((file.rules(&salts)?, salts, patterns))
 }
 
 /// The settings that `variables` give. How the function connects to its cluster and its registry does not matter here.

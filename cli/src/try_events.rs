@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
@@ -14,6 +14,7 @@ use thiserror::Error;
 use crate::evaluate::{Decision, Evaluator};
 use crate::exit::Exit;
 use crate::explain::{ExplainError, Explainer, Step};
+use crate::output::Output;
 use crate::pretty::pretty;
 use crate::record::Record;
 use crate::record_text::{Defaults, RecordText, RecordTextError, parse_time};
@@ -45,15 +46,6 @@ pub struct TryOptions {
     /// Text to read, or JSON with a line for each event
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// Form of what is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people.
-    Text,
-    /// For programs.
-    Json,
 }
 
 /// Why the lines can't be tried.
@@ -243,6 +235,7 @@ fn of_decision(line: i64, decision: &Decision) -> Line<'_> {
             ("dead letter", Some(format!("{}: {}", error.kind, error.reason)), Some(document))
         }
         Decision::NeedsSchema(ids) => {
+            let ids: Vec<_> = ids.iter().map(ToString::to_string).collect();
             let reason = format!("the schema {} is not known: give its file by --schema", ids.join(", "));
             ("not known", Some(reason), None)
         }
