@@ -6,6 +6,7 @@ use std::borrow::Cow;
 
 use crate::append::{Value, append_json_string, append_member, append_number};
 use crate::event::{BatchItem, KafkaRecord};
+use crate::index::IndexPrefix;
 use crate::item_result::ItemAction;
 use crate::json::Scanner;
 use crate::settings::{DocumentId, Settings};
@@ -22,9 +23,14 @@ pub struct Address<'a> {
 }
 
 impl Address<'static> {
-    /// Returns the address of the document of `record`, whose time is `time`.
-    pub(crate) fn of_document(settings: &Settings, record: &KafkaRecord<'_>, time: Timestamp) -> Self {
-        Self { index: settings.index_prefix.daily(time).into(), id: with_id(settings, || record_id(record)) }
+    /// Returns the address of the document of `record`, whose time is `time`, in an index of `prefix`.
+    pub(crate) fn of_document(
+        settings: &Settings,
+        prefix: &IndexPrefix,
+        record: &KafkaRecord<'_>,
+        time: Timestamp,
+    ) -> Self {
+        Self { index: prefix.daily(time).into(), id: with_id(settings, || record_id(record)) }
     }
 
     /// Returns the address of the dead letter of `item`, whose document would have the time `time`.
@@ -40,11 +46,6 @@ impl Address<'static> {
     }
 }
 
-/// Returns the index of a document whose time is `time`.
-pub(crate) fn document_index(settings: &Settings, time: Timestamp) -> String {
-    settings.index_prefix.daily(time)
-}
-
 fn with_id(settings: &Settings, id: impl FnOnce() -> String) -> Option<Cow<'static, str>> {
     match settings.document_id {
         DocumentId::Deterministic => Some(id().into()),
@@ -53,7 +54,7 @@ fn with_id(settings: &Settings, id: impl FnOnce() -> String) -> Option<Cow<'stat
 }
 
 /// The id of a record's document: `topic-partition-offset-timestamp`.
-fn record_id(record: &KafkaRecord<'_>) -> String {
+pub(crate) fn record_id(record: &KafkaRecord<'_>) -> String {
     let mut id = partition_id(record).into_bytes();
     append_offset_and_time(&mut id, record);
     String::from_utf8_lossy(&id).into_owned()
@@ -190,18 +191,20 @@ pub(crate) struct PartitionActions {
 #[derive(Debug)]
 #[must_use = "the index has no day yet"]
 pub(crate) struct DaylessAction {
+    /// Where the line begins in the body.
+    start: usize,
     /// Where the day goes in the body.
     day: usize,
     line: ActionLine,
 }
 
 impl PartitionActions {
-    /// Prepares the lines of the partition that `record` is from.
-    pub(crate) fn prepare(&mut self, settings: &Settings, record: &KafkaRecord<'_>) {
+    /// Prepares the lines of the partition that `record` is from, of indices of `prefix`.
+    pub(crate) fn prepare(&mut self, settings: &Settings, prefix: &IndexPrefix, record: &KafkaRecord<'_>) {
         let Self { before_day, behind_day, id } = self;
         before_day.clear();
         before_day.extend_from_slice(CREATE);
-        append_json_string(before_day, settings.index_prefix.as_str());
+        append_json_string(before_day, prefix.as_str());
         before_day.pop();
         before_day.push(b'-');
         behind_day.clear();
@@ -222,6 +225,7 @@ impl PartitionActions {
 
     /// Appends the line of `record`, but for the day of its index.
     pub(crate) fn append(&self, body: &mut Vec<u8>, record: &KafkaRecord<'_>) -> DaylessAction {
+        let start = body.len();
         body.extend_from_slice(&self.before_day);
         let day = body.len();
         body.extend_from_slice(DAY_PLACEHOLDER);
@@ -232,6 +236,7 @@ impl PartitionActions {
             body.extend_from_slice(END);
         }
         DaylessAction {
+            start,
             day,
             line: ActionLine { action: ItemAction::Create, index: CREATE.len() as u32, id: self.id },
         }
@@ -239,8 +244,21 @@ impl PartitionActions {
 }
 
 impl DaylessAction {
-    /// Fills in the day of `time`. An index prefix that depends on the payload would be filled in here too, moving
-    /// what follows where its length differs.
+    /// Puts `prefix` in the place of the one that the line was prepared with, and moves what follows it in the body where that has
+    /// another length.
+    pub(crate) fn with_prefix(mut self, body: &mut Vec<u8>, prefix: &IndexPrefix) -> Self {
+        // No prefix has a character that JSON escapes.
+        let prefix = prefix.as_str().as_bytes();
+        let start = self.start + CREATE.len() + 1;
+        let end = self.day - 1;
+        let moved = |place: usize| place - (end - start) + prefix.len();
+        self.line.id = self.line.id.map(|id| moved(id as usize) as u32);
+        self.day = moved(self.day);
+        body.splice(start..end, prefix.iter().copied());
+        self
+    }
+
+    /// Fills in the day of `time`.
     pub(crate) fn fill_in(self, body: &mut [u8], time: Timestamp) -> ActionLine {
         if let Some(slot) = body.get_mut(self.day..self.day + DAY_PLACEHOLDER.len()) {
             slot.copy_from_slice(&time.day());
@@ -295,14 +313,24 @@ mod tests {
             let mut actions = PartitionActions::default();
             for item in &batch {
                 let record = item.record.as_ref().unwrap();
-                actions.prepare(&settings, record);
-                let mut body = Vec::new();
-                let line = actions.append(&mut body, record).fill_in(&mut body, Timestamp::EPOCH);
-                let expected = Address::of_document(&settings, record, Timestamp::EPOCH);
-                let mut expected_body = Vec::new();
-                assert_eq!(line, append_create(&mut expected_body, &expected));
-                assert_eq!(String::from_utf8(body.clone()), String::from_utf8(expected_body));
-                assert_eq!(line.read_address(&body), Some(expected));
+                let prepared = IndexPrefix::parse("prepared").unwrap();
+                actions.prepare(&settings, &prepared, record);
+                for prefix in
+                    ["prepared", "b", "a-longer-prefix"].map(|text| IndexPrefix::parse(text).unwrap())
+                {
+                    let mut body = b"an earlier line\n".to_vec();
+                    let start = body.len();
+                    let action = actions.append(&mut body, record);
+                    body.extend_from_slice(b"{}\n");
+                    let line = action.with_prefix(&mut body, &prefix).fill_in(&mut body, Timestamp::EPOCH);
+                    let expected = Address::of_document(&settings, &prefix, record, Timestamp::EPOCH);
+                    let mut expected_body = Vec::new();
+                    assert_eq!(line, append_create(&mut expected_body, &expected));
+                    expected_body.extend_from_slice(b"{}\n");
+                    let body = body.split_off(start);
+                    assert_eq!(String::from_utf8(body.clone()), String::from_utf8(expected_body));
+                    assert_eq!(line.read_address(&body), Some(expected));
+                }
             }
         }
     }

@@ -3,7 +3,7 @@
 //! A dead letter holds the whole record (payload, key, headers, timestamp), so that a replay gives the same
 //! document under the same id in the same index.
 
-use crate::address::{ActionLine, Address, append_create, document_index};
+use crate::address::{ActionLine, Address, append_create};
 use crate::append::{Value, append_decoded, append_json_string, append_member, append_name};
 use crate::event::{BatchItem, KafkaRecord, parse_partition_key};
 use crate::name_table::NameTable;
@@ -13,16 +13,18 @@ use crate::settings::Settings;
 use crate::timestamp::Timestamp;
 use crate::write_error::WriteError;
 
-/// Appends the action line and the dead letter of `item` to `body`; `time` is its document's.
+/// Appends the action line and the dead letter of `item` to `body`; `time` is its document's, which would be in the index
+/// `target`.
 pub(crate) fn append(
     body: &mut Vec<u8>,
     settings: &Settings,
     item: &BatchItem<'_>,
     time: Timestamp,
+    target: &str,
     error: &WriteError,
 ) -> ActionLine {
     let line = append_create(body, &Address::of_dead_letter(settings, item, time));
-    append_opening(body, settings, time, error);
+    append_opening(body, time, target, error);
     match &item.record {
         Ok(record) => append_record(body, settings, record),
         Err(_) => append_unreadable(body, settings, item),
@@ -80,7 +82,7 @@ fn append_unreadable(body: &mut Vec<u8>, settings: &Settings, item: &BatchItem<'
     append_member(body, "payload", Value::Text(&String::from_utf8_lossy(item.json)));
 }
 
-fn append_opening(body: &mut Vec<u8>, settings: &Settings, time: Timestamp, error: &WriteError) {
+fn append_opening(body: &mut Vec<u8>, time: Timestamp, target: &str, error: &WriteError) {
     body.extend_from_slice(br#"{"@timestamp":""#);
     body.extend_from_slice(&time.to_text());
     body.extend_from_slice(br#"","error":{"type":"#);
@@ -88,7 +90,7 @@ fn append_opening(body: &mut Vec<u8>, settings: &Settings, time: Timestamp, erro
     append_member(body, "reason", Value::Text(&error.reason));
     append_member(body, "status", Value::Number(error.status_number().into()));
     body.push(b'}');
-    append_member(body, "target_index", Value::Text(&document_index(settings, time)));
+    append_member(body, "target_index", Value::Text(target));
 }
 
 /// Appends JSON text without its line ends, which can only be white space between its tokens.

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use record_formats::frame::SchemaId;
 use record_formats::notes::Notes;
 
-use crate::address::{Address, PartitionActions};
+use crate::address::{Address, PartitionActions, record_id};
 use crate::append::{Value, append_decoded, append_json_string, append_member, append_name, append_number};
 use crate::conflict_text::append_conflict_text;
 use crate::debezium::Change;
@@ -28,16 +28,24 @@ use crate::decoder::{
 };
 use crate::encoding::{Appended, Routing};
 use crate::event::{KafkaRecord, RecordError, SchemaMetadata};
+use crate::event_time;
 use crate::extra::Extra;
 use crate::formats::{KeyFormat, SchemaFailures, TopicFormats, Unwrap, ValueFormat};
+use crate::header_list::header_texts;
 use crate::headers::Headers;
+use crate::index::IndexPrefix;
 use crate::nearly_json::{DUPLICATE_KEY, NONFINITE};
-use crate::origin::{append_identity, append_key_base64, append_record_time, append_record_time_and_key};
+use crate::origin::{
+    append_identity, append_key_base64, append_record_time, append_record_time_and_key, service_name,
+};
 use crate::payload::{Payload, PayloadReader, SCHEMA_FAILURE, TimesAround, UNKNOWN_FIELDS};
 use crate::rescue::{self, Rescue, RescueForm};
+use crate::router::{self, Router};
 use crate::rules::SaltedRules;
 use crate::settings::Settings;
+use crate::shaper::{Shaped, Shaper, Unshaped};
 use crate::timestamp::Timestamp;
+use crate::transform::RecordContext;
 use crate::write_error::shortened;
 
 /// Writes documents, keeping its buffers from one to the next.
@@ -60,6 +68,13 @@ pub(crate) struct DocumentWriter {
     n_unread_frames: usize,
     /// Whether the last document has another form because no cluster reads its payload.
     is_too_deep: bool,
+    /// What the rules of its topics do to a payload; `None` for topics without rules.
+    shaper: Option<Box<Shaper>>,
+    router: Option<Router>,
+    /// What [`DocumentWriter::time`] read last.
+    last_payload: Payload,
+    /// The index prefix of the last document, where the record gave a part of it.
+    routed: Option<IndexPrefix>,
 }
 
 /// What all records of a partition have in common, written once.
@@ -67,6 +82,8 @@ pub(crate) struct DocumentWriter {
 struct PartitionText {
     topic: String,
     partition: i64,
+    /// The prefix of its indices, where records give no part of it.
+    prefix: Option<IndexPrefix>,
     actions: PartitionActions,
     formats: Option<TopicFormats>,
     /// The document's fixed fields, up to the offset.
@@ -131,16 +148,24 @@ impl Decoding {
 }
 
 impl DocumentWriter {
-    /// Makes a writer of one document as this writes it, but in the form of `rescue`.
+    /// Makes a writer of one document by the same settings, but in the form of `rescue`.
     pub(crate) fn rescuing(&self, rescue: Rescue) -> Self {
         let mut writer = Self::with_rescue(self.settings.clone(), Some(rescue));
         writer.set_schemas(self.schemas());
         writer
     }
 
-    /// Makes a writer of the documents of topics that have `rules`, where the settings of all topics are `settings`.
+    /// Makes a writer of the documents of topics that have these rules, where the settings of all topics are `settings`.
     pub(crate) fn shaping(settings: &Settings, salted: &SaltedRules) -> Self {
-        Self::with_rescue(salted.rules.overrides.applied_to(settings), None)
+        Self::with_rescue(salted.rules.overrides.applied_to(settings), None).with_rules(salted)
+    }
+
+    /// The same writer, which shapes and routes by these rules.
+    pub(crate) fn with_rules(mut self, salted: &SaltedRules) -> Self {
+        let route = salted.rules.index.clone();
+        self.router = route.map(|route| Router::new(route, &self.settings));
+        self.shaper = Some(Box::new(Shaper::new(salted, self.settings.formats.max_bytes)));
+        self
     }
 
     /// Makes a writer of documents that all have these tags too.
@@ -164,6 +189,10 @@ impl DocumentWriter {
             decoding: Decoding::default(),
             n_unread_frames: 0,
             is_too_deep: false,
+            shaper: None,
+            router: None,
+            last_payload: Payload::Tombstone,
+            routed: None,
         }
     }
 
@@ -189,7 +218,13 @@ impl DocumentWriter {
     }
 
     pub(crate) fn transform_failure(&self) -> Option<&str> {
-        None
+        self.shaper.as_ref()?.failure()
+    }
+
+    /// The index prefix of the document that was written last, if headers or the payload gave a part of it: there can be any number
+    /// of such prefixes.
+    pub(crate) fn routed(&self) -> Option<&IndexPrefix> {
+        self.routed.as_ref()
     }
 
     pub(crate) fn n_unread_frames(&self) -> usize {
@@ -204,9 +239,12 @@ impl DocumentWriter {
     pub(crate) fn append(
         &mut self,
         record: &KafkaRecord<'_>,
-        _routing: Routing,
+        routing: Routing,
         body: &mut Vec<u8>,
     ) -> Result<Appended, RecordError> {
+        if self.drops(record) {
+            return Ok(Appended::Dropped);
+        }
         let start = body.len();
         self.is_too_deep = false;
         self.set_partition(record);
@@ -214,11 +252,11 @@ impl DocumentWriter {
         let document = body.len();
         self.tags.clear();
         self.tags.extend_from_slice(&self.more_tags);
-        let payload = match self.read_record(record, body, document) {
-            Ok(payload) => payload,
-            Err(error) => {
+        let payload = match self.read_shaped(record, body, document) {
+            Ok(Some(payload)) => payload,
+            not_written => {
                 body.truncate(start);
-                return Err(error);
+                return not_written.map(|_| Appended::Dropped);
             }
         };
         let text = body.get_mut(document..).unwrap_or_default();
@@ -234,6 +272,12 @@ impl DocumentWriter {
         let members = self.payloads.members(text);
         let around = times_around(&self.settings, &self.decoding, &self.headers);
         let time = self.payloads.time(&self.settings, &members, &around, record.timestamp_ms, &mut self.tags);
+        let prefix = match &self.router {
+            Some(_) => self.prefix(record, payload, body, document, routing),
+            None => None,
+        };
+        let text = body.get(document..).unwrap_or_default();
+        let members = self.payloads.members(text);
         let rescue = match payload {
             Payload::DeepObject => Some(Rescue::of_deep_object()),
             Payload::Object(_) => self.rescue.take(),
@@ -254,6 +298,10 @@ impl DocumentWriter {
         );
         self.open_document(payload, rescue.as_ref(), record, body, document);
         self.append_fields(record, time, body);
+        let action = match &prefix {
+            Some(prefix) => action.with_prefix(body, prefix),
+            None => action,
+        };
         Ok(Appended::Document(action.fill_in(body, time)))
     }
 
@@ -270,8 +318,21 @@ impl DocumentWriter {
         &mut self,
         record: &KafkaRecord<'_>,
     ) -> Result<Option<Address<'static>>, RecordError> {
-        let time = self.time(record)?;
-        Ok(time.map(|time| Address::of_document(&self.settings, record, time)))
+        let Some(time) = self.time(record)? else { return Ok(None) };
+        let mut text = mem::take(&mut self.scratch);
+        let prefix = self.prefix(record, self.last_payload, &text, 0, Routing::Own);
+        let prefix =
+            prefix.as_ref().or(self.partition.prefix.as_ref()).unwrap_or(&self.settings.index_prefix);
+        let address = Address::of_document(&self.settings, prefix, record, time);
+        text.clear();
+        self.scratch = text;
+        Ok(Some(address))
+    }
+
+    /// The index of the document of `record`, whose time is `time`, where the record gives no part of its name.
+    pub(crate) fn fallback_index(&self, topic: &str, time: Timestamp) -> String {
+        let prefix = self.router.as_ref().map(|router| router.fallback(topic));
+        prefix.as_ref().unwrap_or(&self.settings.index_prefix).daily(time)
     }
 
     /// Returns the time that the document of `record` has, without writing it; `None` where it is dropped.
@@ -279,12 +340,16 @@ impl DocumentWriter {
     /// # Errors
     /// [`RecordError`] when the record has no document.
     pub(crate) fn time(&mut self, record: &KafkaRecord<'_>) -> Result<Option<Timestamp>, RecordError> {
+        if self.drops(record) {
+            return Ok(None);
+        }
         self.set_partition(record);
         let mut text = mem::take(&mut self.scratch);
         text.clear();
-        let read = self.read_record(record, &mut text, 0);
+        let read = self.read_shaped(record, &mut text, 0);
         self.scratch = text;
-        read?;
+        let Some(payload) = read? else { return Ok(None) };
+        self.last_payload = payload;
         let members = self.payloads.members(&self.scratch);
         let around = times_around(&self.settings, &self.decoding, &self.headers);
         Ok(Some(self.payloads.time(&self.settings, &members, &around, record.timestamp_ms, &mut self.tags)))
@@ -292,9 +357,12 @@ impl DocumentWriter {
 
     /// Returns the payload of `record` where it is a JSON object.
     pub(crate) fn object_payload(&mut self, record: &KafkaRecord<'_>) -> Option<Vec<u8>> {
+        if self.drops(record) {
+            return None;
+        }
         self.set_partition(record);
         let mut text = Vec::new();
-        match self.read_record(record, &mut text, 0).ok()? {
+        match self.read_shaped(record, &mut text, 0).ok()?? {
             Payload::Object(_) => Some(text),
             Payload::DeepObject
             | Payload::Text
@@ -303,6 +371,96 @@ impl DocumentWriter {
             | Payload::Undecoded
             | Payload::Tombstone => None,
         }
+    }
+
+    /// Whether the rules of its topic drop `record` before it is read.
+    fn drops(&mut self, record: &KafkaRecord<'_>) -> bool {
+        let Some(shaper) = &mut self.shaper else { return false };
+        shaper.clear();
+        !shaper.keeps(|| record_id(record))
+    }
+
+    /// Reads a record as [`DocumentWriter::read_record`] does, and shapes its payload; `None` where the record is dropped.
+    #[inline(always)]
+    fn read_shaped(
+        &mut self,
+        record: &KafkaRecord<'_>,
+        body: &mut Vec<u8>,
+        start: usize,
+    ) -> Result<Option<Payload>, RecordError> {
+        let payload = self.read_record(record, body, start)?;
+        if self.shaper.is_none() { Ok(Some(payload)) } else { self.shape(record, payload, body, start) }
+    }
+
+    #[inline(never)]
+    fn shape(
+        &mut self,
+        record: &KafkaRecord<'_>,
+        payload: Payload,
+        body: &mut Vec<u8>,
+        start: usize,
+    ) -> Result<Option<Payload>, RecordError> {
+        let Self { shaper, payloads, tags, decoding, settings, .. } = self;
+        let Some(shaper) = shaper else { return Ok(Some(payload)) };
+        let unshaped = Unshaped { payload, body, start, base64: record.value };
+        let shaped = shaper.shape(unshaped, payloads, tags, |use_context| {
+            let headers = header_texts(record.headers);
+            let mut key = Vec::new();
+            let key = match &decoding.key {
+                Key::AsItCame => {
+                    let is_there = record.key.is_some_and(|base64| append_decoded(&mut key, base64).is_ok());
+                    std::str::from_utf8(&key).ok().filter(|_| is_there)
+                }
+                Key::Text(text) => Some(text.as_str()),
+                Key::Base64 => None,
+            };
+            use_context(&RecordContext {
+                topic: record.topic,
+                service_name: service_name(settings, record.topic),
+                partition: record.partition,
+                offset: record.offset,
+                timestamp: event_time::indexable(record.timestamp_ms),
+                key,
+                headers: &headers,
+            });
+        });
+        match shaped {
+            Shaped::Payload(payload) => Ok(Some(payload)),
+            Shaped::Dropped => Ok(None),
+            Shaped::Failed => Err(RecordError::TransformFailure),
+        }
+    }
+
+    /// The index prefix of a record whose shaped payload stands in `text` from `start` on, where it is not that of its partition.
+    fn prefix(
+        &mut self,
+        record: &KafkaRecord<'_>,
+        payload: Payload,
+        text: &[u8],
+        start: usize,
+        routing: Routing,
+    ) -> Option<IndexPrefix> {
+        self.routed = None;
+        let router = self.router.as_mut().filter(|router| router.is_open())?;
+        if routing == Routing::Fallback {
+            self.tags.push(router::OVERFLOW);
+            return None;
+        }
+        let object = match payload {
+            Payload::Object(shape) => text.get(start + shape.open..=start + shape.close),
+            Payload::DeepObject => text.get(start..),
+            Payload::Text
+            | Payload::PlainText
+            | Payload::Binary
+            | Payload::Undecoded
+            | Payload::Tombstone => None,
+        };
+        let prefix = router.prefix(record, object);
+        if self.partition.prefix.as_ref() == Some(&prefix) {
+            return None;
+        }
+        self.routed = Some(prefix.clone());
+        Some(prefix)
     }
 
     /// Reads the headers, the key and the value of a record of the partition that was set, and appends the value's text to
@@ -481,7 +639,11 @@ impl DocumentWriter {
         record.topic.clone_into(&mut text.topic);
         text.partition = record.partition;
         text.formats = Some(self.settings.formats.of(record.topic));
-        text.actions.prepare(&self.settings, record);
+        let router = self.router.as_ref();
+        let prefix =
+            router.map_or_else(|| self.settings.index_prefix.clone(), |router| router.fallback(record.topic));
+        text.actions.prepare(&self.settings, &prefix, record);
+        text.prefix = Some(prefix);
         text.fields.clear();
         append_identity(&mut text.fields, &self.settings, record.topic);
         append_member(&mut text.fields, "kafka_partition", Value::Number(record.partition));

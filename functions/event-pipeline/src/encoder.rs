@@ -12,6 +12,7 @@ use crate::document::DocumentWriter;
 use crate::encoding::{Appended, Routing};
 use crate::event::{BatchItem, KafkaRecord, RecordError};
 use crate::event_time;
+use crate::index::IndexPrefix;
 use crate::rescue::Rescue;
 use crate::rules::Rules;
 use crate::settings::Settings;
@@ -81,6 +82,12 @@ impl Encoder {
         self.last().transform_failure()
     }
 
+    /// The rules, by their position among all, and the index prefix of the document that was appended last, if headers or the payload
+    /// gave a part of it: there can be any number of such prefixes. `None` where it went to the index that its rules fall back to.
+    pub fn routed(&self) -> Option<(usize, &IndexPrefix)> {
+        Some((self.position?, self.last().routed()?))
+    }
+
     /// Number of values so far that look as if they were in a registry's frame, and were not read as there is no registry.
     pub fn n_unread_frames(&self) -> usize {
         let shaped = self.shaped.iter().flatten().map(|writer| writer.n_unread_frames());
@@ -124,7 +131,14 @@ impl Encoder {
         routing: Routing,
         body: &mut Vec<u8>,
     ) -> Result<Appended, RecordError> {
-        self.of(record.topic).rescuing(rescue.clone()).append(record, routing, body)
+        let writer = &*self.of(record.topic);
+        let rescuing = writer.rescuing(rescue.clone());
+        let salted = self.position.and_then(|position| self.rules.get(position));
+        let mut writer = match salted {
+            Some(salted) => rescuing.with_rules(salted),
+            None => rescuing,
+        };
+        writer.append(record, routing, body)
     }
 
     /// Returns the JSON object that is the payload of `record`, repaired where it is nearly JSON and shaped by its topic's rules;
@@ -141,7 +155,13 @@ impl Encoder {
         body: &mut Vec<u8>,
     ) -> ActionLine {
         let time = self.dead_letter_time(item);
-        dead_letter::append(body, self.documents.settings(), item, time, error)
+        let address = self.document_address(item).ok().flatten();
+        let target = match (address, &item.record) {
+            (Some(address), _) => address.index.into_owned(),
+            (None, Ok(record)) => self.of(record.topic).fallback_index(record.topic, time),
+            (None, Err(_)) => self.documents.fallback_index("", time),
+        };
+        dead_letter::append(body, self.documents.settings(), item, time, &target, error)
     }
 
     /// Returns the address of the document that [`Encoder::append`] writes for `item`, without writing it; `None` where the rules

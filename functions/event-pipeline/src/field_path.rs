@@ -62,6 +62,11 @@ impl FieldPath {
         Ok(Self(text.to_owned()))
     }
 
+    /// Whether this names what is below the field `other`.
+    pub(crate) fn is_below(&self, other: &Self) -> bool {
+        self.0.strip_prefix(other.as_str()).is_some_and(|rest| rest.starts_with('.'))
+    }
+
     /// The path as it was written.
     pub fn as_str(&self) -> &str {
         &self.0

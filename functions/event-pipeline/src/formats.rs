@@ -75,6 +75,48 @@ pub enum Unwrap {
     Debezium,
 }
 
+impl ValueFormat {
+    /// Words of `VALUE_FORMAT` and of `format`.
+    pub const WORDS: [(&str, Self); 6] = [
+        ("auto", Self::Auto),
+        ("json", Self::Json),
+        ("avro", Self::Avro),
+        ("protobuf", Self::Protobuf),
+        ("json-schema", Self::JsonSchema),
+        ("text", Self::Text),
+    ];
+}
+
+impl KeyFormat {
+    /// Words of `KEY_FORMAT` and of `key_format`.
+    pub const WORDS: [(&str, Self); 8] = [
+        ("text", Self::Text),
+        ("json", Self::Json),
+        ("avro", Self::Avro),
+        ("protobuf", Self::Protobuf),
+        ("long", Self::Long),
+        ("int", Self::Int),
+        ("uuid", Self::Uuid),
+        ("base64", Self::Base64),
+    ];
+}
+
+impl ValueCompression {
+    /// Words of `VALUE_COMPRESSION` and of `compression`.
+    pub const WORDS: [(&str, Self); 5] = [
+        ("none", Self::None),
+        ("auto", Self::Auto),
+        ("gzip", Self::Gzip),
+        ("snappy", Self::Snappy),
+        ("zstd", Self::Zstd),
+    ];
+}
+
+impl Unwrap {
+    /// Words of `UNWRAP` and of `unwrap`.
+    pub const WORDS: [(&str, Self); 2] = [("none", Self::None), ("debezium", Self::Debezium)];
+}
+
 /// A setting that topics can have a value of their own of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ByTopic<T> {

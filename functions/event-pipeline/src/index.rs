@@ -8,6 +8,19 @@ use crate::timestamp::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexPrefix(String);
 
+/// Bytes of the longest prefix. Index names have at most 255, of which the day takes 11.
+pub(crate) const MAX_PREFIX: usize = 244;
+
+/// Whether no index's name can have this character.
+pub(crate) fn is_bad_character(character: char) -> bool {
+    character.is_whitespace() || character.is_control() || r#",:"*+/\|?#><"#.contains(character)
+}
+
+/// The character that `name` begins with, if no index's name can begin with it.
+pub(crate) fn has_bad_start(name: &str) -> Option<char> {
+    name.chars().next().filter(|first| matches!(first, '_' | '-' | '+' | '.'))
+}
+
 /// Says why a text can't be a prefix.
 ///
 /// The rules are those of
@@ -43,13 +56,13 @@ impl IndexPrefix {
         if text.chars().any(char::is_uppercase) {
             return Err(IndexPrefixError::NotLowercase(text.to_owned()));
         }
-        if text.starts_with(['_', '-', '+', '.']) {
+        if has_bad_start(text).is_some() {
             return Err(IndexPrefixError::BadStart(text.to_owned()));
         }
-        if text.contains(|c: char| c.is_whitespace() || c.is_control() || r#",:"*+/\|?#><"#.contains(c)) {
+        if text.contains(is_bad_character) {
             return Err(IndexPrefixError::BadCharacter(text.to_owned()));
         }
-        if text.len() > 244 {
+        if text.len() > MAX_PREFIX {
             return Err(IndexPrefixError::TooLong(text.to_owned()));
         }
         Ok(Self(text.to_owned()))

@@ -9,10 +9,10 @@ pub(crate) const DUPLICATE_KEY: &str = "_duplicatekey";
 /// Tag of a payload that had `NaN` or `Infinity`.
 pub(crate) const NONFINITE: &str = "_nonfinite";
 
-/// An object made sound, and what was wrong with it.
+/// A value made sound, and what was wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repaired {
-    /// JSON text of one object.
+    /// JSON text of one value.
     pub text: Vec<u8>,
     /// Whether an object had a key twice: the last one was kept, as most parsers do.
     pub had_duplicate_key: bool,
@@ -25,12 +25,18 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Repairs `text`; `None` if it is no object even then.
 pub fn repair(text: &[u8]) -> Option<Repaired> {
-    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
-    let mut scanner = Scanner::new(text);
-    if scanner.peek() != Ok(b'{') {
+    let object = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+    if Scanner::new(object).peek() != Ok(b'{') {
         return None;
     }
+    repair_value(text)
+}
+
+/// Repairs `text`, which can be any JSON value; `None` if it is none even then.
+pub(crate) fn repair_value(text: &[u8]) -> Option<Repaired> {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
     ObjectKey::check_len(text).ok()?;
+    let mut scanner = Scanner::new(text);
     let mut edits = Edits::default();
     edits.find(&mut scanner).ok()?;
     scanner.end().ok()?;
@@ -59,7 +65,7 @@ struct Member {
 }
 
 impl Edits {
-    /// Walks the object that comes next. No recursion: a payload can be deeper than the stack.
+    /// Walks the value that comes next. No recursion: a payload can be deeper than the stack.
     fn find(&mut self, scanner: &mut Scanner<'_>) -> Result<(), JsonError> {
         loop {
             match scanner.peek()? {

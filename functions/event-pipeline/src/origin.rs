@@ -9,16 +9,20 @@ use crate::settings::Settings;
 
 /// Appends the fields that all events of a topic have in common.
 pub(crate) fn append_identity(out: &mut Vec<u8>, settings: &Settings, topic: &str) {
-    let service_name = topic.strip_suffix(settings.topic_suffix.as_str()).unwrap_or(topic);
     for (name, value) in [
         ("service", topic),
-        ("service_name", service_name),
+        ("service_name", service_name(settings, topic)),
         ("environment", &settings.environment),
         ("platform", &settings.platform),
         ("kafka_topic", topic),
     ] {
         append_member(out, name, Value::Text(value));
     }
+}
+
+/// The topic without the configured suffix.
+pub(crate) fn service_name<'t>(settings: &Settings, topic: &'t str) -> &'t str {
+    topic.strip_suffix(settings.topic_suffix.as_str()).unwrap_or(topic)
 }
 
 /// Appends the record's timestamp, where it has one.

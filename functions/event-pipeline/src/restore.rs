@@ -9,6 +9,7 @@ use std::borrow::Cow;
 use thiserror::Error;
 
 use crate::append::append_json_string;
+use crate::embedded_json;
 use crate::encoder::Encoder;
 use crate::encoding::Routing;
 use crate::event::KafkaRecord;
@@ -20,8 +21,10 @@ use crate::members::is_reserved;
 use crate::nearly_json::{DUPLICATE_KEY, NONFINITE};
 use crate::payload::{NOT_JSON, SCHEMA_FAILURE, TOMBSTONE, UNKNOWN_FIELDS};
 use crate::rescue::{self, Rescue, RescueForm};
+use crate::router;
 use crate::rules::Rules;
 use crate::settings::Settings;
+use crate::shaper;
 
 /// Why a document can't be written in its usual form.
 #[derive(Debug, Error, Clone, PartialEq, Eq)]
@@ -62,16 +65,19 @@ pub fn restore(settings: &Settings, id: &str, source: &[u8]) -> Result<Vec<u8>, 
 }
 
 /// Our tags, in the order in which a document has them behind its own.
-const TAGS: [&str; 10] = [
+const TAGS: [&str; 13] = [
     DUPLICATE_KEY,
     NONFINITE,
     UNKNOWN_FIELDS,
     SCHEMA_FAILURE,
     NOT_JSON,
     TOMBSTONE,
+    embedded_json::NOT_PARSED,
+    shaper::FAILED,
     event_time::UNPARSED,
     event_time::OUT_OF_RANGE,
     event_time::MISSING,
+    router::OVERFLOW,
     rescue::TAG,
 ];
 
@@ -97,8 +103,18 @@ const NOT_COMPARED: [&str; 15] = [
 /// Fields that are made of what a document does not have, the record's headers and encoding: they stay as they are.
 const CARRIED: [&str; 6] =
     ["kafka_headers", "kafka_schema_id", "kafka_key_schema_id", "schema_failure", "cloudevent", "debezium"];
-/// Tags that are made of the value, which the payload does not show any more.
-const VALUE_TAGS: [&str; 4] = [DUPLICATE_KEY, NONFINITE, UNKNOWN_FIELDS, SCHEMA_FAILURE];
+/// Tags that are made of the record before it was shaped, which the payload does not show any more.
+const VALUE_TAGS: [&str; 9] = [
+    DUPLICATE_KEY,
+    NONFINITE,
+    UNKNOWN_FIELDS,
+    SCHEMA_FAILURE,
+    NOT_JSON,
+    TOMBSTONE,
+    embedded_json::NOT_PARSED,
+    shaper::FAILED,
+    router::OVERFLOW,
+];
 
 /// Which fields of a document are assumed to be of the record's headers.
 #[derive(Debug, Clone, Copy)]

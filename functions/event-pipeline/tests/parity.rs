@@ -57,6 +57,8 @@ fn every_fixture_gives_its_expected_document() {
         let mut body = Vec::new();
         Encoder::new(Settings::default())
             .append(batch.first().unwrap().record.as_ref().unwrap(), &mut body)
+            .unwrap()
+            .document()
             .unwrap();
         let lines: Vec<Value> = body
             .split(|byte| *byte == b'\n')

@@ -94,46 +94,17 @@ impl Config {
     }
 }
 
-/// Words of `VALUE_FORMAT`.
-const VALUE_FORMATS: [(&str, ValueFormat); 6] = [
-    ("auto", ValueFormat::Auto),
-    ("json", ValueFormat::Json),
-    ("avro", ValueFormat::Avro),
-    ("protobuf", ValueFormat::Protobuf),
-    ("json-schema", ValueFormat::JsonSchema),
-    ("text", ValueFormat::Text),
-];
-/// Words of `KEY_FORMAT`.
-const KEY_FORMATS: [(&str, KeyFormat); 8] = [
-    ("text", KeyFormat::Text),
-    ("json", KeyFormat::Json),
-    ("avro", KeyFormat::Avro),
-    ("protobuf", KeyFormat::Protobuf),
-    ("long", KeyFormat::Long),
-    ("int", KeyFormat::Int),
-    ("uuid", KeyFormat::Uuid),
-    ("base64", KeyFormat::Base64),
-];
-/// Words of `VALUE_COMPRESSION`.
-const COMPRESSIONS: [(&str, ValueCompression); 5] = [
-    ("none", ValueCompression::None),
-    ("auto", ValueCompression::Auto),
-    ("gzip", ValueCompression::Gzip),
-    ("snappy", ValueCompression::Snappy),
-    ("zstd", ValueCompression::Zstd),
-];
-
 fn read_formats(variables: &mut Variables<'_>) -> Formats {
     let defaults = Formats::default();
     Formats {
-        value: by_topic(variables, "VALUE_FORMAT", defaults.value, ValueFormat::Auto, &VALUE_FORMATS),
-        key: by_topic(variables, "KEY_FORMAT", defaults.key, KeyFormat::Text, &KEY_FORMATS),
+        value: by_topic(variables, "VALUE_FORMAT", defaults.value, ValueFormat::Auto, &ValueFormat::WORDS),
+        key: by_topic(variables, "KEY_FORMAT", defaults.key, KeyFormat::Text, &KeyFormat::WORDS),
         compression: by_topic(
             variables,
             "VALUE_COMPRESSION",
             defaults.compression,
             ValueCompression::None,
-            &COMPRESSIONS,
+            &ValueCompression::WORDS,
         ),
         max_bytes: variables.parse_or("VALUE_MAX_BYTES", defaults.max_bytes, bytes),
         failures: variables.one_of_or(
@@ -141,13 +112,7 @@ fn read_formats(variables: &mut Variables<'_>) -> Formats {
             defaults.failures,
             &[("index", SchemaFailures::Index), ("dead-letter", SchemaFailures::DeadLetter)],
         ),
-        unwrap: by_topic(
-            variables,
-            "UNWRAP",
-            defaults.unwrap,
-            Unwrap::None,
-            &[("none", Unwrap::None), ("debezium", Unwrap::Debezium)],
-        ),
+        unwrap: by_topic(variables, "UNWRAP", defaults.unwrap, Unwrap::None, &Unwrap::WORDS),
     }
 }
 
@@ -259,17 +224,13 @@ mod tests {
             header_fields: vec!["tenant".into()],
             document_id: DocumentId::Auto,
             formats: Formats {
-                value: ByTopic::parse("json,orders.*=avro", ValueFormat::Auto, &VALUE_FORMATS).unwrap(),
+                value: ByTopic::parse("json,orders.*=avro", ValueFormat::Auto, &ValueFormat::WORDS).unwrap(),
                 key: ByTopic::all(KeyFormat::Long),
-                compression: ByTopic::parse("zstd,a=none", ValueCompression::None, &COMPRESSIONS).unwrap(),
+                compression: ByTopic::parse("zstd,a=none", ValueCompression::None, &ValueCompression::WORDS)
+                    .unwrap(),
                 max_bytes: 1 << 20,
                 failures: SchemaFailures::DeadLetter,
-                unwrap: ByTopic::parse(
-                    "cdc.*=debezium",
-                    Unwrap::None,
-                    &[("none", Unwrap::None), ("debezium", Unwrap::Debezium)],
-                )
-                .unwrap(),
+                unwrap: ByTopic::parse("cdc.*=debezium", Unwrap::None, &Unwrap::WORDS).unwrap(),
             },
             rules: Rules::default(),
         };

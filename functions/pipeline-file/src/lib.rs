@@ -4,8 +4,11 @@
 //! whole format.
 
 pub mod no_scripts;
+mod node;
 pub mod pipeline;
 pub mod problem;
+mod reader;
+mod topic_rules;
 
 pub use no_scripts::NoScripts;
 pub use pipeline::{PipelineFile, parse};
