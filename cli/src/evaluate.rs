@@ -1,13 +1,14 @@
 //! What the function makes of records: the documents, the dead letters, and what is dropped.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
 use event_pipeline::bulk::{BulkLimits, BulkRequest};
 use event_pipeline::decoder::KnownSchemas;
 use event_pipeline::encoder::Encoder;
-use event_pipeline::encoding::Appended;
-use event_pipeline::event::{BatchItem, EventError, RecordError, read_batch};
+use event_pipeline::encoding::{Appended, Routing};
+use event_pipeline::event::{BatchItem, EventError, KafkaRecord, RecordError, read_batch};
 use event_pipeline::settings::Settings;
 use event_pipeline::write_error::{ErrorKind, WriteError, shortened};
 use record_formats::frame::SchemaId;
@@ -75,14 +76,19 @@ enum NoDocument {
 #[derive(Debug)]
 pub struct Evaluator {
     encoder: Encoder,
+    max_indices: usize,
 }
+
+/// The prefixes of indices that routed rules gave in a batch, by the position of the rules.
+type Routes = BTreeMap<usize, BTreeSet<String>>;
 
 const NO_LIMITS: BulkLimits = BulkLimits { max_bytes: usize::MAX, max_operations: usize::MAX };
 
 impl Evaluator {
     /// Makes one for `settings` and what is known of schemas; `None` is no registry.
     pub fn new(settings: Settings, schemas: Option<Arc<KnownSchemas>>) -> Self {
-        Self { encoder: Encoder::new(settings).with_schemas(schemas) }
+        let max_indices = settings.rules.max_indices();
+        Self { encoder: Encoder::new(settings).with_schemas(schemas), max_indices }
     }
 
     /// Takes in what is known of a registry's schemas by now.
@@ -97,7 +103,8 @@ impl Evaluator {
     pub fn decide(&mut self, records: &[Record]) -> Result<Vec<Decision>, EventError> {
         let payload = event(records);
         let items = read_batch(&payload)?;
-        Ok(items.iter().map(|item| self.decide_one(item)).collect())
+        let mut routes = Routes::default();
+        Ok(items.iter().map(|item| self.decide_one(item, &mut routes)).collect())
     }
 
     /// Why the last record could not be redacted or transformed; `None` if it could be.
@@ -105,13 +112,15 @@ impl Evaluator {
         self.encoder.transform_failure()
     }
 
-    fn decide_one(&mut self, item: &BatchItem<'_>) -> Decision {
+    fn decide_one(&mut self, item: &BatchItem<'_>, routes: &mut Routes) -> Decision {
         let record = match &item.record {
             Ok(record) => record,
             Err(error) => return self.dead_letter(item, *error),
         };
         let mut request = BulkRequest::default();
-        let write = |body: &mut Vec<u8>| match self.encoder.append(record, body) {
+        let encoder = &mut self.encoder;
+        let max_indices = self.max_indices;
+        let write = |body: &mut Vec<u8>| match append(encoder, record, routes, max_indices, body) {
             Ok(Appended::Document(line)) => Ok(line),
             Ok(Appended::Dropped) => Err(NoDocument::Dropped),
             Err(error) => Err(NoDocument::Error(error)),
@@ -127,20 +136,42 @@ impl Evaluator {
     }
 
     fn dead_letter(&mut self, item: &BatchItem<'_>, error: RecordError) -> Decision {
-        let error = match (error, self.encoder.schema_failure()) {
-            (RecordError::SchemaFailure, Some(reason)) => WriteError {
-                kind: ErrorKind::SchemaFailure,
-                status: None,
-                reason: shortened(reason).to_owned(),
-            },
-            _ => WriteError { kind: ErrorKind::UnreadableRecord, status: None, reason: error.to_string() },
+        let (kind, reason) = match error {
+            RecordError::SchemaFailure => (ErrorKind::SchemaFailure, self.encoder.schema_failure()),
+            RecordError::TransformFailure => (ErrorKind::TransformFailure, self.encoder.transform_failure()),
+            _ => (ErrorKind::UnreadableRecord, None),
         };
+        let reason = reason.map_or_else(|| error.to_string(), |reason| shortened(reason).to_owned());
+        let error = WriteError { kind, status: None, reason };
         let mut request = BulkRequest::default();
         let write =
             |body: &mut Vec<u8>| Ok::<_, Infallible>(self.encoder.append_dead_letter(item, &error, body));
         let Ok(_) = request.push(0, NO_LIMITS, write);
         Decision::DeadLetter(only_document(&request), error)
     }
+}
+
+/// Appends a record. Beyond so many indices of its rules in the batch, it goes to the one that they fall back to.
+fn append(
+    encoder: &mut Encoder,
+    record: &KafkaRecord<'_>,
+    routes: &mut Routes,
+    max_indices: usize,
+    body: &mut Vec<u8>,
+) -> Result<Appended, RecordError> {
+    let start = body.len();
+    let appended = encoder.append(record, body)?;
+    if let Some((position, prefix)) = encoder.routed() {
+        let prefixes = routes.entry(position).or_default();
+        if !prefixes.contains(prefix.as_str()) {
+            if prefixes.len() >= max_indices {
+                body.truncate(start);
+                return encoder.append_routed(record, Routing::Fallback, body);
+            }
+            prefixes.insert(prefix.as_str().to_owned());
+        }
+    }
+    Ok(appended)
 }
 
 fn only_document(request: &BulkRequest) -> Document {

@@ -16,6 +16,9 @@ use crate::document_diff::{ChangeKind, FieldChange, diff, fields};
 use crate::evaluate::{Decision, Document, Evaluator};
 use crate::record::Record;
 
+/// The tag of documents beyond `max_indices`.
+const OVERFLOW_TAG: &str = "_indexoverflow";
+
 /// What one step did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Step {
@@ -58,12 +61,16 @@ impl Explainer {
         self.schemas = Some(schemas);
     }
 
-    /// What the steps did to `record`, in their order; `None` if its topic has no rules. The index is the last step where the rules
-    /// give one.
+    /// What the steps did to `record`, of which `decision` was made, in their order; `None` if its topic has no rules. The index is the
+    /// last step where the rules give one.
     ///
     /// # Errors
     /// When the record can't be in a batch.
-    pub fn explain(&mut self, record: &Record) -> Result<Option<Vec<Step>>, ExplainError> {
+    pub fn explain(
+        &mut self,
+        record: &Record,
+        decision: &Decision,
+    ) -> Result<Option<Vec<Step>>, ExplainError> {
         let Some((position, rules)) = self.settings.rules.of(&record.topic) else { return Ok(None) };
         let rules = rules.clone();
         if !self.stages.contains_key(&position) {
@@ -90,8 +97,10 @@ impl Explainer {
                 break;
             }
         }
-        if let (Some(Decision::Indexed(document)), Some(_)) = (before, &rules.index) {
-            steps.push(Step { step: "index", did: format!("routed to {}", document.index) });
+        if let (Decision::Indexed(document), Some(_)) = (decision, &rules.index) {
+            let is_beyond = document.tags().iter().any(|tag| tag == OVERFLOW_TAG);
+            let why = if is_beyond { ", since the batch has max_indices others" } else { "" };
+            steps.push(Step { step: "index", did: format!("{}{why}", document.index) });
         }
         Ok(Some(steps))
     }

@@ -321,7 +321,9 @@ impl Simulation {
         let places: Vec<String> = batch.iter().map(Record::place).collect();
         for (position, (record, decision)) in batch.iter().zip(&decisions).enumerate() {
             let dropped_by = match decision {
-                Decision::Dropped => self.explainer.explain(record)?.and_then(|mut steps| steps.pop()),
+                Decision::Dropped => {
+                    self.explainer.explain(record, decision)?.and_then(|mut steps| steps.pop())
+                }
                 _ => None,
             };
             let found =

@@ -235,7 +235,7 @@ impl Runner {
         let mut outcomes = Vec::new();
         let decisions = evaluator.decide(&records).map_err(ExplainError::from)?;
         for (record, decision) in records.iter().zip(&decisions) {
-            let steps = explainer.explain(record)?.unwrap_or_default();
+            let steps = explainer.explain(record, decision)?.unwrap_or_default();
             outcomes.push(outcome(decision, &steps));
         }
         Ok(match outcomes.pop() {

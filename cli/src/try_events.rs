@@ -161,7 +161,7 @@ impl Trier {
                 Decision::DeadLetter(..) => self.totals.dead_letters += 1,
                 Decision::NeedsSchema(_) => self.totals.undecided += 1,
             }
-            let steps = self.explainer.explain(record)?;
+            let steps = self.explainer.explain(record, decision)?;
             let line = Line { steps, ..of_decision(*number, decision) };
             print_line(self.output, &line, record, out).map_err(TryError::Write)?;
         }
@@ -285,9 +285,11 @@ fn print_totals(totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
     let Totals { indexed, dropped, dead_letters, undecided, empty } = totals;
     let n = indexed + dropped + dead_letters + undecided;
     write!(out, "{n} {}: {indexed} indexed", if n == 1 { "event" } else { "events" })?;
-    for (n, what) in
-        [(dropped, "dropped"), (dead_letters, "dead letters"), (undecided, "of schemas that are not known")]
-    {
+    for (n, what) in [
+        (dropped, "dropped"),
+        (dead_letters, if *dead_letters == 1 { "dead letter" } else { "dead letters" }),
+        (undecided, "of schemas that are not known"),
+    ] {
         if *n > 0 {
             write!(out, ", {n} {what}")?;
         }
