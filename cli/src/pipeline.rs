@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use event_pipeline::salt::{Salt, SaltError, Salts};
-use event_pipeline::transform::TransformCompiler;
-use pipeline_file::{NoScripts, PipelineFile, PipelineFileError};
+use pipeline_file::{PipelineFile, PipelineFileError};
 use thiserror::Error;
+use vrl_transform::VrlCompiler;
 
 /// The file that is read where none is named.
 pub const DEFAULT_FILE: &str = "infra/pipeline.yaml";
@@ -39,12 +39,8 @@ pub enum PipelineError {
 pub fn load(path: &Path) -> Result<PipelineFile, PipelineError> {
     let text = std::fs::read_to_string(path)
         .map_err(|source| PipelineError::Read { path: path.to_owned(), source })?;
-    pipeline_file::parse(&text, compiler())
+    pipeline_file::parse(&text, &VrlCompiler::new())
         .map_err(|source| PipelineError::Problems { path: path.to_owned(), source })
-}
-
-fn compiler() -> &'static dyn TransformCompiler {
-    &NoScripts
 }
 
 /// One line for each problem, which editors and terminals take for a place in the file: `infra/pipeline.yaml:12:9: …`.

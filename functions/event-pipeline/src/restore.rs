@@ -65,7 +65,7 @@ pub fn restore(settings: &Settings, id: &str, source: &[u8]) -> Result<Vec<u8>, 
 }
 
 /// Our tags, in the order in which a document has them behind its own.
-const TAGS: [&str; 13] = [
+const TAGS: [&str; 14] = [
     DUPLICATE_KEY,
     NONFINITE,
     UNKNOWN_FIELDS,
@@ -74,6 +74,7 @@ const TAGS: [&str; 13] = [
     TOMBSTONE,
     embedded_json::NOT_PARSED,
     shaper::FAILED,
+    shaper::ROUNDED,
     event_time::UNPARSED,
     event_time::OUT_OF_RANGE,
     event_time::MISSING,
@@ -104,7 +105,7 @@ const NOT_COMPARED: [&str; 15] = [
 const CARRIED: [&str; 6] =
     ["kafka_headers", "kafka_schema_id", "kafka_key_schema_id", "schema_failure", "cloudevent", "debezium"];
 /// Tags that are made of the record before it was shaped, which the payload does not show any more.
-const VALUE_TAGS: [&str; 9] = [
+const VALUE_TAGS: [&str; 10] = [
     DUPLICATE_KEY,
     NONFINITE,
     UNKNOWN_FIELDS,
@@ -113,6 +114,7 @@ const VALUE_TAGS: [&str; 9] = [
     TOMBSTONE,
     embedded_json::NOT_PARSED,
     shaper::FAILED,
+    shaper::ROUNDED,
     router::OVERFLOW,
 ];
 

@@ -20,6 +20,8 @@ use crate::write_error::shortened;
 
 /// Tag of a document whose payload could not be redacted or transformed, and is as it was before that.
 pub(crate) const FAILED: &str = "_transformfailure";
+/// Tag of a document in which digits of a number are lost, which the transform's language can't hold.
+pub(crate) const ROUNDED: &str = "_numberrounded";
 
 /// Shapes the payloads of the topics that have the same rules, keeping its buffers from one to the next.
 #[derive(Debug)]
@@ -161,7 +163,7 @@ impl Shaper {
         let mut result = None;
         with_context(&mut |about| result = Some(transform.apply(about, text, out)));
         match result {
-            Some(Ok(Transformed::Payload)) => {}
+            Some(Ok(Transformed::Payload | Transformed::RoundedPayload)) => {}
             Some(Ok(Transformed::Dropped)) => return Shaped::Dropped,
             Some(Err(error)) => return self.fail(error.reason, payload, tags),
             None => return self.fail("the transform was not run".into(), payload, tags),
@@ -174,6 +176,9 @@ impl Shaper {
             return self.fail(reason, payload, tags);
         }
         let mut found = Vec::new();
+        if matches!(result, Some(Ok(Transformed::RoundedPayload))) {
+            found.push(ROUNDED);
+        }
         let transformed = payloads.read(out, 0, &mut found);
         if matches!(transformed, Payload::Object(_) | Payload::DeepObject) {
             add_tags(tags, &found);

@@ -31,6 +31,9 @@ pub trait Transform: fmt::Debug + Send + Sync {
 pub enum Transformed {
     /// The shaped payload.
     Payload,
+    /// The shaped payload, in which digits of a number of the payload are lost: the transform's language could not hold the
+    /// number, and the transform did more than leave it or move it.
+    RoundedPayload,
     /// Nothing: the record is to be dropped.
     Dropped,
 }

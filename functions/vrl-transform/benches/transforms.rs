@@ -1,0 +1,3 @@
+//! What transforms cost.
+
+fn main() {}
