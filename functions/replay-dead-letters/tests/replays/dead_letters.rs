@@ -11,7 +11,7 @@ async fn dead_letters_become_documents_of_the_same_ids() {
     let cluster = StandIn::default();
     let ids = put_dead_letters(&cluster, 100);
     let response = invoke(&handler(&cluster, Bucket::default()), &json!({"all": true})).await;
-    let expected = json!({"complete": true, "read": 100, "indexed": 100, "duplicates": 0, "refused": 0, "failed": 0,
+    let expected = json!({"complete": true, "read": 100, "indexed": 100, "duplicates": 0, "dropped": 0, "refused": 0, "failed": 0,
         "removed": 100, "not_removed": 0});
     assert_eq!(response, expected);
     assert_eq!((cluster.ids("micro"), cluster.ids("dead")), (ids, Vec::new()));
