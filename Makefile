@@ -5,8 +5,8 @@ STACK := $(PYTHON) localstack/servers/stack.py
 DEMO := $(PYTHON) localstack/servers/demo.py
 CHECKS := $(STACK) run checks --
 # Rust code that waits for servers is compiled only for the tests that have them.
-LIVE := --package integration-tests --package event-producer --package kafka-poller \
-    --features integration-tests/live,event-producer/live,kafka-poller/live,kafka-poller/tls
+LIVE := --package integration-tests --package event-producer --package kafka-poller --package kafka-to-search \
+    --features integration-tests/live,event-producer/live,kafka-poller/live,kafka-poller/tls,kafka-to-search/live
 # Workspaces of their own.
 FUZZ := functions/event-pipeline/fuzz functions/record-formats/fuzz
 LIVE_TESTS := --lib --bins --test live
@@ -15,7 +15,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
     --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules test test-fast test-live test-policies test-search \
+.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate test test-fast test-live test-policies test-search \
     test-secured test-schemas soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
@@ -56,9 +56,26 @@ provision: ## Apply or show the provisioned settings of the demo's cluster: ARGS
 deploy-local: ## Rebuild the functions and deploy them to the running demo after a change
 	@$(STACK) deploy
 
-PIPELINE ?= localstack/servers/demo-pipeline.yaml
 deploy-rules: ## Deploy other rules of topics to the running demo, without a build: PIPELINE=my.yaml
-	@$(STACK) rules '$(PIPELINE)'
+	@$(STACK) rules '$(or $(PIPELINE),localstack/servers/demo-pipeline.yaml)'
+
+## Rules of topics
+
+KAFKA_TO_SEARCH := cargo run --locked --quiet --package kafka-to-search --
+RULES = $(if $(PIPELINE),--pipeline '$(PIPELINE)')
+
+check-pipeline: ## Report every problem of infra/pipeline.yaml: PIPELINE=new.yaml
+	@$(KAFKA_TO_SEARCH) check $(RULES)
+
+try: ## Show what becomes of each line of a file, without a server: FILE=events.ndjson TOPIC=order.events PIPELINE=new.yaml
+	@$(KAFKA_TO_SEARCH) try --file '$(or $(FILE),-)' --topic '$(or $(TOPIC),order.events)' $(RULES) $(ARGS)
+
+test-pipeline: ## Run the cases in infra/pipeline-tests; UPDATE=1 writes what they expect
+	@$(KAFKA_TO_SEARCH) test $(if $(UPDATE),--update) infra/pipeline-tests
+
+SINCE ?= 24h
+simulate: ## Compare what a new file of rules would do with what is indexed: TOPIC=order.events SINCE=24h PIPELINE=new.yaml
+	@$(PYTHON) localstack/servers/simulate.py --topic '$(or $(TOPIC),order.events)' --since '$(SINCE)' $(RULES) $(ARGS)
 
 ## Building and testing
 
@@ -75,6 +92,7 @@ test: test-fast test-live ## Run all tests: the fast ones, then those on real se
 
 test-fast: ## Run unit, property and scenario tests
 	cargo test --workspace --locked
+	@$(MAKE) --no-print-directory check-pipeline test-pipeline
 	$(CHECKS) pytest -q localstack/servers/tests
 	$(CHECKS) pytest -q infra/search/tests/files
 	@$(MAKE) --no-print-directory test-policies

@@ -6,20 +6,53 @@ use std::path::Path;
 use integration_tests::workspace::{Crate, crates, repository};
 
 /// The libraries that a crate which is not a function may stand on.
-const LIBRARIES: [(&str, &[&str]); 8] = [
+const LIBRARIES: [(&str, &[&str]); 11] = [
     ("record-formats", &[]),
     ("event-pipeline", &["record-formats"]),
     ("search-client", &[]),
     ("schema-registry", &["record-formats", "search-client"]),
     ("lambda-support", &["schema-registry", "search-client"]),
-    ("indexing", &["event-pipeline", "record-formats", "schema-registry", "search-client", "lambda-support"]),
+    ("pipeline-file", &["event-pipeline"]),
+    ("vrl-transform", &["event-pipeline"]),
+    (
+        "indexing",
+        &[
+            "event-pipeline",
+            "pipeline-file",
+            "record-formats",
+            "schema-registry",
+            "search-client",
+            "lambda-support",
+        ],
+    ),
+    (
+        "kafka-to-search",
+        &[
+            "event-pipeline",
+            "pipeline-file",
+            "vrl-transform",
+            "record-formats",
+            "schema-registry",
+            "search-client",
+            "lambda-support",
+            "indexing",
+        ],
+    ),
     ("kafka-poller", &["event-pipeline", "record-formats"]),
     ("event-producer", &[]),
 ];
 
 /// What a function may stand on.
-const OF_FUNCTIONS: [&str; 6] =
-    ["event-pipeline", "record-formats", "schema-registry", "search-client", "lambda-support", "indexing"];
+const OF_FUNCTIONS: [&str; 8] = [
+    "event-pipeline",
+    "pipeline-file",
+    "vrl-transform",
+    "record-formats",
+    "schema-registry",
+    "search-client",
+    "lambda-support",
+    "indexing",
+];
 
 /// Crates that are there for tests; they may stand on anything, and nothing that is shipped on them.
 const OF_TESTS: [&str; 2] = ["integration-tests", "testing"];

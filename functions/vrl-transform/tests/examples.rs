@@ -1,4 +1,4 @@
-//! The examples of docs/PIPELINE-vrl.md do what the page says.
+//! The examples of docs/PIPELINE.md do what the page says.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,7 +14,7 @@ use common::run;
 use vrl_transform::functions::REFUSED;
 
 fn page() -> String {
-    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/PIPELINE-vrl.md")).unwrap()
+    fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/PIPELINE.md")).unwrap()
 }
 
 /// The code blocks of a language, in the page's order.
