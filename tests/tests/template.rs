@@ -307,6 +307,11 @@ fn the_custom_resource_sets_every_setting_and_each_has_a_valid_value() {
         {
             environment.insert(name.to_owned(), value.to_owned());
         }
+        // The layer is unpacked there.
+        let pipeline = environment.get("PIPELINE_FILE").map(String::as_str);
+        assert_eq!(pipeline, Some("/opt/pipeline.yaml"));
+        let in_repository = repository("infra/pipeline.yaml");
+        environment.insert("PIPELINE_FILE".to_owned(), in_repository.to_string_lossy().into_owned());
         let config = config::Config::of_custom_resource(&properties, &lookup(environment));
         let settings = config.unwrap_or_else(|error| panic!("{login:?}: {error}")).settings;
         let gives = |name: &str| login.iter().any(|(given, _)| *given == name);

@@ -257,7 +257,7 @@ mod tests {
         tally.add("e0", &one, &now("a-d", r#"{"a":1}"#), None);
         tally.add("e1", &one, &now("a-d", r#"{"a":2,"b":3}"#), None);
         tally.add("e2", &one, &now("b-d", r#"{"a":1}"#), None);
-        tally.add("e3", &one, &now("b-d", r"{}"), None);
+        tally.add("e3", &one, &now("b-d", r#"{"b":3}"#), None);
         tally.add("e4", &one, &Decision::Dropped, Some("sample"));
         tally.add("e5", &one, &dead, None);
         tally.add("e6", &conflict, &now("a-d", r#"{"a":1}"#), None);

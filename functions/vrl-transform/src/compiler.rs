@@ -1,6 +1,7 @@
 //! Compiles scripts, and reports every problem with its place and its fix.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::LazyLock;
 
 use event_pipeline::transform::{ScriptProblem, SharedTransform, TransformCompiler};
 use vrl::compiler::codes::ExprCode;
@@ -22,13 +23,14 @@ use crate::transform::VrlTransform;
 /// would put into the index what it was written to keep out.
 #[derive(Debug)]
 pub struct VrlCompiler {
-    functions: Vec<Box<dyn Function>>,
+    /// Made when the first script is compiled: a function without transforms starts without them.
+    functions: LazyLock<Vec<Box<dyn Function>>>,
 }
 
 impl VrlCompiler {
     /// A compiler that knows the functions which transforms may use.
     pub fn new() -> Self {
-        Self { functions: allowed() }
+        Self { functions: LazyLock::new(allowed) }
     }
 
     fn program(&self, script: &str) -> Result<Program, Vec<ScriptProblem>> {

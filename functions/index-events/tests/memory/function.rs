@@ -32,7 +32,8 @@ pub(crate) struct Invocation {
     pub(crate) response: String,
     /// Bulk operations that the cluster received.
     pub(crate) n_operations: usize,
-    /// Peak of the process's memory.
+    /// Peak of the process's memory, without the pages of its program: those of the debug build that is tested are several times
+    /// the release's.
     pub(crate) peak_bytes: u64,
 }
 
@@ -156,8 +157,11 @@ impl Function {
 
     fn peak_bytes(&self) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.0.id())).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        let bytes = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        };
+        bytes("VmHWM:") - bytes("RssFile:")
     }
 }
 
