@@ -63,7 +63,7 @@ topics:
   - match: "redacted-*"
     transform: |
       if .level == "debug" { abort }
-      .card = redact(.card, filters: ["credit_card"])
+      .card = redact!(.card, filters: [r'\b(?:\d[ -]?){12,18}\d\b'])
 "#,
     )?;
     let function = rules.function(&world, "redacted").await?;
