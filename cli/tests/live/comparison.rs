@@ -123,8 +123,8 @@ fn the_events_from_a_time_on_are_compared() {
     let (topic, start) = (unique("simulated"), unique("sim"));
     kafka::publish(&topic, [json!({"n": 1}).to_string()]);
     let files = Files::new(&format!("{start}-none"), &rules(&start));
-    let mut since = |time: &str| {
-        let mut command = files.simulate(&topic, &["--output", "json"]);
+    let since = |time: &str| {
+        let command = files.simulate(&topic, &["--output", "json"]);
         let words: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
         let mut again = std::process::Command::new(command.get_program());
         for (position, word) in words.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! `simulate` as a process, on the Kafka and the cluster that KAFKA_BOOTSTRAP_SERVERS and SEARCH_ENDPOINT name.
 #![expect(
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "a test ends where its expectation does not hold"
 )]

@@ -322,7 +322,8 @@ def test_elasticsearch_setup_applies_everything(tmp_path):
     assert [body["expiration"] for body in created] == ["90d", "400d", "90d", "90d"]
     for key, name, role in ((created[1], "functions", "writer"), (created[2], "replayer", "replayer")):
         text = (SEARCH / "roles" / f"elasticsearch-{role}.json").read_text()
-        text = text.replace("${EVENT_INDICES}", "microservices-*").replace("${DEAD_LETTER_PREFIX}", "dead-letters-microservices")
+        text = text.replace("${EVENT_INDICES}", "microservices-*")
+        text = text.replace("${DEAD_LETTER_PREFIX}", "dead-letters-microservices")
         assert key["role_descriptors"][name] == json.loads(text), f"the key {name} differs from the provisioned role"
     (indices,) = created[0]["role_descriptors"]["logstash"]["indices"]
     assert set(indices["privileges"]) == {"create_doc", "auto_configure"}, "the key can read or change documents"
