@@ -59,8 +59,9 @@ pub(crate) fn index(index_prefix: &str, topic: &str, values: &[String]) {
 
 /// Names of all indices that begin with `start`, hidden ones included.
 pub(crate) fn indices(start: &str) -> Vec<String> {
-    let path = format!("_cat/indices/{start}-*?expand_wildcards=all&h=index&s=index");
-    send(Method::GET, &path, None).lines().map(|line| line.trim().to_owned()).collect()
+    let path = format!("_cat/indices/{start}-*?expand_wildcards=all&h=index&s=index&format=json");
+    let found: Value = serde_json::from_str(&send(Method::GET, &path, None)).unwrap();
+    found.as_array().unwrap().iter().map(|row| row["index"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Settings and mappings of the indices that begin with `start`, hidden ones included.
@@ -74,6 +75,7 @@ pub(crate) fn visible(start: &str) -> Vec<String> {
     let query = json!({"size": 0, "aggs": {"indices": {"terms": {"field": "_index", "size": 100}}}});
     let found: Value =
         serde_json::from_str(&send(Method::POST, &format!("{start}-*/_search"), Some(&query))).unwrap();
-    let buckets = found["aggregations"]["indices"]["buckets"].as_array().unwrap();
+    // A search that finds no index has no aggregations.
+    let buckets = found["aggregations"]["indices"]["buckets"].as_array().cloned().unwrap_or_default();
     buckets.iter().map(|bucket| bucket["key"].as_str().unwrap().to_owned()).collect()
 }
