@@ -68,7 +68,7 @@ topics:
     )?;
     let function = rules.function(&world, "redacted").await?;
     let topic = topic("redacted");
-    let level = |n: usize| if n % 4 == 0 { "debug" } else { "info" };
+    let level = |n: usize| if n.is_multiple_of(4) { "debug" } else { "info" };
     let event = |n| json!({"n": n, "level": level(n), "card": {"number": "4111 1111 1111 1111"}});
     let values: Vec<_> = (0..100).map(event).collect();
 
