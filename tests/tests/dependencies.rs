@@ -25,24 +25,12 @@ const LIBRARIES: [(&str, &[&str]); 11] = [
             "lambda-support",
         ],
     ),
-    (
-        "kafka-to-search",
-        &[
-            "event-pipeline",
-            "pipeline-file",
-            "vrl-transform",
-            "record-formats",
-            "schema-registry",
-            "search-client",
-            "lambda-support",
-            "indexing",
-        ],
-    ),
+    ("kafka-to-search", &OF_FUNCTIONS),
     ("kafka-poller", &["event-pipeline", "record-formats"]),
     ("event-producer", &[]),
 ];
 
-/// What a function may stand on.
+/// What a function, and the program that shows what they do, may stand on.
 const OF_FUNCTIONS: [&str; 8] = [
     "event-pipeline",
     "pipeline-file",
