@@ -1,6 +1,5 @@
 //! What the function makes of records: the documents, the dead letters, and what is dropped.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -8,9 +7,10 @@ use event_pipeline::bulk::{BulkLimits, BulkRequest};
 use event_pipeline::decoder::KnownSchemas;
 use event_pipeline::encoder::Encoder;
 use event_pipeline::encoding::{Appended, Routing};
-use event_pipeline::event::{BatchItem, EventError, KafkaRecord, RecordError, read_batch};
+use event_pipeline::event::{BatchItem, EventError, RecordError, read_batch};
 use event_pipeline::settings::Settings;
-use event_pipeline::write_error::{ErrorKind, WriteError, shortened};
+use event_pipeline::write_error::WriteError;
+use indexing::index_cap::IndexCap;
 use record_formats::frame::SchemaId;
 use serde::Deserialize;
 
@@ -79,9 +79,6 @@ pub struct Evaluator {
     max_indices: usize,
 }
 
-/// The prefixes of indices that routed rules gave in a batch, by the position of the rules.
-type Routes = BTreeMap<usize, BTreeSet<String>>;
-
 const NO_LIMITS: BulkLimits = BulkLimits { max_bytes: usize::MAX, max_operations: usize::MAX };
 
 impl Evaluator {
@@ -103,8 +100,15 @@ impl Evaluator {
     pub fn decide(&mut self, records: &[Record]) -> Result<Vec<Decision>, EventError> {
         let payload = event(records);
         let items = read_batch(&payload)?;
-        let mut routes = Routes::default();
-        Ok(items.iter().map(|item| self.decide_one(item, &mut routes)).collect())
+        let mut cap = IndexCap::new(self.max_indices);
+        let first_form = |(position, item)| self.decide_one(item, Routing::Own, Some((position, &mut cap)));
+        let mut decisions: Vec<_> = items.iter().enumerate().map(first_form).collect();
+        for (position, routing) in cap.take_held() {
+            if let (Some(item), Some(decision)) = (items.get(position), decisions.get_mut(position)) {
+                *decision = self.decide_one(item, routing, None);
+            }
+        }
+        Ok(decisions)
     }
 
     /// Why the last record could not be redacted or transformed; `None` if it could be.
@@ -112,21 +116,31 @@ impl Evaluator {
         self.encoder.transform_failure()
     }
 
-    fn decide_one(&mut self, item: &BatchItem<'_>, routes: &mut Routes) -> Decision {
+    /// Decides on an item that goes where `routing` says. `cap` notes where that is; what it holds back is decided on again.
+    fn decide_one(
+        &mut self,
+        item: &BatchItem<'_>,
+        routing: Routing,
+        cap: Option<(usize, &mut IndexCap)>,
+    ) -> Decision {
         let record = match &item.record {
             Ok(record) => record,
             Err(error) => return self.dead_letter(item, *error),
         };
         let mut request = BulkRequest::default();
         let encoder = &mut self.encoder;
-        let max_indices = self.max_indices;
-        let write = |body: &mut Vec<u8>| match append(encoder, record, routes, max_indices, body) {
+        let write = |body: &mut Vec<u8>| match encoder.append_routed(record, routing, body) {
             Ok(Appended::Document(line)) => Ok(line),
             Ok(Appended::Dropped) => Err(NoDocument::Dropped),
             Err(error) => Err(NoDocument::Error(error)),
         };
         match request.push(0, NO_LIMITS, write) {
-            Ok(_) => Decision::Indexed(only_document(&request)),
+            Ok(_) => {
+                if let (Some((position, cap)), Some((rule, prefix))) = (cap, self.encoder.routed()) {
+                    cap.admit(position, rule, prefix.as_str());
+                }
+                Decision::Indexed(only_document(&request))
+            }
             Err(NoDocument::Dropped) => Decision::Dropped,
             Err(NoDocument::Error(RecordError::MissingSchema)) => {
                 Decision::NeedsSchema(self.encoder.missing_schemas().to_vec())
@@ -136,42 +150,13 @@ impl Evaluator {
     }
 
     fn dead_letter(&mut self, item: &BatchItem<'_>, error: RecordError) -> Decision {
-        let (kind, reason) = match error {
-            RecordError::SchemaFailure => (ErrorKind::SchemaFailure, self.encoder.schema_failure()),
-            RecordError::TransformFailure => (ErrorKind::TransformFailure, self.encoder.transform_failure()),
-            _ => (ErrorKind::UnreadableRecord, None),
-        };
-        let reason = reason.map_or_else(|| error.to_string(), |reason| shortened(reason).to_owned());
-        let error = WriteError { kind, status: None, reason };
+        let error = self.encoder.write_error(error);
         let mut request = BulkRequest::default();
         let write =
             |body: &mut Vec<u8>| Ok::<_, Infallible>(self.encoder.append_dead_letter(item, &error, body));
         let Ok(_) = request.push(0, NO_LIMITS, write);
         Decision::DeadLetter(only_document(&request), error)
     }
-}
-
-/// Appends a record. Beyond so many indices of its rules in the batch, it goes to the one that they fall back to.
-fn append(
-    encoder: &mut Encoder,
-    record: &KafkaRecord<'_>,
-    routes: &mut Routes,
-    max_indices: usize,
-    body: &mut Vec<u8>,
-) -> Result<Appended, RecordError> {
-    let start = body.len();
-    let appended = encoder.append(record, body)?;
-    if let Some((position, prefix)) = encoder.routed() {
-        let prefixes = routes.entry(position).or_default();
-        if !prefixes.contains(prefix.as_str()) {
-            if prefixes.len() >= max_indices {
-                body.truncate(start);
-                return encoder.append_routed(record, Routing::Fallback, body);
-            }
-            prefixes.insert(prefix.as_str().to_owned());
-        }
-    }
-    Ok(appended)
 }
 
 fn only_document(request: &BulkRequest) -> Document {
@@ -185,6 +170,7 @@ fn only_document(request: &BulkRequest) -> Document {
 #[cfg(test)]
 mod tests {
     use event_pipeline::formats::{Formats, SchemaFailures};
+    use event_pipeline::write_error::ErrorKind;
     use serde_json::{Value, json};
 
     use super::*;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use event_pipeline::decoder::KnownSchemas;
 use event_pipeline::event::EventError;
 use event_pipeline::field_path::FieldPath;
+use event_pipeline::routing::OVERFLOW;
 use event_pipeline::rules::{Keep, MissingSalt, Rules, TopicRules};
 use event_pipeline::salt::Salts;
 use event_pipeline::settings::Settings;
@@ -15,9 +16,6 @@ use serde::Serialize;
 use crate::document_diff::{ChangeKind, FieldChange, diff, fields};
 use crate::evaluate::{Decision, Document, Evaluator};
 use crate::record::Record;
-
-/// The tag of documents beyond `max_indices`.
-const OVERFLOW_TAG: &str = "_indexoverflow";
 
 /// What one step did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -98,7 +96,7 @@ impl Explainer {
             }
         }
         if let (Decision::Indexed(document), Some(_)) = (decision, &rules.index) {
-            let is_beyond = document.tags().iter().any(|tag| tag == OVERFLOW_TAG);
+            let is_beyond = document.tags().iter().any(|tag| tag == OVERFLOW);
             let why = if is_beyond { ", since the batch has max_indices others" } else { "" };
             steps.push(Step { step: "index", did: format!("{}{why}", document.index) });
         }

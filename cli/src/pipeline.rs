@@ -1,6 +1,5 @@
 //! The file with the rules of topics.
 
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use event_pipeline::salt::{Salt, SaltError, Salts};
@@ -23,7 +22,7 @@ pub enum PipelineError {
         source: std::io::Error,
     },
     /// The file has problems.
-    #[error("{}", lines(path, source))]
+    #[error("{}", source.lines(path).join("\n"))]
     Problems {
         /// The file.
         path: PathBuf,
@@ -41,16 +40,6 @@ pub fn load(path: &Path) -> Result<PipelineFile, PipelineError> {
         .map_err(|source| PipelineError::Read { path: path.to_owned(), source })?;
     pipeline_file::parse(&text, &VrlCompiler::new())
         .map_err(|source| PipelineError::Problems { path: path.to_owned(), source })
-}
-
-/// One line for each problem, which editors and terminals take for a place in the file: `infra/pipeline.yaml:12:9: …`.
-fn lines(path: &Path, error: &PipelineFileError) -> String {
-    let mut text = String::new();
-    for problem in &error.problems {
-        let separator = if text.is_empty() { "" } else { "\n" };
-        write!(text, "{separator}{}:{problem}", path.display()).expect("writing to a text does not fail");
-    }
-    text
 }
 
 /// Salts that take the place of the file's, which are secrets: the same in each run, so that tests have the same hashes.

@@ -1,5 +1,6 @@
 //! Counts what a new file would change, in bounded memory.
 
+use event_pipeline::rescue;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -13,8 +14,6 @@ use crate::evaluate::{Decision, Document};
 const CAPACITY: usize = 4096;
 /// Longest text of an example, in characters.
 const EXAMPLE: usize = 120;
-/// The tag of documents that the cluster took in another form alone.
-const CONFLICT_TAG: &str = "_mappingconflict";
 
 /// Counts of events. Each event is in one of the first eight.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -222,7 +221,7 @@ impl Tally {
 
 fn is_in_conflict_form(json: &RawValue) -> bool {
     let document = Document { index: String::new(), id: None, json: json.get().to_owned() };
-    document.tags().iter().any(|tag| tag == CONFLICT_TAG)
+    document.tags().iter().any(|tag| tag == rescue::TAG)
 }
 
 fn shortened(text: &str, max_chars: usize) -> String {

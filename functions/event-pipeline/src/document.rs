@@ -37,7 +37,8 @@ use crate::origin::{
 };
 use crate::payload::{Payload, PayloadReader, UNKNOWN_FIELDS};
 use crate::rescue::{self, Rescue, RescueForm};
-use crate::router::{self, Router};
+use crate::router::Router;
+use crate::routing::OVERFLOW;
 use crate::rules::SaltedRules;
 use crate::settings::Settings;
 use crate::shaper::{Shaped, Shaper, Unshaped};
@@ -64,8 +65,6 @@ pub(crate) struct DocumentWriter {
     /// What the rules of its topics do to a payload; `None` for topics without rules.
     shaper: Option<Box<Shaper>>,
     router: Option<Router>,
-    /// What [`DocumentWriter::time`] read last.
-    last_payload: Payload,
     /// The index prefix of the last document, where the record gave a part of it.
     routed: Option<IndexPrefix>,
 }
@@ -125,7 +124,6 @@ impl DocumentWriter {
             is_too_deep: false,
             shaper: None,
             router: None,
-            last_payload: Payload::Tombstone,
             routed: None,
         }
     }
@@ -252,28 +250,18 @@ impl DocumentWriter {
         &mut self,
         record: &KafkaRecord<'_>,
     ) -> Result<Option<Address<'static>>, RecordError> {
-        let Some(time) = self.time(record)? else { return Ok(None) };
-        let mut text = mem::take(&mut self.scratch);
-        let prefix = self.prefix(record, self.last_payload, &text, 0, Routing::Own);
-        let prefix =
-            prefix.as_ref().or(self.partition.prefix.as_ref()).unwrap_or(&self.settings.index_prefix);
-        let address = Address::of_document(&self.settings, prefix, record, time);
-        text.clear();
-        self.scratch = text;
-        Ok(Some(address))
+        let place = self.place(record)?;
+        Ok(place.map(|(time, prefix)| Address::of_document(&self.settings, &prefix, record, time)))
     }
 
-    /// The index of the document of `record`, whose time is `time`, where the record gives no part of its name.
-    pub(crate) fn fallback_index(&self, topic: &str, time: Timestamp) -> String {
-        let prefix = self.router.as_ref().map(|router| router.fallback(topic));
-        prefix.as_ref().unwrap_or(&self.settings.index_prefix).daily(time)
-    }
-
-    /// Returns the time that the document of `record` has, without writing it; `None` where it is dropped.
+    /// Returns the time of the document of `record` and the prefix of its index, without writing it; `None` where it is dropped.
     ///
     /// # Errors
     /// [`RecordError`] when the record has no document.
-    pub(crate) fn time(&mut self, record: &KafkaRecord<'_>) -> Result<Option<Timestamp>, RecordError> {
+    pub(crate) fn place(
+        &mut self,
+        record: &KafkaRecord<'_>,
+    ) -> Result<Option<(Timestamp, IndexPrefix)>, RecordError> {
         if self.drops(record) {
             return Ok(None);
         }
@@ -281,12 +269,29 @@ impl DocumentWriter {
         let mut text = mem::take(&mut self.scratch);
         text.clear();
         let read = self.read_shaped(record, &mut text, 0);
+        let place = read.map(|payload| payload.map(|payload| self.place_of(record, payload, &text)));
         self.scratch = text;
-        let Some(payload) = read? else { return Ok(None) };
-        self.last_payload = payload;
-        let members = self.payloads.members(&self.scratch);
+        place
+    }
+
+    fn place_of(
+        &mut self,
+        record: &KafkaRecord<'_>,
+        payload: Payload,
+        text: &[u8],
+    ) -> (Timestamp, IndexPrefix) {
+        let members = self.payloads.members(text);
         let around = self.decoding.times_around(&self.settings, &self.headers);
-        Ok(Some(self.payloads.time(&self.settings, &members, &around, record.timestamp_ms, &mut self.tags)))
+        let time = self.payloads.time(&self.settings, &members, &around, record.timestamp_ms, &mut self.tags);
+        let prefix = self.prefix(record, payload, text, 0, Routing::Own);
+        let of_topic = || self.partition.prefix.clone().unwrap_or_else(|| self.settings.index_prefix.clone());
+        (time, prefix.unwrap_or_else(of_topic))
+    }
+
+    /// The index of the document of `record`, whose time is `time`, where the record gives no part of its name.
+    pub(crate) fn fallback_index(&self, topic: &str, time: Timestamp) -> String {
+        let prefix = self.router.as_ref().map(|router| router.fallback(topic));
+        prefix.as_ref().unwrap_or(&self.settings.index_prefix).daily(time)
     }
 
     /// Returns the payload of `record` where it is a JSON object.
@@ -349,7 +354,7 @@ impl DocumentWriter {
             };
             use_context(&RecordContext {
                 topic: record.topic,
-                service_name: service_name(settings, record.topic),
+                service_name: service_name(&settings.topic_suffix, record.topic),
                 partition: record.partition,
                 offset: record.offset,
                 timestamp: event_time::indexable(record.timestamp_ms),
@@ -377,7 +382,7 @@ impl DocumentWriter {
         self.routed = None;
         let router = self.router.as_mut().filter(|router| router.is_open())?;
         if routing == Routing::Fallback {
-            self.tags.push(router::OVERFLOW);
+            self.tags.push(OVERFLOW);
             return None;
         }
         let object = match payload {

@@ -17,7 +17,7 @@ use crate::rescue::Rescue;
 use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::timestamp::Timestamp;
-use crate::write_error::WriteError;
+use crate::write_error::{ErrorKind, WriteError, shortened};
 
 /// Encodes records, keeping its buffers from one to the next.
 ///
@@ -80,6 +80,17 @@ impl Encoder {
     /// Why the last record could not be redacted or transformed; `None` if it could be.
     pub fn transform_failure(&self) -> Option<&str> {
         self.last().transform_failure()
+    }
+
+    /// Why the last record, which gave `error`, has no document.
+    pub fn write_error(&self, error: RecordError) -> WriteError {
+        let (kind, reason) = match error {
+            RecordError::SchemaFailure => (ErrorKind::SchemaFailure, self.schema_failure()),
+            RecordError::TransformFailure => (ErrorKind::TransformFailure, self.transform_failure()),
+            _ => (ErrorKind::UnreadableRecord, None),
+        };
+        let reason = reason.map_or_else(|| error.to_string(), |reason| shortened(reason).to_owned());
+        WriteError { kind, status: None, reason }
     }
 
     /// The rules, by their position among all, and the index prefix of the document that was appended last, if headers or the payload
@@ -154,10 +165,10 @@ impl Encoder {
         error: &WriteError,
         body: &mut Vec<u8>,
     ) -> ActionLine {
-        let time = self.dead_letter_time(item);
-        let address = self.document_address(item).ok().flatten();
-        let target = match (address, &item.record) {
-            (Some(address), _) => address.index.into_owned(),
+        let place = self.place(item);
+        let time = self.dead_letter_time(item, place.as_ref());
+        let target = match (place, &item.record) {
+            (Some((time, prefix)), _) => prefix.daily(time),
             (None, Ok(record)) => self.of(record.topic).fallback_index(record.topic, time),
             (None, Err(_)) => self.documents.fallback_index("", time),
         };
@@ -180,22 +191,29 @@ impl Encoder {
     /// Returns the address of the dead letter that [`Encoder::append_dead_letter`] writes for `item`, without
     /// writing it.
     pub fn dead_letter_address(&mut self, item: &BatchItem<'_>) -> Address<'static> {
-        let time = self.dead_letter_time(item);
+        let place = self.place(item);
+        let time = self.dead_letter_time(item, place.as_ref());
         Address::of_dead_letter(self.documents.settings(), item, time)
     }
 
-    /// A dead letter has the time of its document. Where there is no document, it has the record's, and what can't be
-    /// read as a record has none.
-    fn dead_letter_time(&mut self, item: &BatchItem<'_>) -> Timestamp {
-        let Ok(record) = &item.record else { return Timestamp::EPOCH };
-        self.of(record.topic).time(record).ok().flatten().unwrap_or_else(|| {
-            event_time::choose(
-                self.documents.settings(),
-                record.timestamp_ms,
-                std::iter::empty(),
-                &mut Vec::new(),
-            )
-        })
+    /// The time of the document of `item` and the prefix of its index; `None` where it has no document.
+    fn place(&mut self, item: &BatchItem<'_>) -> Option<(Timestamp, IndexPrefix)> {
+        let record = item.record.as_ref().ok()?;
+        self.of(record.topic).place(record).ok().flatten()
+    }
+
+    /// A dead letter has the time of its document, which `place` has. Where there is no document, it has the record's, and what
+    /// can't be read as a record has none.
+    fn dead_letter_time(&self, item: &BatchItem<'_>, place: Option<&(Timestamp, IndexPrefix)>) -> Timestamp {
+        let of_record = |record: &KafkaRecord<'_>| {
+            let settings = self.documents.settings();
+            event_time::choose(settings, record.timestamp_ms, std::iter::empty(), &mut Vec::new())
+        };
+        match (place, &item.record) {
+            (Some((time, _)), _) => *time,
+            (None, Ok(record)) => of_record(record),
+            (None, Err(_)) => Timestamp::EPOCH,
+        }
     }
 
     /// The writer of the documents of `topic`.

@@ -11,7 +11,7 @@ use crate::settings::Settings;
 pub(crate) fn append_identity(out: &mut Vec<u8>, settings: &Settings, topic: &str) {
     for (name, value) in [
         ("service", topic),
-        ("service_name", service_name(settings, topic)),
+        ("service_name", service_name(&settings.topic_suffix, topic)),
         ("environment", &settings.environment),
         ("platform", &settings.platform),
         ("kafka_topic", topic),
@@ -21,8 +21,8 @@ pub(crate) fn append_identity(out: &mut Vec<u8>, settings: &Settings, topic: &st
 }
 
 /// The topic without the configured suffix.
-pub(crate) fn service_name<'t>(settings: &Settings, topic: &'t str) -> &'t str {
-    topic.strip_suffix(settings.topic_suffix.as_str()).unwrap_or(topic)
+pub(crate) fn service_name<'t>(topic_suffix: &str, topic: &'t str) -> &'t str {
+    topic.strip_suffix(topic_suffix).unwrap_or(topic)
 }
 
 /// Appends the record's timestamp, where it has one.

@@ -4,7 +4,7 @@ use crate::conflict::{blamed_member, depth};
 use crate::write_error::WriteError;
 
 /// Tag of a document in another form than the usual one.
-pub(crate) const TAG: &str = "_mappingconflict";
+pub const TAG: &str = "_mappingconflict";
 /// Members that are moved one by one before the whole payload is.
 const MAX_MEMBERS: usize = 3;
 /// Longest name of a member that is moved by itself: it is repeated in `conflict_field` and the log.

@@ -21,7 +21,7 @@ use crate::members::is_reserved;
 use crate::nearly_json::{DUPLICATE_KEY, NONFINITE};
 use crate::payload::{NOT_JSON, SCHEMA_FAILURE, TOMBSTONE, UNKNOWN_FIELDS};
 use crate::rescue::{self, Rescue, RescueForm};
-use crate::router;
+use crate::routing;
 use crate::rules::Rules;
 use crate::settings::Settings;
 use crate::shaper;
@@ -78,7 +78,7 @@ const TAGS: [&str; 14] = [
     event_time::UNPARSED,
     event_time::OUT_OF_RANGE,
     event_time::MISSING,
-    router::OVERFLOW,
+    routing::OVERFLOW,
     rescue::TAG,
 ];
 
@@ -115,7 +115,7 @@ const VALUE_TAGS: [&str; 10] = [
     embedded_json::NOT_PARSED,
     shaper::FAILED,
     shaper::ROUNDED,
-    router::OVERFLOW,
+    routing::OVERFLOW,
 ];
 
 /// Which fields of a document are assumed to be of the record's headers.

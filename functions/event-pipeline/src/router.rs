@@ -7,12 +7,10 @@ use crate::field_path::FieldPath;
 use crate::header_list::header_texts;
 use crate::index::IndexPrefix;
 use crate::json::Scanner;
+use crate::origin::service_name;
 use crate::path_editor::{Edit, Named, PathEditor};
 use crate::routing::{IndexRoute, RouteField};
 use crate::settings::Settings;
-
-/// Tag of a document in the index that stands in for too many.
-pub(crate) const OVERFLOW: &str = "_indexoverflow";
 
 /// Routes the documents of the topics that have the same rules.
 #[derive(Debug)]
@@ -68,7 +66,7 @@ impl Router {
 
     fn of_topic<'t>(&self, field: &RouteField, topic: &'t str) -> Option<Cow<'t, str>> {
         let name = match field {
-            RouteField::Service => topic.strip_suffix(self.topic_suffix.as_str()).unwrap_or(topic),
+            RouteField::Service => service_name(&self.topic_suffix, topic),
             _ => topic,
         };
         Some(name.into())

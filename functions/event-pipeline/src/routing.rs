@@ -7,6 +7,9 @@ use thiserror::Error;
 use crate::field_path::{FieldPath, FieldPathError};
 use crate::index::{IndexPrefix, MAX_PREFIX, has_bad_start, is_bad_character};
 
+/// Tag of a document in the index that stands in for too many.
+pub const OVERFLOW: &str = "_indexoverflow";
+
 /// A prefix of daily indices with parts of the record in it: `payments-{payload.tenant|unknown}`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexRoute {

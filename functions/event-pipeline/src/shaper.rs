@@ -141,8 +141,7 @@ impl Shaper {
         let max_bytes = self.max_bytes.max(body.len() - start);
         if has_edits {
             match self.edit(payload, body, start, base64, max_bytes, tags) {
-                Ok(Edited::Nothing) => {}
-                Ok(Edited::Text) => {}
+                Ok(Edited::Nothing | Edited::Text) => {}
                 Ok(Edited::Payload) => payload = payloads.read_again(body.get(start..).unwrap_or_default()),
                 Err(reason) => return self.fail(reason, payload, tags),
             }
@@ -162,8 +161,10 @@ impl Shaper {
         let Self { text, out, .. } = self;
         let mut result = None;
         with_context(&mut |about| result = Some(transform.apply(about, text, out)));
+        let mut found = Vec::new();
         match result {
-            Some(Ok(Transformed::Payload | Transformed::RoundedPayload)) => {}
+            Some(Ok(Transformed::Payload)) => {}
+            Some(Ok(Transformed::RoundedPayload)) => found.push(ROUNDED),
             Some(Ok(Transformed::Dropped)) => return Shaped::Dropped,
             Some(Err(error)) => return self.fail(error.reason, payload, tags),
             None => return self.fail("the transform was not run".into(), payload, tags),
@@ -174,10 +175,6 @@ impl Shaper {
         if out.len() > max_bytes {
             let reason = format!("the transform's payload is longer than {max_bytes} bytes");
             return self.fail(reason, payload, tags);
-        }
-        let mut found = Vec::new();
-        if matches!(result, Some(Ok(Transformed::RoundedPayload))) {
-            found.push(ROUNDED);
         }
         let transformed = payloads.read(out, 0, &mut found);
         if matches!(transformed, Payload::Object(_) | Payload::DeepObject) {

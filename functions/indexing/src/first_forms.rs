@@ -8,7 +8,6 @@ use event_pipeline::encoding::Appended;
 use event_pipeline::event::{BatchItem, RecordError};
 use event_pipeline::rescue::Rescue;
 use event_pipeline::rules::{Keep, Rules};
-use event_pipeline::write_error::{ErrorKind, WriteError, shortened};
 use record_formats::frame::SchemaId;
 
 use crate::account::Account;
@@ -68,7 +67,7 @@ impl<T: BulkTransport + 'static> FirstForms<T> {
         let record = match &item.record {
             Ok(record) => record,
             Err(_) if self.drops_all(item) => return self.account.drop(position),
-            Err(error) => return self.account.reject(position, unreadable(*error, None)),
+            Err(error) => return self.account.reject(position, self.encoder.write_error(*error)),
         };
         let Self { sender, encoder, cap, .. } = self;
         let write = |body: &mut Vec<u8>| {
@@ -96,7 +95,7 @@ impl<T: BulkTransport + 'static> FirstForms<T> {
             }
             Err(NotSent::Unreadable(error)) => {
                 self.notes.untransformed.note(position, encoder.transform_failure());
-                self.account.reject(position, unreadable(error, Some(encoder)));
+                self.account.reject(position, encoder.write_error(error));
             }
         }
     }
@@ -131,17 +130,4 @@ pub(crate) fn document(appended: Result<Appended, RecordError>) -> Result<Action
         Appended::Document(line) => Ok(line),
         Appended::Dropped => Err(NotSent::Dropped),
     }
-}
-
-/// Why there is no document for a record, which `encoder` was given last.
-pub(crate) fn unreadable(error: RecordError, encoder: Option<&Encoder>) -> WriteError {
-    let (kind, reason) = match error {
-        RecordError::SchemaFailure => (ErrorKind::SchemaFailure, encoder.and_then(Encoder::schema_failure)),
-        RecordError::TransformFailure => {
-            (ErrorKind::TransformFailure, encoder.and_then(Encoder::transform_failure))
-        }
-        _ => (ErrorKind::UnreadableRecord, None),
-    };
-    let reason = reason.map_or_else(|| error.to_string(), |reason| shortened(reason).to_owned());
-    WriteError { kind, status: None, reason }
 }

@@ -11,7 +11,7 @@ use event_pipeline::encoding::Routing;
 
 /// The routed records of a batch, by their rules.
 #[derive(Debug)]
-pub(crate) struct IndexCap {
+pub struct IndexCap {
     max_indices: usize,
     rules: HashMap<usize, Prefixes>,
     /// Positions of the records that are held back, each with its rules and prefix.
@@ -33,7 +33,7 @@ struct Prefixes {
 
 /// Whether a record can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Admission {
+pub enum Admission {
     /// It can.
     Sent,
     /// It is held back.
@@ -41,17 +41,18 @@ pub(crate) enum Admission {
 }
 
 impl IndexCap {
-    pub(crate) fn new(max_indices: usize) -> Self {
+    /// Makes a cap of so many distinct prefixes of the same rules.
+    pub fn new(max_indices: usize) -> Self {
         Self { max_indices, rules: HashMap::new(), held: Vec::new() }
     }
 
     /// Notes that the record at `position` has rules that route it, and no prefix yet.
-    pub(crate) fn wait(&mut self, position: usize, rule: usize) {
+    pub fn wait(&mut self, position: usize, rule: usize) {
         self.rules.entry(rule).or_default().waiting.insert(position);
     }
 
     /// Notes that the record at `position` goes to `prefix`. Records come in the batch's order, but for those that waited.
-    pub(crate) fn admit(&mut self, position: usize, rule: usize, prefix: &str) -> Admission {
+    pub fn admit(&mut self, position: usize, rule: usize, prefix: &str) -> Admission {
         let prefixes = self.rules.entry(rule).or_default();
         prefixes.waiting.remove(&position);
         if prefixes.taken.contains(prefix) {
@@ -70,7 +71,7 @@ impl IndexCap {
     }
 
     /// The records that are held back, in the batch's order, and where each goes now that every prefix is known.
-    pub(crate) fn take_held(&mut self) -> Vec<(usize, Routing)> {
+    pub fn take_held(&mut self) -> Vec<(usize, Routing)> {
         let mut taken: HashMap<usize, HashSet<String>> = HashMap::new();
         for (rule, prefixes) in &self.rules {
             let mut by_place: Vec<_> = prefixes.first.iter().map(|(prefix, place)| (place, prefix)).collect();

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::account::Account;
 use crate::bulk_sender::BulkSender;
 use crate::bulk_writer::BulkStats;
-use crate::first_forms::{FirstForms, NotSent, Notes, Waiting, document, unreadable};
+use crate::first_forms::{FirstForms, NotSent, Notes, Waiting, document};
 use crate::noted::{Dropped, Noted};
 use crate::transport::BulkTransport;
 
@@ -195,7 +195,7 @@ impl<T: BulkTransport + 'static> Indexer<T> {
             too_deep.extend(batch.encoder.rescue_of_last().map(|rescue| (position, rescue)));
             // It was encoded before, and is the same document again.
             if let Err(NotSent::Unreadable(error)) = pushed {
-                batch.account.reject(position, unreadable(error, Some(&batch.encoder)));
+                batch.account.reject(position, batch.encoder.write_error(error));
             }
         }
         let (results, stats) = sender.finish().await;

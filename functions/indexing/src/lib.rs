@@ -5,7 +5,7 @@ pub mod bulk_sender;
 pub mod bulk_writer;
 pub mod config;
 mod first_forms;
-mod index_cap;
+pub mod index_cap;
 pub mod indexer;
 pub mod noted;
 mod response_error;

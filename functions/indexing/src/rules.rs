@@ -27,7 +27,7 @@ pub enum RulesError {
         source: io::Error,
     },
     /// The file has problems.
-    #[error("PIPELINE_FILE: the file is not valid:{}", lines(path, source))]
+    #[error("PIPELINE_FILE: the file is not valid:{}", list(&source.lines(path)))]
     File {
         /// Where the file is.
         path: PathBuf,
@@ -59,10 +59,6 @@ pub enum RulesError {
     /// A salt was not read.
     #[error("PIPELINE_FILE: {0}")]
     MissingSalt(#[from] MissingSalt),
-}
-
-fn lines(path: &std::path::Path, error: &PipelineFileError) -> String {
-    error.problems.iter().map(|problem| format!("\n- {}:{problem}", path.display())).collect()
 }
 
 fn list(problems: &[String]) -> String {

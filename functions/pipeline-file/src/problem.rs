@@ -1,6 +1,7 @@
 //! What is wrong with a file.
 
 use std::fmt;
+use std::path::Path;
 
 use thiserror::Error;
 
@@ -9,6 +10,13 @@ use thiserror::Error;
 pub struct PipelineFileError {
     /// At least one.
     pub problems: Vec<Problem>,
+}
+
+impl PipelineFileError {
+    /// A line for each problem, which begins with the file and the place in it: `infra/pipeline.yaml:12:9: …`.
+    pub fn lines(&self, path: &Path) -> Vec<String> {
+        self.problems.iter().map(|problem| format!("{}:{problem}", path.display())).collect()
+    }
 }
 
 impl fmt::Display for PipelineFileError {
