@@ -7,7 +7,7 @@ use kafka_to_search::variables::VariableTexts;
 use reqwest::Method;
 use search_client::auth::Auth;
 use search_client::client::{BulkCompression, ClientOptions, SearchClient};
-use search_client::endpoint::Endpoint;
+use search_client::endpoints::Endpoints;
 use serde_json::{Value, json};
 
 use crate::kafka::TIME_MS;
@@ -15,7 +15,7 @@ use crate::kafka::TIME_MS;
 fn send(method: Method, path: &str, body: Option<&Value>) -> String {
     let url = std::env::var("SEARCH_ENDPOINT").expect("SEARCH_ENDPOINT names a cluster");
     let client = SearchClient::new(ClientOptions {
-        endpoint: Endpoint::parse(&url).unwrap(),
+        endpoints: Endpoints::parse(&url).unwrap(),
         auth: Auth::None,
         credentials: None,
         ca_certificate: None,
