@@ -111,8 +111,12 @@ MAPPING = {
 }  # fmt: skip
 
 
-def found(servers=SERVERS, **changed):
-    return problems({"servers": servers, "mappings_known": True, "mappings": [{**MAPPING, **changed}]})
+NO_LETTERS = {"total": 0, "items": []}
+
+
+def found(servers=SERVERS, letters=NO_LETTERS, **changed):
+    state = {"servers": servers, "mappings_known": True, "mappings": [{**MAPPING, **changed}], "dead_letters": letters}
+    return problems(state)
 
 
 def test_a_stack_that_works_has_no_problem():
@@ -143,9 +147,18 @@ def test_a_function_that_fails_is_named_before_its_partition_counts_as_wedged():
 def test_a_disabled_mapping_is_a_warning_and_a_missing_deployment_is_not():
     (disabled,) = found(state="Disabled", result="PROBLEM: Function call failed")
     assert disabled["level"] == "warn"
-    (missing,) = problems({"servers": SERVERS, "mappings_known": True, "mappings": []})
+    undeployed = {"servers": SERVERS, "mappings_known": True, "mappings": [], "dead_letters": NO_LETTERS}
+    (missing,) = problems(undeployed)
     assert missing["level"] == "bad" and "make demo" in missing["fix"]
-    assert problems({"servers": SERVERS, "mappings_known": False, "mappings": []}) == []
+    assert problems({**undeployed, "mappings_known": False}) == []
+
+
+def test_dead_letters_are_a_warning_with_the_newest_reason():
+    (letters,) = found(letters={"total": 1200, "items": [{"type": "transform_failure"}]})
+    assert (
+        letters["level"] == "warn"
+        and letters["what"] == "1,200 events are dead letters; the newest by transform_failure."
+    )
 
 
 def test_an_event_in_a_line_leaves_out_what_was_added():
@@ -158,7 +171,7 @@ def test_an_event_in_a_line_leaves_out_what_was_added():
         "tags": "one",
     }
     shown = documents.event({"_id": "i", "_index": "x", "_source": source})
-    assert (shown["kind"], shown["line"], shown["tags"]) == ("OrderPlaced", "total 3", ["one"])
+    assert (shown["kind"], shown["line"], shown["tags"]) == ("OrderPlaced", "total 3, eventId e", ["one"])
 
 
 def test_rejected_events_have_their_reason():

@@ -98,7 +98,12 @@ function drawServers(servers) {
     });
 }
 
-const newest = (rates) => rates.at(-1) ?? null;
+/** The mean of the last five seconds: batches come in bursts. Null where the last second is not known. */
+function newest(rates) {
+  if ((rates.at(-1) ?? null) === null) return null;
+  const known = rates.slice(-5).filter((rate) => rate !== null);
+  return known.reduce((sum, rate) => sum + rate, 0) / known.length;
+}
 const rateText = (rate) => (rate === null || rate === undefined ? "–" : count(rate));
 const lagOf = (mapping) => mapping.partitions.reduce((sum, partition) => sum + (partition.lag ?? 0), 0);
 
@@ -115,7 +120,8 @@ function drawRates(mappings) {
       write(title, mapping.service);
       write(rate.firstElementChild, rateText(newest(delivered)));
       drawSpark(spark, delivered, published);
-      write(note, `${rateText(newest(published))} published/s, ${count(lagOf(mapping))} behind`);
+      const peak = count(Math.max(0, ...delivered.map(Number)));
+      write(note, `${rateText(newest(published))} published/s, ${count(lagOf(mapping))} behind, peak ${peak} indexed/s`);
     });
 }
 
