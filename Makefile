@@ -84,7 +84,7 @@ build: ## Build everything for release
 
 ARCHITECTURES ?= x86_64 arm64
 CARGO_CYCLONEDX := 0.5.9
-package: ## Make the zips that infra/packaged.yaml deploys, with checksums and SBOMs: ARCHITECTURES=arm64 for one
+package: ## Make the zips that infra/packaged.yaml deploys and one with kafka-to-search, with checksums and SBOMs: ARCHITECTURES=arm64 for one
 	cargo cyclonedx --version >/dev/null 2>&1 || cargo install cargo-cyclonedx --locked --version $(CARGO_CYCLONEDX)
 	$(STACK) run tools -- python infra/package.py $(ARCHITECTURES)
 
