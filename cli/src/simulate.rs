@@ -2,7 +2,9 @@
 
 pub mod cluster;
 pub mod indexed;
+pub mod leftover;
 pub mod report;
+pub mod salts;
 pub mod scratch;
 pub mod source;
 pub mod tally;
@@ -34,7 +36,9 @@ use tokio::time::Instant;
 
 use self::cluster::{CallError, call};
 use self::indexed::{Indexed, IndexedDocuments};
+use self::leftover::Mark;
 use self::report::Report;
+use self::salts::{SaltSource, SaltsError, salts};
 use self::scratch::Scratch;
 use self::source::{Since, Source, SourceError};
 use self::tally::Tally;
@@ -45,7 +49,7 @@ use crate::output::Output;
 use crate::pipeline;
 use crate::record::Record;
 use crate::record_text::parse_time;
-use crate::setup::{SetupError, SetupOptions, rules};
+use crate::setup::{SetupError, SetupOptions};
 use crate::variables::VariableTexts;
 
 /// Show what a new file of rules would change of the events that Kafka has: it reads them, compares what becomes of them with what
@@ -84,6 +88,10 @@ pub struct SimulateOptions {
     /// Compare at most so many events
     #[arg(long)]
     max: Option<u64>,
+    /// The salts of `hash`, so that hashes are those of the functions: a file of YAML, `name of the secret: salt`, or
+    /// `secrets-manager`. By default stand-ins, whose hashes differ
+    #[arg(long, value_name = "FILE|secrets-manager")]
+    salts: Option<SaltSource>,
     /// Text to read, or JSON
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
@@ -105,6 +113,9 @@ pub enum SimulateError {
     /// Variables have bad values.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The salts can't be had.
+    #[error(transparent)]
+    Salts(#[from] SaltsError),
     /// There are no rules to simulate.
     #[error("name the file of rules by --pipeline: {} is not there", pipeline::DEFAULT_FILE)]
     NoPipeline,
@@ -163,12 +174,15 @@ pub fn run(options: &SimulateOptions, out: &mut dyn Write) -> Result<Exit, Simul
 async fn simulate(options: &SimulateOptions, out: &mut dyn Write) -> Result<Exit, SimulateError> {
     let pipeline = options.setup.pipeline().ok_or(SimulateError::NoPipeline)?;
     let config = config(options, &options.setup.variables()?)?;
-    let (rules, salts, patterns) = rules(&pipeline)?;
+    let secrets = secrets_manager();
+    let file = pipeline::load(&pipeline).map_err(SetupError::from)?;
+    let salts = salts(&file, options.salts.as_ref(), secrets.as_ref()).await?;
+    let patterns = file.index_patterns();
+    let rules = file.rules(&salts).map_err(SetupError::from)?;
     let settings = Settings { rules, ..config.settings };
     if settings.document_id == DocumentId::Auto {
         return Err(SimulateError::AutoIds);
     }
-    let secrets = secrets_manager();
     let client = Arc::new(config.search.connect(&secrets).await?);
     // The cluster first: it responds at once, and Kafka's client tries for seconds.
     call(&client, reqwest::Method::GET, "", None).await?;
@@ -178,19 +192,35 @@ async fn simulate(options: &SimulateOptions, out: &mut dyn Write) -> Result<Exit
     };
     let source = Source::open(&options.bootstrap, &options.kafka, &options.topic, options.since.since)?;
     let dead_letters = format!("{}-", settings.dead_letter_prefix.as_str());
-    let documents = IndexedDocuments::new(&index_patterns(options, &settings, patterns));
-    documents.refresh(&client).await;
+    let patterns = index_patterns(options, &settings, patterns);
+    let documents = IndexedDocuments::new(&patterns);
     let mut notes = Vec::new();
-    if !salts.is_empty() {
+    if let Err(error) = documents.refresh(&client).await {
+        notes.push(format!("what was indexed in the last seconds may count as not indexed: {error}"));
+    }
+    if !salts.is_empty() && options.salts.is_none() {
         notes.push(
-            "hashes are made with stand-ins for the salts, so that fields of `hash` count as changed"
+            "hashes are made with stand-ins for the salts, so that fields of `hash` count as changed: --salts gives the real ones"
                 .to_owned(),
         );
+    }
+    let mark = Mark::own();
+    match leftover::remove(&client, &patterns, &mark).await {
+        Ok(removed) if removed.is_empty() => {}
+        Ok(removed) => {
+            notes.push(format!(
+                "scratch indices that a killed simulation left are deleted: {}",
+                removed.join(", ")
+            ));
+        }
+        Err(error) => {
+            notes.push(format!("scratch indices that a killed simulation may have left stay: {error}"));
+        }
     }
     let mut simulation = Simulation {
         client: Arc::clone(&client),
         documents,
-        scratch: Scratch::new(client, run_name()),
+        scratch: Scratch::new(client, mark),
         evaluator: Evaluator::new(settings.clone(), registry.is_some().then(Arc::default)),
         explainer: Explainer::new(settings, salts, registry.is_some().then(Arc::default)),
         registry,
@@ -410,12 +440,6 @@ async fn set_at_signal(stop: Arc<AtomicBool>) {
     if interrupted.await.is_some() {
         stop.store(true, Ordering::Relaxed);
     }
-}
-
-/// Letters and digits that no other run has: its time and its process.
-fn run_name() -> String {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{:x}-{:x}", since_epoch.as_millis(), std::process::id())
 }
 
 /// A bar on standard error, if that is a terminal.

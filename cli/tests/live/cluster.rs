@@ -57,6 +57,11 @@ pub(crate) fn index(index_prefix: &str, topic: &str, values: &[String]) {
     }
 }
 
+/// Makes an empty index.
+pub(crate) fn make(name: &str) {
+    send(Method::PUT, name, Some(&json!({"mappings": {"_meta": {"version": 1}}})));
+}
+
 /// Names of all indices that begin with `start`, hidden ones included.
 pub(crate) fn indices(start: &str) -> Vec<String> {
     let path = format!("_cat/indices/{start}-*?expand_wildcards=all&h=index&s=index&format=json");

@@ -1,6 +1,6 @@
 //! Topics of the tests.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -23,7 +23,9 @@ fn config() -> ClientConfig {
 pub(crate) fn publish(topic: &str, values: impl IntoIterator<Item = String>) {
     make(topic);
     let producer: BaseProducer = config().create().unwrap();
+    let mut n_values = 0;
     for value in values {
+        n_values += 1;
         let mut record = BaseRecord::<str, str>::to(topic).partition(0).timestamp(TIME_MS).payload(&value);
         while let Err((_, returned)) = producer.send(record) {
             producer.poll(Duration::from_millis(50));
@@ -31,6 +33,16 @@ pub(crate) fn publish(topic: &str, values: impl IntoIterator<Item = String>) {
         }
     }
     producer.flush(TIMEOUT).unwrap();
+    // A flush succeeds also for records that could not be delivered.
+    let consumer: BaseConsumer = config().create().unwrap();
+    let began = Instant::now();
+    loop {
+        let (_, end) = consumer.fetch_watermarks(topic, 0, TIMEOUT).unwrap();
+        if end == n_values {
+            return;
+        }
+        assert!(began.elapsed() < TIMEOUT, "{topic} has {end} of {n_values} records");
+    }
 }
 
 /// Makes an empty topic.
