@@ -7,6 +7,7 @@ use thiserror::Error;
 
 use crate::check::{self, CheckError, CheckOptions};
 use crate::exit::Exit;
+use crate::plan::{self, PlanError, PlanOptions};
 #[cfg(feature = "simulate")]
 use crate::simulate::{self, SimulateError, SimulateOptions};
 use crate::test_cases::{self, TestError, TestOptions};
@@ -25,6 +26,7 @@ enum Command {
     Try(TryOptions),
     Check(CheckOptions),
     Test(TestOptions),
+    Plan(PlanOptions),
     #[cfg(feature = "simulate")]
     Simulate(SimulateOptions),
 }
@@ -41,6 +43,9 @@ pub enum CommandError {
     /// Of `test`.
     #[error(transparent)]
     Test(#[from] TestError),
+    /// Of `plan`.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// Of `simulate`.
     #[cfg(feature = "simulate")]
     #[error(transparent)]
@@ -57,6 +62,7 @@ impl CommandLine {
             Command::Try(options) => Ok(try_events::run(options, out)?),
             Command::Check(options) => Ok(check::run(options, out)?),
             Command::Test(options) => Ok(test_cases::run(options, out)?),
+            Command::Plan(options) => Ok(plan::run(options, out)?),
             #[cfg(feature = "simulate")]
             Command::Simulate(options) => Ok(simulate::run(options, out)?),
         }

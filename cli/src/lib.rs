@@ -1,4 +1,5 @@
-//! The program `kafka-to-search`: tries, tests, checks and simulates what the functions make of Kafka records, by the same library.
+//! The program `kafka-to-search`: tries, tests, checks and simulates what the functions make of Kafka records, by the same library,
+//! and plans what a load needs.
 
 pub mod case_edit;
 pub mod cases;
@@ -11,6 +12,7 @@ pub mod expectation;
 pub mod explain;
 pub mod output;
 pub mod pipeline;
+pub mod plan;
 pub mod pretty;
 pub mod record;
 pub mod record_text;
