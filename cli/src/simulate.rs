@@ -10,7 +10,6 @@ pub mod top;
 
 use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -20,7 +19,6 @@ use clap::Args;
 use event_pipeline::event::EventError;
 use event_pipeline::sampling::{SampleRate, SampleRateError};
 use event_pipeline::settings::{DocumentId, Settings};
-use indexing::config::Config;
 use indicatif::{ProgressBar, ProgressStyle};
 use lambda_support::aws::secrets_manager;
 use lambda_support::registry::RegistryConfigError;
@@ -36,17 +34,18 @@ use self::cluster::{CallError, call};
 use self::indexed::{Indexed, IndexedDocuments};
 use self::report::Report;
 use self::scratch::Scratch;
-use self::source::{Since, Source, SourceError};
+use self::source::{Source, SourceError};
 use self::tally::Tally;
 use crate::evaluate::{Decision, Document, Evaluator};
 use crate::exit::Exit;
 use crate::explain::{ExplainError, Explainer};
+use crate::kafka_options::KafkaOptions;
 use crate::output::Output;
 use crate::pipeline;
 use crate::record::Record;
-use crate::record_text::parse_time;
+use crate::search_options::SearchOptions;
 use crate::setup::{SetupError, SetupOptions, rules};
-use crate::variables::VariableTexts;
+use crate::since::{self, SinceText};
 
 /// Show what a new file of rules would change of the events that Kafka has: it reads them, compares what becomes of them with what
 /// is indexed, and tries the documents in hidden indices that it deletes again. It commits no offsets
@@ -61,23 +60,14 @@ pub struct SimulateOptions {
     #[arg(long)]
     topic: String,
     /// From when on: a span such as 24h, a time (RFC 3339), or `beginning`
-    #[arg(long, default_value = "24h", value_parser = since)]
+    #[arg(long, default_value = "24h", value_parser = since::parse)]
     since: SinceText,
     #[command(flatten)]
     setup: SetupOptions,
-    /// Comma-separated HOST:PORT of the brokers
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS")]
-    bootstrap: String,
-    /// A property of the Kafka client librdkafka, such as security.protocol=SASL_SSL. Repeatable
-    #[arg(long = "kafka", value_name = "NAME=VALUE", value_parser = property)]
-    kafka: Vec<(String, String)>,
-    /// URL of the cluster, instead of SEARCH_ENDPOINT
-    #[arg(long)]
-    search: Option<String>,
-    /// Pattern of indices that events are in so far, besides those of INDEX_PREFIX, of the new file and of infra/pipeline.yaml.
-    /// Repeatable
-    #[arg(long = "index", value_name = "PATTERN")]
-    indices: Vec<String>,
+    #[command(flatten)]
+    kafka: KafkaOptions,
+    #[command(flatten)]
+    search: SearchOptions,
     /// Compare a part of the events alone, such as 0.1, chosen by their ids
     #[arg(long, value_parser = sample)]
     sample: Option<SampleRate>,
@@ -87,13 +77,6 @@ pub struct SimulateOptions {
     /// Text to read, or JSON
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// Where a simulation begins, and how it was given.
-#[derive(Debug, Clone)]
-struct SinceText {
-    since: Since,
-    text: String,
 }
 
 /// Why there is no simulation.
@@ -162,7 +145,7 @@ pub fn run(options: &SimulateOptions, out: &mut dyn Write) -> Result<Exit, Simul
 
 async fn simulate(options: &SimulateOptions, out: &mut dyn Write) -> Result<Exit, SimulateError> {
     let pipeline = options.setup.pipeline().ok_or(SimulateError::NoPipeline)?;
-    let config = config(options, &options.setup.variables()?)?;
+    let config = options.search.config(&options.setup.variables()?)?;
     let (rules, salts, patterns) = rules(&pipeline)?;
     let settings = Settings { rules, ..config.settings };
     if settings.document_id == DocumentId::Auto {
@@ -176,9 +159,9 @@ async fn simulate(options: &SimulateOptions, out: &mut dyn Write) -> Result<Exit
         Some(registry) => Some(registry.connect(&secrets).await?),
         None => None,
     };
-    let source = Source::open(&options.bootstrap, &options.kafka, &options.topic, options.since.since)?;
+    let source = Source::open(&options.kafka, &options.topic, options.since.since)?;
     let dead_letters = format!("{}-", settings.dead_letter_prefix.as_str());
-    let documents = IndexedDocuments::new(&index_patterns(options, &settings, patterns));
+    let documents = IndexedDocuments::new(&options.search.index_patterns(&settings, patterns));
     documents.refresh(&client).await;
     let mut notes = Vec::new();
     if !salts.is_empty() {
@@ -370,34 +353,6 @@ impl Simulation {
     }
 }
 
-/// The configuration: the function's settings by the file of variables, and how to connect by it and the environment.
-fn config(options: &SimulateOptions, variables: &VariableTexts) -> Result<Config, ConfigError> {
-    let lookup = |name: &str| match (name, &options.search) {
-        ("SEARCH_ENDPOINT", Some(url)) => Some(url.clone()),
-        ("SEARCH_DOMAIN", Some(_)) | ("PIPELINE_FILE", _) => None,
-        _ => {
-            let is_of_connections =
-                ["SEARCH_", "SCHEMA_REGISTRY_", "AWS_"].iter().any(|start| name.starts_with(start));
-            let environment = || std::env::var(name).ok().filter(|_| is_of_connections);
-            variables.get(name).cloned().or_else(environment)
-        }
-    };
-    Config::parse(&lookup)
-}
-
-/// Patterns of the indices that events or their dead letters may be in so far.
-fn index_patterns(options: &SimulateOptions, settings: &Settings, of_file: Vec<String>) -> BTreeSet<String> {
-    let mut patterns: BTreeSet<String> = of_file.into_iter().chain(options.indices.iter().cloned()).collect();
-    for prefix in [&settings.index_prefix, &settings.dead_letter_prefix] {
-        patterns.insert(format!("{}-*", prefix.as_str()));
-    }
-    // What is deployed is likely to be that. One that can't be read has no part here.
-    if let Ok(file) = pipeline::load(&PathBuf::from(pipeline::DEFAULT_FILE)) {
-        patterns.extend(file.index_patterns());
-    }
-    patterns
-}
-
 async fn set_at_signal(stop: Arc<AtomicBool>) {
     let interrupted = async {
         let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).ok()?;
@@ -426,27 +381,6 @@ fn progress_bar(n: u64) -> ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
-}
-
-fn since(text: &str) -> Result<SinceText, String> {
-    let since = if text == "beginning" {
-        Since::Beginning
-    } else if let Some(millis) = parse_time(text) {
-        Since::Time(millis)
-    } else {
-        let span = humantime::parse_duration(text).map_err(|error| {
-            format!("neither a span such as 24h, a time (RFC 3339) nor `beginning`: {error}")
-        })?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
-        let millis = now.saturating_sub(span).as_millis();
-        Since::Time(i64::try_from(millis).map_err(|error| error.to_string())?)
-    };
-    Ok(SinceText { since, text: text.to_owned() })
-}
-
-fn property(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("not NAME=VALUE")?;
-    Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 fn sample(text: &str) -> Result<SampleRate, String> {

@@ -1,0 +1,3 @@
+//! `account`: whether each record in Kafka has reached its place.
+
+pub mod survey;
