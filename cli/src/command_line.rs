@@ -5,6 +5,8 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 use thiserror::Error;
 
+#[cfg(feature = "simulate")]
+use crate::account::{self, AccountCommandError, AccountOptions};
 use crate::check::{self, CheckError, CheckOptions};
 use crate::exit::Exit;
 #[cfg(feature = "simulate")]
@@ -12,7 +14,7 @@ use crate::simulate::{self, SimulateError, SimulateOptions};
 use crate::test_cases::{self, TestError, TestOptions};
 use crate::try_events::{self, TryError, TryOptions};
 
-/// Tries, tests, checks and simulates what the functions make of Kafka records.
+/// Tries, tests, checks and simulates what the functions make of Kafka records, and accounts for each of them.
 #[derive(Debug, Parser)]
 #[command(name = "kafka-to-search", version, about)]
 pub struct CommandLine {
@@ -27,6 +29,8 @@ enum Command {
     Test(TestOptions),
     #[cfg(feature = "simulate")]
     Simulate(SimulateOptions),
+    #[cfg(feature = "simulate")]
+    Account(Box<AccountOptions>),
 }
 
 /// Why a command could not do its work.
@@ -45,6 +49,10 @@ pub enum CommandError {
     #[cfg(feature = "simulate")]
     #[error(transparent)]
     Simulate(#[from] SimulateError),
+    /// Of `account`.
+    #[cfg(feature = "simulate")]
+    #[error(transparent)]
+    Account(#[from] AccountCommandError),
 }
 
 impl CommandLine {
@@ -59,6 +67,8 @@ impl CommandLine {
             Command::Test(options) => Ok(test_cases::run(options, out)?),
             #[cfg(feature = "simulate")]
             Command::Simulate(options) => Ok(simulate::run(options, out)?),
+            #[cfg(feature = "simulate")]
+            Command::Account(options) => Ok(account::run(options, out)?),
         }
     }
 }

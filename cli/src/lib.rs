@@ -3,10 +3,14 @@
 
 #[cfg(feature = "simulate")]
 pub mod account;
+#[cfg(feature = "simulate")]
+pub mod aws_api;
 pub mod case_edit;
 pub mod cases;
 pub mod check;
 pub mod command_line;
+#[cfg(feature = "simulate")]
+pub mod decider;
 pub mod document_diff;
 pub mod evaluate;
 pub mod exit;

@@ -8,12 +8,12 @@ pub mod source;
 pub mod tally;
 pub mod top;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use event_pipeline::event::EventError;
@@ -24,11 +24,9 @@ use lambda_support::aws::secrets_manager;
 use lambda_support::registry::RegistryConfigError;
 use lambda_support::search::ConnectError;
 use lambda_support::variables::ConfigError;
-use schema_registry::registry::Registry;
 use search_client::client::SearchClient;
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use self::cluster::{CallError, call};
 use self::indexed::{Indexed, IndexedDocuments};
@@ -36,7 +34,8 @@ use self::report::Report;
 use self::scratch::Scratch;
 use self::source::{Source, SourceError};
 use self::tally::Tally;
-use crate::evaluate::{Decision, Document, Evaluator};
+use crate::decider::Decider;
+use crate::evaluate::{Decision, Document};
 use crate::exit::Exit;
 use crate::explain::{ExplainError, Explainer};
 use crate::kafka_options::KafkaOptions;
@@ -128,11 +127,6 @@ pub enum SimulateError {
     Write(#[source] io::Error),
 }
 
-/// How long the registry may take for the schemas of a batch.
-const REGISTRY_TIME: Duration = Duration::from_secs(20);
-/// Rounds of asking the registry: a record names the schema of its key and that of its value.
-const REGISTRY_ROUNDS: usize = 3;
-
 /// Simulates, and writes the report to `out`.
 ///
 /// # Errors
@@ -174,9 +168,8 @@ async fn simulate(options: &SimulateOptions, out: &mut dyn Write) -> Result<Exit
         client: Arc::clone(&client),
         documents,
         scratch: Scratch::new(client, run_name()),
-        evaluator: Evaluator::new(settings.clone(), registry.is_some().then(Arc::default)),
-        explainer: Explainer::new(settings, salts, registry.is_some().then(Arc::default)),
-        registry,
+        explainer: Explainer::new(settings.clone(), salts, registry.is_some().then(Arc::default)),
+        decider: Decider::new(settings, registry),
         tally: Tally::new(dead_letters),
         sample: options.sample,
         max: options.max.unwrap_or(u64::MAX),
@@ -223,9 +216,8 @@ struct Simulation {
     client: Arc<SearchClient>,
     documents: IndexedDocuments,
     scratch: Scratch,
-    evaluator: Evaluator,
+    decider: Decider,
     explainer: Explainer,
-    registry: Option<Registry>,
     tally: Tally,
     sample: Option<SampleRate>,
     max: u64,
@@ -298,7 +290,10 @@ impl Simulation {
         if batch.is_empty() {
             return Ok(());
         }
-        let decisions = self.decide(&batch).await?;
+        let decisions = self.decider.decide(&batch).await?;
+        if let Some(known) = self.decider.known() {
+            self.explainer.set_schemas(Arc::clone(known));
+        }
         let ids: Vec<&str> = kept.iter().map(String::as_str).collect();
         let so_far: HashMap<String, Vec<Indexed>> = self.documents.find(&self.client, &ids).await?;
         let places: Vec<String> = batch.iter().map(Record::place).collect();
@@ -325,31 +320,6 @@ impl Simulation {
         let tried = self.scratch.try_documents(&documents).await?;
         self.tally.add_tried(&tried, &events);
         Ok(())
-    }
-
-    /// Decides on the records of a batch, with the schemas that the registry gives.
-    async fn decide(&mut self, batch: &[Record]) -> Result<Vec<Decision>, SimulateError> {
-        let mut decisions = self.evaluator.decide(batch)?;
-        let Some(registry) = &self.registry else { return Ok(decisions) };
-        for _ in 0..REGISTRY_ROUNDS {
-            let missing: BTreeSet<_> = decisions
-                .iter()
-                .filter_map(|decision| match decision {
-                    Decision::NeedsSchema(ids) => Some(ids),
-                    _ => None,
-                })
-                .flatten()
-                .copied()
-                .collect();
-            if missing.is_empty() {
-                break;
-            }
-            let known = registry.resolve(&missing, Instant::now() + REGISTRY_TIME).await.known;
-            self.evaluator.set_schemas(Arc::clone(&known));
-            self.explainer.set_schemas(known);
-            decisions = self.evaluator.decide(batch)?;
-        }
-        Ok(decisions)
     }
 }
 
