@@ -152,7 +152,7 @@ pub enum AccountCommandError {
 /// Accounts for all records, and writes the report to `out`.
 ///
 /// # Errors
-/// [`AccountCommandError`] when it can't tell.
+/// [`AccountCommandError`] when that can't be found out.
 pub fn run(options: &AccountOptions, out: &mut dyn Write) -> Result<Exit, AccountCommandError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -155,7 +155,7 @@ impl Accountant<'_> {
     /// Accounts for the records of a topic.
     ///
     /// # Errors
-    /// [`AccountError`] when it can't tell.
+    /// [`AccountError`] when that can't be found out.
     pub async fn topic(&mut self, source: &TopicSource) -> Result<TopicAccount, AccountError> {
         let broker = Arc::new(Broker::new(&self.kafka, &source.group)?);
         let (topic, since) = (source.topic.clone(), self.since);

@@ -80,7 +80,7 @@ pub enum Form {
 pub enum Refreshed {
     /// All of it.
     Yes,
-    /// This user may not ask for that: it is seen some seconds later.
+    /// This user may not ask for that, or the cluster has no such request: it is seen some seconds later.
     Refused,
 }
 
@@ -184,12 +184,13 @@ impl Indices {
     /// Lets searches see what was indexed until now.
     ///
     /// # Errors
-    /// [`CallError`], except for a user who may not do it.
+    /// [`CallError`], except where that is refused.
     pub async fn refresh(&self, client: &SearchClient) -> Result<Refreshed, CallError> {
         let path = format!("{}/_refresh?ignore_unavailable=true&allow_no_indices=true", self.patterns);
         match call(client, Method::POST, &path, None).await {
             Ok(_) => Ok(Refreshed::Yes),
-            Err(error) if error.status() == Some(403) => Ok(Refreshed::Refused),
+            // 404 and 405: OpenSearch Serverless has no such request.
+            Err(error) if matches!(error.status(), Some(403..=405)) => Ok(Refreshed::Refused),
             Err(error) => Err(error),
         }
     }
@@ -317,7 +318,11 @@ impl<'c> PartitionDocuments<'c> {
             _ => json!({"bool": {"should": ranges.iter().map(of_range).collect::<Vec<_>>()}}),
         });
         if let Some(since) = self.since_ms {
-            filters.push(json!({"range": {"kafka_timestamp": {"gte": since, "format": "epoch_millis"}}}));
+            // What could not be read as a record has no timestamp.
+            filters.push(json!({"bool": {"should": [
+                {"range": {"kafka_timestamp": {"gte": since, "format": "epoch_millis"}}},
+                {"bool": {"must_not": [{"exists": {"field": "kafka_timestamp"}}]}},
+            ]}}));
         }
         let offsets: Vec<i64> = without.ranges().iter().flat_map(|range| range.start..range.end).collect();
         json!({"bool": {"filter": filters, "must_not": [{"terms": {"kafka_offset": offsets}}]}})
