@@ -316,3 +316,63 @@ fn progress_bar() -> ProgressBar {
         Err(_) => bar,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        options: AccountOptions,
+    }
+
+    fn options(words: &[&str]) -> AccountOptions {
+        let all = ["account", "--bootstrap", "b:1"].iter().chain(words);
+        Words::try_parse_from(all).unwrap_or_else(|error| panic!("{error}")).options
+    }
+
+    fn mapping(topic: &str, group: &str) -> Mapping {
+        Mapping {
+            uuid: format!("u-{group}"),
+            topic: topic.into(),
+            group: group.into(),
+            function_arn: "arn:aws:lambda:r:1:function:f".into(),
+            destination: None,
+            decodes: false,
+            filters: false,
+        }
+    }
+
+    fn found(words: &[&str]) -> Result<Vec<(String, String, bool)>, String> {
+        let mappings = vec![mapping("a", "ga"), mapping("b", "gb"), mapping("a", "other")];
+        let sources = sources(&options(words), mappings).map_err(|error| error.to_string())?;
+        Ok(sources.into_iter().map(|it| (it.topic, it.group, it.mapping.is_some())).collect())
+    }
+
+    #[test]
+    fn the_topics_of_all_mappings_are_accounted_for_unless_some_are_named() {
+        let source =
+            |topic: &str, group: &str, has_mapping| (topic.to_owned(), group.to_owned(), has_mapping);
+        assert_eq!(
+            found(&[]).unwrap(),
+            [source("a", "ga", true), source("b", "gb", true), source("a", "other", true)]
+        );
+        assert_eq!(found(&["--topic", "b", "--topic", "b"]).unwrap(), [source("b", "gb", true)]);
+        assert_eq!(
+            found(&["--topic", "a", "--topic", "c", "--group", "other"]).unwrap(),
+            [source("a", "other", true), source("c", "other", false)]
+        );
+    }
+
+    #[test]
+    fn a_topic_whose_group_is_not_known_is_an_error_that_says_what_to_name() {
+        let error = found(&["--topic", "c"]).unwrap_err();
+        let expected = "no event source mapping of kafka-to-search-index-events reads the topic c: name its consumer group by --group";
+        assert_eq!(error, expected);
+        let error = sources(&options(&["--function", "f"]), Vec::new()).unwrap_err().to_string();
+        assert!(error.starts_with("the function f has no event source mapping"), "{error}");
+    }
+}

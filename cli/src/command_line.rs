@@ -72,3 +72,15 @@ impl CommandLine {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_options_of_no_command_contradict_each_other() {
+        CommandLine::command().debug_assert();
+    }
+}

@@ -144,7 +144,7 @@ struct Partition<'p> {
 /// What was found at offsets that were judged by ids.
 #[derive(Default)]
 struct Judged {
-    account: Counts,
+    counts: Counts,
     missing: OffsetSet,
     doubled: u64,
     /// Whether a document is that of another record at the same offset.
@@ -193,17 +193,17 @@ impl Accountant<'_> {
             let pending = range.len() - settled.len();
             let mut judged =
                 self.partition(&partition, settled, &mut destination, &mut account.notes).await?;
-            judged.account.offsets = range.len();
-            judged.account.pending = pending;
+            judged.counts.offsets = range.len();
+            judged.counts.pending = pending;
             self.progress.inc(pending);
-            if !judged.account.is_balanced() {
+            if !judged.counts.is_balanced() {
                 return Err(AccountError::Unbalanced { topic: source.topic.clone(), partition: number });
             }
             account.partitions.push(PartitionAccount {
                 partition: number,
                 range,
                 committed,
-                counts: judged.account,
+                counts: judged.counts,
                 missing: judged.missing,
                 doubled: judged.doubled,
             });
@@ -303,7 +303,7 @@ impl Accountant<'_> {
             let empty = OffsetRange::new(next, chunk.start);
             self.judge_all(partition, &empty.into(), &none, destination, judged).await?;
             let found = survey(documents, chunk).await?;
-            judged.account.add_tally(found.tally);
+            judged.counts.add_tally(found.tally);
             self.progress.inc(found.tally.total());
             let mut unsettled = found.gaps;
             unsettled.extend(&found.doubles);
@@ -338,7 +338,7 @@ impl Accountant<'_> {
             self.judge(partition, &batch, doubles, destination, judged).await?;
         }
         batches.end().await?;
-        judged.account.removed += offsets.len().saturating_sub(n_records);
+        judged.counts.removed += offsets.len().saturating_sub(n_records);
         self.progress.set_position(before + offsets.len());
         Ok(())
     }
@@ -359,7 +359,7 @@ impl Accountant<'_> {
             judged.has_foreign |= doubles.contains(record.offset) && forms.len() < 2;
             judged.doubled += u64::from(forms.len() > 1);
             match forms.iter().min() {
-                Some(form) => judged.account.add(outcome(*form)),
+                Some(form) => judged.counts.add(outcome(*form)),
                 None => without.push(record.clone()),
             }
         }
@@ -386,7 +386,7 @@ impl Accountant<'_> {
                 }
                 Outcome::Missing
             };
-            judged.account.add(outcome);
+            judged.counts.add(outcome);
         }
         Ok(())
     }
