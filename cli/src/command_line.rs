@@ -9,6 +9,7 @@ use thiserror::Error;
 use crate::account::{self, AccountCommandError, AccountOptions};
 use crate::check::{self, CheckError, CheckOptions};
 use crate::exit::Exit;
+use crate::plan::{self, PlanError, PlanOptions};
 #[cfg(feature = "simulate")]
 use crate::simulate::{self, SimulateError, SimulateOptions};
 use crate::test_cases::{self, TestError, TestOptions};
@@ -27,6 +28,7 @@ enum Command {
     Try(TryOptions),
     Check(CheckOptions),
     Test(TestOptions),
+    Plan(PlanOptions),
     #[cfg(feature = "simulate")]
     Simulate(SimulateOptions),
     #[cfg(feature = "simulate")]
@@ -45,6 +47,9 @@ pub enum CommandError {
     /// Of `test`.
     #[error(transparent)]
     Test(#[from] TestError),
+    /// Of `plan`.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// Of `simulate`.
     #[cfg(feature = "simulate")]
     #[error(transparent)]
@@ -65,6 +70,7 @@ impl CommandLine {
             Command::Try(options) => Ok(try_events::run(options, out)?),
             Command::Check(options) => Ok(check::run(options, out)?),
             Command::Test(options) => Ok(test_cases::run(options, out)?),
+            Command::Plan(options) => Ok(plan::run(options, out)?),
             #[cfg(feature = "simulate")]
             Command::Simulate(options) => Ok(simulate::run(options, out)?),
             #[cfg(feature = "simulate")]

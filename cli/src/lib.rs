@@ -1,5 +1,5 @@
 //! The program `kafka-to-search`: tries, tests, checks and simulates what the functions make of Kafka records, by the same library,
-//! and accounts for each record in Kafka.
+//! accounts for each record in Kafka, and plans what a load needs.
 
 #[cfg(feature = "simulate")]
 pub mod account;
@@ -22,6 +22,7 @@ pub mod kafka_options;
 pub mod offsets;
 pub mod output;
 pub mod pipeline;
+pub mod plan;
 pub mod pretty;
 pub mod record;
 pub mod record_text;
