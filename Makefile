@@ -15,7 +15,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
     --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate plan test test-fast test-live test-policies test-search \
+.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-policies test-search \
     test-secured test-schemas soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
@@ -73,9 +73,12 @@ try: ## Show what becomes of each line of a file, without a server: FILE=events.
 test-pipeline: ## Run the cases in infra/pipeline-tests; UPDATE=1 writes what they expect
 	@$(KAFKA_TO_SEARCH) test $(if $(UPDATE),--update) infra/pipeline-tests
 
-SINCE ?= 24h
 simulate: ## Compare what a new file of rules would do with what is indexed: TOPIC=order.events SINCE=24h PIPELINE=new.yaml
-	@$(PYTHON) localstack/servers/simulate.py --topic '$(or $(TOPIC),order.events)' --since '$(SINCE)' $(RULES) $(ARGS)
+	@$(PYTHON) localstack/servers/simulate.py --topic '$(or $(TOPIC),order.events)' --since '$(or $(SINCE),24h)' $(RULES) $(ARGS)
+
+account: ## Show whether each record in Kafka has reached its place, and which are missing: SINCE=1h TOPIC=order.events; HEAL=1 gives missing ones to the function again
+	@$(PYTHON) localstack/servers/account.py --since '$(or $(SINCE),1h)' $(if $(TOPIC),--topic '$(TOPIC)') $(RULES) \
+	    $(if $(HEAL),--heal) $(ARGS)
 
 plan: ## Show what a load needs and costs: RATE=20000 (events/s) BYTES=500 (a value); ARGS=--help
 	@$(KAFKA_TO_SEARCH) plan --rate $(or $(RATE),1000) --bytes $(or $(BYTES),500) $(ARGS)
