@@ -117,7 +117,7 @@ test-secured: ## Run the tests of TLS, credentials, provisioning and events of a
 	$(STACK) with $(SECURED) -- cargo test --locked $(LIVE) --test secured
 
 test-search: ## Run the tests of infra/search's templates, roles, policies and monitors on separate servers
-	$(STACK) with --servers opensearch,opensearch-secured,elasticsearch-6 --instance search -- \
+	$(STACK) with --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6 --instance search -- \
 	    $(CHECKS) pytest -q infra/search/tests --ignore=infra/search/tests/files
 
 test-schemas: ## Run the tests of mappings with a schema registry on separate servers
