@@ -6,7 +6,17 @@ def metric(number: str, kind: str, field: str | None = None, label: str | None =
     return {"id": number, "enabled": True, "type": kind, "schema": "metric", "params": params}
 
 
-def terms(number: str, schema: str, field: str, label: str, size: int, by: str = "1", order: str = "desc") -> dict:
+def terms(
+    number: str,
+    schema: str,
+    field: str,
+    label: str,
+    size: int,
+    by: str = "1",
+    order: str = "desc",
+    missing: str | None = None,
+) -> dict:
+    """A bucket for each value. With `missing`, documents without the field have a bucket of that name."""
     params = {
         "field": field,
         "orderBy": by,
@@ -14,8 +24,8 @@ def terms(number: str, schema: str, field: str, label: str, size: int, by: str =
         "size": size,
         "otherBucket": False,
         "otherBucketLabel": "Other",
-        "missingBucket": False,
-        "missingBucketLabel": "Missing",
+        "missingBucket": missing is not None,
+        "missingBucketLabel": missing or "Missing",
         "customLabel": label,
     }
     return {"id": number, "enabled": True, "type": "terms", "schema": schema, "params": params}

@@ -23,6 +23,8 @@ INTERVALS = (
 )  # fmt: skip
 UNITS_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 METRICS = ("count", "cardinality", "max", "min")
+# The key of the bucket of documents without the field.
+MISSING = "__missing__"
 # Charts whose metrics are in every level of buckets: `hierarchicalData` of the type.
 HIERARCHICAL = ("pie",)
 
@@ -69,6 +71,11 @@ class Panel:
     def buckets(self) -> list[dict]:
         """The aggregations that are buckets, the outer first."""
         return [agg for agg in self.aggs if agg["type"] not in METRICS]
+
+    def interval(self, span: TimeRange) -> str:
+        """The length of the bars of a chart over time."""
+        (chosen,) = (agg["params"]["interval"] for agg in self.aggs if agg["type"] == "date_histogram")
+        return auto_interval(span) if chosen == "auto" else chosen
 
     def search(self, fields: dict, time_range: TimeRange) -> dict | None:
         """The body of the search for the panel; None for a text.
@@ -242,7 +249,7 @@ def _bucket(agg: dict, panel: Panel, metrics: dict, fields: dict, span: TimeRang
             aggregatable(params["field"], fields)
             if "date" not in fields[params["field"]]:
                 raise PanelError(f"`{params['field']}` is not a date")
-            interval = auto_interval(span) if params["interval"] == "auto" else params["interval"]
+            interval = panel.interval(span)
             unit = "calendar_interval" if re.fullmatch(r"1[mhdwMy]", interval) else "fixed_interval"
             body = {"field": params["field"], unit: interval, "time_zone": "UTC", "min_doc_count": params["min_doc_count"]}
             return {"date_histogram": body}, {}
@@ -254,6 +261,8 @@ def _bucket(agg: dict, panel: Panel, metrics: dict, fields: dict, span: TimeRang
                 raise PanelError(f"{panel.id}: {agg['id']} is ordered by {by}, which is none of its metrics")
             key = "_count" if by in counts else by
             body = {"field": params["field"], "order": {key: params["order"]}, "size": params["size"]}
+            if params["missingBucket"]:
+                body["missing"] = MISSING
             return {"terms": body}, {by: metrics[by]} if by in metrics else {}
         case kind:
             raise PanelError(f"{panel.id}: the aggregation `{kind}` is not known")

@@ -217,7 +217,6 @@ def describe(objects: Objects) -> None:
             "service_name",
             "error.type",
             "error.reason",
-            "target_index",
             "kafka_topic",
             "kafka_partition",
             "kafka_offset",
@@ -231,7 +230,7 @@ def describe(objects: Objects) -> None:
         EVENTS,
         "conflicts",
         "Events with a field that the mapping rejected; the field moved to conflict, and every word of it stays searchable",
-        ["service_name", "conflict_field", "conflict_reason", "conflict_text", "eventType", "orderId"],
+        ["service_name", "conflict_field", "conflict_text", "conflict_reason", "orderId"],
         "desc",
         {"query": IS_CONFLICT, "language": "kuery"},
     )
@@ -296,7 +295,7 @@ def describe(objects: Objects) -> None:
             [
                 metric("1", "count", label="Failures"),
                 terms("2", "bucket", "service_name", "Service", 10),
-                terms("3", "bucket", "eventType", "Event type", 10),
+                terms("3", "bucket", "eventType", "Event type", 10, missing="no type"),
                 metric("4", "max", "@timestamp", "Last"),
             ]
         ),
@@ -377,8 +376,8 @@ def describe(objects: Objects) -> None:
             (
                 7,
                 [
-                    (22, chart, totals, "How many events"),
-                    (20, chart, attention, "Events that need attention"),
+                    (20, chart, totals, "How many events"),
+                    (22, chart, attention, "Events that need attention"),
                     (6, chart, n_refused, "Rejected"),
                 ],
             ),
@@ -400,18 +399,18 @@ def describe(objects: Objects) -> None:
             (
                 12,
                 [
-                    (24, chart, refused, "Dead letters by error"),
-                    (24, listing, REFUSED, "Dead letters: record and reason"),
+                    (16, chart, refused, "Dead letters by error"),
+                    (32, listing, REFUSED, "Dead letters: record and reason"),
                 ],
             ),
             (
                 10,
                 [
-                    (24, chart, conflicting, "Conflicts by field"),
-                    (24, listing, CONFLICTS, "Conflicts: event and reason"),
+                    (16, chart, conflicting, "Conflicts by field"),
+                    (32, listing, CONFLICTS, "Conflicts: event and reason"),
                 ],
             ),
-            (5, [(48, chart, guide, "How to read this")]),
+            (6, [(48, chart, guide, "How to read this")]),
             (
                 18,
                 [

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from panels import Panel
+from panels import MISSING, Panel
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ def _rows(panel: Panel, found: dict, level: int, keys: list) -> Iterator[list]:
     buckets = found[panel.buckets[level]["id"]]["buckets"]
     named = buckets.items() if isinstance(buckets, dict) else ((bucket["key"], bucket) for bucket in buckets)
     for key, bucket in named:
-        yield from _rows(panel, bucket, level + 1, [*keys, key])
+        label = panel.buckets[level]["params"]["missingBucketLabel"] if key == MISSING else key
+        yield from _rows(panel, bucket, level + 1, [*keys, label])
 
 
 def _metric(agg: dict, found: dict) -> float | None:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime, timedelta
 
 ORDERS, STOCK, NOTICES = "order.events", "inventory.events", "notification.events"
 PARTITIONS = 3
+# When the day of the tests and of the pictures ends.
+NOW = datetime(2026, 11, 24, 18, 0, tzinfo=UTC)
 # This partition has no events of the last hour and a half.
 BEHIND = (STOCK, 2)
 BEHIND_FOR = timedelta(minutes=95)
@@ -176,18 +178,17 @@ def _order(day: Day, number: int, begin: datetime) -> None:
 
 def _odd_records(day: Day) -> None:
     """Events of other teams: fields that clash, text that is no JSON, a clock that is wrong, a null value, dead letters."""
-    rng = day.rng
-    story = {"trace": f"{rng.getrandbits(128):032x}", "correlation": f"{rng.getrandbits(128):032x}"}
     before = [day.now - timedelta(minutes=minutes) for minutes in range(5, 1300, 80)]
     for number, at in enumerate(before):
+        story = {"trace": f"{day.rng.getrandbits(128):032x}", "correlation": f"{day.rng.getrandbits(128):032x}"}
         other = {"eventType": "OrderPaid", "orderId": f"O-OTHER-{number}"}
         day.publish(ORDERS, at, f"other-{number}", other | {"status": {"code": "PAID"}}, story, conflict="status")
         if number % 4 == 0:
-            day.publish(NOTICES, at, f"campaign-{number}", other | {"channel": {"name": "email"}}, story, conflict="channel")
-            day.publish(STOCK, at, "MS-ERGO-02", "PALLET 4711 MOVED", story)
-            day.publish(ORDERS, at, f"till-{number}", other | {"timestamp": 0}, story, tag="_timestampoutofrange")
+            day.publish(NOTICES, at + timedelta(seconds=1), f"campaign-{number}", other | {"channel": {"name": "email"}}, story, conflict="channel")
+            day.publish(STOCK, at + timedelta(seconds=2), "MS-ERGO-02", "PALLET 4711 MOVED", story)
+            day.publish(ORDERS, at + timedelta(seconds=3), f"till-{number}", other | {"timestamp": 0}, story, tag="_timestampoutofrange")
         if number % 5 == 0:
-            day.publish(ORDERS, at, f"gone-{number}", None, story)
+            day.publish(ORDERS, at + timedelta(seconds=4), f"gone-{number}", None, story)
         if number % 3 == 0:
             error = REJECTED[number % 2]
-            day.publish(ORDERS, at, f"huge-{number}", other, story, error=error)
+            day.publish(ORDERS, at + timedelta(seconds=5), f"huge-{number}", other, story, error=error)

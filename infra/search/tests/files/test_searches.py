@@ -33,7 +33,7 @@ def chart(*aggs: dict, kind: str = "table", query: dict = EVERYTHING) -> Panel:
 
 
 def terms(number: str, field: str, by: str = "1") -> dict:
-    params = {"field": field, "orderBy": by, "order": "desc", "size": 5}
+    params = {"field": field, "orderBy": by, "order": "desc", "size": 5, "missingBucket": False}
     return {"id": number, "enabled": True, "type": "terms", "schema": "bucket", "params": params}
 
 
