@@ -25,13 +25,35 @@ $(KUBERNETES_ENV)/finished: $(KUBERNETES_REQUIREMENTS)
 	@"$(KUBERNETES_BIN)/pip" install --quiet --no-input --disable-pip-version-check --no-deps --requirement "$(KUBERNETES_REQUIREMENTS)"
 	@touch "$@"
 
-lint-kubernetes: kubernetes-env ## Lint manifests, scripts, Dockerfiles and Python of infra/kubernetes
+# kube-score is built once from the Go module proxy. Of its tests these do not apply:
+# - the pull policy, since the images have fixed tags, and digests where scripts/digests.py pins them;
+# - ephemeral storage, since the root file systems are read-only and each emptyDir has a limit;
+# - user and group ids above 10000, since the images' files belong to ids below;
+# - two replicas and a rolling update in dev, which has one node.
+KUBE_SCORE_VERSION := $(shell sed -n '/^\[kube-score\]/,$$s/^version = "\(.*\)"/\1/p' $(KUBERNETES_ROOT)/localstack/servers/versions.toml)
+KUBE_SCORE := $(KUBERNETES_CACHE)/kube-score-$(KUBE_SCORE_VERSION)
+KUBE_SCORE_ARGS := --output-format ci $(foreach test,container-image-pull-policy container-ephemeral-storage-request-and-limit \
+	container-security-context-user-group-id,--ignore-test $(test))
+KUBE_SCORE_ARGS_dev := --ignore-test deployment-replicas --ignore-test deployment-strategy
+
+lint-kubernetes: kubernetes-env $(KUBE_SCORE)/kube-score ## Lint manifests, scripts, Dockerfiles and Python of infra/kubernetes
 	"$(KUBERNETES_BIN)/yamllint" --strict --config-file $(KUBERNETES_DIR)/.yamllint.yaml $(KUBERNETES_DIR) $(KUBERNETES_DIR)/../elk
 	"$(KUBERNETES_BIN)/shellcheck" $(KUBERNETES_SHELL)
 	"$(KUBERNETES_BIN)/hadolint" $(KUBERNETES_DOCKERFILES)
 	"$(KUBERNETES_BIN)/ruff" check --config $(KUBERNETES_DIR)/ruff.toml $(KUBERNETES_DIR)
 	"$(KUBERNETES_BIN)/ruff" format --check --config $(KUBERNETES_DIR)/ruff.toml $(KUBERNETES_DIR)
 	"$(KUBERNETES_BIN)/python" -B $(KUBERNETES_DIR)/scripts/render.py --check
+	$(foreach overlay,dev production,$(call kube_score,$(overlay)) &&) true
+
+define kube_score
+"$(KUBERNETES_BIN)/kubectl" kustomize --load-restrictor=LoadRestrictionsNone $(KUBERNETES_DIR)/overlays/$(1) --output "$(KUBE_SCORE)/$(1).yaml" && \
+	{ "$(KUBE_SCORE)/kube-score" score $(KUBE_SCORE_ARGS) $(KUBE_SCORE_ARGS_$(1)) "$(KUBE_SCORE)/$(1).yaml" || true; } \
+	    | { ! grep -v '^\[OK\]\|^\[SKIPPED\]'; }
+endef
+
+$(KUBE_SCORE)/kube-score:
+	GOBIN="$(KUBE_SCORE)" "$$($(KUBERNETES_ROOT)/localstack/servers/python.sh)" $(KUBERNETES_ROOT)/localstack/servers/stack.py run go -- \
+	    go install github.com/zegl/kube-score/cmd/kube-score@v$(KUBE_SCORE_VERSION)
 
 test-kubernetes: kubernetes-env ## Test manifests, scripts, guides and the Logstash pipeline
 	$(KUBERNETES_PYTEST) -m "not live and not control_plane" $(KUBERNETES_DIR)/tests

@@ -15,7 +15,7 @@ use super::scaling::Hour;
 const SIZE: (u32, u32) = (900, 420);
 /// Seconds between two points of a line.
 const STEP: usize = 10;
-/// Colours that people who can't tell red from green can tell apart (Okabe and Ito).
+/// Colours that differ for people who see no difference between red and green (Okabe and Ito).
 const COLOURS: [RGBColor; 5] = [
     RGBColor(213, 94, 0),
     RGBColor(0, 114, 178),

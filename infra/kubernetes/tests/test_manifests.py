@@ -312,10 +312,11 @@ def test_services_target_ports_of_pods(objects):
         assert service["spec"].get("type", "ClusterIP") == "ClusterIP"
 
 
-def test_stateful_sets_name_a_service_that_selects_them(objects):
+def test_stateful_sets_name_a_headless_service_that_selects_them(objects):
     for item in objects:
         if item["kind"] == "StatefulSet":
             service = named(objects, "Service", item["spec"]["serviceName"])
+            assert service["spec"]["clusterIP"] == "None", f"{item['metadata']['name']}: its pods have no names of their own"
             assert service["spec"]["selector"].items() <= labels(item).items()
         if item["kind"] in ("StatefulSet", "Deployment"):
             assert item["spec"]["selector"]["matchLabels"].items() <= labels(item).items()

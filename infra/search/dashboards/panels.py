@@ -262,6 +262,8 @@ def _bucket(agg: dict, panel: Panel, metrics: dict, fields: dict, span: TimeRang
             key = "_count" if by in counts else by
             body = {"field": params["field"], "order": {key: params["order"]}, "size": params["size"]}
             if params["missingBucket"]:
+                if "keyword" not in fields[params["field"]]:
+                    raise PanelError(f"`{params['field']}` is no text, so the products leave missing values out")
                 body["missing"] = MISSING
             return {"terms": body}, {by: metrics[by]} if by in metrics else {}
         case kind:

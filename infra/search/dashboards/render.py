@@ -34,7 +34,8 @@ class Dialect:
 
     file: str
     normalized_interval: str
-    # The newest version that every supported release of the product reads. Its migrations do the rest.
+    # For Kibana: old enough for every release from 8.0 on, and so that 8.8 and later read `migrationVersion`; new enough not to be
+    # given other ids, as objects from before 8.0 are when they are imported into a space.
     version: dict
     data_view_names: bool
 

@@ -14,7 +14,8 @@ from applied import DEAD_LETTERS, EVENTS, FAILURE, FOLDER, fields_of, filled, in
 from shape import check
 
 FILES = ("opensearch.ndjson", "kibana.ndjson")
-# The newest migration of each type in OpenSearch Dashboards, which rejects newer objects. Kibana migrates older ones.
+# The newest migration of each type in OpenSearch Dashboards 3, in src/plugins/{data,discover,visualizations,dashboard}/server/
+# saved_objects, which rejects newer objects. Kibana migrates older ones.
 VERSIONS = {"index-pattern": "7.6.0", "search": "7.9.3", "visualization": "7.10.0", "dashboard": "7.9.3"}
 QUERY = {"query": str, "language": {"kuery", "lucene"}}
 SEARCH_SOURCE = {
