@@ -16,7 +16,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-policies test-search \
-    test-secured test-schemas soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
+    test-secured test-schemas dashboards-preview soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-index deploy-aws clean
 
 help: ## List the targets
@@ -120,8 +120,12 @@ test-secured: ## Run the tests of TLS, credentials, provisioning and events of a
 	$(STACK) with $(SECURED) -- cargo test --locked $(LIVE) --test secured
 
 test-search: ## Run the tests of infra/search's templates, roles, policies and monitors on separate servers
-	$(STACK) with --servers opensearch,opensearch-secured,elasticsearch-6 --instance search -- \
+	$(STACK) with --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6 --instance search -- \
 	    $(CHECKS) pytest -q infra/search/tests --ignore=infra/search/tests/files
+
+dashboards-preview: ## Draw the dashboard with sample events into docs/images, on a separate server; ENDPOINT=http://… draws your cluster's
+	$(if $(ENDPOINT),,$(STACK) with --servers opensearch --instance preview --) \
+	    $(PYTHON) infra/search/dashboards/preview.py $(if $(ENDPOINT),--endpoint '$(ENDPOINT)' --folder .,--sample)
 
 test-schemas: ## Run the tests of mappings with a schema registry on separate servers
 	cargo test --locked $(LIVE) --test schemas --no-run

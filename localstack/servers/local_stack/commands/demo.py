@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from local_stack.instance import Instance
 from local_stack.servers.poller import POLLER
 from local_stack.servers.schema_registry import SCHEMA_REGISTRY
 from local_stack.servers.table import DEPLOYMENT, STACK, stack_prerequisites
+from local_stack.terminal import style
 
 EVENTS = 3000
 # The shipped rules change nothing.
@@ -34,7 +36,7 @@ def up(instance: Instance, n_events: int, topics: str | None, formats: Sequence[
     publishing.publish_other_teams(instance)
     for published_as in formats:
         publishing.publish_serialized(instance, published_as, SERIALIZED_EVENTS)
-    summary.show(instance)
+    summary.show(instance, style(sys.stdout))
 
 
 def down(instance: Instance) -> None:
@@ -65,9 +67,9 @@ def produce(instance: Instance, n_events: int, file: str | None, topic: str | No
             )
         publishing.publish_file(instance, Path(file), topic)
     elif published_as:
-        publishing.publish_serialized(instance, published_as, n_events, topic)
+        publishing.publish_serialized(instance, published_as, n_events, topic, progress.say)
     else:
-        publishing.generate(instance, n_events)
+        publishing.generate(instance, n_events, progress.say)
 
 
 def main() -> int:
