@@ -17,7 +17,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-policies test-search \
     test-secured test-schemas dashboards-preview soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
-    bench bench-function bench-e2e bench-index deploy-aws clean
+    bench bench-function bench-e2e bench-latency bench-index deploy-aws clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -213,6 +213,10 @@ bench-function: ## Measure the whole function: CPU per million events, memory, s
 bench-e2e: ## Compare indexing through the function with prebuilt bulk bodies, on real servers
 	STACK_OPENSEARCH_C2=1 STACK_FUNCTIONS_LTO=1 $(STACK) with --instance bench -- \
 	    cargo run --profile local --package integration-tests --features live --bin bench-e2e
+
+bench-latency: ## Measure the time from publication to searchable, for each preset and rate, on real servers: ARGS='--presets latency --rates 100'
+	STACK_OPENSEARCH_C2=1 STACK_FUNCTIONS_LTO=1 $(STACK) with --instance bench -- \
+	    cargo run --profile local --package integration-tests --features live --bin bench-latency -- $(ARGS)
 
 bench-index: ## Compare the index template with dynamic mapping: rate, bytes per event, queries
 	STACK_OPENSEARCH_C2=1 $(STACK) with --instance bench --servers opensearch -- \
