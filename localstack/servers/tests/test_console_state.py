@@ -4,11 +4,13 @@ import json
 
 import pytest
 
+from local_stack import provisioning
 from local_stack.console import documents
 from local_stack.console.batches import batches
 from local_stack.console.changes import change
 from local_stack.console.problems import problems
 from local_stack.console.rates import Progress, Rates
+from local_stack.console.watch import Watch
 from local_stack.errors import StackError
 from local_stack.instance import Instance
 
@@ -161,12 +163,26 @@ def test_dead_letters_are_a_warning_with_the_newest_reason():
     )
 
 
+def test_a_state_is_json_with_what_was_provisioned(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAFKA_TO_SEARCH_STATE", str(tmp_path))
+    monkeypatch.setattr(
+        provisioning, "report", lambda _: [provisioning.Provisioned("roles", "not applied", "no plugin")]
+    )
+    monkeypatch.setattr(Instance, "running", lambda *_: True)
+    watch = Watch(Instance("none"))
+    watch.sources["cluster"].update()
+    assert json.loads(json.dumps(watch.state()))["cluster"] == [
+        {"thing": "roles", "outcome": "not applied", "reason": "no plugin"}
+    ]
+
+
 def test_an_event_in_a_line_leaves_out_what_was_added():
     source = {
         "@timestamp": "t",
         "kafka_topic": "order.events",
         "service_name": "order",
         "eventType": "OrderPlaced",
+        "eventId": "e",
         "total": 3,
         "tags": "one",
     }

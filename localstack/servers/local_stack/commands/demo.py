@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from local_stack.servers.console import CONSOLE
 from local_stack.servers.poller import POLLER
 from local_stack.servers.schema_registry import SCHEMA_REGISTRY
 from local_stack.servers.table import DEPLOYMENT, STACK, stack_prerequisites
+from local_stack.terminal import style
 
 EVENTS = 3000
 # The shipped rules change nothing.
@@ -36,7 +38,7 @@ def up(instance: Instance, n_events: int, topics: str | None, formats: Sequence[
     publishing.publish_other_teams(instance)
     for published_as in formats:
         publishing.publish_serialized(instance, published_as, SERIALIZED_EVENTS)
-    summary.show(instance)
+    summary.show(instance, style(sys.stdout))
     print(f"\nSee it while it runs: {CONSOLE.info(instance)['endpoint']}")
 
 
@@ -68,9 +70,9 @@ def produce(instance: Instance, n_events: int, file: str | None, topic: str | No
             )
         publishing.publish_file(instance, Path(file), topic)
     elif published_as:
-        publishing.publish_serialized(instance, published_as, n_events, topic)
+        publishing.publish_serialized(instance, published_as, n_events, topic, progress.say)
     else:
-        publishing.generate(instance, n_events)
+        publishing.generate(instance, n_events, progress.say)
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ class Documents:
     """Reads the cluster of one instance."""
 
     def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._refreshed_s = 0.0
         self._lock = Lock()
 
@@ -48,7 +48,7 @@ class Documents:
     def _search(self, indices: str, body: dict) -> dict:
         self._refresh()
         body = {"size": SHOWN, "sort": NEWEST, **body}
-        return rest.call("POST", f"{self._endpoint}/{indices}/_search?{FOUND}", body, timeout_s=TIMEOUT_S)
+        return rest.call("POST", f"{self.endpoint}/{indices}/_search?{FOUND}", body, timeout_s=TIMEOUT_S)
 
     def _refresh(self) -> None:
         """Makes what was written searchable. The indices do that every ten seconds; a page that is looked at wants it sooner."""
@@ -57,7 +57,7 @@ class Documents:
             if due:
                 self._refreshed_s = time.monotonic()
         if due:
-            rest.call("POST", f"{self._endpoint}/{EVENTS},{DEAD_LETTERS}/_refresh?{FOUND}", timeout_s=TIMEOUT_S)
+            rest.call("POST", f"{self.endpoint}/{EVENTS},{DEAD_LETTERS}/_refresh?{FOUND}", timeout_s=TIMEOUT_S)
 
 
 def event(hit: dict) -> dict:

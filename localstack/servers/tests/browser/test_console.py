@@ -189,7 +189,7 @@ def test_opensearch_is_stopped_and_started_again(page, instance):
     page.screenshot(pictures(instance) / "opensearch-down.png")
     publish(instance, 50)
     # The function fails on what waits, and the page says so as well.
-    until_text(page, "#problems", "kafka-to-search-index-events fails on", 120)
+    until_text(page, "#problems", "kafka-to-search-index-events fails", 120)
     lifecycle.start(instance, [OPENSEARCH])
     page.until(lambda: page.text("#problems") == "", 180, "no problem")
     until_text(page, "#events-note", f"{EVENTS + 53} in all", 180)

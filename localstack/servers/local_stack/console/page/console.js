@@ -250,14 +250,17 @@ function drawFunctions(functions) {
     });
 }
 
-function drawCluster(lines) {
-  show(at("cluster-empty"), lines.length === 0);
-  write(at("cluster-note"), lines.length ? `${lines.length} things` : "");
-  sync(at("cluster"), lines.map((line, index) => ({ line, index })), ({ index }) => index,
-    () => make("li", {}),
-    (element, { line }) => {
-      element.className = `dot ${/^(failed|not)/i.test(line) ? "bad" : /^skipped/i.test(line) ? "warn" : "good"}`;
-      write(element, line.replace(/ {2,}/g, " "));
+function drawCluster(things) {
+  show(at("cluster-empty"), things.length === 0);
+  const outcomes = Object.entries(Object.groupBy(things, ({ outcome }) => outcome));
+  write(at("cluster-note"), outcomes.map(([outcome, those]) => `${those.length} ${outcome}`).join(", "));
+  const levels = { failed: "bad", "not applied": "warn" };
+  sync(at("cluster"), things.map((thing, index) => ({ ...thing, index })), ({ index }) => index,
+    () => make("li", {}, make("span"), " ", make("span", { class: "quiet" })),
+    (element, { thing, outcome, reason }) => {
+      element.firstElementChild.className = `dot ${levels[outcome] ?? "good"}`;
+      write(element.firstElementChild, thing);
+      write(element.lastElementChild, reason ? `${outcome}: ${reason}` : outcome);
     });
 }
 
