@@ -55,9 +55,7 @@ class Browser:
             self._driver.kill()
             raise
         self._session = f"/session/{session['sessionId']}"
-        # A window has a least width; a device has not.
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
+        self.resize(width, height)
         scheme = "dark" if dark else "light"
         self.devtools("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
 
@@ -69,6 +67,11 @@ class Browser:
             self._driver.terminate()
             self._driver.wait(20)
             self._folder.cleanup()
+
+    def resize(self, width: int, height: int) -> None:
+        """Makes the page of another size; a window has a least width, a device has not."""
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        self.devtools("Emulation.setDeviceMetricsOverride", metrics)
 
     def open(self, url: str) -> None:
         """Opens a page."""

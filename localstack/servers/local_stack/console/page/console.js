@@ -74,7 +74,9 @@ function drawProblems(problems) {
   const overall = at("overall");
   overall.className = `state ${bad ? "bad" : problems.length ? "warn" : "good"}`;
   const words = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
-  write(overall, bad ? words(bad, "problem") : problems.length ? words(problems.length, "warning") : "Everything runs");
+  const number = bad ? words(bad, "problem") : words(problems.length, "warning");
+  // The header stays in view, so what is wrong is visible wherever the page is scrolled to.
+  write(overall, problems.length ? `${number}: ${problems[0].what}` : "Everything runs");
   document.title = bad ? `(${bad}) Kafka to Search` : "Kafka to Search";
   // Numbers in a sentence change each second: they don't make it another problem.
   sync(at("problems"), problems, (problem) => problem.what.replace(/\d+/g, "#"),
@@ -214,7 +216,7 @@ async function press(button, outcome, path, body) {
   try {
     const { done, text } = await change(path, body);
     outcome.classList.toggle("bad", !done);
-    write(outcome, text);
+    write(outcome, text.replace(/^ +/gm, ""));
   } catch (error) {
     outcome.classList.add("bad");
     write(outcome, error.reported ? error.message : "The console does not respond: `make demo` starts it again.");
