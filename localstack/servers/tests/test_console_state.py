@@ -146,6 +146,13 @@ def test_a_function_that_fails_is_named_before_its_partition_counts_as_wedged():
     assert "make deploy-local" in wedged["fix"]
 
 
+def test_a_function_that_can_not_write_to_a_cluster_that_is_away_needs_no_change():
+    away = [{**each, "state": "down"} if each["name"] == "opensearch" else each for each in SERVERS]
+    down, fails = found(away, result="PROBLEM: Function call failed")
+    assert "OpenSearch does not run" in down["what"]
+    assert "goes on by itself" in fails["fix"] and "deploy-local" not in fails["fix"]
+
+
 def test_a_disabled_mapping_is_a_warning_and_a_missing_deployment_is_not():
     (disabled,) = found(state="Disabled", result="PROBLEM: Function call failed")
     assert disabled["level"] == "warn"

@@ -3,8 +3,8 @@
 import json
 from datetime import UTC, datetime
 
-SHOWN_LINES = 40
-SHOWN_CHARACTERS = 2000
+SHOWN_LINES = 20
+SHOWN_CHARACTERS = 800
 
 
 def batches(streams: list[list[dict]], limit: int) -> list[dict]:

@@ -28,8 +28,8 @@ def _servers(servers: list[dict]) -> list[dict]:
             case "silent":
                 found.append(
                     _bad(
-                        f"{server['title']} runs but does not respond.",
-                        f"If that lasts, its log says why: {server['log']}. `make demo-down`, then `make demo`, starts it again.",
+                        f"{server['title']} runs but does not respond yet.",
+                        f"It may be starting. If that lasts, its log says why: {server['log']}. `make demo-down`, then `make demo`, starts it again.",
                     )
                 )
     return found
@@ -70,16 +70,22 @@ def _mappings(state: dict) -> list[dict]:
                 )
             )
         if poller_runs:
-            found += _partitions(mapping)
+            found += _partitions(mapping, _repair(mapping["function"], state["servers"]))
     return found
 
 
-def _partitions(mapping: dict) -> list[dict]:
+def _repair(function: str, servers: list[dict]) -> str:
+    """What ends the failures of a function."""
+    if any(each["name"] == "opensearch" and each["state"] != "runs" for each in servers):
+        return "It can't write while OpenSearch is away, and goes on by itself when that is back."
+    return f"The log lines of {function} below say why. After a change of its code: `make deploy-local`."
+
+
+def _partitions(mapping: dict, repair: str) -> list[dict]:
     """A wedged partition of a function that fails is one problem, not two."""
     topic, result = mapping["topic"], mapping["result"]
     wedged = [each for each in mapping["partitions"] if each["stuck_s"] >= WEDGED_S]
     fails = result.upper().startswith("PROBLEM")
-    look = f"The log lines of {mapping['function']} below say why. After a change: `make deploy-local`."
     if wedged:
         names = ", ".join(str(each["partition"]) for each in wedged)
         waiting = sum(each["lag"] or 0 for each in wedged)
@@ -87,7 +93,7 @@ def _partitions(mapping: dict) -> list[dict]:
         which = f"Partition {names}" if len(wedged) == 1 else f"Partitions {names}"
         what = f"{which} of {topic} {'has' if len(wedged) == 1 else 'have'} not moved for {stuck:.0f} s; {waiting:,} events wait."
         cause = (
-            f"{mapping['function']} fails, and the batch is delivered again until it succeeds. {look}"
+            f"{mapping['function']} fails, and the batch is delivered again until it succeeds. {repair}"
             if fails
             else ("An invocation takes long, or the poller waits for Kafka: its log says which.")
         )
@@ -96,7 +102,7 @@ def _partitions(mapping: dict) -> list[dict]:
         return [
             _bad(
                 f"{mapping['function']} fails on {topic}: {result.partition(':')[2].strip() or result}.",
-                f"The batch is delivered again until it succeeds. {look}",
+                f"The batch is delivered again until it succeeds. {repair}",
             )
         ]
     return []

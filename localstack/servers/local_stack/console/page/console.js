@@ -123,7 +123,7 @@ function drawRates(mappings) {
       write(rate.firstElementChild, rateText(newest(delivered)));
       drawSpark(spark, delivered, published);
       const peak = count(Math.max(0, ...delivered.map(Number)));
-      write(note, `${rateText(newest(published))} published/s, ${count(lagOf(mapping))} behind, peak ${peak} indexed/s`);
+      write(note, `${rateText(newest(published))} published/s, ${count(lagOf(mapping))} behind, peak ${peak}`);
     });
 }
 
