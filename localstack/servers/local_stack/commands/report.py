@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from local_stack.terminal import Style
 # The newest indices that are named. The rest is counted.
 N_INDICES = 5
 WIDTH = 100
+INDENT = 18
 # What the function added to an event, apart from the event's own fields.
 ADDED = (
     "@timestamp", "service", "service_name", "environment", "platform", "kafka_topic", "kafka_partition", "kafka_offset",
@@ -84,7 +86,6 @@ def _event(found: Findings, style: Style) -> list[str]:
     source = found.event["_source"]
     own = {name: value for name, value in source.items() if name not in ADDED}
     ids = [f"{name}.id {source[name]['id']}" for name in ("trace", "span") if "id" in source.get(name, {})]
-    ids += [f"correlation_id {source['correlation_id']}"] if "correlation_id" in source else []
     place = [
         f"{name} {source[f'kafka_{name}']}" for name in ("partition", "offset", "key") if f"kafka_{name}" in source
     ]
@@ -93,7 +94,8 @@ def _event(found: Findings, style: Style) -> list[str]:
         "@timestamp": source.get("@timestamp", ""),
         "service_name": f"{source.get('service_name')}, of the topic {source.get('service')}",
         "kafka_*": ", ".join(place),
-        "ids": ", ".join(ids),
+        "trace": ", ".join(ids),
+        "correlation_id": source.get("correlation_id", ""),
     }
     where = style.faint(f"{found.event['_index']}/{found.event['_id']}")
     return [f"{style.heading('An event, as it was enriched:')} {where}", *_members(shown)]
@@ -112,7 +114,13 @@ def _rescued(found: Findings, style: Style) -> list[str]:
 
 
 def _members(shown: dict[str, str]) -> list[str]:
-    return [f"  {name:<16}{_cut(value, WIDTH - 18)}" for name, value in shown.items() if value]
+    """Names and values, which get up to two lines."""
+    lines = []
+    for name, value in shown.items():
+        wrapped = textwrap.wrap(value, WIDTH - INDENT, max_lines=2, placeholder=" …", break_on_hyphens=False)
+        for label, text in zip((f"  {name}", ""), wrapped, strict=False):
+            lines.append(f"{label:<{INDENT}}{text}")
+    return lines
 
 
 def _details(found: Findings, style: Style) -> list[str]:
