@@ -9,7 +9,6 @@ use search_client::endpoint::{Endpoint, EndpointError};
 use search_client::sigv4::SigningKey;
 use thiserror::Error;
 
-use crate::aws::domain_endpoint;
 use crate::ca_certificate::{CaCertificate, CaCertificateError};
 use crate::domain::DomainError;
 use crate::secrets::{SecretStore, StoredCredentials, StoredCredentialsError};
@@ -198,7 +197,7 @@ impl SearchConfig {
     pub async fn connect(&self, secrets: &Arc<dyn SecretStore>) -> Result<SearchClient, ConnectError> {
         let endpoint = match &self.cluster {
             Cluster::Endpoint(endpoint) => endpoint.clone(),
-            Cluster::Domain(name) => Endpoint::parse(&domain_endpoint(name).await?)?,
+            Cluster::Domain(name) => Endpoint::parse(&secrets.domain_endpoint(name).await?)?,
         };
         self.connect_to(endpoint, secrets).await
     }

@@ -11,6 +11,7 @@ from local_stack.command_line import exit_code
 from local_stack.commands import publishing, summary
 from local_stack.errors import StackError
 from local_stack.instance import Instance
+from local_stack.servers.console import CONSOLE
 from local_stack.servers.poller import POLLER
 from local_stack.servers.schema_registry import SCHEMA_REGISTRY
 from local_stack.servers.table import DEPLOYMENT, STACK, stack_prerequisites
@@ -28,6 +29,7 @@ def up(instance: Instance, n_events: int, topics: str | None, formats: Sequence[
     `formats` are those of `publishing.FORMATS` in which events are published besides JSON.
     """
     prerequisites.require(stack_prerequisites())
+    lifecycle.start(instance, [CONSOLE])
     lifecycle.start(instance, (SCHEMA_REGISTRY, *DEPLOYMENT) if formats else DEPLOYMENT)
     # The rules of the last deployment stay, as its topics do.
     sam.deploy(instance, [], topics, None if sam.rules_file(instance).exists() else RULES)
@@ -37,6 +39,7 @@ def up(instance: Instance, n_events: int, topics: str | None, formats: Sequence[
     for published_as in formats:
         publishing.publish_serialized(instance, published_as, SERIALIZED_EVENTS)
     summary.show(instance, style(sys.stdout))
+    print(f"\nSee it while it runs: {CONSOLE.info(instance)['endpoint']}")
 
 
 def down(instance: Instance) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from local_stack import prerequisites
 from local_stack.prerequisites import Prerequisite
 from local_stack.server import Server
+from local_stack.servers.console import CONSOLE
 from local_stack.servers.elasticsearch import ELASTICSEARCH_6, ELASTICSEARCH_8
 from local_stack.servers.kafka import KAFKA
 from local_stack.servers.localstack import LOCALSTACK
@@ -26,6 +27,7 @@ SERVERS: dict[str, Server] = {
         ELASTICSEARCH_6,
         LOCALSTACK,
         POLLER,
+        CONSOLE,
     )
 }
 # The servers of the project's stack: those that a deployment needs, and the poller, which serves the deployed mappings.
