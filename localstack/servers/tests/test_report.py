@@ -50,6 +50,7 @@ FOUND = Findings(
         Index("microservices-notification-2026.11.28", 834, "443.7kb"),
     ],
     services={"order": 1122, "inventory": 1046, "notification": 834},
+    console="http://127.0.0.1:8080",
     event=EVENT,
     rescued=RESCUED,
     n_routed=558,
@@ -93,6 +94,7 @@ Cluster  4 things applied: 2 component templates, 1 index template, limit of cla
          1 thing not applied: no DashboardsEndpoint is given
 
 What to try next
+  open http://127.0.0.1:8080                            the console: events, lag, dead letters, replay
   make search Q='service_name:order AND total:>100'     search the daily indices
   make produce FILE=events.ndjson TOPIC=order.events    your own events, one a line; N=10000: generated ones
   make deploy-rules PIPELINE=my.yaml                    other rules of topics, without a build

@@ -45,6 +45,8 @@ class Findings:
 
     indices: list[Index]
     services: dict[str, int]
+    # The address of the page that shows the stack.
+    console: str = ""
     event: dict | None = None
     rescued: dict | None = None
     n_routed: int = 0
@@ -63,7 +65,7 @@ def report(found: Findings, style: Style) -> str:
         _event(found, style),
         _rescued(found, style),
         _details(found, style),
-        _next(style),
+        _next(found, style),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
@@ -177,12 +179,12 @@ def causes(things: list[Provisioned]) -> list[str]:
     return lines + [_cut(f"{_count(n, 'thing')} not applied: {cause}", WIDTH) for cause, n in others.items()]
 
 
-def _next(style: Style) -> list[str]:
-    width = max(len(command) for command, _ in NEXT) + 4
-    return [
-        style.heading("What to try next"),
-        *(f"  {style.command(command)}{' ' * (width - len(command))}{what}" for command, what in NEXT),
-    ]
+def _next(found: Findings, style: Style) -> list[str]:
+    page = [(f"open {found.console}", "the console: events, lag, dead letters, replay")]
+    commands = [*(page if found.console else ()), *NEXT]
+    width = max(len(command) for command, _ in commands) + 4
+    lines = [f"  {style.command(command)}{' ' * (width - len(command))}{what}" for command, what in commands]
+    return [style.heading("What to try next"), *lines]
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:
