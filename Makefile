@@ -15,7 +15,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
     --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-policies test-search \
+.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-console test-policies test-search \
     test-secured test-schemas dashboards-preview soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-latency bench-index deploy-aws clean
 
@@ -99,7 +99,7 @@ test: test-fast test-live ## Run all tests: the fast ones, then those on real se
 test-fast: ## Run unit, property and scenario tests
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory check-pipeline test-pipeline
-	$(CHECKS) pytest -q localstack/servers/tests
+	$(CHECKS) pytest -q localstack/servers/tests --ignore=localstack/servers/tests/browser
 	$(CHECKS) pytest -q infra/search/tests/files
 	@$(MAKE) --no-print-directory test-policies
 
@@ -114,6 +114,10 @@ test-live: ## Run the integration tests on a separate stack on free ports, which
 	@$(MAKE) --no-print-directory test-secured
 	@$(MAKE) --no-print-directory test-search
 	@$(MAKE) --no-print-directory test-schemas
+	@$(MAKE) --no-print-directory test-console
+
+test-console: ## Run the tests of the console's page in Chromium on a separate stack: UPDATE_SCREENSHOT=1 takes README's picture
+	$(STACK) with --instance console -- $(CHECKS) pytest -q localstack/servers/tests/browser
 
 test-secured: ## Run the tests of TLS, credentials, provisioning and events of any shape on separate servers
 	cargo test --locked $(LIVE) --test secured --no-run

@@ -4,11 +4,13 @@ import json
 
 import pytest
 
+from local_stack import provisioning
 from local_stack.console import documents
 from local_stack.console.batches import batches
 from local_stack.console.changes import change
 from local_stack.console.problems import problems
 from local_stack.console.rates import Progress, Rates
+from local_stack.console.watch import Watch
 from local_stack.errors import StackError
 from local_stack.instance import Instance
 
@@ -111,8 +113,12 @@ MAPPING = {
 }  # fmt: skip
 
 
-def found(servers=SERVERS, **changed):
-    return problems({"servers": servers, "mappings_known": True, "mappings": [{**MAPPING, **changed}]})
+NO_LETTERS = {"total": 0, "items": []}
+
+
+def found(servers=SERVERS, letters=NO_LETTERS, **changed):
+    state = {"servers": servers, "mappings_known": True, "mappings": [{**MAPPING, **changed}], "dead_letters": letters}
+    return problems(state)
 
 
 def test_a_stack_that_works_has_no_problem():
@@ -143,9 +149,31 @@ def test_a_function_that_fails_is_named_before_its_partition_counts_as_wedged():
 def test_a_disabled_mapping_is_a_warning_and_a_missing_deployment_is_not():
     (disabled,) = found(state="Disabled", result="PROBLEM: Function call failed")
     assert disabled["level"] == "warn"
-    (missing,) = problems({"servers": SERVERS, "mappings_known": True, "mappings": []})
+    undeployed = {"servers": SERVERS, "mappings_known": True, "mappings": [], "dead_letters": NO_LETTERS}
+    (missing,) = problems(undeployed)
     assert missing["level"] == "bad" and "make demo" in missing["fix"]
-    assert problems({"servers": SERVERS, "mappings_known": False, "mappings": []}) == []
+    assert problems({**undeployed, "mappings_known": False}) == []
+
+
+def test_dead_letters_are_a_warning_with_the_newest_reason():
+    (letters,) = found(letters={"total": 1200, "items": [{"type": "transform_failure"}]})
+    assert (
+        letters["level"] == "warn"
+        and letters["what"] == "1,200 events are dead letters; the newest by transform_failure."
+    )
+
+
+def test_a_state_is_json_with_what_was_provisioned(tmp_path, monkeypatch):
+    monkeypatch.setenv("KAFKA_TO_SEARCH_STATE", str(tmp_path))
+    monkeypatch.setattr(
+        provisioning, "report", lambda _: [provisioning.Provisioned("roles", "not applied", "no plugin")]
+    )
+    monkeypatch.setattr(Instance, "running", lambda *_: True)
+    watch = Watch(Instance("none"))
+    watch.sources["cluster"].update()
+    assert json.loads(json.dumps(watch.state()))["cluster"] == [
+        {"thing": "roles", "outcome": "not applied", "reason": "no plugin"}
+    ]
 
 
 def test_an_event_in_a_line_leaves_out_what_was_added():
@@ -154,11 +182,12 @@ def test_an_event_in_a_line_leaves_out_what_was_added():
         "kafka_topic": "order.events",
         "service_name": "order",
         "eventType": "OrderPlaced",
+        "eventId": "e",
         "total": 3,
         "tags": "one",
     }
     shown = documents.event({"_id": "i", "_index": "x", "_source": source})
-    assert (shown["kind"], shown["line"], shown["tags"]) == ("OrderPlaced", "total 3", ["one"])
+    assert (shown["kind"], shown["line"], shown["tags"]) == ("OrderPlaced", "total 3, eventId e", ["one"])
 
 
 def test_rejected_events_have_their_reason():

@@ -3,6 +3,7 @@
 from typing import Any
 
 from local_stack import rest
+from local_stack.console.running import endpoint
 from local_stack.errors import StackError
 from local_stack.instance import Instance
 from local_stack.servers.localstack import LOCALSTACK, REGION
@@ -50,13 +51,9 @@ def newest_logs(instance: Instance, group: str, n_streams: int, n_events: int) -
 
 
 def _lambda(instance: Instance, method: str, path: str, body: object = None) -> Any:
-    return rest.call(method, f"{_endpoint(instance)}{path}", body, timeout_s=TIMEOUT_S, headers=LAMBDA)
+    return rest.call(method, f"{endpoint(instance, LOCALSTACK)}{path}", body, timeout_s=TIMEOUT_S, headers=LAMBDA)
 
 
 def _logs(instance: Instance, action: str, request: dict) -> dict:
     headers = {"X-Amz-Target": f"Logs_20140328.{action}"}
-    return rest.call("POST", f"{_endpoint(instance)}/", request, timeout_s=TIMEOUT_S, headers=headers)
-
-
-def _endpoint(instance: Instance) -> str:
-    return LOCALSTACK.info(instance)["endpoint"]
+    return rest.call("POST", f"{endpoint(instance, LOCALSTACK)}/", request, timeout_s=TIMEOUT_S, headers=headers)

@@ -68,14 +68,15 @@ def _take(batch: dict, line: dict, message: str) -> None:
     elif str(line.get("level", "")).upper() in ("ERROR", "FATAL") and "_aws" not in line:
         batch["result"] = "error"
         batch["message"] = text(line)
-    elif kind is None and not batch["message"] and "_aws" not in line:
-        batch["message"] = text(line)
+    elif str(line.get("level", "")).upper() == "INFO" and batch["result"] != "error":
+        batch["message"] = text(line)  # the last of them says what became of the batch
     if kind != "platform.start" and len(batch["lines"]) < SHOWN_LINES:
-        batch["lines"].append(message.strip()[:SHOWN_CHARACTERS])
+        metrics = {name: value for name, value in line.items() if name != "_aws"}  # without what describes them
+        batch["lines"].append((json.dumps(metrics) if "_aws" in line else message.strip())[:SHOWN_CHARACTERS])
 
 
 def text(line: dict) -> str:
-    """A log line of the functions for people: its message, and its fields."""
+    """A log line of the functions for people: its message, and its fields that are not empty or 0."""
     hidden = {
         "timestamp",
         "level",
@@ -91,6 +92,8 @@ def text(line: dict) -> str:
     fields = {**(line.get("fields") or {}), **{name: value for name, value in line.items() if name not in hidden}}
     message = fields.pop("message", line.get("message", ""))
     shown = ", ".join(
-        f"{name} {value}" for name, value in fields.items() if value != "" and not isinstance(value, dict | list)
+        f"{name} {value}"
+        for name, value in fields.items()
+        if value not in ("", 0) and not isinstance(value, dict | list)
     )
     return f"{message}: {shown}" if shown else str(message)

@@ -1,6 +1,7 @@
 """The documents that the page shows: events by a search, dead letters, conflicts. One bounded search each, whatever the rate."""
 
 import json
+import re
 import time
 from threading import Lock
 
@@ -8,12 +9,14 @@ from local_stack import rest
 
 EVENTS = "microservices-*"
 DEAD_LETTERS = "dead-letters-microservices-*"
-SHOWN = 20
+SHOWN = 10
 TIMEOUT_S = 5
 REFRESH_S = 2
 FOUND = "ignore_unavailable=true&allow_no_indices=true"
 # The order of arrival: the events' own times can be of any day.
 NEWEST = [{"kafka_timestamp": {"order": "desc", "unmapped_type": "long"}}]
+# Ids and times say little at a glance: they come last.
+LATER = re.compile(r"(.*_)?id$|.*(Id|ID|At|Time|[Tt]imestamp|version)$")
 # Of the enriched document, what a line about it need not repeat.
 ADDED = ("@timestamp", "service", "service_name", "kafka_", "environment", "platform", "tags", "event_text", "conflict")
 
@@ -22,7 +25,7 @@ class Documents:
     """Reads the cluster of one instance."""
 
     def __init__(self, endpoint: str) -> None:
-        self._endpoint = endpoint
+        self.endpoint = endpoint
         self._refreshed_s = 0.0
         self._lock = Lock()
 
@@ -45,7 +48,7 @@ class Documents:
     def _search(self, indices: str, body: dict) -> dict:
         self._refresh()
         body = {"size": SHOWN, "sort": NEWEST, **body}
-        return rest.call("POST", f"{self._endpoint}/{indices}/_search?{FOUND}", body, timeout_s=TIMEOUT_S)
+        return rest.call("POST", f"{self.endpoint}/{indices}/_search?{FOUND}", body, timeout_s=TIMEOUT_S)
 
     def _refresh(self) -> None:
         """Makes what was written searchable. The indices do that every ten seconds; a page that is looked at wants it sooner."""
@@ -54,13 +57,14 @@ class Documents:
             if due:
                 self._refreshed_s = time.monotonic()
         if due:
-            rest.call("POST", f"{self._endpoint}/{EVENTS},{DEAD_LETTERS}/_refresh?{FOUND}", timeout_s=TIMEOUT_S)
+            rest.call("POST", f"{self.endpoint}/{EVENTS},{DEAD_LETTERS}/_refresh?{FOUND}", timeout_s=TIMEOUT_S)
 
 
 def event(hit: dict) -> dict:
     """An event in a line, and whole."""
     source = hit["_source"]
     own = {name: value for name, value in source.items() if not name.startswith(ADDED)}
+    own = dict(sorted(own.items(), key=lambda member: bool(LATER.match(member[0]))))
     kind = next((str(own[name]) for name in ("eventType", "type", "event", "name") if own.get(name)), "")
     return {
         "id": hit["_id"], "index": hit["_index"], "service": source.get("service_name", ""), "kind": kind,

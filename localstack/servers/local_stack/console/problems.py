@@ -13,7 +13,7 @@ DOWN = {
 
 def problems(state: dict) -> list[dict]:
     """The problems of a state, the worst first: `level` (`bad` or `warn`), `what` and `fix`."""
-    found = [*_servers(state["servers"]), *_mappings(state)]
+    found = [*_servers(state["servers"]), *_mappings(state), *_dead_letters(state["dead_letters"])]
     return sorted(found, key=lambda problem: problem["level"] != "bad")
 
 
@@ -100,6 +100,19 @@ def _partitions(mapping: dict) -> list[dict]:
             )
         ]
     return []
+
+
+def _dead_letters(letters: dict) -> list[dict]:
+    if not letters["total"]:
+        return []
+    reason = letters["items"][0]["type"] if letters["items"] else "unknown"
+    are = "event is a dead letter" if letters["total"] == 1 else "events are dead letters"
+    return [
+        _warn(
+            f"{letters['total']:,} {are}; the newest by {reason}.",
+            "Nothing is lost: correct the cause, then replay them below.",
+        )
+    ]
 
 
 def _bad(what: str, fix: str) -> dict:

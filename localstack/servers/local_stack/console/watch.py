@@ -3,7 +3,7 @@
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from local_stack import lifecycle, provisioning, rest
@@ -12,6 +12,7 @@ from local_stack.console.batches import batches
 from local_stack.console.documents import Documents
 from local_stack.console.problems import problems
 from local_stack.console.rates import Progress, Rates, lag
+from local_stack.console.running import NotRunning, endpoint
 from local_stack.errors import StackError
 from local_stack.instance import Instance
 from local_stack.servers.localstack import LOCALSTACK
@@ -43,8 +44,10 @@ class Source:
         """Reads it once."""
         try:
             self.value, self.error, self.failures, self.known = self.read(), None, 0, True
-        except (StackError, KeyError, TypeError, ValueError, AttributeError) as error:
-            # A server that starts or stops can respond with anything.
+        except NotRunning as error:
+            self.error, self.failures = str(error), 0
+        except Exception as error:
+            # A server that starts or stops can respond with anything, and the thread must go on.
             self.error, self.failures = str(error) or type(error).__name__, self.failures + 1
 
 
@@ -55,30 +58,29 @@ class Watch:
         self._instance = instance
         self._asked_s = 0.0
         self._lock = threading.Lock()
+        self._documents: Documents | None = None
         self._rates, self._progress = Rates(), Progress()
-        self._sources = {
+        self.sources = {
             "poller": Source(self._read_poller, 1, []),
             "mappings": Source(lambda: aws.mappings(instance), 2, []),
             "functions": Source(self._read_functions, 3, []),
             "dead_letters": Source(lambda: self.documents().dead_letters(), 2, {"total": 0, "items": []}),
             "conflicts": Source(lambda: self.documents().conflicts(), 2, {"total": 0, "items": []}),
-            "cluster": Source(lambda: provisioning.report(instance), 15, []),
+            "cluster": Source(self._read_cluster, 15, []),
         }
 
     def start(self) -> None:
         """Starts the threads. They end with the process."""
-        for name, source in self._sources.items():
+        for name, source in self.sources.items():
             # Rates need each second, whether or not a page is open; the rest is read for a page alone.
             threading.Thread(target=self._repeat, args=(source, name == "poller"), daemon=True).start()
 
     def documents(self) -> Documents:
         """The cluster's documents; a StackError if the instance's OpenSearch does not run."""
-        if not self._instance.running(OPENSEARCH.name):
-            raise StackError("OpenSearch does not run")
-        endpoint = OPENSEARCH.info(self._instance)["endpoint"]
+        found = endpoint(self._instance, OPENSEARCH)
         with self._lock:
-            if getattr(self, "_endpoint", None) != endpoint:
-                self._endpoint, self._documents = endpoint, Documents(endpoint)
+            if self._documents is None or self._documents.endpoint != found:
+                self._documents = Documents(found)
             return self._documents
 
     def asked(self) -> None:
@@ -90,12 +92,12 @@ class Watch:
 
     def hurry(self) -> None:
         """Reads everything now, after a change."""
-        for source in self._sources.values():
+        for source in self.sources.values():
             source.wake.set()
 
     def state(self) -> dict:
         """Everything but the events that a search finds."""
-        now_s, sources = time.monotonic(), self._sources
+        now_s, sources = time.monotonic(), self.sources
         state = {
             "instance": self._instance.name,
             "servers": self._servers(),
@@ -118,9 +120,9 @@ class Watch:
     def _servers(self) -> list[dict]:
         known = lifecycle.info(self._instance)
         failing = {
-            LOCALSTACK.name: self._sources["mappings"].failures,
-            OPENSEARCH.name: self._sources["dead_letters"].failures,
-            POLLER.name: self._sources["poller"].failures,
+            LOCALSTACK.name: self.sources["mappings"].failures,
+            OPENSEARCH.name: self.sources["dead_letters"].failures,
+            POLLER.name: self.sources["poller"].failures,
         }
         servers = []
         for server in STACK:
@@ -142,9 +144,7 @@ class Watch:
     def _read_poller(self) -> list[dict]:
         now_s = time.monotonic()
         try:
-            status = rest.call("GET", f"{POLLER.info(self._instance)['endpoint']}/status", timeout_s=TIMEOUT_S)[
-                "mappings"
-            ]
+            status = rest.call("GET", f"{endpoint(self._instance, POLLER)}/status", timeout_s=TIMEOUT_S)["mappings"]
         except StackError:
             self._rates.silence(now_s)
             raise
@@ -154,8 +154,8 @@ class Watch:
 
     def _mapping(self, now_s: float, mapping: dict) -> dict:
         uuid = mapping["UUID"]
-        served = next((each for each in self._sources["poller"].value if each["uuid"] == uuid), None)
-        served = served if not self._sources["poller"].error else None
+        served = next((each for each in self.sources["poller"].value if each["uuid"] == uuid), None)
+        served = served if not self.sources["poller"].error else None
         partitions = [
             {"partition": each["partition"], "lag": lag(each), "committed": each["committed"], "end": each["end"],
              "in_flight": each["inFlight"], "stuck_s": round(self._progress.stuck_s(now_s, uuid, each["partition"]))}
@@ -169,6 +169,10 @@ class Watch:
             "warning": (served or {}).get("warning"), "served": served is not None, "partitions": partitions,
             "counts": (served or {}).get("counts", {}), "rates": self._rates.of(uuid),
         }  # fmt: skip
+
+    def _read_cluster(self) -> list[dict]:
+        endpoint(self._instance, LOCALSTACK)
+        return [asdict(each) for each in provisioning.report(self._instance)]
 
     def _read_functions(self) -> list[dict]:
         groups = sorted(aws.log_groups(self._instance).items())

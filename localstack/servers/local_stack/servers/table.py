@@ -43,8 +43,9 @@ def stack_prerequisites() -> list[Prerequisite]:
 
 
 def live_test_prerequisites() -> list[Prerequisite]:
-    """What the tests on real servers need: all servers, and OpenSSL for a Kafka with TLS."""
-    return _of(SERVERS.values(), prerequisites.rust(), prerequisites.git(), prerequisites.openssl())
+    """What the tests on real servers need: all servers, OpenSSL for a Kafka with TLS, and a browser for the console."""
+    more = (prerequisites.rust(), prerequisites.git(), prerequisites.openssl(), prerequisites.chromium())
+    return _of(SERVERS.values(), *more)
 
 
 def _of(servers: Iterable[Server], *more: Prerequisite) -> list[Prerequisite]:

@@ -74,7 +74,9 @@ function drawProblems(problems) {
   const overall = at("overall");
   overall.className = `state ${bad ? "bad" : problems.length ? "warn" : "good"}`;
   const words = (n, noun) => `${n} ${noun}${n === 1 ? "" : "s"}`;
-  write(overall, bad ? words(bad, "problem") : problems.length ? words(problems.length, "warning") : "Everything runs");
+  const number = bad ? words(bad, "problem") : words(problems.length, "warning");
+  // The header stays in view, so what is wrong is visible wherever the page is scrolled to.
+  write(overall, problems.length ? `${number}: ${problems[0].what}` : "Everything runs");
   document.title = bad ? `(${bad}) Kafka to Search` : "Kafka to Search";
   // Numbers in a sentence change each second: they don't make it another problem.
   sync(at("problems"), problems, (problem) => problem.what.replace(/\d+/g, "#"),
@@ -98,7 +100,12 @@ function drawServers(servers) {
     });
 }
 
-const newest = (rates) => rates.at(-1) ?? null;
+/** The mean of the last five seconds: batches come in bursts. Null where the last second is not known. */
+function newest(rates) {
+  if ((rates.at(-1) ?? null) === null) return null;
+  const known = rates.slice(-5).filter((rate) => rate !== null);
+  return known.reduce((sum, rate) => sum + rate, 0) / known.length;
+}
 const rateText = (rate) => (rate === null || rate === undefined ? "–" : count(rate));
 const lagOf = (mapping) => mapping.partitions.reduce((sum, partition) => sum + (partition.lag ?? 0), 0);
 
@@ -115,7 +122,8 @@ function drawRates(mappings) {
       write(title, mapping.service);
       write(rate.firstElementChild, rateText(newest(delivered)));
       drawSpark(spark, delivered, published);
-      write(note, `${rateText(newest(published))} published/s, ${count(lagOf(mapping))} behind`);
+      const peak = count(Math.max(0, ...delivered.map(Number)));
+      write(note, `${rateText(newest(published))} published/s, ${count(lagOf(mapping))} behind, peak ${peak} indexed/s`);
     });
 }
 
@@ -208,7 +216,7 @@ async function press(button, outcome, path, body) {
   try {
     const { done, text } = await change(path, body);
     outcome.classList.toggle("bad", !done);
-    write(outcome, text);
+    write(outcome, text.replace(/^ +/gm, ""));
   } catch (error) {
     outcome.classList.add("bad");
     write(outcome, error.reported ? error.message : "The console does not respond: `make demo` starts it again.");
@@ -244,14 +252,17 @@ function drawFunctions(functions) {
     });
 }
 
-function drawCluster(lines) {
-  show(at("cluster-empty"), lines.length === 0);
-  write(at("cluster-note"), lines.length ? `${lines.length} things` : "");
-  sync(at("cluster"), lines.map((line, index) => ({ line, index })), ({ index }) => index,
-    () => make("li", {}),
-    (element, { line }) => {
-      element.className = `dot ${/^(failed|not)/i.test(line) ? "bad" : /^skipped/i.test(line) ? "warn" : "good"}`;
-      write(element, line.replace(/ {2,}/g, " "));
+function drawCluster(things) {
+  show(at("cluster-empty"), things.length === 0);
+  const outcomes = Object.entries(Object.groupBy(things, ({ outcome }) => outcome));
+  write(at("cluster-note"), outcomes.map(([outcome, those]) => `${those.length} ${outcome}`).join(", "));
+  const levels = { failed: "bad", "not applied": "warn" };
+  sync(at("cluster"), things.map((thing, index) => ({ ...thing, index })), ({ index }) => index,
+    () => make("li", {}, make("span"), " ", make("span", { class: "quiet" })),
+    (element, { thing, outcome, reason }) => {
+      element.firstElementChild.className = `dot ${levels[outcome] ?? "good"}`;
+      write(element.firstElementChild, thing);
+      write(element.lastElementChild, reason ? `${outcome}: ${reason}` : outcome);
     });
 }
 
