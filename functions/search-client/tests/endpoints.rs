@@ -1,6 +1,6 @@
 //! A client with several endpoints, some of which fail: where its requests go.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by a panic")]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};

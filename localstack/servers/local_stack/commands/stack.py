@@ -91,7 +91,7 @@ def _rules_command(arguments: argparse.Namespace) -> int:
 
 def _with_command(arguments: argparse.Namespace) -> int:
     prerequisites.require(stack_prerequisites())
-    return temporary.run(Instance(arguments.instance), _after_dashes(arguments.run), _named(arguments.servers))
+    return temporary.run(Instance(arguments.instance), _after_dashes(arguments.run), _named(arguments.servers), deploy=arguments.deploy)
 
 
 def _run_command(arguments: argparse.Namespace) -> int:
@@ -176,6 +176,7 @@ def _arguments() -> argparse.Namespace:
         metavar="SERVER,…",
         help="only these servers, and no deployment; kafka:3 and opensearch:3 are clusters",
     )
+    temporarily.add_argument("--deploy", action="store_true", help="deploy the stack to the servers named")
     temporarily.add_argument("run", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     running = command("run", _run_command, f"run a command in a Python environment ({', '.join(environments.NAMES)})")
     running.add_argument("environment", choices=environments.NAMES, metavar="ENVIRONMENT")
