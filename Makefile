@@ -15,7 +15,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
     --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-console test-policies test-search \
+.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-console test-clusters test-policies test-search \
     test-secured test-schemas dashboards-preview soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-latency bench-index deploy-aws clean
 
@@ -135,6 +135,12 @@ test-schemas: ## Run the tests of mappings with a schema registry on separate se
 	cargo test --locked $(LIVE) --test schemas --no-run
 	$(STACK) with --servers kafka,opensearch,localstack,schema-registry --instance schemas -- \
 	    cargo test --locked $(LIVE) --test schemas -- --test-threads=1
+
+test-clusters: ## Run the fault tests on three brokers and three OpenSearch nodes on a separate stack
+	cargo test --locked $(LIVE) --test clusters --no-run
+	cargo build --locked --package kafka-poller
+	$(STACK) with --servers kafka:3,opensearch:3,localstack --deploy --instance clusters -- \
+	    cargo test --locked $(LIVE) --test clusters -- --test-threads=1
 
 MINUTES ?= 10
 soak: ## Inject random faults into a separate stack, and account for every event: MINUTES=10 SEED=20

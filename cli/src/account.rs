@@ -110,6 +110,16 @@ pub enum AccountCommandError {
     /// The mappings are not known.
     #[error("{0}; without AWS, name --topic and --group")]
     Mappings(#[from] MappingsError),
+    /// Lambda does not give the function's variables.
+    #[error(
+        "the variables of the function {function} can't be had: {source}; name its variables by --env-file, or the function by --function"
+    )]
+    Configuration {
+        /// The function.
+        function: String,
+        /// Why.
+        source: AwsError,
+    },
     /// The function's variables can't be read.
     #[error("the variables of the function {function} can't be read: {source}; name --env-file")]
     Variables {
@@ -299,7 +309,8 @@ async fn variables(
     aws: Option<&Aws>,
 ) -> Result<VariableTexts, AccountCommandError> {
     let (None, Some(aws)) = (&options.setup.env_file, aws) else { return Ok(options.setup.variables()?) };
-    let configuration = aws.function_configuration(&options.function).await?;
+    let refused = |source| AccountCommandError::Configuration { function: options.function.clone(), source };
+    let configuration = aws.function_configuration(&options.function).await.map_err(refused)?;
     let text = String::from_utf8_lossy(&configuration);
     let mut deployed = variables::parse(&text)
         .map_err(|source| AccountCommandError::Variables { function: options.function.clone(), source })?;

@@ -304,6 +304,23 @@ def test_every_assertion_of_every_rule_has_a_bad_combination():
     assert sentences - refused == {"Set MaximumPollers to MinimumPollers or more."}
 
 
+@pytest.mark.parametrize(
+    ("text", "fits"),
+    [
+        ("", True),
+        ("https://search.example.com:9200", True),
+        ("http://a:9200,http://b:9200, http://c:9200", True),
+        ("http://a,", False),
+        ("http://a,,http://b", False),
+        (" http://a", False),
+        ("http://a http://b", False),
+    ],
+)
+def test_the_endpoint_of_the_cluster_is_a_list_without_empty_entries(text, fits):
+    pattern = stack.source()["Parameters"]["SearchEndpoint"]["AllowedPattern"]
+    assert (re.fullmatch(pattern, text) is not None) == fits
+
+
 def test_every_pattern_says_what_fits_it():
     for name, declared in stack.source()["Parameters"].items():
         if "AllowedPattern" in declared:

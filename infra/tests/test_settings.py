@@ -317,8 +317,9 @@ def preset(**parameters: str) -> tuple[str, ...]:
     made = stack.deploy(**(BASE | parameters))
     order = made.mappings()["order.events"]
     (function,) = (
-        one for one in made.of_type("AWS::Lambda::Function").values() if "BULK_COMPRESSION" in one["Environment"]["Variables"]
-        and one["FunctionName"].endswith("index-events")
+        one
+        for one in made.of_type("AWS::Lambda::Function").values()
+        if "BULK_COMPRESSION" in one["Environment"]["Variables"] and one["FunctionName"].endswith("index-events")
     )
     (cluster,) = made.of_type("Custom::SearchCluster").values()
     return (

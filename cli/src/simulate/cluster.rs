@@ -77,7 +77,7 @@ pub async fn call(
     let body = body.map_or(RequestBody::None, |body| RequestBody::Json(body.to_string().into()));
     let path = path_and_query.split('?').next().unwrap_or_default();
     let attempt = async |timeout| {
-        let send_error = |source| CallError::Send { endpoint: client.endpoint().as_str().to_owned(), source };
+        let send_error = |source| CallError::Send { endpoint: client.endpoints().to_string(), source };
         match client.request(method.clone(), path_and_query, body.clone(), timeout).await {
             Ok(Response { status: 200..=299, body }) => Attempted::Done(body),
             Ok(Response { status, body }) => {

@@ -11,7 +11,7 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use search_client::auth::Auth;
 use search_client::client::{BulkCompression, ClientOptions, SearchClient};
-use search_client::endpoint::Endpoint;
+use search_client::endpoints::Endpoints;
 use serde_json::{Value, json};
 
 use crate::kafka::TIME_MS;
@@ -74,7 +74,7 @@ pub(crate) fn documents(index_prefix: &str, rules: &Path, records: &[Record]) ->
 
 fn client(url: &str) -> SearchClient {
     SearchClient::new(ClientOptions {
-        endpoint: Endpoint::parse(url).unwrap(),
+        endpoints: Endpoints::parse(url).unwrap(),
         auth: Auth::None,
         credentials: None,
         ca_certificate: None,

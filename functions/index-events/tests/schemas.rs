@@ -16,7 +16,7 @@ use indexing::transport::BulkTransport;
 use schema_registry::registry::{Api, REGISTRY_RETRIES, Registry};
 use search_client::auth::Auth;
 use search_client::client::{BulkCompression, ClientOptions, Renewed, Response, SearchClient, SendError};
-use search_client::endpoint::Endpoint;
+use search_client::endpoints::Endpoints;
 use search_client::retry::RetryPolicy;
 use serde_json::{Value, json};
 use testing::bulk;
@@ -75,7 +75,7 @@ async fn world(variables: &[(&'static str, &'static str)]) -> World {
     };
     let registry = HttpServer::start(respond).await.unwrap();
     let client = SearchClient::new(ClientOptions {
-        endpoint: Endpoint::parse(registry.endpoint()).unwrap(),
+        endpoints: Endpoints::parse(registry.endpoint()).unwrap(),
         auth: Auth::None,
         credentials: None,
         ca_certificate: None,

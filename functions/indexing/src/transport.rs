@@ -7,6 +7,12 @@ use event_pipeline::bulk_response::FILTER_PATH;
 use reqwest::Method;
 use search_client::client::{Renewed, RequestBody, Response, SearchClient, SendError};
 
+/// Time for which the cluster holds the response for items of a shard without a primary; then they are
+/// `unavailable_shards_exception`, and are sent again alone. The cluster's default is a minute, longer than an attempt:
+/// the results of the other items, which are written by then, would not arrive.
+/// <https://docs.opensearch.org/latest/api-reference/document-apis/bulk/#query-parameters>
+const SHARD_WAIT: &str = "5s";
+
 /// Sends bulk requests. Implemented by a cluster's client, and in tests by a script.
 pub trait BulkTransport: Send + Sync {
     /// Sends one bulk body, once.
@@ -22,7 +28,7 @@ pub trait BulkTransport: Send + Sync {
 
 impl BulkTransport for SearchClient {
     async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Response, SendError> {
-        let path = format!("_bulk?{FILTER_PATH}");
+        let path = format!("_bulk?{FILTER_PATH}&timeout={SHARD_WAIT}");
         self.request(Method::POST, &path, RequestBody::Ndjson(body), timeout).await
     }
 

@@ -184,7 +184,7 @@ impl RegistryConfig {
             None => None,
         };
         let client = SearchClient::new(ClientOptions {
-            endpoint: self.endpoint.clone(),
+            endpoints: self.endpoint.clone().into(),
             auth,
             credentials,
             ca_certificate: ca_certificate.as_deref(),

@@ -135,7 +135,7 @@ impl RoleServices {
         let url = service.url.clone().unwrap_or_else(|| service_url(&name, &region));
         let endpoint = Endpoint::parse(&url)?;
         Ok(SearchClient::new(ClientOptions {
-            endpoint,
+            endpoints: endpoint.into(),
             auth: Auth::SigV4(key),
             credentials: None,
             ca_certificate: None,
@@ -226,7 +226,7 @@ where
             }
         }
         Err(error) => {
-            let url = client.endpoint().as_str().to_owned();
+            let url = client.endpoints().to_string();
             Attempted::Retry(CallError::Unreachable { url, cause: cause(&error) })
         }
     };
@@ -405,7 +405,7 @@ mod tests {
                 ("AWS_USE_FIPS_ENDPOINT", fips),
             ]));
             let client = services.client(&services.secrets_manager).await.unwrap();
-            assert_eq!(client.endpoint().as_str(), url);
+            assert_eq!(client.endpoints().to_string(), url);
         }
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use search_client::auth::{Auth, CredentialType, Secret, SecretError};
 use search_client::client::{BulkCompression, ClientError, ClientOptions, Credentials, SearchClient};
 use search_client::endpoint::{Endpoint, EndpointError};
+use search_client::endpoints::Endpoints;
 use search_client::sigv4::SigningKey;
 use thiserror::Error;
 
@@ -26,7 +27,7 @@ pub struct SearchConfig {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Cluster {
-    Endpoint(Endpoint),
+    Endpoints(Endpoints),
     Domain(String),
 }
 
@@ -132,8 +133,8 @@ impl SearchConfig {
                 variables.problem("SEARCH_ENDPOINT", "SEARCH_DOMAIN is set too: set one of them");
                 None
             }
-            (Some(text), None) => match Endpoint::parse(&text) {
-                Ok(endpoint) => Some(Cluster::Endpoint(endpoint)),
+            (Some(text), None) => match Endpoints::parse(&text) {
+                Ok(endpoints) => Some(Cluster::Endpoints(endpoints)),
                 Err(error) => {
                     variables.problem("SEARCH_ENDPOINT", error);
                     None
@@ -161,10 +162,16 @@ impl SearchConfig {
             &[("refuse", Plaintext::Refuse), ("allow", Plaintext::Allow)],
         );
         let config = Self { cluster: cluster?, auth: auth?, plaintext, ca_certificate, compression };
-        if let Cluster::Endpoint(endpoint) = &config.cluster
-            && let Err(error) = config.check_encryption(endpoint)
-        {
-            variables.problem("SEARCH_ENDPOINT", error);
+        if let Cluster::Endpoints(endpoints) = &config.cluster {
+            if matches!(config.auth, AuthConfig::SigV4(_)) && endpoints.only().is_none() {
+                variables.problem(
+                    "SEARCH_ENDPOINT",
+                    "SEARCH_AUTH `sigv4` takes one URL: that of the domain or collection, behind which AWS spreads the requests",
+                );
+            }
+            if let Some(error) = endpoints.iter().find_map(|each| config.check_encryption(each).err()) {
+                variables.problem("SEARCH_ENDPOINT", error);
+            }
         }
         Some(config)
     }
@@ -195,23 +202,25 @@ impl SearchConfig {
     /// # Errors
     /// [`ConnectError`]
     pub async fn connect(&self, secrets: &Arc<dyn SecretStore>) -> Result<SearchClient, ConnectError> {
-        let endpoint = match &self.cluster {
-            Cluster::Endpoint(endpoint) => endpoint.clone(),
-            Cluster::Domain(name) => Endpoint::parse(&secrets.domain_endpoint(name).await?)?,
+        let endpoints = match &self.cluster {
+            Cluster::Endpoints(endpoints) => endpoints.clone(),
+            Cluster::Domain(name) => Endpoint::parse(&secrets.domain_endpoint(name).await?)?.into(),
         };
-        self.connect_to(endpoint, secrets).await
+        self.connect_to(endpoints, secrets).await
     }
 
-    /// Makes a client of another endpoint, such as that of Dashboards, with the same credentials and CA certificate.
+    /// Makes a client of other endpoints, such as that of Dashboards, with the same credentials and CA certificate.
     ///
     /// # Errors
     /// [`ConnectError`]
     pub async fn connect_to(
         &self,
-        endpoint: Endpoint,
+        endpoints: Endpoints,
         secrets: &Arc<dyn SecretStore>,
     ) -> Result<SearchClient, ConnectError> {
-        self.check_encryption(&endpoint)?;
+        for endpoint in endpoints.iter() {
+            self.check_encryption(endpoint)?;
+        }
         let mut credentials: Option<Arc<dyn Credentials>> = None;
         let auth = match &self.auth {
             AuthConfig::None => Auth::None,
@@ -223,7 +232,8 @@ impl SearchConfig {
             }
             AuthConfig::Given { text, kind } => Auth::from_secret(*kind, text.expose())?,
             AuthConfig::SigV4(config) => {
-                let service = if endpoint.host().ends_with(".aoss.amazonaws.com") { "aoss" } else { "es" };
+                let service =
+                    if endpoints.at(0).host().ends_with(".aoss.amazonaws.com") { "aoss" } else { "es" };
                 let key = SigningKey::new(
                     &config.access_key_id,
                     &config.secret_access_key,
@@ -239,7 +249,7 @@ impl SearchConfig {
             None => None,
         };
         let client = SearchClient::new(ClientOptions {
-            endpoint,
+            endpoints,
             auth,
             credentials,
             ca_certificate: ca_certificate.as_deref(),
@@ -367,6 +377,33 @@ mod tests {
         assert!(variables.finish(config).is_err());
     }
 
+    #[test]
+    fn a_list_of_endpoints_has_the_rules_of_one_and_its_own() {
+        let nodes = ("SEARCH_ENDPOINT", "https://search-1:9200, https://search-2:9200");
+        assert!(read(&[nodes]).is_ok());
+        let problem = |pairs: &[(&str, &str)]| read(pairs).unwrap_err().to_string();
+        for (text, expected) in [
+            ("https://a,http://b", "`https://a/` and `http://b/` have different schemes"),
+            ("http://a,http://b,http://a:80", "`http://a/` is in the list more than once"),
+            ("http://a,", "an entry of the list is empty"),
+        ] {
+            let error = problem(&[("SEARCH_ENDPOINT", text)]);
+            assert!(error.contains(&format!("- SEARCH_ENDPOINT: {expected}")), "{error}");
+        }
+        let role = [
+            ("SEARCH_AUTH", "sigv4"),
+            ("AWS_ACCESS_KEY_ID", "AKID"),
+            ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+            ("AWS_REGION", "eu-west-1"),
+        ];
+        let error = problem(&[&[nodes], &role[..]].concat());
+        assert!(error.contains("- SEARCH_ENDPOINT: SEARCH_AUTH `sigv4` takes one URL"), "{error}");
+        let secret = [("SEARCH_AUTH", "basic"), ("SEARCH_SECRET_ID", "s")];
+        let unencrypted = ("SEARCH_ENDPOINT", "http://localhost:9200,http://10.0.0.5:9200");
+        let error = problem(&[&[unencrypted], &secret[..]].concat());
+        assert!(error.contains("`http://10.0.0.5:9200/` is not encrypted"), "{error}");
+    }
+
     #[tokio::test]
     async fn credentials_are_not_sent_to_dashboards_where_others_can_read_them() {
         let given = lookup([("SEARCH_ENDPOINT", "https://search.example.com")]);
@@ -375,8 +412,11 @@ mod tests {
         let config = SearchConfig::read_with_secret(&mut variables, CredentialType::ApiKey, key);
         let config = variables.finish(config).unwrap();
         let dashboards = Endpoint::parse("http://dashboards.example.com:5601").unwrap();
-        let error =
-            config.connect_to(dashboards, &crate::aws::secrets_manager()).await.err().expect("an error");
+        let error = config
+            .connect_to(dashboards.into(), &crate::aws::secrets_manager())
+            .await
+            .err()
+            .expect("an error");
         assert!(
             error.to_string().starts_with("`http://dashboards.example.com:5601/` is not encrypted"),
             "{error}"

@@ -206,7 +206,7 @@ impl Cluster {
                 Ok(response) => return Attempted::Done(response),
                 Err(error) => (error.to_string(), policy.retries_send_error(&error)),
             };
-            let endpoint = self.client.endpoint().as_str().to_owned();
+            let endpoint = self.client.endpoints().to_string();
             let error = CallError::Unreachable { endpoint, request: request.to_owned(), reason };
             if may_retry { Attempted::Retry(error) } else { Attempted::GiveUp(error) }
         };
@@ -225,7 +225,7 @@ impl Cluster {
         }
         match response.status {
             401 => Err(CallError::Unauthenticated {
-                endpoint: self.client.endpoint().as_str().to_owned(),
+                endpoint: self.client.endpoints().to_string(),
                 request,
                 message,
             }),

@@ -119,7 +119,7 @@ async fn delete_objects(run: &Run<'_>, endpoint: &Endpoint) -> Result<usize, Ste
 
 /// Connects to Dashboards with the administrator's credential.
 async fn connect(run: &Run<'_>, endpoint: &Endpoint) -> Result<Cluster, StepError> {
-    let client = run.search.connect_to(endpoint.clone(), run.secrets).await?;
+    let client = run.search.connect_to(endpoint.clone().into(), run.secrets).await?;
     Ok(Cluster::new(client, run.cluster.deadline()))
 }
 

@@ -59,7 +59,7 @@ pub async fn detect(cluster: &Cluster, configured: Option<Engine>) -> Result<Pro
         (Some(configured), Some((engine, _))) if configured != engine => {
             return Err(StepError::Other(format!(
                 "SEARCH_ENGINE says {configured}, but {} is {engine}; correct the setting, or leave it at `auto`",
-                cluster.client().endpoint().as_str()
+                cluster.client().endpoints()
             )));
         }
         (_, Some((engine, version))) => (engine, version),
@@ -68,7 +68,7 @@ pub async fn detect(cluster: &Cluster, configured: Option<Engine>) -> Result<Pro
             return Err(StepError::Other(format!(
                 "{} does not say whether it is OpenSearch or Elasticsearch ({why}); check SEARCH_ENDPOINT, or set \
                  SEARCH_ENGINE to `opensearch` or `elasticsearch`",
-                cluster.client().endpoint().as_str()
+                cluster.client().endpoints()
             )));
         }
     };

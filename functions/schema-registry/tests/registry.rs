@@ -16,7 +16,7 @@ use schema_registry::registry::{Api, REGISTRY_RETRIES, Registry, Resolved};
 use search_client::auth::{Auth, Secret};
 use search_client::backoff::Backoff;
 use search_client::client::{BulkCompression, ClientOptions, Credentials, FetchError, SearchClient};
-use search_client::endpoint::Endpoint;
+use search_client::endpoints::Endpoints;
 use search_client::retry::RetryPolicy;
 use search_client::sigv4::SigningKey;
 use serde_json::{Value, json};
@@ -44,7 +44,7 @@ impl Credentials for NewToken {
 
 fn registry_with(server: &HttpServer, api: Api, auth: Auth) -> Registry {
     let client = SearchClient::new(ClientOptions {
-        endpoint: Endpoint::parse(server.endpoint()).unwrap(),
+        endpoints: Endpoints::parse(server.endpoint()).unwrap(),
         auth,
         credentials: Some(Arc::new(NewToken)),
         ca_certificate: None,

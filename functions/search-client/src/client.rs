@@ -1,19 +1,28 @@
-//! The HTTP client of a cluster: one connection pool, one endpoint, one method of authentication.
+//! The HTTP client of a cluster: one connection pool, one method of authentication, and the endpoints that take turns.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
 use reqwest::{Certificate, Method};
 use thiserror::Error;
-use tracing::{error, info};
+use tokio::time::Instant;
+use tracing::{error, info, warn};
 
 use crate::auth::Auth;
 pub use crate::body::{BulkCompression, RequestBody};
 pub use crate::credentials::{Credentials, FetchError, Renewed};
-use crate::endpoint::Endpoint;
+use crate::endpoints::Endpoints;
+use crate::rotation::{Changed, Rotation, Turn};
 pub use crate::send_error::SendError;
+
+/// Time to connect to a cluster's only endpoint.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time to connect to one of several endpoints, since another one may take the request.
+const CONNECT_TIMEOUT_OF_SEVERAL: Duration = Duration::from_secs(2);
+/// Time in which an endpoint that was left has to respond to a check before it gets requests again.
+const CHECK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why a client can't be made.
 #[derive(Debug, Error)]
@@ -40,8 +49,8 @@ pub struct Response {
 
 /// What a client is made from.
 pub struct ClientOptions<'o> {
-    /// The cluster's URL.
-    pub endpoint: Endpoint,
+    /// The cluster's URLs.
+    pub endpoints: Endpoints,
     /// Credentials to start with.
     pub auth: Auth,
     /// Source of new credentials, if there is one.
@@ -52,13 +61,26 @@ pub struct ClientOptions<'o> {
     pub compression: BulkCompression,
 }
 
-/// A client of one cluster. Create it once: it holds the connections.
+/// A client of one cluster. Create it once: it holds the connections, and knows which endpoints fail.
+///
+/// With several endpoints, requests go to each in its turn. One that can't be reached, does not respond in time or returns
+/// 502, 503 or 504 is left for a while, longer each time; the caller's next attempt goes to another one. Before an endpoint
+/// gets requests again, `GET /` checks whether it is back.
 pub struct SearchClient {
     http: reqwest::Client,
-    endpoint: Endpoint,
+    endpoints: Endpoints,
+    rotation: Arc<Mutex<Rotation>>,
     auth: RwLock<Auth>,
     credentials: Option<Arc<dyn Credentials>>,
     compression: BulkCompression,
+}
+
+/// A request on its way to one of the endpoints.
+struct Request {
+    /// The endpoint's position.
+    at: usize,
+    http: reqwest::Request,
+    timeout: Duration,
 }
 
 impl SearchClient {
@@ -70,7 +92,10 @@ impl SearchClient {
         install_tls();
         let builder = reqwest::Client::builder()
             .user_agent(concat!("kafka-to-search/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(Duration::from_secs(5))
+            .connect_timeout(match options.endpoints.only() {
+                Some(_) => CONNECT_TIMEOUT,
+                None => CONNECT_TIMEOUT_OF_SEVERAL,
+            })
             // A function is frozen between invocations: connections idle for long are dead more often than not.
             .pool_idle_timeout(Duration::from_secs(60))
             .redirect(reqwest::redirect::Policy::none())
@@ -84,13 +109,17 @@ impl SearchClient {
                 }
                 builder.tls_certs_only(certificates)
             }
-            None if options.endpoint.is_https() => builder,
+            None if options.endpoints.is_https() => builder,
             // Reading the system's certificates takes tens of milliseconds that http does not need.
             None => builder.tls_certs_only([]),
         };
+        // Each execution environment has a client: if all began with the same endpoint, it would get the most.
+        let n_endpoints = options.endpoints.n_endpoints();
+        let rotation = Rotation::new(n_endpoints, fastrand::usize(..n_endpoints));
         Ok(Self {
             http: builder.build().map_err(ClientError::Build)?,
-            endpoint: options.endpoint,
+            endpoints: options.endpoints,
+            rotation: Arc::new(Mutex::new(rotation)),
             auth: RwLock::new(options.auth),
             credentials: options.credentials,
             compression: options.compression,
@@ -101,16 +130,17 @@ impl SearchClient {
     pub fn with_auth(&self, auth: Auth) -> Self {
         Self {
             http: self.http.clone(),
-            endpoint: self.endpoint.clone(),
+            endpoints: self.endpoints.clone(),
+            rotation: Arc::clone(&self.rotation),
             auth: RwLock::new(auth),
             credentials: None,
             compression: self.compression,
         }
     }
 
-    /// The cluster's URL.
-    pub fn endpoint(&self) -> &Endpoint {
-        &self.endpoint
+    /// The cluster's URLs.
+    pub fn endpoints(&self) -> &Endpoints {
+        &self.endpoints
     }
 
     /// Sends one request, once, and reads the whole response.
@@ -124,9 +154,9 @@ impl SearchClient {
         body: RequestBody,
         timeout: Duration,
     ) -> Result<Response, SendError> {
-        let mut request = self.new_request(method, path_and_query);
-        body.set(&mut request, self.compression);
-        let (status, body) = self.exchange(request, timeout, reqwest::Response::bytes).await?;
+        let mut request = self.new_request(method, path_and_query, timeout).await;
+        body.set(&mut request.http, self.compression);
+        let (status, body) = self.exchange(request, reqwest::Response::bytes).await?;
         Ok(Response { status, body })
     }
 
@@ -142,10 +172,10 @@ impl SearchClient {
         timeout: Duration,
         max_bytes: usize,
     ) -> Result<Option<Response>, SendError> {
-        let mut request = self.new_request(method, path_and_query);
-        body.set(&mut request, self.compression);
+        let mut request = self.new_request(method, path_and_query, timeout).await;
+        body.set(&mut request.http, self.compression);
         let read = |response| read_at_most(response, max_bytes);
-        let (status, body) = self.exchange(request, timeout, read).await?;
+        let (status, body) = self.exchange(request, read).await?;
         Ok(body.map(|body| Response { status, body }))
     }
 
@@ -162,10 +192,10 @@ impl SearchClient {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Response, SendError> {
-        let mut request = self.new_request(method, path_and_query);
-        *request.headers_mut() = headers;
-        *request.body_mut() = Some(body.into());
-        let (status, body) = self.exchange(request, timeout, reqwest::Response::bytes).await?;
+        let mut request = self.new_request(method, path_and_query, timeout).await;
+        *request.http.headers_mut() = headers;
+        *request.http.body_mut() = Some(body.into());
+        let (status, body) = self.exchange(request, reqwest::Response::bytes).await?;
         Ok(Response { status, body })
     }
 
@@ -185,32 +215,104 @@ impl SearchClient {
         }
     }
 
-    fn new_request(&self, method: Method, path_and_query: &str) -> reqwest::Request {
-        reqwest::Request::new(method, self.endpoint.join(path_and_query))
+    /// An empty request to the endpoint whose turn it is.
+    async fn new_request(&self, method: Method, path_and_query: &str, timeout: Duration) -> Request {
+        let started = Instant::now();
+        let at = match self.endpoints.only() {
+            Some(_) => 0,
+            None => self.next_endpoint(timeout).await,
+        };
+        let timeout = timeout.saturating_sub(started.elapsed());
+        Request {
+            at,
+            http: reqwest::Request::new(method, self.endpoints.at(at).join(path_and_query)),
+            timeout,
+        }
+    }
+
+    /// The position of the endpoint that gets the next request, after checks of those that may be back.
+    async fn next_endpoint(&self, timeout: Duration) -> usize {
+        let deadline = Instant::now() + timeout;
+        loop {
+            // A turn to check an endpoint postpones its next one, so this ends: there are only so many endpoints.
+            let turn = self.rotation().turn(Instant::now());
+            let at = match turn {
+                Turn::Send(at) => return at,
+                Turn::Check(at) => at,
+            };
+            // With little time left, the request itself needs it.
+            if deadline.saturating_duration_since(Instant::now()) >= 2 * CHECK_TIMEOUT {
+                let http = reqwest::Request::new(Method::GET, self.endpoints.at(at).join(""));
+                let check = Request { at, http, timeout: CHECK_TIMEOUT };
+                let checked = self.exchange(check, reqwest::Response::bytes).await;
+                if checked.is_ok_and(|(status, _)| !is_away(status)) {
+                    return at;
+                }
+            }
+        }
+    }
+
+    fn rotation(&self) -> MutexGuard<'_, Rotation> {
+        self.rotation.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Records how a request to an endpoint ended: with a status, or without a response.
+    fn note(&self, at: usize, ended: Result<u16, &SendError>) {
+        if self.endpoints.only().is_some() {
+            return;
+        }
+        let endpoint = self.endpoints.at(at).as_str();
+        match ended {
+            Err(SendError::Signing(_)) => {}
+            // So little time says nothing about the endpoint.
+            Err(SendError::Timeout(timeout)) if *timeout < CHECK_TIMEOUT => {}
+            Ok(status) if !is_away(status) => {
+                if self.rotation().succeeded(at) == Changed::Yes {
+                    info!(endpoint, "endpoint of the cluster is back");
+                }
+            }
+            Ok(status) => {
+                if self.rotation().failed(at, Instant::now()) == Changed::Yes {
+                    warn!(endpoint, status, "endpoint of the cluster fails, using the others");
+                }
+            }
+            Err(error) => {
+                if self.rotation().failed(at, Instant::now()) == Changed::Yes {
+                    warn!(endpoint, error = %error, "endpoint of the cluster fails, using the others");
+                }
+            }
+        }
     }
 
     /// Authenticates and sends a complete request, once, and has `read` read the response's body.
     async fn exchange<B, F>(
         &self,
-        mut request: reqwest::Request,
-        timeout: Duration,
+        request: Request,
         read: impl FnOnce(reqwest::Response) -> F,
     ) -> Result<(u16, B), SendError>
     where
         F: Future<Output = Result<B, reqwest::Error>>,
     {
+        let Request { at, mut http, timeout } = request;
         let auth = self.auth.read().unwrap_or_else(PoisonError::into_inner).clone();
-        auth.apply(&mut request)?;
+        auth.apply(&mut http)?;
         let exchange = async {
-            let response = self.http.execute(request).await?;
+            let response = self.http.execute(http).await?;
             let status = response.status().as_u16();
             Ok((status, read(response).await?))
         };
-        match tokio::time::timeout(timeout, exchange).await {
+        let exchanged = match tokio::time::timeout(timeout, exchange).await {
             Ok(exchanged) => exchanged.map_err(SendError::Connection),
             Err(_) => Err(SendError::Timeout(timeout)),
-        }
+        };
+        self.note(at, exchanged.as_ref().map(|(status, _)| *status));
+        exchanged
     }
+}
+
+/// Whether a status means that an endpoint, or what it stands before, can't take requests now.
+fn is_away(status: u16) -> bool {
+    matches!(status, 502..=504)
 }
 
 /// Installs the TLS implementation that every HTTP client of the process then uses; a second time does nothing.

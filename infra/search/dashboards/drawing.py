@@ -56,10 +56,10 @@ def _panel(panel: Panel, table: Table | None, span: TimeRange) -> list[str]:
     box = Box(place)
     if table is None:
         return frame + _text(panel.text, box)
+    if not table.rows:
+        return [*frame, svg.words(box.x, box.y + 20, "No results found", 12, FAINT, box.width)]
     if panel.kind == "metric":
         return frame + _figures(panel, table, box)
-    if not table.rows:
-        return [*frame, svg.words(box.x, box.y + 20, "No results found", 12, FAINT)]
     match panel.kind:
         case "histogram" | "line":
             return frame + _over_time(panel, table, box, span)

@@ -16,7 +16,10 @@ def shown(send: Send, objects: list[dict], dashboard: dict, now: datetime) -> li
         content = None
         if panel.index is not None:
             fields = send("GET", f"/{panel.index}/_field_caps?fields=*", None)
-            body = panel.search(fields, time_range(dashboard, now))
-            content = table(panel, send("POST", f"/{panel.index}/_search", body))
+            if fields["indices"]:
+                body = panel.search(fields, time_range(dashboard, now))
+                content = table(panel, send("POST", f"/{panel.index}/_search", body))
+            else:
+                content = Table([], [], 0)  # no day has had a dead letter yet
         found.append((panel, content))
     return found

@@ -65,6 +65,20 @@ class Instance:
         with self._locked() as kept:
             kept["ports"][port.variable] = number
 
+    def n_nodes(self, cluster: str) -> int:
+        """How many nodes a cluster has: 1 unless `set_n_nodes` set another number."""
+        return self._read()["nodes"].get(cluster, 1)
+
+    def set_n_nodes(self, cluster: str, count: int) -> None:
+        """Sets how many nodes a cluster has, before the first of them is started."""
+        if count != self.n_nodes(cluster) and (self.folder / cluster / "data").exists():
+            raise StackError(
+                f"the data of {cluster} in the instance `{self.name}` is that of another number of nodes: take another instance, "
+                f"or remove {self.folder}"
+            )
+        with self._locked() as kept:
+            kept["nodes"][cluster] = count
+
     def process(self, server: str) -> ProcessIdentity | None:
         """The process that was started for a server, whether or not it still runs."""
         started = self._read()["servers"].get(server)
@@ -101,7 +115,7 @@ class Instance:
             kept = json.loads((self.folder / "stack.json").read_text())
         except FileNotFoundError:
             kept = {}
-        return {"ports": {}, "servers": {}} | kept
+        return {"ports": {}, "servers": {}, "nodes": {}} | kept
 
     @contextmanager
     def _locked(self) -> Iterator[dict]:

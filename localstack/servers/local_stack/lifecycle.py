@@ -7,12 +7,13 @@ from pathlib import Path
 from local_stack.errors import StackError
 from local_stack.instance import Instance
 from local_stack.server import Server
-from local_stack.servers.table import SERVERS
+from local_stack.servers.table import CLUSTERS, SERVERS
 
 
 def start(instance: Instance, servers: Iterable[Server], *, free_ports: bool = False) -> None:
     """Starts servers in parallel; those that need others of them, afterwards."""
     servers = list(servers)
+    _choose_nodes(instance, servers)
     # The ports of all servers, so that no command reaches another instance's server by a default port.
     instance.choose_ports({server.name: server.ports for server in SERVERS.values()}, free=free_ports)
     fetched = fetch(servers)
@@ -48,6 +49,16 @@ def info(instance: Instance) -> dict[str, dict]:
                 "log": str(instance.log(name)),
             }
     return known
+
+
+def _choose_nodes(instance: Instance, servers: list[Server]) -> None:
+    """Sets the number of nodes of the clusters that are named as a whole."""
+    for cluster in {server.cluster for server in servers}:
+        named = {server.node for server in servers if server.cluster == cluster}
+        if len(named) == max(named) > 1:
+            instance.set_n_nodes(cluster, max(named))
+        elif max(named) > instance.n_nodes(cluster):
+            raise StackError(f"{cluster}-{max(named)} is a node of a cluster: start {cluster}:{len(CLUSTERS[cluster])}")
 
 
 def _start_together(instance: Instance, servers: list[Server], fetched: dict[str, Path]) -> None:

@@ -150,7 +150,7 @@ def parameter_overrides(instance: Instance) -> dict[str, str]:
     registry = SCHEMA_REGISTRY.info(instance) if instance.running(SCHEMA_REGISTRY.name) else None
     return {
         "KafkaBootstrapServers": KAFKA.info(instance)["bootstrap_servers"],
-        "SearchEndpoint": OPENSEARCH.info(instance)["endpoint"],
+        "SearchEndpoint": OPENSEARCH.environment(instance)["SEARCH_ENDPOINT"],
         # SAM keeps a parameter that it is not given, and takes an empty one only in quotes.
         "FunctionRegistryUrl": registry["endpoint"] if registry else '""',
     }

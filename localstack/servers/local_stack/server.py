@@ -30,10 +30,17 @@ class Server(ABC):
     """As messages name it."""
     ports: tuple[Port, ...]
     """Clients connect to the first one."""
+    node: int = 1
+    """Its number in its cluster, from 1."""
     needs: tuple["Server", ...] = ()
     """Servers that must run before this one starts."""
     start_timeout_s: float = 120
     stop_grace_s: float = 30
+
+    @property
+    def cluster(self) -> str:
+        """The name of the cluster's first node; a server that has no cluster is one of its own."""
+        return self.name.removesuffix(f"-{self.node}") if self.node > 1 else self.name
 
     @abstractmethod
     def prerequisites(self) -> list[Prerequisite]:

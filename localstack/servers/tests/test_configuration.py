@@ -8,12 +8,37 @@ from local_stack.servers import kafka, localstack, schema_registry, search_node
 
 
 def test_kafka_listens_only_on_the_loopback_address():
-    lines = kafka.properties(29092, 29093, Path("/state/kafka/data")).splitlines()
+    lines = kafka.properties(29092, {1: 29093}, Path("/state/kafka/data")).splitlines()
 
     assert "listeners=PLAINTEXT://127.0.0.1:29092,CONTROLLER://127.0.0.1:29093" in lines
     assert "advertised.listeners=PLAINTEXT://127.0.0.1:29092" in lines
     assert "controller.quorum.voters=1@127.0.0.1:29093" in lines
     assert "log.dirs=/state/kafka/data" in lines
+
+
+def test_the_brokers_of_a_cluster_replicate_everything_and_vote_together():
+    lines = kafka.properties(29094, {1: 29093, 2: 29095, 3: 29097}, Path("/state/kafka-2/data"), 2).splitlines()
+
+    assert "node.id=2" in lines
+    assert "listeners=PLAINTEXT://127.0.0.1:29094,CONTROLLER://127.0.0.1:29095" in lines
+    assert "controller.quorum.voters=1@127.0.0.1:29093,2@127.0.0.1:29095,3@127.0.0.1:29097" in lines
+    assert {line for line in lines if "replication.factor" in line} == {
+        "default.replication.factor=3",
+        "offsets.topic.replication.factor=3",
+        "transaction.state.log.replication.factor=3",
+        "share.coordinator.state.topic.replication.factor=3",
+    }
+    assert "min.insync.replicas=2" in lines
+
+
+def test_the_nodes_of_a_cluster_find_each_other():
+    lines = search_node.settings(Path("/state/opensearch-2"), 29202, 29302, 2, [29300, 29302, 29303]).splitlines()
+
+    assert "node.name: node-2" in lines
+    assert 'discovery.seed_hosts: ["127.0.0.1:29300", "127.0.0.1:29302", "127.0.0.1:29303"]' in lines
+    assert "cluster.initial_cluster_manager_nodes: [node-1, node-2, node-3]" in lines
+    assert "discovery.type: single-node" not in lines
+    assert "discovery.type: single-node" in search_node.settings(Path("/state/opensearch"), 29200, 29300).splitlines()
 
 
 def test_the_schema_registry_listens_only_on_the_loopback_address():

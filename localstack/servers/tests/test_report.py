@@ -30,7 +30,7 @@ RESCUED = {
     "_id": "order.events-1-344-1795891637765",
     "_source": {
         "conflict": {"source": "/shop/checkout"},
-        "conflict_reason": "object mapping for [source] " + "r" * 200,
+        "conflict_reason": "object mapping for [source] tried to parse it, " * 8,
     },
 }
 THINGS = [
@@ -50,6 +50,7 @@ FOUND = Findings(
         Index("microservices-notification-2026.11.28", 834, "443.7kb"),
     ],
     services={"order": 1122, "inventory": 1046, "notification": 834},
+    console="http://127.0.0.1:8080",
     event=EVENT,
     rescued=RESCUED,
     n_routed=558,
@@ -78,11 +79,13 @@ An event, as it was enriched: microservices-2026.11.28/order.events-1-343-179589
   @timestamp      2026-11-28T18:47:17.000Z
   service_name    order, of the topic order.events
   kafka_*         partition 1, offset 343, key ord-1
-  ids             trace.id 4bf92f3577b34da6, span.id 00f067aa, correlation_id c-7
+  trace           trace.id 4bf92f3577b34da6, span.id 00f067aa
+  correlation_id  c-7
 
 An event that does not fit the mapping: what is in the way moved to `conflict`
   conflict        {"source": "/shop/checkout"}
-  because         object mapping for [source] rrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrrr…
+  because         object mapping for [source] tried to parse it, object mapping for [source] tried
+                  to parse it, object mapping for [source] tried to parse it, object mapping for …
 
 Rules    558 e-mails are in microservices-notification-*, each to a recipient such as [REDACTED]@example.com
 Lag      none in 3 partitions of 2 topics
@@ -91,6 +94,7 @@ Cluster  4 things applied: 2 component templates, 1 index template, limit of cla
          1 thing not applied: no DashboardsEndpoint is given
 
 What to try next
+  open http://127.0.0.1:8080                            the console: events, lag, dead letters, replay
   make search Q='service_name:order AND total:>100'     search the daily indices
   make produce FILE=events.ndjson TOPIC=order.events    your own events, one a line; N=10000: generated ones
   make deploy-rules PIPELINE=my.yaml                    other rules of topics, without a build

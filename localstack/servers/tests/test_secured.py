@@ -20,6 +20,10 @@ def own_state(tmp_path, monkeypatch):
 def test_the_secured_servers_the_registry_and_the_console_are_not_part_of_the_stack():
     assert [server.name for server in STACK] == ["kafka", "opensearch", "localstack", "poller"]
     assert set(SERVERS) - {server.name for server in STACK} == {
+        "kafka-2",
+        "kafka-3",
+        "opensearch-2",
+        "opensearch-3",
         "opensearch-secured",
         "elasticsearch",
         "elasticsearch-6",
@@ -75,6 +79,7 @@ def test_elasticsearch_may_install_the_security_manager_where_the_jdk_has_one():
 def test_a_server_that_does_not_exist_is_refused_with_the_names_of_those_that_do():
     assert stack._server_names("opensearch-secured,elasticsearch") == ["opensearch-secured", "elasticsearch"]
     with pytest.raises(
-        argparse.ArgumentTypeError, match="no server solr: there are kafka, schema-registry, opensearch, "
+        argparse.ArgumentTypeError,
+        match="no server solr: there are kafka, kafka-2, kafka-3, schema-registry, opensearch, ",
     ):
         stack._server_names("kafka,solr")

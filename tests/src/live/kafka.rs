@@ -21,6 +21,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// Longer than the broker is ever down in a test.
 const PUBLISH_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// Leaves the number of replicas to the brokers.
+const BROKERS_DEFAULT: i32 = -1;
+
 /// The cluster.
 #[derive(Clone, Debug)]
 pub struct Kafka {
@@ -56,12 +59,12 @@ impl Kafka {
         Self { bootstrap_servers: bootstrap_servers.to_owned() }
     }
 
-    /// Creates a topic; returns when it can be written to.
+    /// Creates a topic with the cluster's own number of replicas; returns when it can be written to.
     ///
     /// # Errors
     /// When the broker rejects the request.
     pub async fn create_topic(&self, topic: &str, partitions: i32) -> Result<()> {
-        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(BROKERS_DEFAULT));
         let results = self.admin()?.create_topics([&new], &admin_options()).await?;
         done(results.into_iter().next(), topic)?;
         self.wait_for_partitions(topic, partitions)

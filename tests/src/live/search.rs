@@ -1,5 +1,6 @@
 //! The search cluster as a test reads it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -7,6 +8,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use crate::account::{Found, Place};
+use crate::live::poll::{Check, until};
 
 /// Pattern of the daily indices.
 pub const INDICES: &str = "microservices-*";
@@ -20,7 +22,7 @@ const PAGE: usize = 5_000;
 #[derive(Clone, Debug)]
 pub struct Search {
     http: Client,
-    endpoint: String,
+    endpoints: Vec<String>,
 }
 
 /// A document.
@@ -40,10 +42,18 @@ impl Search {
     /// # Errors
     /// When the HTTP client can't be created.
     pub fn new(endpoint: &str) -> Result<Self> {
+        Self::of_nodes(&[endpoint.to_owned()])
+    }
+
+    /// Creates a client of several nodes, which sends a request to the first one that responds.
+    ///
+    /// # Errors
+    /// When the HTTP client can't be created.
+    pub fn of_nodes(endpoints: &[String]) -> Result<Self> {
         // An error means that a provider is installed already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = Client::builder().timeout(Duration::from_secs(60)).build()?;
-        Ok(Self { http, endpoint: endpoint.to_owned() })
+        Ok(Self { http, endpoints: endpoints.to_vec() })
     }
 
     /// Sends a request and returns the JSON of a successful response.
@@ -51,15 +61,65 @@ impl Search {
     /// # Errors
     /// When there is no response, or its status is not 2xx.
     pub async fn request(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value> {
-        let mut request = self.http.request(method.clone(), format!("{}/{path}", self.endpoint));
-        if let Some(body) = body {
-            request = request.header("content-type", "application/json").body(body.to_string());
+        let mut sent = None;
+        for endpoint in &self.endpoints {
+            let mut request = self.http.request(method.clone(), format!("{endpoint}/{path}"));
+            if let Some(body) = body {
+                request = request.header("content-type", "application/json").body(body.to_string());
+            }
+            let response = request.send().await;
+            let is_response = response.is_ok();
+            sent = Some(response);
+            if is_response {
+                break;
+            }
         }
-        let response = request.send().await.with_context(|| format!("{method} {path}"))?;
+        let response =
+            sent.context("the cluster has an endpoint")?.with_context(|| format!("{method} {path}"))?;
         let status = response.status();
         let text = response.text().await?;
         ensure!(status.is_success(), "{method} {path} returned {status}: {text}");
         Ok(serde_json::from_str(&text)?)
+    }
+
+    /// Waits until every shard has all its copies.
+    ///
+    /// # Errors
+    /// When that takes longer than a minute or two.
+    pub async fn wait_for_green(&self) -> Result<()> {
+        until("the search cluster to be green", Duration::from_secs(120), async || {
+            let health = self.request(Method::GET, "_cluster/health", None).await?;
+            Ok(Check::at(health["status"] == "green", || health.to_string()))
+        })
+        .await
+    }
+
+    /// The name of the node that manages the cluster.
+    ///
+    /// # Errors
+    /// When the cluster does not respond, or has no manager.
+    pub async fn cluster_manager(&self) -> Result<String> {
+        let nodes = self.request(Method::GET, "_cat/nodes?format=json&h=name,cluster_manager", None).await?;
+        let manager = nodes.as_array().into_iter().flatten().find(|node| node["cluster_manager"] == "*");
+        let name = manager.and_then(|node| node["name"].as_str());
+        Ok(name.with_context(|| format!("no cluster manager in {nodes}"))?.to_owned())
+    }
+
+    /// The nodes that have primary shards of the daily indices, and how many each has.
+    ///
+    /// # Errors
+    /// When the cluster does not respond.
+    pub async fn primaries(&self) -> Result<BTreeMap<String, usize>> {
+        let path = format!("_cat/shards/{INDICES}?format=json&h=prirep,state,node");
+        let shards = self.request(Method::GET, &path, None).await?;
+        let mut nodes = BTreeMap::new();
+        for shard in shards.as_array().context("shards are listed")? {
+            if let ("p", Some(node)) = (shard["prirep"].as_str().unwrap_or_default(), shard["node"].as_str())
+            {
+                *nodes.entry(node.to_owned()).or_default() += 1;
+            }
+        }
+        Ok(nodes)
     }
 
     /// Makes everything indexed so far searchable.

@@ -13,10 +13,18 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(900);
 /// A server of the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Server {
-    /// The broker.
+    /// The broker, or a cluster's first one.
     Kafka,
-    /// The search cluster.
+    /// A cluster's second broker.
+    Kafka2,
+    /// A cluster's third broker.
+    Kafka3,
+    /// The search cluster, or its first node.
     OpenSearch,
+    /// The search cluster's second node.
+    OpenSearch2,
+    /// The search cluster's third node.
+    OpenSearch3,
     /// Lambda and its event source mappings.
     LocalStack,
     /// The process that serves the mappings.
@@ -24,12 +32,30 @@ pub enum Server {
 }
 
 impl Server {
-    const ALL: [Self; 4] = [Self::Kafka, Self::OpenSearch, Self::LocalStack, Self::Poller];
+    /// The brokers of a cluster.
+    pub const BROKERS: [Self; 3] = [Self::Kafka, Self::Kafka2, Self::Kafka3];
+    /// The nodes of a search cluster: `node-1` to `node-3`.
+    pub const SEARCH_NODES: [Self; 3] = [Self::OpenSearch, Self::OpenSearch2, Self::OpenSearch3];
+    const SINGLE: [Self; 4] = [Self::Kafka, Self::OpenSearch, Self::LocalStack, Self::Poller];
+    const CLUSTERS: [Self; 8] = [
+        Self::Kafka,
+        Self::Kafka2,
+        Self::Kafka3,
+        Self::OpenSearch,
+        Self::OpenSearch2,
+        Self::OpenSearch3,
+        Self::LocalStack,
+        Self::Poller,
+    ];
 
     fn name(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
+            Self::Kafka2 => "kafka-2",
+            Self::Kafka3 => "kafka-3",
             Self::OpenSearch => "opensearch",
+            Self::OpenSearch2 => "opensearch-2",
+            Self::OpenSearch3 => "opensearch-3",
             Self::LocalStack => "localstack",
             Self::Poller => "poller",
         }
@@ -41,10 +67,12 @@ impl Server {
 pub struct Stack {
     instance: String,
     repository: PathBuf,
-    /// `HOST:PORT` of the broker.
+    /// `HOST:PORT` of the broker, or of all brokers.
     pub bootstrap_servers: String,
-    /// URL of OpenSearch.
+    /// URL of OpenSearch, or of the search cluster's first node.
     pub search_endpoint: String,
+    /// URLs of the search cluster's nodes, the first one included.
+    pub search_endpoints: Vec<String>,
     /// URL of LocalStack.
     pub aws_endpoint: String,
 }
@@ -73,6 +101,18 @@ impl Stack {
     /// # Errors
     /// When there is none, or a server does not start.
     pub async fn ready() -> Result<Self> {
+        Self::with(&Server::SINGLE).await
+    }
+
+    /// Finds the stack whose brokers and search nodes are clusters, and starts its stopped servers.
+    ///
+    /// # Errors
+    /// When there is none, or a server does not start.
+    pub async fn clustered() -> Result<Self> {
+        Self::with(&Server::CLUSTERS).await
+    }
+
+    async fn with(servers: &[Server]) -> Result<Self> {
         let instance = std::env::var("STACK_INSTANCE")
             .context("STACK_INSTANCE is not set, so there are no servers to test on: run `make test-live`")?;
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
@@ -81,10 +121,11 @@ impl Stack {
             repository,
             bootstrap_servers: String::new(),
             search_endpoint: String::new(),
+            search_endpoints: Vec::new(),
             aws_endpoint: String::new(),
         };
         let info = stack.info().await?;
-        let stopped: Vec<&str> = Server::ALL
+        let stopped: Vec<&str> = servers
             .iter()
             .map(|server| server.name())
             .filter(|name| info.pointer(&format!("/{name}/running")) != Some(&Value::Bool(true)))
@@ -99,6 +140,9 @@ impl Stack {
         };
         stack.bootstrap_servers = text("/kafka/bootstrap_servers")?;
         stack.search_endpoint = text("/opensearch/endpoint")?;
+        let nodes = Server::SEARCH_NODES.iter().filter(|node| servers.contains(node));
+        stack.search_endpoints =
+            nodes.map(|node| text(&format!("/{}/endpoint", node.name()))).collect::<Result<_>>()?;
         stack.aws_endpoint = text("/localstack/endpoint")?;
         Ok(stack)
     }
@@ -109,6 +153,15 @@ impl Stack {
     /// When it does not respond.
     pub async fn start(&self, server: Server) -> Result<()> {
         self.run(&["start", server.name()]).await.map(drop)
+    }
+
+    /// Starts several servers at once; returns when all respond.
+    ///
+    /// # Errors
+    /// When one does not respond.
+    pub async fn start_all(&self, servers: &[Server]) -> Result<()> {
+        let names: Vec<&str> = servers.iter().map(|server| server.name()).collect();
+        self.run(&[&["start"], names.as_slice()].concat()).await.map(drop)
     }
 
     /// Starts OpenSearch with lines added to its `opensearch.yml`, for this start only.

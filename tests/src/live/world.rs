@@ -32,9 +32,23 @@ impl World {
     /// # Errors
     /// When there is no stack.
     pub async fn ready() -> Result<Self> {
-        let stack = Stack::ready().await?;
+        Self::of(Stack::ready().await?).await
+    }
+
+    /// Makes the stack of clusters ready: all of its nodes run, the search cluster is green, and nothing is left over from a
+    /// failed test.
+    ///
+    /// # Errors
+    /// When there is no such stack.
+    pub async fn clustered() -> Result<Self> {
+        let world = Self::of(Stack::clustered().await?).await?;
+        world.search.wait_for_green().await?;
+        Ok(world)
+    }
+
+    async fn of(stack: Stack) -> Result<Self> {
         let world = Self {
-            search: Search::new(&stack.search_endpoint)?,
+            search: Search::of_nodes(&stack.search_endpoints)?,
             kafka: Kafka::new(&stack.bootstrap_servers),
             lambda: Lambda::new(&stack.aws_endpoint)?,
             stack,

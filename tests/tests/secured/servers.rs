@@ -14,7 +14,7 @@ use indexing::indexer::Indexer;
 use reqwest::Method;
 use search_client::auth::{Auth, CredentialType, Secret};
 use search_client::client::{BulkCompression, ClientOptions, RequestBody, SearchClient};
-use search_client::endpoint::Endpoint;
+use search_client::endpoints::Endpoints;
 use serde_json::{Value, json};
 use testing::environment::lookup;
 use testing::kafka_event::{EventRecord, payload};
@@ -88,7 +88,7 @@ impl Server {
     /// A client that trusts another CA than the server's.
     pub(crate) fn client_that_trusts(&self, ca: &str, auth: Auth) -> Result<SearchClient> {
         Ok(SearchClient::new(ClientOptions {
-            endpoint: Endpoint::parse(&self.endpoint)?,
+            endpoints: Endpoints::parse(&self.endpoint)?,
             auth,
             credentials: None,
             ca_certificate: (!ca.is_empty()).then_some(ca),

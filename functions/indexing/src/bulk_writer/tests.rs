@@ -112,6 +112,35 @@ async fn only_retryable_items_are_sent_again() {
     assert_eq!((stats.requests, stats.retries, stats.bytes), (2, 1, 14));
 }
 
+/// Statuses of items, of which a 503 is that of a shard without a primary.
+fn items(statuses: &[u16]) -> Step {
+    let reason = "[microservices-2026.11.28][1] primary shard is not active Timeout: [1m]";
+    let items = statuses.iter().map(|status| match status {
+        503 => bulk::failed(503, "unavailable_shards_exception", reason),
+        status => json!(status),
+    });
+    Step::Response(200, bulk::response(items).to_string())
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_of_a_shard_without_a_primary_wait_and_the_others_are_written_at_once() {
+    let steps = [items(&[201, 503, 201, 503]), items(&[503, 503]), items(&[503, 201]), items(&[201])];
+    let started = Instant::now();
+    let (bodies, outcomes, stats) = run(4, steps).await;
+    assert_eq!(bodies, ["a\nb\nc\nd\n", "b\nd\n", "b\nd\n", "b\n"], "the others are sent once");
+    assert_eq!(outcomes, ["a: indexed", "b: indexed", "c: indexed", "d: indexed"]);
+    assert_eq!((stats.requests, stats.retries), (4, 3));
+    assert_eq!(started.elapsed(), Duration::from_millis(200 + 400 + 800));
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_whose_shard_does_not_come_back_have_failed_and_blame_no_document() {
+    let steps: Vec<_> = std::iter::once(items(&[201, 503])).chain((0..8).map(|_| items(&[503]))).collect();
+    let (bodies, outcomes, _) = run(2, steps).await;
+    assert_eq!(outcomes, ["a: indexed", "b: failed unavailable_shards_exception"]);
+    assert!(bodies.iter().skip(1).all(|body| body == "b\n"), "{bodies:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_item_with_a_server_error_is_retried_briefly() {
     let (bodies, outcomes, _) = run(2, [statuses(&[500, 201]), statuses(&[500]), statuses(&[500])]).await;

@@ -39,7 +39,6 @@ def up(instance: Instance, n_events: int, topics: str | None, formats: Sequence[
     for published_as in formats:
         publishing.publish_serialized(instance, published_as, SERIALIZED_EVENTS)
     summary.show(instance, style(sys.stdout))
-    print(f"\nSee it while it runs: {CONSOLE.info(instance)['endpoint']}")
 
 
 def down(instance: Instance) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import textwrap
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -11,6 +12,7 @@ from local_stack.terminal import Style
 # The newest indices that are named. The rest is counted.
 N_INDICES = 5
 WIDTH = 100
+INDENT = 18
 # What the function added to an event, apart from the event's own fields.
 ADDED = (
     "@timestamp", "service", "service_name", "environment", "platform", "kafka_topic", "kafka_partition", "kafka_offset",
@@ -43,6 +45,8 @@ class Findings:
 
     indices: list[Index]
     services: dict[str, int]
+    # The address of the page that shows the stack.
+    console: str = ""
     event: dict | None = None
     rescued: dict | None = None
     n_routed: int = 0
@@ -61,7 +65,7 @@ def report(found: Findings, style: Style) -> str:
         _event(found, style),
         _rescued(found, style),
         _details(found, style),
-        _next(style),
+        _next(found, style),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
@@ -84,7 +88,6 @@ def _event(found: Findings, style: Style) -> list[str]:
     source = found.event["_source"]
     own = {name: value for name, value in source.items() if name not in ADDED}
     ids = [f"{name}.id {source[name]['id']}" for name in ("trace", "span") if "id" in source.get(name, {})]
-    ids += [f"correlation_id {source['correlation_id']}"] if "correlation_id" in source else []
     place = [
         f"{name} {source[f'kafka_{name}']}" for name in ("partition", "offset", "key") if f"kafka_{name}" in source
     ]
@@ -93,7 +96,8 @@ def _event(found: Findings, style: Style) -> list[str]:
         "@timestamp": source.get("@timestamp", ""),
         "service_name": f"{source.get('service_name')}, of the topic {source.get('service')}",
         "kafka_*": ", ".join(place),
-        "ids": ", ".join(ids),
+        "trace": ", ".join(ids),
+        "correlation_id": source.get("correlation_id", ""),
     }
     where = style.faint(f"{found.event['_index']}/{found.event['_id']}")
     return [f"{style.heading('An event, as it was enriched:')} {where}", *_members(shown)]
@@ -112,7 +116,13 @@ def _rescued(found: Findings, style: Style) -> list[str]:
 
 
 def _members(shown: dict[str, str]) -> list[str]:
-    return [f"  {name:<16}{_cut(value, WIDTH - 18)}" for name, value in shown.items() if value]
+    """Names and values, which get up to two lines."""
+    lines = []
+    for name, value in shown.items():
+        wrapped = textwrap.wrap(value, WIDTH - INDENT, max_lines=2, placeholder=" …", break_on_hyphens=False)
+        for label, text in zip((f"  {name}", ""), wrapped, strict=False):
+            lines.append(f"{label:<{INDENT}}{text}")
+    return lines
 
 
 def _details(found: Findings, style: Style) -> list[str]:
@@ -169,12 +179,12 @@ def causes(things: list[Provisioned]) -> list[str]:
     return lines + [_cut(f"{_count(n, 'thing')} not applied: {cause}", WIDTH) for cause, n in others.items()]
 
 
-def _next(style: Style) -> list[str]:
-    width = max(len(command) for command, _ in NEXT) + 4
-    return [
-        style.heading("What to try next"),
-        *(f"  {style.command(command)}{' ' * (width - len(command))}{what}" for command, what in NEXT),
-    ]
+def _next(found: Findings, style: Style) -> list[str]:
+    page = [(f"open {found.console}", "the console: events, lag, dead letters, replay")]
+    commands = [*(page if found.console else ()), *NEXT]
+    width = max(len(command) for command, _ in commands) + 4
+    lines = [f"  {style.command(command)}{' ' * (width - len(command))}{what}" for command, what in commands]
+    return [style.heading("What to try next"), *lines]
 
 
 def _count(number: int, one: str, many: str | None = None) -> str:

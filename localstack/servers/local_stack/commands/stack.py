@@ -13,7 +13,7 @@ from local_stack.command_line import exit_code
 from local_stack.commands import temporary
 from local_stack.instance import Instance, instances
 from local_stack.server import Server
-from local_stack.servers.table import SERVERS, STACK, live_test_prerequisites, stack_prerequisites
+from local_stack.servers.table import CLUSTERS, SERVERS, STACK, live_test_prerequisites, stack_prerequisites
 
 
 def main() -> int:
@@ -40,7 +40,8 @@ def _fetch_command(arguments: argparse.Namespace) -> int:
 
 
 def _start_command(arguments: argparse.Namespace) -> int:
-    lifecycle.start(Instance(arguments.instance), _named(arguments.servers), free_ports=arguments.free_ports)
+    servers = _named([name for names in arguments.servers for name in names])
+    lifecycle.start(Instance(arguments.instance), servers, free_ports=arguments.free_ports)
     return 0
 
 
@@ -61,7 +62,7 @@ def _status_command(arguments: argparse.Namespace) -> int:
     for instance in filter(Instance.exists, listed):
         started = lifecycle.info(instance)
         for name, known in started.items():
-            where = known.get("bootstrap_servers") or known.get("endpoint") or ""
+            where = known.get("address") or known.get("endpoint") or ""
             state = f"runs, pid {known['pid']}" if known["running"] else "ended by itself"
             print(f"{instance.name:<12} {name:<19}{where:<26}{state:<22}{known['log']}")
         if not started:
@@ -90,7 +91,7 @@ def _rules_command(arguments: argparse.Namespace) -> int:
 
 def _with_command(arguments: argparse.Namespace) -> int:
     prerequisites.require(stack_prerequisites())
-    return temporary.run(Instance(arguments.instance), _after_dashes(arguments.run), _named(arguments.servers))
+    return temporary.run(Instance(arguments.instance), _after_dashes(arguments.run), _named(arguments.servers), deploy=arguments.deploy)
 
 
 def _run_command(arguments: argparse.Namespace) -> int:
@@ -102,11 +103,23 @@ def _named(names: list[str]) -> list[Server]:
 
 
 def _server_names(text: str) -> list[str]:
-    names = text.split(",")
+    names = [node for name in text.split(",") for node in _nodes(name)]
     unknown = [name for name in names if name not in SERVERS]
     if unknown:
         raise argparse.ArgumentTypeError(f"no server {', '.join(unknown)}: there are {', '.join(SERVERS)}")
     return names
+
+
+def _nodes(text: str) -> list[str]:
+    """The servers of a name with a number of nodes, such as kafka:3."""
+    name, colon, count = text.partition(":")
+    if not colon:
+        return [name]
+    nodes = CLUSTERS.get(name, ())
+    if count not in ("1", str(len(nodes))):
+        known = ", ".join(f"{cluster}:{len(nodes)}" for cluster, nodes in CLUSTERS.items())
+        raise argparse.ArgumentTypeError(f"no cluster {text}: there are {known}")
+    return [node.name for node in nodes[: int(count)]]
 
 
 def _after_dashes(words: list[str]) -> list[str]:
@@ -130,7 +143,9 @@ def _arguments() -> argparse.Namespace:
     fetching = command("fetch", _fetch_command, "download and lay out servers (the stack's by default)")
     fetching.add_argument("servers", nargs="*", choices=[*SERVERS, []], metavar="SERVER")
     starting = command("start", _start_command, f"start servers ({', '.join(SERVERS)}) and wait until they are ready")
-    starting.add_argument("servers", nargs="+", choices=SERVERS, metavar="SERVER")
+    starting.add_argument(
+        "servers", nargs="+", type=_server_names, metavar="SERVER", help="kafka:3 and opensearch:3 are clusters"
+    )
     starting.add_argument("--free-ports", action="store_true", help="pick free ports for a new instance and keep them")
     stopping = command("stop", _stop_command, "stop servers (all of them by default) that this instance started")
     stopping.add_argument("servers", nargs="*", choices=[*SERVERS, []], metavar="SERVER")
@@ -155,8 +170,13 @@ def _arguments() -> argparse.Namespace:
         instance="test",
     )  # fmt: skip
     temporarily.add_argument(
-        "--servers", type=_server_names, default=[], metavar="SERVER,…", help="only these servers, and no deployment"
+        "--servers",
+        type=_server_names,
+        default=[],
+        metavar="SERVER,…",
+        help="only these servers, and no deployment; kafka:3 and opensearch:3 are clusters",
     )
+    temporarily.add_argument("--deploy", action="store_true", help="deploy the stack to the servers named")
     temporarily.add_argument("run", nargs=argparse.REMAINDER, metavar="-- COMMAND")
     running = command("run", _run_command, f"run a command in a Python environment ({', '.join(environments.NAMES)})")
     running.add_argument("environment", choices=environments.NAMES, metavar="ENVIRONMENT")

@@ -6,6 +6,7 @@ import subprocess
 from local_stack import cargo, provisioning, rest, sam
 from local_stack.commands.report import Findings, Index, report
 from local_stack.instance import Instance
+from local_stack.servers.console import CONSOLE
 from local_stack.servers.localstack import LOCALSTACK
 from local_stack.servers.opensearch import OPENSEARCH
 from local_stack.terminal import Style
@@ -44,6 +45,7 @@ def findings(instance: Instance) -> Findings:
             for index in rest.call("GET", f"{endpoint}/_cat/indices/*microservices-*?{columns}")
         ],
         services=_counts(services, "services"),
+        console=CONSOLE.info(instance)["endpoint"] if instance.running(CONSOLE.name) else "",
         event=newest(untagged),
         rescued=newest({"term": {"tags": "_mappingconflict"}}),
         n_routed=routed["total"]["value"],

@@ -14,10 +14,11 @@ from local_stack.server import Server
 from local_stack.servers.table import DEPLOYMENT, STACK
 
 
-def run(instance: Instance, command: list[str], named: Sequence[Server] = ()) -> int:
+def run(instance: Instance, command: list[str], named: Sequence[Server] = (), *, deploy: bool = False) -> int:
     """Runs the command and returns its exit code. The command finds the servers by STACK_INSTANCE and the servers' variables.
 
-    If servers are named, only they are started. Otherwise the whole stack is started and deployed.
+    If servers are named, only they are started, and the stack is deployed only with `deploy`. Otherwise the whole stack is
+    started and deployed.
     """
     if not command:
         raise StackError("name the command to run: stack.py with -- COMMAND")
@@ -26,6 +27,8 @@ def run(instance: Instance, command: list[str], named: Sequence[Server] = ()) ->
         _empty(instance)
         if named:
             lifecycle.start(instance, named, free_ports=True)
+            if deploy:
+                sam.deploy(instance, [])
         else:
             lifecycle.fetch(STACK)  # the poller too, so that a test that starts it does not wait for a build
             lifecycle.start(instance, DEPLOYMENT, free_ports=True)

@@ -1,9 +1,10 @@
-"""Kafka: one node in KRaft mode, broker and controller in one JVM, from the released jars."""
+"""Kafka in KRaft mode, one node or three, each broker and controller in one JVM, from the released jars."""
 
 import os
 import socket
 import struct
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 
 from local_stack import java, maven, paths, prerequisites
@@ -35,11 +36,14 @@ rootLogger.appenderRef.console.ref=console
 
 
 class Kafka(Server):
-    """The broker; `end_offsets` reads how far its topics go."""
+    """A broker; `end_offsets` reads how far its cluster's topics go."""
 
-    name = "kafka"
-    title = "Kafka"
-    ports = (Port("KAFKA_PORT", 9092), Port("KAFKA_CONTROLLER_PORT", 9093))
+    def __init__(self, node: int, port: int) -> None:
+        self.node = node
+        self.name = "kafka" if node == 1 else f"kafka-{node}"
+        self.title = "Kafka" if node == 1 else f"Kafka's broker {node}"
+        prefix = self.name.replace("-", "_").upper()
+        self.ports = (Port(f"{prefix}_PORT", port), Port(f"{prefix}_CONTROLLER_PORT", port + 1))
 
     def prerequisites(self) -> list[Prerequisite]:
         """A JDK, and Maven."""
@@ -63,14 +67,15 @@ class Kafka(Server):
     def prepare(self, instance: Instance, fetched: Path) -> Launch:
         """Writes the configuration, and formats a new data folder."""
         folder = instance.server_folder(self.name)
-        port, controller_port = map(instance.port, self.ports)
+        port = self.port(instance)
+        voters = {broker.node: instance.port(broker.ports[1]) for broker in _brokers(instance)}
         configuration, log4j2 = folder / "server.properties", folder / "log4j2.properties"
-        configuration.write_text(properties(port, controller_port, folder / "data"))
+        configuration.write_text(properties(port, voters, folder / "data", self.node))
         log4j2.write_text(LOG4J2)
         command = java_command(fetched, log4j2)
         if not (folder / "data" / "meta.properties").exists():
             _format(command, configuration, instance.log(self.name))
-        heap = os.environ.get("KAFKA_HEAP", "-Xms256m -Xmx512m").split()
+        heap = os.environ.get("KAFKA_HEAP", "-Xms256m -Xmx512m" if len(voters) == 1 else "-Xms128m -Xmx320m").split()
         return Launch([*command, *heap, "kafka.Kafka", str(configuration)], os.environ)
 
     def ready(self, instance: Instance) -> bool:
@@ -87,8 +92,9 @@ class Kafka(Server):
         return n_brokers > 0
 
     def info(self, instance: Instance) -> dict[str, str]:
-        """The bootstrap servers."""
-        return {"bootstrap_servers": f"127.0.0.1:{self.port(instance)}"}
+        """The bootstrap servers, which are all brokers, and this one's address."""
+        brokers = (f"127.0.0.1:{broker.port(instance)}" for broker in _brokers(instance))
+        return {"bootstrap_servers": ",".join(brokers), "address": f"127.0.0.1:{self.port(instance)}"}
 
     def environment(self, instance: Instance) -> dict[str, str]:
         """The bootstrap servers."""
@@ -110,7 +116,12 @@ class Kafka(Server):
         return {(topic, int(partition)): int(offset) for topic, partition, offset in rows}
 
 
-KAFKA = Kafka()
+KAFKA = Kafka(1, 9092)
+KAFKA_BROKERS: tuple[Kafka, ...] = (KAFKA, Kafka(2, 9094), Kafka(3, 9096))
+
+
+def _brokers(instance: Instance) -> tuple[Kafka, ...]:
+    return KAFKA_BROKERS[: instance.n_nodes(KAFKA.name)]
 
 
 def java_command(jars: Path, log4j2: Path) -> list[str]:
@@ -122,29 +133,32 @@ def java_command(jars: Path, log4j2: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def properties(port: int, controller_port: int, data: Path) -> str:
-    """The broker's configuration: one node that starts quickly, and loses nothing when it is killed."""
+def properties(port: int, voters: Mapping[int, int], data: Path, node: int = 1) -> str:
+    """A broker's configuration: it starts quickly, and loses nothing when it is killed. `voters` are the nodes and their
+    controllers' ports."""
+    replicas, in_sync = min(3, len(voters)), min(2, len(voters))
+    quorum = ",".join(f"{voter}@127.0.0.1:{controller_port}" for voter, controller_port in voters.items())
     return f"""\
 process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller_port}
+node.id={node}
+controller.quorum.voters={quorum}
 controller.listener.names=CONTROLLER
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{voters[node]}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
 num.partitions=3
 auto.create.topics.enable=false
-default.replication.factor=1
-min.insync.replicas=1
-offsets.topic.replication.factor=1
+default.replication.factor={replicas}
+min.insync.replicas={in_sync}
+offsets.topic.replication.factor={replicas}
 offsets.topic.num.partitions=10
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
+transaction.state.log.replication.factor={replicas}
+transaction.state.log.min.isr={in_sync}
 transaction.state.log.num.partitions=10
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.replication.factor={replicas}
+share.coordinator.state.topic.min.isr={in_sync}
 group.initial.rebalance.delay.ms=0
 message.max.bytes=10485760
 """

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,17 +97,23 @@ def unpack(engine: Engine, size_mb: int, artifact: str, into: Path) -> None:
             unpacked.replace(into)
 
 
-def settings(folder: Path, port: int, transport_port: int) -> str:
-    """The settings of one node on the loopback address."""
+def settings(folder: Path, port: int, transport_port: int, node: int = 1, cluster: Sequence[int] = ()) -> str:
+    """The settings of a node on the loopback address: alone, or with the cluster's transport ports one of several."""
+    if len(cluster) > 1:
+        seeds = ", ".join(f'"127.0.0.1:{each}"' for each in cluster)
+        first = ", ".join(f"node-{number}" for number in range(1, len(cluster) + 1))
+        discovery = f"discovery.seed_hosts: [{seeds}]\ncluster.initial_cluster_manager_nodes: [{first}]"
+    else:
+        discovery = "discovery.type: single-node"
     return f"""\
 cluster.name: kafka-to-search
-node.name: node-1
+node.name: node-{node}
 path.data: {folder}/data
 path.logs: {folder}/logs
 network.host: 127.0.0.1
 http.port: {port}
 transport.port: {transport_port}
-discovery.type: single-node
+{discovery}
 action.auto_create_index: true
 # A nearly full disk is no reason for a local index to turn read-only.
 cluster.routing.allocation.disk.threshold_enabled: false
@@ -126,9 +132,9 @@ def jvm_options(shipped: str, folder: Path) -> str:
     return re.sub(r"(?m)^(\S*)-XX:ErrorFile=.*", rf"\1-XX:ErrorFile={folder}/hs_err_pid%p.log", text)
 
 
-def java_options(environment: Mapping[str, str]) -> str:
+def java_options(environment: Mapping[str, str], default_heap: str = "1g") -> str:
     """Heap and compiler. By default what starts faster: the first compiler alone, and a heap that is not touched in advance."""
-    heap = environment.get("OPENSEARCH_HEAP", "1g")
+    heap = environment.get("OPENSEARCH_HEAP", default_heap)
     quick = "" if environment.get("STACK_OPENSEARCH_C2") == "1" else " -XX:TieredStopAtLevel=1 -XX:-AlwaysPreTouch"
     own = environment.get("OPENSEARCH_JAVA_OPTS", "")
     return f"-Xms{heap} -Xmx{heap} -Djava.net.preferIPv4Stack=true{quick} {own}".rstrip()
