@@ -87,6 +87,16 @@ def test_it_listens_on_loopback_alone(console):
         pass
 
 
+def test_a_console_that_is_started_again_keeps_its_port(instance, console):
+    connection = http.client.HTTPConnection("127.0.0.1", console, timeout=20)
+    connection.request("GET", "/")
+    connection.getresponse().read()  # and stays open
+    CONSOLE.stop(instance)
+    CONSOLE.start(instance, CONSOLE.fetch())
+    assert CONSOLE.port(instance) == console
+    connection.close()
+
+
 def test_a_port_in_use_makes_it_take_the_next_free_one_and_say_so(instance, capsys):
     wanted = CONSOLE.port(instance)
     with socket.create_server(("127.0.0.1", wanted)):

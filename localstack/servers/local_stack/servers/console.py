@@ -3,15 +3,19 @@
 import hashlib
 import os
 import sys
+import time
 from pathlib import Path
 
 from local_stack import paths, progress, rest
 from local_stack.instance import Instance
 from local_stack.ports import Port, free_from
 from local_stack.prerequisites import Prerequisite
+from local_stack.process import POLL_S
 from local_stack.server import Launch, Server
 
 PACKAGE = paths.SERVERS / "local_stack"
+# A process that was stopped can have its port for a moment longer.
+RELEASE_S = 2
 
 
 class Console(Server):
@@ -51,7 +55,9 @@ class Console(Server):
         wanted = instance.port(port)
         if port.from_environment():
             return super().claim_ports(instance)
-        found = free_from(wanted, instance.other_ports(port))
+        deadline = time.monotonic() + RELEASE_S
+        while (found := free_from(wanted, instance.other_ports(port))) != wanted and time.monotonic() < deadline:
+            time.sleep(POLL_S)
         if found != wanted:
             progress.say(
                 f"      port {wanted} is in use by another program: the console takes {found} ({port.variable} chooses)"
