@@ -6,10 +6,11 @@ use bytes::Bytes;
 use event_pipeline::bulk_response::FILTER_PATH;
 use reqwest::Method;
 use search_client::client::{Renewed, RequestBody, Response, SearchClient, SendError};
+use search_client::endpoint::Endpoint;
 
 /// Time for which the cluster holds the response for items of a shard without a primary; then they are
 /// `unavailable_shards_exception`, and are sent again alone. The cluster's default is a minute, longer than an attempt:
-/// the results of the other items, which are written by then, would not arrive.
+/// the results of the other items, which are written by then, would not arrive. OpenSearch Serverless has no shards to wait for.
 /// <https://docs.opensearch.org/latest/api-reference/document-apis/bulk/#query-parameters>
 const SHARD_WAIT: &str = "5s";
 
@@ -28,7 +29,10 @@ pub trait BulkTransport: Send + Sync {
 
 impl BulkTransport for SearchClient {
     async fn send_bulk(&self, body: Bytes, timeout: Duration) -> Result<Response, SendError> {
-        let path = format!("_bulk?{FILTER_PATH}&timeout={SHARD_WAIT}");
+        let path = match self.endpoints().iter().any(Endpoint::is_serverless) {
+            true => format!("_bulk?{FILTER_PATH}"),
+            false => format!("_bulk?{FILTER_PATH}&timeout={SHARD_WAIT}"),
+        };
         self.request(Method::POST, &path, RequestBody::Ndjson(body), timeout).await
     }
 

@@ -232,8 +232,7 @@ impl SearchConfig {
             }
             AuthConfig::Given { text, kind } => Auth::from_secret(*kind, text.expose())?,
             AuthConfig::SigV4(config) => {
-                let service =
-                    if endpoints.at(0).host().ends_with(".aoss.amazonaws.com") { "aoss" } else { "es" };
+                let service = if endpoints.at(0).is_serverless() { "aoss" } else { "es" };
                 let key = SigningKey::new(
                     &config.access_key_id,
                     &config.secret_access_key,

@@ -73,6 +73,12 @@ impl Endpoint {
         self.0.host_str().unwrap_or_default()
     }
 
+    /// Whether it is that of a collection of OpenSearch Serverless, which takes fewer parameters than a cluster.
+    /// <https://docs.aws.amazon.com/opensearch-service/latest/developerguide/serverless-genref.html>
+    pub fn is_serverless(&self) -> bool {
+        self.host().ends_with(".aoss.amazonaws.com")
+    }
+
     /// The URL as text.
     pub fn as_str(&self) -> &str {
         self.0.as_str()
@@ -90,6 +96,14 @@ mod tests {
             assert_eq!(endpoint.join("_bulk?a=b").as_str(), "https://gateway.example.com/search/_bulk?a=b");
         }
         assert!(!Endpoint::parse("http://localhost:9200").unwrap().is_https());
+    }
+
+    #[test]
+    fn a_collection_is_known_by_its_host() {
+        let is_serverless = |text: &str| Endpoint::parse(text).unwrap().is_serverless();
+        assert!(is_serverless("https://abc123.eu-central-1.aoss.amazonaws.com"));
+        assert!(!is_serverless("https://vpc-events.eu-central-1.es.amazonaws.com"));
+        assert!(!is_serverless("https://search.example.com/.aoss.amazonaws.com"));
     }
 
     #[test]

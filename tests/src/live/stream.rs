@@ -12,12 +12,19 @@ use crate::live::kafka::Publisher;
 use crate::live::poll::{Check, until};
 use crate::live::world::World;
 
-/// A running stream.
+/// A running stream. It stops when dropped.
 #[derive(Debug)]
 pub struct Stream {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicUsize>,
     task: JoinHandle<Result<()>>,
+}
+
+impl Drop for Stream {
+    /// Ends the thread of a test that failed: the runtime waits for it.
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
 }
 
 impl Stream {
@@ -73,9 +80,9 @@ impl Stream {
     ///
     /// # Errors
     /// When Kafka did not accept one of them.
-    pub async fn stop(self) -> Result<usize> {
+    pub async fn stop(mut self) -> Result<usize> {
         self.stop.store(true, Ordering::Relaxed);
-        self.task.await.context("the stream's thread")??;
+        (&mut self.task).await.context("the stream's thread")??;
         Ok(self.sent.load(Ordering::Relaxed))
     }
 }
