@@ -15,15 +15,9 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
     --instance secured
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
 .PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-console test-clusters test-policies test-search \
     test-secured test-schemas dashboards-preview soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-latency bench-index deploy-aws clean
-=======
-.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate plan test test-fast test-live test-policies test-search \
-    test-secured test-schemas test-clusters soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
-    bench bench-function bench-e2e bench-index deploy-aws clean
->>>>>>> house/cluster2
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -16,14 +16,9 @@ async fn a_node_killed_with_primaries_on_it_loses_nothing() -> Result<()> {
     let search = &running.world.search;
     let manager = search.cluster_manager().await?;
     let primaries = search.primaries().await?;
-<<<<<<< HEAD
-    let others = primaries.iter().filter(|(node, _)| **node != manager);
-    let (node, _) = others.max_by_key(|(_, n)| **n).context("another node than the manager has primaries")?;
-=======
     // The other test kills the manager.
     let preferred = primaries.iter().max_by_key(|(node, n)| (**node != manager, **n));
     let (node, _) = preferred.context("a node has primaries")?;
->>>>>>> house/cluster2
     let server = search_node(node)?;
     running.world.stack.kill(server).await?;
     // The others take over without it.

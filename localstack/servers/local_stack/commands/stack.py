@@ -91,13 +91,9 @@ def _rules_command(arguments: argparse.Namespace) -> int:
 
 def _with_command(arguments: argparse.Namespace) -> int:
     prerequisites.require(stack_prerequisites())
-<<<<<<< HEAD
     return temporary.run(
         Instance(arguments.instance), _after_dashes(arguments.run), _named(arguments.servers), deploy=arguments.deploy
     )
-=======
-    return temporary.run(Instance(arguments.instance), _after_dashes(arguments.run), _named(arguments.servers), deploy=arguments.deploy)
->>>>>>> house/cluster2
 
 
 def _run_command(arguments: argparse.Namespace) -> int:
