@@ -181,7 +181,7 @@ lint-yaml: ## Check YAML: yamllint
 	$(CHECKS) yamllint --strict $$(git ls-files '*.yaml' '*.yml' ':!infra/kubernetes')
 
 # actionlint is built once from the Go module proxy. It checks the scripts of the workflows with shellcheck.
-ACTIONLINT_VERSION := $(shell sed -n '/^\[actionlint\]/,$$s/^version = "\(.*\)"/\1/p' localstack/servers/versions.toml)
+ACTIONLINT_VERSION := $(shell sed -n '/^\[actionlint\]/,/^\[/s/^version = "\(.*\)"/\1/p' localstack/servers/versions.toml)
 ACTIONLINT := $(or $(KAFKA_TO_SEARCH_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-to-search)/actionlint-$(ACTIONLINT_VERSION)
 lint-workflows: $(ACTIONLINT)/actionlint ## Check the workflows of GitHub: actionlint
 	$(CHECKS) $(ACTIONLINT)/actionlint
