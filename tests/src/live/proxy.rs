@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use bytes::Bytes;
+use reqwest::Method;
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufStream};
 use tokio::net::{TcpListener, TcpStream};
@@ -132,7 +133,9 @@ impl State {
     async fn serve(&self, connection: TcpStream) -> Result<()> {
         let mut connection = BufStream::new(connection);
         while let Some(request) = Request::read(&mut connection).await? {
-            let fault = {
+            let fault = if request.is_check() {
+                None
+            } else {
                 let mut faults = self.faults();
                 let fault = faults.planned.pop_front();
                 match fault {
@@ -187,7 +190,8 @@ impl State {
 
     async fn forward(&self, request: &Request) -> Result<(u16, Bytes)> {
         let mut forwarded =
-            self.http.post(format!("{}{}", self.upstream, request.path)).body(request.body.clone());
+            self.http.request(request.method.clone(), format!("{}{}", self.upstream, request.path));
+        forwarded = forwarded.body(request.body.clone());
         for (name, value) in &request.headers {
             if matches!(name.as_str(), "content-type" | "content-encoding" | "accept" | "authorization") {
                 forwarded = forwarded.header(name, value);
@@ -199,13 +203,14 @@ impl State {
 }
 
 struct Request {
+    method: Method,
     path: String,
     headers: Vec<(String, String)>,
     body: Bytes,
 }
 
 impl Request {
-    /// Reads a request with a Content-Length; `None` when the connection was closed before it.
+    /// Reads a request, whose body is empty without a Content-Length; `None` when the connection was closed before it.
     async fn read(connection: &mut BufStream<TcpStream>) -> Result<Option<Self>> {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -217,16 +222,23 @@ impl Request {
         }
         let head = String::from_utf8(head)?;
         let mut lines = head.lines();
-        let path = lines.next().and_then(|line| line.split(' ').nth(1)).context("a request line")?.to_owned();
+        let mut words = lines.next().context("a request line")?.split(' ');
+        let method = words.next().context("a method")?.parse()?;
+        let path = words.next().context("a path")?.to_owned();
         let headers: Vec<(String, String)> = lines
             .filter_map(|line| line.split_once(':'))
             .map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()))
             .collect();
-        let length =
-            headers.iter().find(|(name, _)| name == "content-length").context("a length")?.1.parse()?;
+        let length = headers.iter().find(|(name, _)| name == "content-length");
+        let length = length.map_or(Ok(0), |(_, value)| value.parse())?;
         let mut body = vec![0; length];
         connection.read_exact(&mut body).await?;
-        Ok(Some(Self { path, headers, body: body.into() }))
+        Ok(Some(Self { method, path, headers, body: body.into() }))
+    }
+
+    /// Whether it only finds out whether the cluster is there.
+    fn is_check(&self) -> bool {
+        self.method == Method::GET
     }
 
     /// The response of a cluster that wrote everything, although this one wrote nothing.
