@@ -15,9 +15,9 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
     --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate plan test test-fast test-live test-policies test-search \
-    test-secured test-schemas test-clusters soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
-    bench bench-function bench-e2e bench-index deploy-aws clean
+.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-console test-clusters test-policies test-search \
+    test-secured test-schemas dashboards-preview soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
+    bench bench-function bench-e2e bench-latency bench-index deploy-aws clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,9 +73,12 @@ try: ## Show what becomes of each line of a file, without a server: FILE=events.
 test-pipeline: ## Run the cases in infra/pipeline-tests; UPDATE=1 writes what they expect
 	@$(KAFKA_TO_SEARCH) test $(if $(UPDATE),--update) infra/pipeline-tests
 
-SINCE ?= 24h
 simulate: ## Compare what a new file of rules would do with what is indexed: TOPIC=order.events SINCE=24h PIPELINE=new.yaml
-	@$(PYTHON) localstack/servers/simulate.py --topic '$(or $(TOPIC),order.events)' --since '$(SINCE)' $(RULES) $(ARGS)
+	@$(PYTHON) localstack/servers/simulate.py --topic '$(or $(TOPIC),order.events)' --since '$(or $(SINCE),24h)' $(RULES) $(ARGS)
+
+account: ## Show whether each record in Kafka has reached its place, and which are missing: SINCE=1h TOPIC=order.events; HEAL=1 gives missing ones to the function again
+	@$(PYTHON) localstack/servers/account.py --since '$(or $(SINCE),1h)' $(if $(TOPIC),--topic '$(TOPIC)') $(RULES) \
+	    $(if $(HEAL),--heal) $(ARGS)
 
 plan: ## Show what a load needs and costs: RATE=20000 (events/s) BYTES=500 (a value); ARGS=--help
 	@$(KAFKA_TO_SEARCH) plan --rate $(or $(RATE),1000) --bytes $(or $(BYTES),500) $(ARGS)
@@ -87,7 +90,7 @@ build: ## Build everything for release
 
 ARCHITECTURES ?= x86_64 arm64
 CARGO_CYCLONEDX := 0.5.9
-package: ## Make the zips that infra/packaged.yaml deploys, with checksums and SBOMs: ARCHITECTURES=arm64 for one
+package: ## Make the zips that infra/packaged.yaml deploys and one with kafka-to-search, with checksums and SBOMs: ARCHITECTURES=arm64 for one
 	cargo cyclonedx --version >/dev/null 2>&1 || cargo install cargo-cyclonedx --locked --version $(CARGO_CYCLONEDX)
 	$(STACK) run tools -- python infra/package.py $(ARCHITECTURES)
 
@@ -96,7 +99,7 @@ test: test-fast test-live ## Run all tests: the fast ones, then those on real se
 test-fast: ## Run unit, property and scenario tests
 	cargo test --workspace --locked
 	@$(MAKE) --no-print-directory check-pipeline test-pipeline
-	$(CHECKS) pytest -q localstack/servers/tests
+	$(CHECKS) pytest -q localstack/servers/tests --ignore=localstack/servers/tests/browser
 	$(CHECKS) pytest -q infra/search/tests/files
 	@$(MAKE) --no-print-directory test-policies
 
@@ -111,14 +114,22 @@ test-live: ## Run the integration tests on a separate stack on free ports, which
 	@$(MAKE) --no-print-directory test-secured
 	@$(MAKE) --no-print-directory test-search
 	@$(MAKE) --no-print-directory test-schemas
+	@$(MAKE) --no-print-directory test-console
+
+test-console: ## Run the tests of the console's page in Chromium on a separate stack: UPDATE_SCREENSHOT=1 takes README's picture
+	$(STACK) with --instance console -- $(CHECKS) pytest -q localstack/servers/tests/browser
 
 test-secured: ## Run the tests of TLS, credentials, provisioning and events of any shape on separate servers
 	cargo test --locked $(LIVE) --test secured --no-run
 	$(STACK) with $(SECURED) -- cargo test --locked $(LIVE) --test secured
 
 test-search: ## Run the tests of infra/search's templates, roles, policies and monitors on separate servers
-	$(STACK) with --servers opensearch,opensearch-secured,elasticsearch-6 --instance search -- \
+	$(STACK) with --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6 --instance search -- \
 	    $(CHECKS) pytest -q infra/search/tests --ignore=infra/search/tests/files
+
+dashboards-preview: ## Draw the dashboard with sample events into docs/images, on a separate server; ENDPOINT=http://… draws your cluster's
+	$(if $(ENDPOINT),,$(STACK) with --servers opensearch --instance preview --) \
+	    $(PYTHON) infra/search/dashboards/preview.py $(if $(ENDPOINT),--endpoint '$(ENDPOINT)' --folder .,--sample)
 
 test-schemas: ## Run the tests of mappings with a schema registry on separate servers
 	cargo test --locked $(LIVE) --test schemas --no-run
@@ -170,7 +181,7 @@ lint-yaml: ## Check YAML: yamllint
 	$(CHECKS) yamllint --strict $$(git ls-files '*.yaml' '*.yml' ':!infra/kubernetes')
 
 # actionlint is built once from the Go module proxy. It checks the scripts of the workflows with shellcheck.
-ACTIONLINT_VERSION := $(shell sed -n '/^\[actionlint\]/,$$s/^version = "\(.*\)"/\1/p' localstack/servers/versions.toml)
+ACTIONLINT_VERSION := $(shell sed -n '/^\[actionlint\]/,/^\[/s/^version = "\(.*\)"/\1/p' localstack/servers/versions.toml)
 ACTIONLINT := $(or $(KAFKA_TO_SEARCH_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/kafka-to-search)/actionlint-$(ACTIONLINT_VERSION)
 lint-workflows: $(ACTIONLINT)/actionlint ## Check the workflows of GitHub: actionlint
 	$(CHECKS) $(ACTIONLINT)/actionlint
@@ -212,6 +223,10 @@ bench-function: ## Measure the whole function: CPU per million events, memory, s
 bench-e2e: ## Compare indexing through the function with prebuilt bulk bodies, on real servers
 	STACK_OPENSEARCH_C2=1 STACK_FUNCTIONS_LTO=1 $(STACK) with --instance bench -- \
 	    cargo run --profile local --package integration-tests --features live --bin bench-e2e
+
+bench-latency: ## Measure the time from publication to searchable, for each preset and rate, on real servers: ARGS='--presets latency --rates 100'
+	STACK_OPENSEARCH_C2=1 STACK_FUNCTIONS_LTO=1 $(STACK) with --instance bench -- \
+	    cargo run --profile local --package integration-tests --features live --bin bench-latency -- $(ARGS)
 
 bench-index: ## Compare the index template with dynamic mapping: rate, bytes per event, queries
 	STACK_OPENSEARCH_C2=1 $(STACK) with --instance bench --servers opensearch -- \

@@ -1,13 +1,15 @@
-"""Builds the zips that packaged.yaml deploys, for x86_64 and arm64, with checksums and software bills of materials: `make package`.
+"""Builds the zips that packaged.yaml deploys, for x86_64 and arm64, and one with the command line `kafka-to-search` for this machine's
+architecture, with checksums and software bills of materials: `make package`.
 
-The same sources and compiler make the same bytes, in any folder: paths of the machine are left out of the programs, and files in
-the zips have one date and mode.
+The same sources and compiler make the same bytes of a function, in any folder: paths of the machine are left out of the programs,
+and files in the zips have one date and mode.
 """
 
 import argparse
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -22,6 +24,11 @@ PACKAGES = INFRA / "packages"
 # cargo-lambda links against the C library of Amazon Linux 2023, whatever this machine has: https://docs.aws.amazon.com/linux/al2023
 GLIBC = "2.34"
 TARGETS = {"x86_64": "x86_64-unknown-linux-gnu", "arm64": "aarch64-unknown-linux-gnu"}
+# What `uname -m` says on machines that can build the command line: its C libraries are not built for another architecture.
+MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
+COMMAND_LINE = "kafka-to-search"
+# With OpenSSL in it, so that it reads Kafka over TLS wherever it runs, and with the AWS SDK for IAM and secrets.
+COMMAND_LINE_FEATURES = "aws,tls-vendored"
 SPECIFICATION = "1.5"
 # The oldest date that a zip can hold.
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -43,14 +50,36 @@ def missing_targets(architectures: list[str], libraries: Path) -> list[str]:
     return [f"Rust's standard library for {name}: rustup target add {TARGETS[name]}" for name in absent]
 
 
-def zip_program(program: bytes, file: Path) -> None:
-    """Writes a zip whose only file, `bootstrap`, is the program. The same program makes the same bytes."""
-    entry = zipfile.ZipInfo("bootstrap", DATE)
+def machine_architecture(architectures: list[str], machine: str, system: str) -> str | None:
+    """The one of `architectures` that the command line can be built for on this machine; none if it is not among them."""
+    own = MACHINES.get(machine.lower()) if system == "Linux" else None
+    return own if own in architectures else None
+
+
+def zip_program(program: bytes, file: Path, name: str = "bootstrap") -> None:
+    """Writes a zip whose only file, `name`, is the program. The same program makes the same bytes."""
+    entry = zipfile.ZipInfo(name, DATE)
     entry.create_system = 3  # Unix, on every system: Lambda needs the mode
     entry.external_attr = EXECUTABLE << 16
     entry.compress_type = zipfile.ZIP_DEFLATED
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr(entry, program, compresslevel=9)
+
+
+def without_paths(made: Path) -> dict[str, str]:
+    """This environment, in which a build keeps neither the machine's paths of Rust code nor the time.
+
+    OpenSSL, which the command line alone has, keeps the folder that it was built in all the same.
+    """
+    cargo_home = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
+    flags = [f"--remap-path-prefix={cargo_home}=/cargo", f"--remap-path-prefix={REPOSITORY}=/kafka-to-search"]
+    return {
+        **os.environ,
+        "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags),
+        "CARGO_TARGET_DIR": str(made),
+        # OpenSSL would keep when it was built: https://reproducible-builds.org/docs/source-date-epoch
+        "SOURCE_DATE_EPOCH": os.environ.get("SOURCE_DATE_EPOCH", "315532800"),
+    }
 
 
 def checksums(folder: Path) -> str:
@@ -82,13 +111,25 @@ def package(architectures: list[str]) -> None:
         folder = PACKAGES / architecture
         folder.mkdir(parents=True)
         programs = _compile(names, target)
-        described = _described(cyclonedx, names, target)
+        described = _described(cyclonedx, {name: f"functions/{name}" for name in names}, target)
         for name in names:
             program = (programs / name / "bootstrap").read_bytes()
             zip_program(program, folder / f"{name}.zip")
-            bill = bill_of_materials(described[name], REPOSITORY, program)
-            (folder / f"{name}.cdx.json").write_text(json.dumps(bill, indent=2) + "\n", encoding="utf-8")
+            _write_bill(folder, name, described[name], program)
+    own = machine_architecture(architectures, platform.machine(), platform.system())
+    if own is None:
+        print(f"{COMMAND_LINE} is not among the packages: it is built for the architecture of a Linux machine alone")
+    else:
+        program = _compile_command_line(TARGETS[own])
+        zip_program(program, PACKAGES / own / f"{COMMAND_LINE}.zip", COMMAND_LINE)
+        described = _described(cyclonedx, {COMMAND_LINE: "cli"}, TARGETS[own], COMMAND_LINE_FEATURES)
+        _write_bill(PACKAGES / own, COMMAND_LINE, described[COMMAND_LINE], program)
     (PACKAGES / "SHA256SUMS").write_text(checksums(PACKAGES), encoding="utf-8")
+
+
+def _write_bill(folder: Path, name: str, described: dict, program: bytes) -> None:
+    bill = bill_of_materials(described, REPOSITORY, program)
+    (folder / f"{name}.cdx.json").write_text(json.dumps(bill, indent=2) + "\n", encoding="utf-8")
 
 
 def _check_tools(architectures: list[str]) -> str:
@@ -111,14 +152,7 @@ def _compile(names: list[str], target: str) -> Path:
     made = _target_directory() / "package"
     programs = made / "lambda" / target
     shutil.rmtree(programs, ignore_errors=True)
-    cargo_home = os.environ.get("CARGO_HOME", str(Path.home() / ".cargo"))
-    flags = [f"--remap-path-prefix={cargo_home}=/cargo", f"--remap-path-prefix={REPOSITORY}=/kafka-to-search"]
-    environment = {
-        **os.environ,
-        "CARGO_ENCODED_RUSTFLAGS": "\x1f".join(flags),
-        "CARGO_LAMBDA_COMPILER": "cargo-zigbuild",
-        "CARGO_TARGET_DIR": str(made),
-    }
+    environment = {**without_paths(made), "CARGO_LAMBDA_COMPILER": "cargo-zigbuild"}
     # cargo-lambda would install a missing target by itself: `_check_tools` has looked already.
     command = ["cargo", "lambda", "build", "--release", "--locked", "--skip-target-check"]
     command += ["--target", f"{target}.{GLIBC}", "--lambda-dir", str(programs)]
@@ -127,28 +161,44 @@ def _compile(names: list[str], target: str) -> Path:
     return programs
 
 
-def _described(cyclonedx: str, names: list[str], target: str) -> dict[str, dict]:
-    """The bills of materials of the functions' crates: what is compiled in, without what only builds or tests need."""
+def _compile_command_line(target: str) -> bytes:
+    """The command line, for the same C library as the functions."""
+    made = _target_directory() / "package"
+    folder = made / "lambda" / COMMAND_LINE
+    shutil.rmtree(folder, ignore_errors=True)
+    environment = {**without_paths(made), "CARGO_LAMBDA_COMPILER": "cargo-zigbuild"}
+    command = ["cargo", "lambda", "build", "--release", "--locked", "--skip-target-check"]
+    command += ["--target", f"{target}.{GLIBC}", "--lambda-dir", str(folder)]
+    command += ["--package", COMMAND_LINE, "--features", COMMAND_LINE_FEATURES, "--bin", COMMAND_LINE]
+    _run(command, environment)
+    # cargo-lambda names every program so.
+    return (folder / COMMAND_LINE / "bootstrap").read_bytes()
+
+
+def _described(cyclonedx: str, folders: dict[str, str], target: str, features: str = "") -> dict[str, dict]:
+    """The bills of materials of the crates in `folders`: what is compiled in, without what only builds or tests need."""
     # It writes beside the manifest of every crate of the workspace, whichever it is given.
     written = "packaged.cdx"
-    manifests = {name: REPOSITORY / "functions" / name / "Cargo.toml" for name in names}
+    manifests = {name: REPOSITORY / folder / "Cargo.toml" for name, folder in folders.items()}
     command = [
         cyclonedx,
         "cyclonedx",
         "--manifest-path",
-        str(manifests[names[0]]),
+        str(next(iter(manifests.values()))),
         "--format",
         "json",
         "--target",
         target,
     ]
     command += ["--spec-version", SPECIFICATION, "--no-build-deps", "--override-filename", written, "--quiet"]
+    if features:
+        command += ["--features", features]
     try:
         _run(command, dict(os.environ))
         files = {name: manifest.with_name(f"{written}.json") for name, manifest in manifests.items()}
         return {name: json.loads(file.read_text(encoding="utf-8")) for name, file in files.items()}
     finally:
-        for folder in ("functions", "localstack", "tests"):
+        for folder in ("cli", "functions", "localstack", "tests"):
             for file in (REPOSITORY / folder).rglob(f"{written}.json"):
                 file.unlink()
 

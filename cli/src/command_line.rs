@@ -5,6 +5,8 @@ use std::io::Write;
 use clap::{Parser, Subcommand};
 use thiserror::Error;
 
+#[cfg(feature = "simulate")]
+use crate::account::{self, AccountCommandError, AccountOptions};
 use crate::check::{self, CheckError, CheckOptions};
 use crate::exit::Exit;
 use crate::plan::{self, PlanError, PlanOptions};
@@ -13,7 +15,7 @@ use crate::simulate::{self, SimulateError, SimulateOptions};
 use crate::test_cases::{self, TestError, TestOptions};
 use crate::try_events::{self, TryError, TryOptions};
 
-/// Tries, tests, checks and simulates what the functions make of Kafka records.
+/// Tries, tests, checks and simulates what the functions make of Kafka records, and accounts for each of them.
 #[derive(Debug, Parser)]
 #[command(name = "kafka-to-search", version, about)]
 pub struct CommandLine {
@@ -29,6 +31,8 @@ enum Command {
     Plan(PlanOptions),
     #[cfg(feature = "simulate")]
     Simulate(SimulateOptions),
+    #[cfg(feature = "simulate")]
+    Account(Box<AccountOptions>),
 }
 
 /// Why a command could not do its work.
@@ -50,6 +54,10 @@ pub enum CommandError {
     #[cfg(feature = "simulate")]
     #[error(transparent)]
     Simulate(#[from] SimulateError),
+    /// Of `account`.
+    #[cfg(feature = "simulate")]
+    #[error(transparent)]
+    Account(#[from] AccountCommandError),
 }
 
 impl CommandLine {
@@ -65,6 +73,20 @@ impl CommandLine {
             Command::Plan(options) => Ok(plan::run(options, out)?),
             #[cfg(feature = "simulate")]
             Command::Simulate(options) => Ok(simulate::run(options, out)?),
+            #[cfg(feature = "simulate")]
+            Command::Account(options) => Ok(account::run(options, out)?),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_options_of_no_command_contradict_each_other() {
+        CommandLine::command().debug_assert();
     }
 }

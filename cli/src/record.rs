@@ -62,7 +62,8 @@ pub fn event(records: &[Record]) -> Vec<u8> {
     out
 }
 
-fn member(record: &Record) -> Value {
+/// The record as a mapping's event has it.
+pub fn member(record: &Record) -> Value {
     let base64 = |bytes: &Option<Vec<u8>>| {
         bytes.as_ref().map(|bytes| base64_simd::STANDARD.encode_to_string(bytes.as_slice()))
     };

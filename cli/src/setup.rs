@@ -132,7 +132,7 @@ pub fn rules(path: &Path) -> Result<(Rules, Salts, Vec<String>), SetupError> {
 ///
 /// # Errors
 /// [`SetupError::Config`] with every bad variable.
-fn settings(variables: &VariableTexts) -> Result<Settings, SetupError> {
+pub fn settings(variables: &VariableTexts) -> Result<Settings, SetupError> {
     let lookup = |name: &str| match name {
         "SEARCH_ENDPOINT" => Some("http://localhost:9200".to_owned()),
         "SCHEMA_REGISTRY_URL" => Some("http://localhost:8081".to_owned()),

@@ -2,51 +2,52 @@
 
 pub mod cluster;
 pub mod indexed;
+pub mod leftover;
 pub mod report;
+pub mod salts;
 pub mod scratch;
 pub mod source;
 pub mod tally;
 pub mod top;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
 use event_pipeline::event::EventError;
 use event_pipeline::sampling::{SampleRate, SampleRateError};
 use event_pipeline::settings::{DocumentId, Settings};
-use indexing::config::Config;
 use indicatif::{ProgressBar, ProgressStyle};
 use lambda_support::aws::secrets_manager;
 use lambda_support::registry::RegistryConfigError;
 use lambda_support::search::ConnectError;
 use lambda_support::variables::ConfigError;
-use schema_registry::registry::Registry;
 use search_client::client::SearchClient;
 use thiserror::Error;
 use tokio::sync::mpsc;
-use tokio::time::Instant;
 
 use self::cluster::{CallError, call};
 use self::indexed::{Indexed, IndexedDocuments};
+use self::leftover::Mark;
 use self::report::Report;
+use self::salts::{SaltSource, SaltsError, salts};
 use self::scratch::Scratch;
-use self::source::{Since, Source, SourceError};
+use self::source::{Source, SourceError};
 use self::tally::Tally;
-use crate::evaluate::{Decision, Document, Evaluator};
+use crate::decider::Decider;
+use crate::evaluate::{Decision, Document};
 use crate::exit::Exit;
 use crate::explain::{ExplainError, Explainer};
+use crate::kafka_options::KafkaOptions;
 use crate::output::Output;
 use crate::pipeline;
 use crate::record::Record;
-use crate::record_text::parse_time;
-use crate::setup::{SetupError, SetupOptions, rules};
-use crate::variables::VariableTexts;
+use crate::search_options::SearchOptions;
+use crate::setup::{SetupError, SetupOptions};
+use crate::since::{self, SinceText};
 
 /// Show what a new file of rules would change of the events that Kafka has: it reads them, compares what becomes of them with what
 /// is indexed, and tries the documents in hidden indices that it deletes again. It commits no offsets
@@ -61,39 +62,27 @@ pub struct SimulateOptions {
     #[arg(long)]
     topic: String,
     /// From when on: a span such as 24h, a time (RFC 3339), or `beginning`
-    #[arg(long, default_value = "24h", value_parser = since)]
+    #[arg(long, default_value = "24h", value_parser = since::parse)]
     since: SinceText,
     #[command(flatten)]
     setup: SetupOptions,
-    /// Comma-separated HOST:PORT of the brokers
-    #[arg(long, env = "KAFKA_BOOTSTRAP_SERVERS")]
-    bootstrap: String,
-    /// A property of the Kafka client librdkafka, such as security.protocol=SASL_SSL. Repeatable
-    #[arg(long = "kafka", value_name = "NAME=VALUE", value_parser = property)]
-    kafka: Vec<(String, String)>,
-    /// URL of the cluster, instead of SEARCH_ENDPOINT
-    #[arg(long)]
-    search: Option<String>,
-    /// Pattern of indices that events are in so far, besides those of INDEX_PREFIX, of the new file and of infra/pipeline.yaml.
-    /// Repeatable
-    #[arg(long = "index", value_name = "PATTERN")]
-    indices: Vec<String>,
+    #[command(flatten)]
+    kafka: KafkaOptions,
+    #[command(flatten)]
+    search: SearchOptions,
     /// Compare a part of the events alone, such as 0.1, chosen by their ids
     #[arg(long, value_parser = sample)]
     sample: Option<SampleRate>,
     /// Compare at most so many events
     #[arg(long)]
     max: Option<u64>,
+    /// The salts of `hash`, so that hashes are those of the functions: a file of YAML, `name of the secret: salt`, or
+    /// `secrets-manager`. By default stand-ins, whose hashes differ
+    #[arg(long, value_name = "FILE|secrets-manager")]
+    salts: Option<SaltSource>,
     /// Text to read, or JSON
     #[arg(long, value_enum, default_value_t = Output::Text)]
     output: Output,
-}
-
-/// Where a simulation begins, and how it was given.
-#[derive(Debug, Clone)]
-struct SinceText {
-    since: Since,
-    text: String,
 }
 
 /// Why there is no simulation.
@@ -105,6 +94,9 @@ pub enum SimulateError {
     /// Variables have bad values.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The salts can't be had.
+    #[error(transparent)]
+    Salts(#[from] SaltsError),
     /// There are no rules to simulate.
     #[error("name the file of rules by --pipeline: {} is not there", pipeline::DEFAULT_FILE)]
     NoPipeline,
@@ -145,11 +137,6 @@ pub enum SimulateError {
     Write(#[source] io::Error),
 }
 
-/// How long the registry may take for the schemas of a batch.
-const REGISTRY_TIME: Duration = Duration::from_secs(20);
-/// Rounds of asking the registry: a record names the schema of its key and that of its value.
-const REGISTRY_ROUNDS: usize = 3;
-
 /// Simulates, and writes the report to `out`.
 ///
 /// # Errors
@@ -162,13 +149,16 @@ pub fn run(options: &SimulateOptions, out: &mut dyn Write) -> Result<Exit, Simul
 
 async fn simulate(options: &SimulateOptions, out: &mut dyn Write) -> Result<Exit, SimulateError> {
     let pipeline = options.setup.pipeline().ok_or(SimulateError::NoPipeline)?;
-    let config = config(options, &options.setup.variables()?)?;
-    let (rules, salts, patterns) = rules(&pipeline)?;
+    let config = options.search.config(&options.setup.variables()?)?;
+    let secrets = secrets_manager();
+    let file = pipeline::load(&pipeline).map_err(SetupError::from)?;
+    let salts = salts(&file, options.salts.as_ref(), secrets.as_ref()).await?;
+    let patterns = file.index_patterns();
+    let rules = file.rules(&salts).map_err(SetupError::from)?;
     let settings = Settings { rules, ..config.settings };
     if settings.document_id == DocumentId::Auto {
         return Err(SimulateError::AutoIds);
     }
-    let secrets = secrets_manager();
     let client = Arc::new(config.search.connect(&secrets).await?);
     // The cluster first: it responds at once, and Kafka's client tries for seconds.
     call(&client, reqwest::Method::GET, "", None).await?;
@@ -176,24 +166,39 @@ async fn simulate(options: &SimulateOptions, out: &mut dyn Write) -> Result<Exit
         Some(registry) => Some(registry.connect(&secrets).await?),
         None => None,
     };
-    let source = Source::open(&options.bootstrap, &options.kafka, &options.topic, options.since.since)?;
+    let source = Source::open(&options.kafka, &options.topic, options.since.since)?;
     let dead_letters = format!("{}-", settings.dead_letter_prefix.as_str());
-    let documents = IndexedDocuments::new(&index_patterns(options, &settings, patterns));
-    documents.refresh(&client).await;
+    let patterns = options.search.index_patterns(&settings, patterns);
+    let documents = IndexedDocuments::new(&patterns);
     let mut notes = Vec::new();
-    if !salts.is_empty() {
+    if let Err(error) = documents.refresh(&client).await {
+        notes.push(format!("what was indexed in the last seconds may count as not indexed: {error}"));
+    }
+    if !salts.is_empty() && options.salts.is_none() {
         notes.push(
-            "hashes are made with stand-ins for the salts, so that fields of `hash` count as changed"
+            "hashes are made with stand-ins for the salts, so that fields of `hash` count as changed: --salts gives the real ones"
                 .to_owned(),
         );
+    }
+    let mark = Mark::own();
+    match leftover::remove(&client, &patterns, &mark).await {
+        Ok(removed) if removed.is_empty() => {}
+        Ok(removed) => {
+            notes.push(format!(
+                "scratch indices that a killed simulation left are deleted: {}",
+                removed.join(", ")
+            ));
+        }
+        Err(error) => {
+            notes.push(format!("scratch indices that a killed simulation may have left stay: {error}"));
+        }
     }
     let mut simulation = Simulation {
         client: Arc::clone(&client),
         documents,
-        scratch: Scratch::new(client, run_name()),
-        evaluator: Evaluator::new(settings.clone(), registry.is_some().then(Arc::default)),
-        explainer: Explainer::new(settings, salts, registry.is_some().then(Arc::default)),
-        registry,
+        scratch: Scratch::new(client, mark),
+        explainer: Explainer::new(settings.clone(), salts, registry.is_some().then(Arc::default)),
+        decider: Decider::new(settings, registry),
         tally: Tally::new(dead_letters),
         sample: options.sample,
         max: options.max.unwrap_or(u64::MAX),
@@ -240,9 +245,8 @@ struct Simulation {
     client: Arc<SearchClient>,
     documents: IndexedDocuments,
     scratch: Scratch,
-    evaluator: Evaluator,
+    decider: Decider,
     explainer: Explainer,
-    registry: Option<Registry>,
     tally: Tally,
     sample: Option<SampleRate>,
     max: u64,
@@ -315,7 +319,10 @@ impl Simulation {
         if batch.is_empty() {
             return Ok(());
         }
-        let decisions = self.decide(&batch).await?;
+        let decisions = self.decider.decide(&batch).await?;
+        if let Some(known) = self.decider.known() {
+            self.explainer.set_schemas(Arc::clone(known));
+        }
         let ids: Vec<&str> = kept.iter().map(String::as_str).collect();
         let so_far: HashMap<String, Vec<Indexed>> = self.documents.find(&self.client, &ids).await?;
         let places: Vec<String> = batch.iter().map(Record::place).collect();
@@ -343,59 +350,6 @@ impl Simulation {
         self.tally.add_tried(&tried, &events);
         Ok(())
     }
-
-    /// Decides on the records of a batch, with the schemas that the registry gives.
-    async fn decide(&mut self, batch: &[Record]) -> Result<Vec<Decision>, SimulateError> {
-        let mut decisions = self.evaluator.decide(batch)?;
-        let Some(registry) = &self.registry else { return Ok(decisions) };
-        for _ in 0..REGISTRY_ROUNDS {
-            let missing: BTreeSet<_> = decisions
-                .iter()
-                .filter_map(|decision| match decision {
-                    Decision::NeedsSchema(ids) => Some(ids),
-                    _ => None,
-                })
-                .flatten()
-                .copied()
-                .collect();
-            if missing.is_empty() {
-                break;
-            }
-            let known = registry.resolve(&missing, Instant::now() + REGISTRY_TIME).await.known;
-            self.evaluator.set_schemas(Arc::clone(&known));
-            self.explainer.set_schemas(known);
-            decisions = self.evaluator.decide(batch)?;
-        }
-        Ok(decisions)
-    }
-}
-
-/// The configuration: the function's settings by the file of variables, and how to connect by it and the environment.
-fn config(options: &SimulateOptions, variables: &VariableTexts) -> Result<Config, ConfigError> {
-    let lookup = |name: &str| match (name, &options.search) {
-        ("SEARCH_ENDPOINT", Some(url)) => Some(url.clone()),
-        ("SEARCH_DOMAIN", Some(_)) | ("PIPELINE_FILE", _) => None,
-        _ => {
-            let is_of_connections =
-                ["SEARCH_", "SCHEMA_REGISTRY_", "AWS_"].iter().any(|start| name.starts_with(start));
-            let environment = || std::env::var(name).ok().filter(|_| is_of_connections);
-            variables.get(name).cloned().or_else(environment)
-        }
-    };
-    Config::parse(&lookup)
-}
-
-/// Patterns of the indices that events or their dead letters may be in so far.
-fn index_patterns(options: &SimulateOptions, settings: &Settings, of_file: Vec<String>) -> BTreeSet<String> {
-    let mut patterns: BTreeSet<String> = of_file.into_iter().chain(options.indices.iter().cloned()).collect();
-    for prefix in [&settings.index_prefix, &settings.dead_letter_prefix] {
-        patterns.insert(format!("{}-*", prefix.as_str()));
-    }
-    // What is deployed is likely to be that. One that can't be read has no part here.
-    if let Ok(file) = pipeline::load(&PathBuf::from(pipeline::DEFAULT_FILE)) {
-        patterns.extend(file.index_patterns());
-    }
-    patterns
 }
 
 async fn set_at_signal(stop: Arc<AtomicBool>) {
@@ -412,12 +366,6 @@ async fn set_at_signal(stop: Arc<AtomicBool>) {
     }
 }
 
-/// Letters and digits that no other run has: its time and its process.
-fn run_name() -> String {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    format!("{:x}-{:x}", since_epoch.as_millis(), std::process::id())
-}
-
 /// A bar on standard error, if that is a terminal.
 fn progress_bar(n: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:40} {pos}/{len} records, {per_sec}, {eta} left");
@@ -426,27 +374,6 @@ fn progress_bar(n: u64) -> ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
-}
-
-fn since(text: &str) -> Result<SinceText, String> {
-    let since = if text == "beginning" {
-        Since::Beginning
-    } else if let Some(millis) = parse_time(text) {
-        Since::Time(millis)
-    } else {
-        let span = humantime::parse_duration(text).map_err(|error| {
-            format!("neither a span such as 24h, a time (RFC 3339) nor `beginning`: {error}")
-        })?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
-        let millis = now.saturating_sub(span).as_millis();
-        Since::Time(i64::try_from(millis).map_err(|error| error.to_string())?)
-    };
-    Ok(SinceText { since, text: text.to_owned() })
-}
-
-fn property(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("not NAME=VALUE")?;
-    Ok((name.trim().to_owned(), value.to_owned()))
 }
 
 fn sample(text: &str) -> Result<SampleRate, String> {

@@ -21,7 +21,8 @@ use crate::record_text::{Defaults, RecordText, RecordTextError, parse_time};
 use crate::schemas::{SchemaFile, SchemasError, compile};
 use crate::setup::{Setup, SetupError, SetupOptions};
 
-/// Show what the function makes of each line of a file, without a server
+/// Show what the function makes of each line of a file, without a server. Status: 0 all lines are records, 1 some are not, 2 a
+/// file can't be used
 #[derive(Debug, Args)]
 pub struct TryOptions {
     /// NDJSON with a payload in each line; `-` is standard input. A line that is not JSON is an event of text, as in production
@@ -65,16 +66,6 @@ pub enum TryError {
         /// Why.
         source: io::Error,
     },
-    /// A line is no record.
-    #[error("{file}:{line}: {source}")]
-    Record {
-        /// The file.
-        file: String,
-        /// Number of the line, from 1 on.
-        line: i64,
-        /// Why.
-        source: LineError,
-    },
     /// The lines can't be decided on.
     #[error(transparent)]
     Explain(#[from] ExplainError),
@@ -90,7 +81,7 @@ pub enum TryError {
 #[derive(Debug, Error)]
 pub enum LineError {
     /// It is not the JSON of one.
-    #[error("not a record: {0}")]
+    #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// It has something that no record has.
     #[error(transparent)]
@@ -127,6 +118,7 @@ struct Totals {
     dropped: usize,
     dead_letters: usize,
     undecided: usize,
+    no_records: usize,
     empty: usize,
 }
 
@@ -151,10 +143,24 @@ impl Trier {
         })
     }
 
-    fn print_batch(&mut self, batch: &[(i64, Record)], out: &mut dyn Write) -> Result<(), TryError> {
-        let records: Vec<Record> = batch.iter().map(|(_, record)| record.clone()).collect();
-        let decisions = self.evaluator.decide(&records).map_err(ExplainError::from)?;
-        for ((number, record), decision) in batch.iter().zip(&decisions) {
+    fn print_batch(
+        &mut self,
+        batch: &[(i64, Result<Record, LineError>)],
+        out: &mut dyn Write,
+    ) -> Result<(), TryError> {
+        let records: Vec<Record> =
+            batch.iter().filter_map(|(_, record)| record.as_ref().ok()).cloned().collect();
+        let mut decisions = self.evaluator.decide(&records).map_err(ExplainError::from)?.into_iter();
+        for (number, record) in batch {
+            let record = match record {
+                Ok(record) => record,
+                Err(error) => {
+                    self.totals.no_records += 1;
+                    print_line(self.output, &of_error(*number, error), None, out).map_err(TryError::Write)?;
+                    continue;
+                }
+            };
+            let Some(decision) = &decisions.next() else { break };
             match decision {
                 Decision::Indexed(_) => self.totals.indexed += 1,
                 Decision::Dropped => self.totals.dropped += 1,
@@ -163,7 +169,7 @@ impl Trier {
             }
             let steps = self.explainer.explain(record, decision)?;
             let line = Line { steps, ..of_decision(*number, decision) };
-            print_line(self.output, &line, record, out).map_err(TryError::Write)?;
+            print_line(self.output, &line, Some(&record.topic), out).map_err(TryError::Write)?;
         }
         Ok(())
     }
@@ -194,12 +200,7 @@ pub fn run(options: &TryOptions, out: &mut dyn Write) -> Result<Exit, TryError> 
             continue;
         }
         let defaults = Defaults { topic: options.topic.as_deref(), offset: number - 1, timestamp_ms };
-        let record = to_record(options, text, defaults).map_err(|source| TryError::Record {
-            file: name.clone(),
-            line: number,
-            source,
-        })?;
-        batch.push((number, record));
+        batch.push((number, to_record(options, text, defaults)));
         if batch.len() == BATCH {
             trier.print_batch(&batch, out)?;
             batch.clear();
@@ -209,7 +210,7 @@ pub fn run(options: &TryOptions, out: &mut dyn Write) -> Result<Exit, TryError> 
     if options.output == Output::Text {
         print_totals(&trier.totals, out).map_err(TryError::Write)?;
     }
-    Ok(Exit::Success)
+    Ok(if trier.totals.no_records == 0 { Exit::Success } else { Exit::Found })
 }
 
 fn to_record(options: &TryOptions, line: &[u8], defaults: Defaults<'_>) -> Result<Record, LineError> {
@@ -225,6 +226,19 @@ fn to_record(options: &TryOptions, line: &[u8], defaults: Defaults<'_>) -> Resul
         value: Some(line.to_vec()),
         headers: Vec::new(),
     })
+}
+
+fn of_error(line: i64, error: &LineError) -> Line<'static> {
+    Line {
+        line,
+        outcome: "not a record",
+        reason: Some(error.to_string()),
+        index: None,
+        id: None,
+        tags: None,
+        steps: None,
+        document: None,
+    }
 }
 
 fn of_decision(line: i64, decision: &Decision) -> Line<'_> {
@@ -252,12 +266,13 @@ fn of_decision(line: i64, decision: &Decision) -> Line<'_> {
     }
 }
 
-fn print_line(output: Output, line: &Line<'_>, record: &Record, out: &mut dyn Write) -> io::Result<()> {
+fn print_line(output: Output, line: &Line<'_>, topic: Option<&str>, out: &mut dyn Write) -> io::Result<()> {
     if output == Output::Json {
         serde_json::to_writer(&mut *out, line)?;
         return writeln!(out);
     }
-    writeln!(out, "line {}, {}: {}", line.line, record.topic, line.outcome)?;
+    let topic = topic.map(|topic| format!(", {topic}")).unwrap_or_default();
+    writeln!(out, "line {}{topic}: {}", line.line, line.outcome)?;
     let rows = [
         ("reason", line.reason.as_deref()),
         ("index", line.index),
@@ -282,7 +297,7 @@ fn print_line(output: Output, line: &Line<'_>, record: &Record, out: &mut dyn Wr
 }
 
 fn print_totals(totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
-    let Totals { indexed, dropped, dead_letters, undecided, empty } = totals;
+    let Totals { indexed, dropped, dead_letters, undecided, no_records, empty } = totals;
     let n = indexed + dropped + dead_letters + undecided;
     write!(out, "{n} {}: {indexed} indexed", if n == 1 { "event" } else { "events" })?;
     for (n, what) in [
@@ -295,8 +310,13 @@ fn print_totals(totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
         }
     }
     writeln!(out)?;
-    if *empty > 0 {
-        writeln!(out, "{empty} empty lines left out")?;
+    for (n, one, many) in [
+        (no_records, "line is not a record", "lines are not records"),
+        (empty, "empty line left out", "empty lines left out"),
+    ] {
+        if *n > 0 {
+            writeln!(out, "{n} {}", if *n == 1 { one } else { many })?;
+        }
     }
     Ok(())
 }

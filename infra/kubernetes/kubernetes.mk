@@ -30,7 +30,7 @@ $(KUBERNETES_ENV)/finished: $(KUBERNETES_REQUIREMENTS)
 # - ephemeral storage, since the root file systems are read-only and each emptyDir has a limit;
 # - user and group ids above 10000, since the images' files belong to ids below;
 # - two replicas and a rolling update in dev, which has one node.
-KUBE_SCORE_VERSION := $(shell sed -n '/^\[kube-score\]/,$$s/^version = "\(.*\)"/\1/p' $(KUBERNETES_ROOT)/localstack/servers/versions.toml)
+KUBE_SCORE_VERSION := $(shell sed -n '/^\[kube-score\]/,/^\[/s/^version = "\(.*\)"/\1/p' $(KUBERNETES_ROOT)/localstack/servers/versions.toml)
 KUBE_SCORE := $(KUBERNETES_CACHE)/kube-score-$(KUBE_SCORE_VERSION)
 KUBE_SCORE_ARGS := --output-format ci $(foreach test,container-image-pull-policy container-ephemeral-storage-request-and-limit \
 	container-security-context-user-group-id,--ignore-test $(test))

@@ -6,7 +6,7 @@ error: it never counts as allowed.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 
@@ -16,11 +16,12 @@ class PolicyError(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """A request: its action, the ARN of its resource, and the condition keys that it sets."""
+    """A request: its action, the ARN of its resource, the condition keys that it sets, and ARNs that have to be allowed as well."""
 
     action: str
     resource: str
     keys: dict[str, str] = field(default_factory=dict, hash=False)
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,10 +51,13 @@ def grants(document: dict) -> list[Grant]:
 
 def decide(policy: list[Grant], request: Request) -> list[Grant]:
     """The grants that allow the request; none if it is denied."""
-    about = [grant for grant in policy if grant.matches(request)]
-    if any(grant.effect == "Deny" for grant in about):
-        return []
-    return about
+    allowing = []
+    for resource in (request.resource, *request.others):
+        about = [grant for grant in policy if grant.matches(replace(request, resource=resource))]
+        if not about or any(grant.effect == "Deny" for grant in about):
+            return []
+        allowing += about
+    return allowing
 
 
 def matches(pattern: str, text: str) -> bool:

@@ -33,6 +33,11 @@ def request(line: str) -> Request:
             return Request(f"es:ESHttp{operation.capitalize()}", f"{DOMAIN}{target}")
         case "s3":
             return _s3(operation, target)
+        case "glue" if operation == "GetSchemaVersion":
+            # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsglue.html: the id of a version names
+            # no registry, and both the registry and the schema that it is of have to be allowed.
+            glue = f"arn:aws:glue:{REGION}:{ACCOUNT}"
+            return Request("glue:GetSchemaVersion", f"{glue}:registry/events", others=(f"{glue}:schema/events/order",))
         case "secretsmanager":
             return Request(f"secretsmanager:{operation}", target)
     raise AssertionError(f"no action is known for {line}")

@@ -316,6 +316,13 @@ class _Evaluation:
                 resource, attribute = argument if isinstance(argument, list) else argument.split(".", 1)
                 self.must_exist(resource)
                 return self.attribute(resource, attribute)
+            case "Fn::FindInMap":
+                found = self.template["Mappings"]
+                for key in self.value(argument):
+                    if key not in found:
+                        raise DanglingError(f"Fn::FindInMap {argument}: no {key}")
+                    found = found[key]
+                return found
         raise AssertionError(f"{function} is unknown")
 
     def _substituted(self, name: str, named: dict) -> str:

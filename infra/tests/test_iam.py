@@ -99,3 +99,12 @@ def test_each_action_and_resource_is_a_grant_of_its_own():
     assert grants({"Statement": statement(Action=["a:A", "a:B"], Resource=["arn:aws:a:::1", "*"])}) == [
         Grant("Allow", action, resource) for action in ("a:A", "a:B") for resource in ("arn:aws:a:::1", "*")
     ]
+
+
+def test_each_resource_of_a_request_is_allowed():
+    both = Request("a:Get", "arn:aws:a:::registry/r", others=("arn:aws:a:::schema/r/s",))
+    registry = Grant("Allow", "a:Get", "arn:aws:a:::registry/*")
+    schema = Grant("Allow", "a:Get", "arn:aws:a:::schema/*")
+    assert decide([registry, schema], both) == [registry, schema]
+    assert decide([registry], both) == decide([schema], both) == []
+    assert decide([registry, schema, Grant("Deny", "a:Get", "arn:aws:a:::schema/r/*")], both) == []

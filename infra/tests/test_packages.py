@@ -4,6 +4,7 @@ import copy
 import io
 import subprocess
 import sys
+import tomllib
 import zipfile
 
 import expand
@@ -90,6 +91,29 @@ def test_a_zip_holds_the_program_as_an_executable_bootstrap(tmp_path):
         (entry,) = archive.infolist()
         assert (entry.filename, archive.read(entry)) == ("bootstrap", b"\x7fELF")
         assert (entry.external_attr >> 16, entry.create_system) == (0o100755, 3)
+
+
+def test_the_command_line_is_built_for_a_linux_machines_own_architecture():
+    both = list(package.TARGETS)
+    assert package.machine_architecture(both, "x86_64", "Linux") == "x86_64"
+    assert package.machine_architecture(both, "aarch64", "Linux") == "arm64"
+    assert package.machine_architecture(["arm64"], "x86_64", "Linux") is None
+    assert package.machine_architecture(both, "arm64", "Darwin") is None
+    assert package.machine_architecture(both, "riscv64", "Linux") is None
+
+
+def test_the_command_line_is_a_program_of_the_workspace_with_these_features():
+    manifest = tomllib.loads((stack.INFRA.parent / "cli" / "Cargo.toml").read_text(encoding="utf-8"))
+    assert manifest["package"]["name"] == package.COMMAND_LINE
+    assert set(package.COMMAND_LINE_FEATURES.split(",")) <= manifest["features"].keys()
+    assert {"default", "simulate"} <= manifest["features"].keys() and "simulate" in manifest["features"]["default"]
+
+
+def test_the_zip_of_the_command_line_holds_it_under_its_own_name(tmp_path):
+    package.zip_program(b"\x7fELF", tmp_path / "one.zip", package.COMMAND_LINE)
+    with zipfile.ZipFile(tmp_path / "one.zip") as archive:
+        (entry,) = archive.infolist()
+        assert (entry.filename, entry.external_attr >> 16) == ("kafka-to-search", 0o100755)
 
 
 def test_checksums_are_those_that_sha256sum_checks(tmp_path):

@@ -41,9 +41,6 @@ LAMBDAS_OWN = {
 # The same for the event source mapping, which has the role of the function that it invokes:
 # https://docs.aws.amazon.com/lambda/latest/dg/with-msk-permissions.html and kafka-on-failure.html.
 MAPPINGS_OWN = {
-    # https://docs.aws.amazon.com/lambda/latest/dg/services-consume-kafka-events.html
-    "glue:GetRegistry",
-    "glue:GetSchemaVersion",
     "kafka:DescribeCluster",
     "kafka:DescribeClusterV2",
     "kafka:DescribeVpcConnection",
@@ -61,6 +58,8 @@ MAPPINGS_OWN = {
     "sns:Publish",
     "sqs:SendMessage",
 }
+# What only a mapping with a Glue registry needs: https://docs.aws.amazon.com/lambda/latest/dg/services-consume-kafka-events.html
+MAPPINGS_OWN_WITH_GLUE = {"glue:GetRegistry", "glue:GetSchemaVersion"}
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,8 @@ class OnCollection(Combination):
 
 KAFKA = SOURCES["self-managed, SCRAM-512"]
 REPLAY = {"ReplayBucketArn": BUCKET}
+# Nothing but what is added needs a right.
+ALONE = KAFKA | REPLAY | TARGETS["no login"] | {"Provision": "false"}
 COMBINATIONS = [
     Combination("domain by name", KAFKA | REPLAY | TARGETS["domain by name"], "domain"),
     Combination("domain by name, MSK", SOURCES["MSK, IAM"] | REPLAY | TARGETS["domain by name"], "domain"),
@@ -121,6 +122,23 @@ COMBINATIONS = [
         "secret, CA secret",
     ),
     Combination(
+        "salts of rules",
+        ALONE | {"PipelineSecretArns": f"{SECRET}salt-AbCdEf,{SECRET}tenants/salt-GhIjKl"},
+        "salts",
+    ),
+    Combination("schemas in Glue", ALONE | {"FunctionRegistryAuth": "glue"}, "Glue"),
+    Combination(
+        "a registry with a login, and a CA in a secret",
+        ALONE
+        | {
+            "FunctionRegistryUrl": "https://registry.example.com:8081",
+            "FunctionRegistryAuth": "basic",
+            "FunctionRegistrySecretArn": f"{SECRET}function-registry-AbCdEf",
+            "FunctionRegistryCaCert": f"{SECRET}ca-AbCdEf",
+        },
+        "registry secret, CA secret",
+    ),
+    Combination(
         "a destination for what fails",
         KAFKA | REPLAY | TARGETS["domain by name"] | {"OnFailureDestinationArn": BUCKET},
         "domain",
@@ -156,7 +174,8 @@ def is_lambdas_own(function: str, grant: Grant, combination: Combination) -> boo
             combination.parameters.get("KafkaSecretArn"),
             combination.parameters.get("KafkaCaSecretArn"),
         )
-        if grant.action in MAPPINGS_OWN or mappings_secret:
+        mappings_glue = "SchemaRegistryUri" in combination.parameters and grant.action in MAPPINGS_OWN_WITH_GLUE
+        if grant.action in MAPPINGS_OWN or mappings_secret or mappings_glue:
             return True
     return grant.action in LAMBDAS_OWN
 
@@ -192,4 +211,4 @@ def test_every_action_that_is_allowed_is_used(combination, function):
 
 
 def test_what_lambda_does_itself_is_named_without_wildcards():
-    assert not any(matches("*[*?]*", action) for action in LAMBDAS_OWN | MAPPINGS_OWN)
+    assert not any(matches("*[*?]*", action) for action in LAMBDAS_OWN | MAPPINGS_OWN | MAPPINGS_OWN_WITH_GLUE)

@@ -310,3 +310,47 @@ def test_sam_builds_an_environments_functions_for_its_architecture(name):
         )
         built = {function.name: function.architectures for function in SamFunctionProvider(stacks).get_all()}
         assert built == dict.fromkeys(("IndexEvents", "ReplayDeadLetters", "ProvisionCluster"), expected)
+
+
+def preset(**parameters: str) -> tuple[str, ...]:
+    """What a preset, and parameters beside it, make of the batches, the function and the cluster's settings."""
+    made = stack.deploy(**(BASE | parameters))
+    order = made.mappings()["order.events"]
+    (function,) = (
+        one
+        for one in made.of_type("AWS::Lambda::Function").values()
+        if "BULK_COMPRESSION" in one["Environment"]["Variables"] and one["FunctionName"].endswith("index-events")
+    )
+    (cluster,) = made.of_type("Custom::SearchCluster").values()
+    return (
+        order["BatchSize"],
+        order["MaximumBatchingWindowInSeconds"],
+        cluster["RefreshInterval"],
+        function["Environment"]["Variables"]["BULK_COMPRESSION"],
+        function["MemorySize"],
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ({}, ("5000", "1", "1s", "gzip", "512")),
+        ({"Preset": "balanced"}, ("5000", "1", "1s", "gzip", "512")),
+        ({"Preset": "throughput"}, ("10000", "2", "10s", "gzip", "1024")),
+        ({"Preset": "latency"}, ("1000", "0", "100ms", "none", "1024")),
+    ],
+)
+def test_a_preset_sets_batches_refresh_compression_and_memory(name, made):
+    assert preset(**name) == made
+
+
+def test_a_parameter_of_the_users_own_wins_over_the_preset():
+    own = {
+        "BatchSize": "7",
+        "BatchWindowSeconds": "300",
+        "RefreshInterval": "30s",
+        "BulkCompression": "gzip",
+        "MemorySize": "128",
+    }
+    assert preset(Preset="latency", **own) == tuple(own.values())
+    assert preset(Preset="latency", RefreshInterval="-1") == ("1000", "0", "-1", "none", "1024")

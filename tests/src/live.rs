@@ -12,6 +12,7 @@ pub mod kafka;
 pub mod lambda;
 pub mod poll;
 pub mod prebuilt;
+pub mod program;
 pub mod proxy;
 pub mod search;
 pub mod serialized;

@@ -79,6 +79,11 @@ impl Template {
                         let list = self.evaluate(list);
                         list[position.as_u64().expect("a position is a number") as usize].clone()
                     }
+                    "!FindInMap" => arguments.iter().fold(self.document["Mappings"].clone(), |found, key| {
+                        let key = text(&self.evaluate(key));
+                        assert!(!found[&key].is_null(), "{value:?}: no {key}");
+                        found[&key].clone()
+                    }),
                     // Attributes and other functions are not compared.
                     _ => Value::String(format!("{value:?}")),
                 }

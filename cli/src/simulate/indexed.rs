@@ -57,10 +57,13 @@ impl IndexedDocuments {
         Self { patterns: encoded.join(",") }
     }
 
-    /// Lets searches see what was indexed until now. A user who may not ask for that sees it some seconds later.
-    pub async fn refresh(&self, client: &SearchClient) {
+    /// Lets searches see what was indexed until now.
+    ///
+    /// # Errors
+    /// [`CallError`], such as that of a user who may not ask for that, and sees it some seconds later.
+    pub async fn refresh(&self, client: &SearchClient) -> Result<(), CallError> {
         let path = format!("{}/_refresh?ignore_unavailable=true&allow_no_indices=true", self.patterns);
-        drop(call(client, Method::POST, &path, None).await);
+        call(client, Method::POST, &path, None).await.map(drop)
     }
 
     /// Finds the documents of these ids. One id can have several, in several indices.

@@ -19,6 +19,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::cluster::{CallError, call};
+use super::leftover::{self, Mark};
 use crate::evaluate::Document;
 
 /// At most so many indices are made.
@@ -32,8 +33,8 @@ const DEADLINE: Duration = Duration::from_secs(120);
 /// The scratch indices of one simulation.
 pub struct Scratch {
     client: Arc<SearchClient>,
-    /// What makes the names this run's own.
-    run: String,
+    /// What makes the names this run's own, and has a later run find what this one leaves.
+    mark: Mark,
     /// By the prefix of the daily index that it stands for.
     names: BTreeMap<String, String>,
     /// Why documents are not tried.
@@ -63,9 +64,9 @@ pub struct Tried {
 }
 
 impl Scratch {
-    /// Makes none yet. `run` is letters and digits that no other run has.
-    pub fn new(client: Arc<SearchClient>, run: String) -> Self {
-        Self { client, run, names: BTreeMap::new(), not_tried: None }
+    /// Makes none yet. They get `mark`.
+    pub fn new(client: Arc<SearchClient>, mark: Mark) -> Self {
+        Self { client, mark, names: BTreeMap::new(), not_tried: None }
     }
 
     /// Why not all documents are tried.
@@ -137,7 +138,7 @@ impl Scratch {
             return Ok(Some(name.clone()));
         }
         // The name matches the template's pattern, and can't be that of a day.
-        let name = format!("{prefix}-simulation-{}", self.run);
+        let name = format!("{prefix}{}{}", leftover::NAME, self.mark.run_name());
         if self.names.len() == MAX_INDICES || name.len() > MAX_NAME {
             self.not_tried
                 .get_or_insert(format!("at most {MAX_INDICES} indices are made, of names with room"));
@@ -145,12 +146,13 @@ impl Scratch {
         }
         // Known before the request, so that it is deleted whatever becomes of the response.
         self.names.insert(prefix.to_owned(), name.clone());
-        let body = json!({"settings": {"index": {
+        let settings = json!({
             "hidden": true,
             "number_of_replicas": 0,
             "auto_expand_replicas": false,
             "refresh_interval": "-1",
-        }}});
+        });
+        let body = json!({"settings": {"index": settings}, "mappings": {"_meta": self.mark.meta()}});
         match call(&self.client, Method::PUT, &encode(&name), Some(&body)).await {
             Ok(_) => Ok(Some(name)),
             // An earlier attempt, whose response was lost, has made it.

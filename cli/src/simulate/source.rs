@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
@@ -12,25 +11,20 @@ use rdkafka::{Offset, TopicPartitionList};
 use thiserror::Error;
 use tokio::sync::mpsc::Sender;
 
+use crate::kafka_options::KafkaOptions;
+use crate::offsets::OffsetRange;
 use crate::record::Record;
+use crate::since::Since;
 
 /// Records in a batch.
 const BATCH: usize = 500;
 /// Bytes of a batch; a record that is larger is a batch by itself.
 const BATCH_BYTES: usize = 4 << 20;
-const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
-const POLL: Duration = Duration::from_millis(100);
+/// How long a broker may take for a response.
+pub const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const POLL: Duration = Duration::from_millis(100);
 /// Without any record or end of a partition for so long, the brokers count as out of reach.
-const SILENCE: Duration = Duration::from_secs(60);
-
-/// Where reading begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Since {
-    /// The first record from this time on, in milliseconds since the epoch.
-    Time(i64),
-    /// The oldest record that the topic has.
-    Beginning,
-}
+pub const SILENCE: Duration = Duration::from_secs(60);
 
 /// Why a topic can't be read.
 #[derive(Debug, Error)]
@@ -87,74 +81,62 @@ fn since_text(since: Since) -> String {
 pub struct Source {
     consumer: BaseConsumer,
     topic: String,
-    ranges: BTreeMap<i32, Range>,
+    ranges: BTreeMap<i32, OffsetRange>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Range {
-    start: i64,
-    end: i64,
+/// The offsets of each partition of `topic` from a time on, up to the end that it has now. Some may be empty.
+///
+/// # Errors
+/// [`SourceError`]; `brokers` are named in it.
+pub fn ranges(
+    consumer: &BaseConsumer,
+    brokers: &str,
+    topic: &str,
+    since: Since,
+) -> Result<BTreeMap<i32, OffsetRange>, SourceError> {
+    let unreachable = |source| SourceError::Unreachable { brokers: brokers.to_owned(), source };
+    let metadata = consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT).map_err(unreachable)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+    let Some(found) = found.filter(|found| !found.partitions().is_empty()) else {
+        return Err(SourceError::UnknownTopic(topic.to_owned()));
+    };
+    let mut ranges = BTreeMap::new();
+    for partition in found.partitions() {
+        let (start, end) =
+            consumer.fetch_watermarks(topic, partition.id(), BROKER_TIMEOUT).map_err(unreachable)?;
+        ranges.insert(partition.id(), OffsetRange::new(start, end));
+    }
+    if let Since::Time(millis) = since {
+        let mut times = TopicPartitionList::new();
+        for partition in ranges.keys() {
+            times
+                .add_partition_offset(topic, *partition, Offset::Offset(millis))
+                .map_err(SourceError::Config)?;
+        }
+        let offsets = consumer.offsets_for_times(times, BROKER_TIMEOUT).map_err(unreachable)?;
+        for element in offsets.elements() {
+            let Some(range) = ranges.get_mut(&element.partition()) else { continue };
+            let start = match element.offset() {
+                Offset::Offset(offset) => offset.clamp(range.start, range.end),
+                _ => range.end,
+            };
+            range.start = start;
+        }
+    }
+    Ok(ranges)
 }
 
 impl Source {
-    /// Finds out which records are to be read. `properties` are librdkafka's, which take precedence.
+    /// Finds out which records are to be read.
     ///
     /// # Errors
     /// [`SourceError`]
-    pub fn open(
-        brokers: &str,
-        properties: &[(String, String)],
-        topic: &str,
-        since: Since,
-    ) -> Result<Self, SourceError> {
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", brokers)
-            .set("client.id", "kafka-to-search")
-            // Nothing is committed, and with `assign` no group is joined. The client asks for a name all the same.
-            .set("group.id", "kafka-to-search-simulate")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "earliest")
-            .set("allow.auto.create.topics", "false")
-            .set("enable.partition.eof", "true")
-            .set("queued.max.messages.kbytes", "16384")
-            .set("topic.metadata.refresh.interval.ms", "10000");
-        for (name, value) in properties {
-            config.set(name, value);
-        }
-        // What librdkafka would print to standard error is in the errors below.
-        config.set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg);
+    pub fn open(kafka: &KafkaOptions, topic: &str, since: Since) -> Result<Self, SourceError> {
+        // Nothing is committed, and with `assign` no group is joined.
+        let config = kafka.consumer_config("kafka-to-search-simulate");
         let consumer: BaseConsumer = config.create().map_err(SourceError::Config)?;
-        let unreachable = |source| SourceError::Unreachable { brokers: brokers.to_owned(), source };
-        let metadata = consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT).map_err(unreachable)?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
-        let Some(found) = found.filter(|found| !found.partitions().is_empty()) else {
-            return Err(SourceError::UnknownTopic(topic.to_owned()));
-        };
-        let mut ranges = BTreeMap::new();
-        for partition in found.partitions() {
-            let (start, end) =
-                consumer.fetch_watermarks(topic, partition.id(), BROKER_TIMEOUT).map_err(unreachable)?;
-            ranges.insert(partition.id(), Range { start, end });
-        }
-        if let Since::Time(millis) = since {
-            let mut times = TopicPartitionList::new();
-            for partition in ranges.keys() {
-                times
-                    .add_partition_offset(topic, *partition, Offset::Offset(millis))
-                    .map_err(SourceError::Config)?;
-            }
-            let offsets = consumer.offsets_for_times(times, BROKER_TIMEOUT).map_err(unreachable)?;
-            for element in offsets.elements() {
-                let Some(range) = ranges.get_mut(&element.partition()) else { continue };
-                range.start = match element.offset() {
-                    Offset::Offset(offset) => offset.max(range.start),
-                    _ => range.end,
-                };
-            }
-        }
-        ranges.retain(|_, range| range.start < range.end);
+        let mut ranges = ranges(&consumer, &kafka.bootstrap, topic, since)?;
+        ranges.retain(|_, range| !range.is_empty());
         if ranges.is_empty() {
             return Err(SourceError::NoRecords { topic: topic.to_owned(), since });
         }
@@ -163,7 +145,7 @@ impl Source {
 
     /// Offsets that are to be read. There are fewer records where the topic is compacted or has transactions.
     pub fn n_offsets(&self) -> u64 {
-        self.ranges.values().map(|range| u64::try_from(range.end - range.start).unwrap_or(0)).sum()
+        self.ranges.values().map(|range| range.len()).sum()
     }
 
     /// Reads everything and sends it in batches, until `stop` is set or nobody takes them any more. Blocks.
@@ -228,7 +210,7 @@ impl Source {
 }
 
 /// Whether the client goes on by itself after this error.
-fn is_passing(error: &KafkaError) -> bool {
+pub fn is_passing(error: &KafkaError) -> bool {
     matches!(
         error.rdkafka_error_code(),
         Some(
@@ -241,7 +223,8 @@ fn is_passing(error: &KafkaError) -> bool {
     )
 }
 
-fn record(message: &BorrowedMessage<'_>) -> Record {
+/// The record of a message.
+pub fn record(message: &BorrowedMessage<'_>) -> Record {
     let headers = message.headers().map(|headers| {
         let each = headers.iter();
         each.map(|header| (header.key.to_owned(), header.value.unwrap_or_default().to_vec())).collect()

@@ -142,3 +142,21 @@ fn the_events_from_a_time_on_are_compared() {
         format!("kafka-to-search: topic `{topic}` has no records since 2026-03-01T10:00:01+00:00\n")
     );
 }
+
+#[test]
+fn hashes_are_those_of_the_functions_with_the_real_salts() {
+    let (topic, start) = (unique("simulated"), unique("sim"));
+    let prefix = format!("{start}-none");
+    kafka::publish(&topic, [json!({"user": "ann"}).to_string()]);
+    // printf %s ann | openssl dgst -sha256 -hmac 0123456789abcdef
+    let hash = "fb385915a0623c0be3e7b0a7134dbb620a2771faff45e92eb8647d11aa2947cf";
+    cluster::index(&prefix, &topic, &[json!({"user": hash}).to_string()]);
+    let files = Files::new(&prefix, "topics: [{match: '*', hash: {user: my/salt}}]\n");
+    std::fs::write(files.file("salts.yaml"), "my/salt: 0123456789abcdef\n").unwrap();
+    let salts = files.file("salts.yaml");
+    let report = json(&mut files.simulate(&topic, &["--output", "json", "--salts", salts.to_str().unwrap()]));
+    assert_eq!((&report["counts"]["unchanged"], &report["notes"]), (&json!(1), &json!([])), "{report:#}");
+    let report = json(&mut files.simulate(&topic, &["--output", "json"]));
+    let note = "hashes are made with stand-ins for the salts, so that fields of `hash` count as changed: --salts gives the real ones";
+    assert_eq!((&report["counts"]["changed"], &report["notes"]), (&json!(1), &json!([note])), "{report:#}");
+}

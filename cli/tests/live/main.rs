@@ -1,4 +1,4 @@
-//! `simulate` as a process, on the Kafka and the cluster that KAFKA_BOOTSTRAP_SERVERS and SEARCH_ENDPOINT name.
+//! `simulate` and `account` as processes, on the Kafka and the cluster that KAFKA_BOOTSTRAP_SERVERS and SEARCH_ENDPOINT name.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -6,6 +6,7 @@
     reason = "a test ends where its expectation does not hold"
 )]
 
+mod account;
 mod bad_input;
 mod cluster;
 mod comparison;

@@ -20,7 +20,8 @@ impl Files {
         Self { folder }
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    /// Path of one of the files.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -37,6 +38,32 @@ impl Files {
             .args(more);
         command
     }
+}
+
+/// `account` of a topic as a group of its own has read it, with these files and without AWS.
+pub(crate) fn account(files: &Files, topic: &str, group: &str, more: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kafka-to-search"));
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL"] {
+        command.env_remove(name);
+    }
+    command
+        .current_dir(files.folder.path())
+        .args(["account", "--json", "--since", "beginning", "--topic", topic, "--group", group])
+        .arg("--pipeline")
+        .arg(files.file("new.yaml"))
+        .arg("--env-file")
+        .arg(files.file("variables"))
+        .args(more);
+    command
+}
+
+/// The JSON of an account that ends with this status.
+pub(crate) fn accounted(command: &mut Command, status: i32) -> Value {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(status), "{}{text}", errors(&output));
+    assert_eq!(errors(&output), "", "no progress bar in a file");
+    serde_json::from_str(&text).unwrap()
 }
 
 /// Runs a command that succeeds with JSON.

@@ -7,8 +7,8 @@ use index_events::config::Config;
 use index_events::handler::Handler;
 use indexing::rules::with_rules;
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
-use lambda_support::aws::secrets_manager;
 use lambda_support::payload::{Payload, PayloadLayer};
+use lambda_support::role::role_services;
 use lambda_support::start::start;
 use lambda_support::variables::variable;
 use vrl_transform::VrlCompiler;
@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), lambda_runtime::Error> {
     let mut config = Config::parse(&variable)?;
-    let secrets = secrets_manager();
+    let secrets = role_services(&variable);
     config.indexing = with_rules(config.indexing, &VrlCompiler::new(), secrets.as_ref()).await?;
     let client = config.indexing.search.connect(&secrets).await?;
     let registry = match &config.indexing.registry {

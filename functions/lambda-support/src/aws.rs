@@ -1,4 +1,5 @@
-//! What needs the AWS SDK: Secrets Manager, and the endpoint of a managed domain.
+//! What the AWS SDK does: Secrets Manager, and the endpoint of a managed domain, with the credentials that it finds wherever a program runs.
+//! The functions that serve events read them by `role.rs`, without the SDK.
 
 use std::error::Error;
 use std::fmt;
@@ -12,25 +13,12 @@ use search_client::auth::Secret;
 use tokio::sync::OnceCell;
 
 use crate::domain::DomainError;
-use crate::secrets::{SecretStore, StoreError, StoreFuture};
+use crate::secrets::{DomainFuture, SecretStore, StoreError, StoreFuture};
 
 /// Returns Secrets Manager, with the role and region of the environment. Call it once a process: each store makes a
 /// client of its own, when it is first used.
 pub fn secrets_manager() -> Arc<dyn SecretStore> {
     Arc::new(SecretsManager::default())
-}
-
-/// Looks up the endpoint of a managed domain by `DescribeDomain`:
-/// <https://docs.aws.amazon.com/opensearch-service/latest/APIReference/API_DescribeDomain.html>. A domain in a VPC
-/// has its endpoint under `Endpoints`.
-pub(crate) async fn domain_endpoint(name: &str) -> Result<String, DomainError> {
-    let client = aws_sdk_opensearch::Client::new(&sdk_config().await);
-    let response = client.describe_domain().domain_name(name).send().await;
-    let response = response
-        .map_err(|error| DomainError::Describe { name: name.to_owned(), source: SdkFailure(error).into() })?;
-    let status = response.domain_status.ok_or_else(|| DomainError::NotFound(name.to_owned()))?;
-    let in_vpc = status.endpoints.and_then(|mut endpoints| endpoints.remove("vpc"));
-    status.endpoint.or(in_vpc).ok_or_else(|| DomainError::NoEndpoint(name.to_owned()))
 }
 
 /// Secrets Manager. The client is made when it is first needed: without a region in the environment, looking for one
@@ -71,6 +59,21 @@ impl SecretStore for SecretsManager {
             let put = self.client().await.put_secret_value().secret_id(id).secret_string(text.expose());
             let put = put.send().await.map(drop);
             put.map_err(|error| StoreError::Write { id: id.to_owned(), source: SdkFailure(error).into() })
+        })
+    }
+
+    /// A domain in a VPC has its endpoint under `Endpoints`.
+    fn domain_endpoint<'s>(&'s self, name: &'s str) -> DomainFuture<'s> {
+        Box::pin(async move {
+            let client = aws_sdk_opensearch::Client::new(&sdk_config().await);
+            let response = client.describe_domain().domain_name(name).send().await;
+            let response = response.map_err(|error| DomainError::Describe {
+                name: name.to_owned(),
+                source: SdkFailure(error).into(),
+            })?;
+            let status = response.domain_status.ok_or_else(|| DomainError::NotFound(name.to_owned()))?;
+            let in_vpc = status.endpoints.and_then(|mut endpoints| endpoints.remove("vpc"));
+            status.endpoint.or(in_vpc).ok_or_else(|| DomainError::NoEndpoint(name.to_owned()))
         })
     }
 }

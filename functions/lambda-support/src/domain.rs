@@ -12,7 +12,7 @@ pub enum DomainError {
     Describe {
         /// Name of the domain.
         name: String,
-        /// The SDK's error.
+        /// Why.
         source: Box<dyn StdError + Send + Sync>,
     },
     /// The response holds no domain.
@@ -21,6 +21,9 @@ pub enum DomainError {
     /// The domain is still being created.
     #[error("the domain `{0}` has no endpoint yet: wait until it is created")]
     NoEndpoint(String),
+    /// What secrets are read from is not AWS.
+    #[error("the domain `{0}` can't be looked up: these secrets are not AWS's")]
+    NotAws(String),
     /// The build lacks the AWS SDK.
     #[error("this build has no AWS SDK: build with the feature `aws`")]
     NoSdk,

@@ -13,6 +13,7 @@ use search_client::sigv4::SigningKey;
 use thiserror::Error;
 
 use crate::ca_certificate::{CaCertificate, CaCertificateError};
+use crate::partition::service_url;
 use crate::secrets::{SecretStore, StoredCredentialsError};
 use crate::variables::Variables;
 
@@ -123,7 +124,7 @@ impl RegistryConfig {
         };
         let endpoint = match (&url, &auth) {
             (Some(url), _) => Endpoint::parse(url),
-            (None, Some(AuthConfig::Glue(role))) => Endpoint::parse(&glue_endpoint(&role.region)),
+            (None, Some(AuthConfig::Glue(role))) => Endpoint::parse(&service_url("glue", &role.region)),
             (None, _) => return None,
         };
         let endpoint = match endpoint {
@@ -191,12 +192,6 @@ impl RegistryConfig {
         })?;
         Ok(Registry::new(client, api, REGISTRY_RETRIES))
     }
-}
-
-/// Glue's endpoint in a region, <https://docs.aws.amazon.com/general/latest/gr/glue.html>.
-fn glue_endpoint(region: &str) -> String {
-    let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };
-    format!("https://glue.{region}.{domain}")
 }
 
 /// The error, without the words about a cluster.

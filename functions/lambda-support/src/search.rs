@@ -10,7 +10,6 @@ use search_client::endpoints::Endpoints;
 use search_client::sigv4::SigningKey;
 use thiserror::Error;
 
-use crate::aws::domain_endpoint;
 use crate::ca_certificate::{CaCertificate, CaCertificateError};
 use crate::domain::DomainError;
 use crate::secrets::{SecretStore, StoredCredentials, StoredCredentialsError};
@@ -205,7 +204,7 @@ impl SearchConfig {
     pub async fn connect(&self, secrets: &Arc<dyn SecretStore>) -> Result<SearchClient, ConnectError> {
         let endpoints = match &self.cluster {
             Cluster::Endpoints(endpoints) => endpoints.clone(),
-            Cluster::Domain(name) => Endpoint::parse(&domain_endpoint(name).await?)?.into(),
+            Cluster::Domain(name) => Endpoint::parse(&secrets.domain_endpoint(name).await?)?.into(),
         };
         self.connect_to(endpoints, secrets).await
     }

@@ -8,6 +8,8 @@ use search_client::auth::{Auth, CredentialType, Secret, SecretError};
 use search_client::client::{Credentials, FetchError};
 use thiserror::Error;
 
+use crate::domain::DomainError;
+
 /// Why a secret can't be read or written. Never holds any of its text.
 #[derive(Debug, Error)]
 pub enum StoreError {
@@ -30,6 +32,9 @@ pub enum StoreError {
     /// The secret has no text.
     #[error("the secret `{0}` is binary")]
     Binary(String),
+    /// A function's role writes no secrets.
+    #[error("the secret `{0}` can't be written: the role of a function only reads secrets")]
+    ReadOnly(String),
     /// The build lacks the AWS SDK.
     #[error("this build has no AWS SDK: build with the feature `aws`")]
     NoSdk,
@@ -38,7 +43,10 @@ pub enum StoreError {
 /// What a [`SecretStore`] returns.
 pub type StoreFuture<'s, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 's>>;
 
-/// Where secrets are kept: Secrets Manager, or a map in tests.
+/// What [`SecretStore::domain_endpoint`] returns.
+pub type DomainFuture<'s> = Pin<Box<dyn Future<Output = Result<String, DomainError>> + Send + 's>>;
+
+/// Where secrets are kept: Secrets Manager, or a map in tests. AWS's own also finds the endpoints of domains.
 pub trait SecretStore: Send + Sync {
     /// Reads a secret's text; `None` if it has none yet.
     ///
@@ -51,6 +59,15 @@ pub trait SecretStore: Send + Sync {
     /// # Errors
     /// [`StoreError`]
     fn write<'s>(&'s self, id: &'s str, text: &'s Secret) -> StoreFuture<'s, ()>;
+
+    /// Looks up the endpoint of a managed domain by `DescribeDomain`:
+    /// <https://docs.aws.amazon.com/opensearch-service/latest/APIReference/API_DescribeDomain.html>.
+    ///
+    /// # Errors
+    /// [`DomainError`]; [`DomainError::NotAws`] of a store that is not AWS's.
+    fn domain_endpoint<'s>(&'s self, name: &'s str) -> DomainFuture<'s> {
+        Box::pin(std::future::ready(Err(DomainError::NotAws(name.to_owned()))))
+    }
 }
 
 /// Why a secret gives no credentials for the cluster.

@@ -5,15 +5,11 @@ use std::sync::Arc;
 use search_client::auth::Secret;
 
 use crate::domain::DomainError;
-use crate::secrets::{SecretStore, StoreError, StoreFuture};
+use crate::secrets::{DomainFuture, SecretStore, StoreError, StoreFuture};
 
 /// Returns a store that refuses each call.
 pub fn secrets_manager() -> Arc<dyn SecretStore> {
     Arc::new(NoSecrets)
-}
-
-pub(crate) async fn domain_endpoint(_name: &str) -> Result<String, DomainError> {
-    Err(DomainError::NoSdk)
 }
 
 struct NoSecrets;
@@ -25,5 +21,9 @@ impl SecretStore for NoSecrets {
 
     fn write<'s>(&'s self, _id: &'s str, _text: &'s Secret) -> StoreFuture<'s, ()> {
         Box::pin(std::future::ready(Err(StoreError::NoSdk)))
+    }
+
+    fn domain_endpoint<'s>(&'s self, _name: &'s str) -> DomainFuture<'s> {
+        Box::pin(std::future::ready(Err(DomainError::NoSdk)))
     }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use indexing::config::Config;
 use indexing::rules::with_rules;
 use lambda_runtime::{LambdaEvent, Runtime, service_fn};
-use lambda_support::aws::secrets_manager;
 use lambda_support::payload::{Payload, PayloadLayer};
+use lambda_support::role::role_services;
 use lambda_support::start::start;
 use lambda_support::variables::variable;
 use replay_dead_letters::handler::Handler;
@@ -21,7 +21,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<(), lambda_runtime::Error> {
     let config = Config::parse(&variable)?;
-    let secrets = secrets_manager();
+    let secrets = role_services(&variable);
     let config = with_rules(config, &VrlCompiler::new(), secrets.as_ref()).await?;
     let client = config.search.connect(&secrets).await?;
     let registry = match &config.registry {

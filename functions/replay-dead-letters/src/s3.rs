@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use lambda_support::partition::service_url;
 use lambda_support::variables::Variables;
 use reqwest::{Method, StatusCode, Url};
 use search_client::client::SendError;
@@ -125,10 +126,7 @@ impl S3Config {
     fn base(&self) -> Result<Url, S3Error> {
         let text = match (&self.endpoint, &self.region) {
             (Some(endpoint), _) => endpoint.clone(),
-            (None, Some(region)) if region.starts_with("cn-") => {
-                format!("https://s3.{region}.amazonaws.com.cn")
-            }
-            (None, Some(region)) => format!("https://s3.{region}.amazonaws.com"),
+            (None, Some(region)) => service_url("s3", region),
             (None, None) => return Err(S3Error::NotSet("AWS_REGION")),
         };
         Url::parse(&text).ok().filter(|url| !url.cannot_be_a_base()).ok_or(S3Error::Endpoint(text))

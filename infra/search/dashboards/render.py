@@ -7,18 +7,24 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from charts import bars, figures, filters, markdown, metric, pie, sorted_by, table, terms
+
 HERE = Path(__file__).parent
 EVENTS = "${INDEX_PREFIX}-events"
 DEAD_LETTERS = "${INDEX_PREFIX}-dead-letters"
 STORY = "${INDEX_PREFIX}-order-story"
 FAILURES = "${INDEX_PREFIX}-failures"
 REFUSED = "${INDEX_PREFIX}-dead-letters-list"
+CONFLICTS = "${INDEX_PREFIX}-conflicts"
 # Same as in the error-ratio monitors.
 IS_FAILURE = (
     "eventType:/.*([Ff]ail|FAIL|[Ee]rror|ERROR|[Rr]eject|REJECT|[Dd]eclin|DECLIN|[Bb]ounce|BOUNCE).*/"
     " OR tags:(_jsonparsefailure OR _timestampoutofrange)"
 )
 EVERYTHING = {"query": "", "language": "kuery"}
+IS_CONFLICT = "tags:_mappingconflict"
+IS_UNREADABLE = "tags:(_jsonparsefailure or _schemafailure)"
+HAS_WRONG_TIME = "tags:(_timestampoutofrange or _timestampunparsed or _timestampmissing)"
 SEARCH_SOURCE = "kibanaSavedObjectMeta.searchSourceJSON.index"
 
 
@@ -28,7 +34,8 @@ class Dialect:
 
     file: str
     normalized_interval: str
-    # The newest version that every supported release of the product reads. Its migrations do the rest.
+    # For Kibana: old enough for every release from 8.0 on, and so that 8.8 and later read `migrationVersion`; new enough not to be
+    # given other ids, as objects from before 8.0 are when they are imported into a space.
     version: dict
     data_view_names: bool
 
@@ -84,9 +91,18 @@ class Objects:
         self.add("search", name, attributes, [{"id": view, "name": SEARCH_SOURCE, "type": "index-pattern"}])
 
     def visualization(
-        self, name: str, title: str, state: dict, view: str | None = None, search: str | None = None
+        self,
+        name: str,
+        title: str,
+        state: dict,
+        view: str | None = None,
+        search: str | None = None,
+        sort: tuple[int, str] | None = None,
     ) -> str:
-        """Adds a visualization of a data view, of a saved search, or of neither. Returns its id."""
+        """Adds a visualization of a data view, of a saved search, or of neither. Returns its id.
+
+        `sort` is the number of the column that a table is sorted by, and the order.
+        """
         title = f"${{INDEX_PREFIX}}: {title}"
         source: dict = {"query": EVERYTHING, "filter": []}
         references = []
@@ -95,7 +111,7 @@ class Objects:
             "description": "",
             "version": 1,
             "visState": text({"title": title, **state}),
-            "uiStateJSON": "{}",
+            "uiStateJSON": text(sorted_by(*sort) if sort else {}),
         }
         if view:
             source["indexRefName"] = SEARCH_SOURCE
@@ -109,13 +125,13 @@ class Objects:
         return name
 
     def dashboard(
-        self, name: str, title: str, description: str, rows: list[tuple[int, list[tuple[int, str, str]]]]
+        self, name: str, title: str, description: str, rows: list[tuple[int, list[tuple[int, str, str, str]]]]
     ) -> None:
-        """Adds a dashboard with rows of panels: (height, [(width, type, id)]). A row is 48 units wide."""
+        """Adds a dashboard with rows of panels: (height, [(width, type, id, title)]). A row is 48 units wide."""
         panels, references, top = [], [], 0
         for height, row in rows:
             left = 0
-            for width, kind, target in row:
+            for width, kind, target, label in row:
                 index = str(len(panels) + 1)
                 panels.append(
                     {
@@ -123,6 +139,7 @@ class Objects:
                         "gridData": {"x": left, "y": top, "w": width, "h": height, "i": index},
                         "panelIndex": index,
                         "embeddableConfig": {},
+                        "title": label,
                         "panelRefName": f"panel_{len(references)}",
                     }
                 )
@@ -160,133 +177,12 @@ class Objects:
         return {"id": number, "enabled": True, "type": "date_histogram", "schema": "segment", "params": params}
 
 
-def metric(number: str, kind: str, field: str | None = None, label: str | None = None) -> dict:
-    params = ({"field": field} if field else {}) | ({"customLabel": label} if label else {})
-    return {"id": number, "enabled": True, "type": kind, "schema": "metric", "params": params}
+HELP = """**Follow one order:** click a correlation id in *Stories* below, or add the filter `correlation_id: <value>` (or \
+`orderId`, `trace.id`). *The story, event by event* then shows all its events, from all services, in order.
 
-
-def terms(number: str, schema: str, field: str, label: str, size: int, by: str = "1", order: str = "desc") -> dict:
-    params = {
-        "field": field,
-        "orderBy": by,
-        "order": order,
-        "size": size,
-        "otherBucket": False,
-        "otherBucketLabel": "Other",
-        "missingBucket": False,
-        "missingBucketLabel": "Missing",
-        "customLabel": label,
-    }
-    return {"id": number, "enabled": True, "type": "terms", "schema": schema, "params": params}
-
-
-def bars(aggs: list[dict], label: str, kind: str = "histogram") -> dict:
-    """Stacked bars over time, or lines."""
-    series = {
-        "show": True,
-        "type": kind,
-        "mode": "stacked" if kind == "histogram" else "normal",
-        "data": {"label": label, "id": "1"},
-        "valueAxis": "ValueAxis-1",
-        "drawLinesBetweenPoints": True,
-        "lineWidth": 2,
-        "interpolate": "linear",
-        "showCircles": True,
-    }
-    labels = {"show": True, "filter": True, "truncate": 100}
-    params = {
-        "type": kind,
-        "grid": {"categoryLines": False},
-        "categoryAxes": [
-            {
-                "id": "CategoryAxis-1",
-                "type": "category",
-                "position": "bottom",
-                "show": True,
-                "style": {},
-                "scale": {"type": "linear"},
-                "labels": labels,
-                "title": {},
-            }
-        ],
-        "valueAxes": [
-            {
-                "id": "ValueAxis-1",
-                "name": "LeftAxis-1",
-                "type": "value",
-                "position": "left",
-                "show": True,
-                "style": {},
-                "scale": {"type": "linear", "mode": "normal"},
-                "labels": {"show": True, "rotate": 0, "filter": False, "truncate": 100},
-                "title": {"text": label},
-            }
-        ],
-        "seriesParams": [series],
-        "addTooltip": True,
-        "addLegend": True,
-        "legendPosition": "right",
-        "times": [],
-        "addTimeMarker": False,
-        "labels": {},
-        "thresholdLine": {"show": False, "value": 10, "width": 1, "style": "full", "color": "#E7664C"},
-    }
-    return {"type": kind, "params": params, "aggs": aggs}
-
-
-def table(aggs: list[dict]) -> dict:
-    params = {
-        "perPage": 10,
-        "showPartialRows": False,
-        "showMetricsAtAllLevels": False,
-        "sort": {"columnIndex": None, "direction": None},
-        "showTotal": False,
-        "totalFunc": "sum",
-        "percentageCol": "",
-    }
-    return {"type": "table", "params": params, "aggs": aggs}
-
-
-def pie(aggs: list[dict]) -> dict:
-    params = {
-        "type": "pie",
-        "addTooltip": True,
-        "addLegend": True,
-        "legendPosition": "right",
-        "isDonut": True,
-        "labels": {"show": False, "values": True, "last_level": True, "truncate": 100},
-    }
-    return {"type": "pie", "params": params, "aggs": aggs}
-
-
-def figures(aggs: list[dict]) -> dict:
-    look = {
-        "percentageMode": False,
-        "useRanges": False,
-        "colorSchema": "Green to Red",
-        "metricColorMode": "None",
-        "colorsRange": [{"from": 0, "to": 10000}],
-        "labels": {"show": True},
-        "invertColors": False,
-        "style": {"bgFill": "#000", "bgColor": False, "labelColor": False, "subText": "", "fontSize": 36},
-    }
-    return {
-        "type": "metric",
-        "params": {"addTooltip": True, "addLegend": False, "type": "metric", "metric": look},
-        "aggs": aggs,
-    }
-
-
-def markdown(source: str) -> dict:
-    return {"type": "markdown", "params": {"fontSize": 12, "openLinksInNewTab": False, "markdown": source}, "aggs": []}
-
-
-HELP = """**All events of an order:** add the filter `correlation_id: <value>` (or `orderId`, `trace.id`), or click \
-a value in *Largest stories*. *Story* below then shows all its events from all services in order.
-
-**Ingestion delay:** an event has the time at which it was published to Kafka, not the time at which it was indexed. \
-*Newest indexed records* shows the progress of each partition. In *Records by the time they were published*, a delay \
-shows as a drop at the right edge. The functions report the age at indexing as a metric."""
+**Late:** an event has the time at which it was published to Kafka, not the time at which it was indexed. The most \
+delayed partition is the first row of *What is late*; on its left, a delay shows as a line that ends early. The functions \
+report the age at indexing as a metric."""
 
 
 def describe(objects: Objects) -> None:
@@ -322,13 +218,22 @@ def describe(objects: Objects) -> None:
             "service_name",
             "error.type",
             "error.reason",
-            "target_index",
             "kafka_topic",
             "kafka_partition",
             "kafka_offset",
         ],
         "desc",
         EVERYTHING,
+    )
+
+    objects.search(
+        CONFLICTS,
+        EVENTS,
+        "conflicts",
+        "Events with a field that the mapping rejected; the field moved to conflict, and every word of it stays searchable",
+        ["service_name", "conflict_field", "conflict_text", "conflict_reason", "orderId"],
+        "desc",
+        {"query": IS_CONFLICT, "language": "kuery"},
     )
 
     count = metric("1", "count", label="Events")
@@ -349,6 +254,32 @@ def describe(objects: Objects) -> None:
         ),
         view=EVENTS,
     )
+    attention = objects.visualization(
+        "attention",
+        "events that need attention",
+        figures(
+            [
+                metric("1", "count", label="events"),
+                filters(
+                    "2",
+                    "group",
+                    [
+                        ("Failures", {"query": IS_FAILURE, "language": "lucene"}),
+                        ("Conflicts", {"query": IS_CONFLICT, "language": "kuery"}),
+                        ("Not readable", {"query": IS_UNREADABLE, "language": "kuery"}),
+                        ("Wrong time", {"query": HAS_WRONG_TIME, "language": "kuery"}),
+                    ],
+                ),
+            ]
+        ),
+        view=EVENTS,
+    )
+    n_refused = objects.visualization(
+        "dead-letters-total",
+        "number of dead letters",
+        figures([metric("1", "count", label="Dead letters")]),
+        view=DEAD_LETTERS,
+    )
     events = objects.visualization(
         "events-by-service", "events by service", bars([count, by_time, by_service], "Events"), view=EVENTS
     )
@@ -360,12 +291,12 @@ def describe(objects: Objects) -> None:
     )
     kinds = objects.visualization(
         "failures-by-type",
-        "failures by type and reason",
+        "failures by service and type",
         table(
             [
                 metric("1", "count", label="Failures"),
                 terms("2", "bucket", "service_name", "Service", 10),
-                terms("3", "bucket", "eventType", "Event type", 10),
+                terms("3", "bucket", "eventType", "Event type", 10, missing="no type"),
                 metric("4", "max", "@timestamp", "Last"),
             ]
         ),
@@ -387,17 +318,18 @@ def describe(objects: Objects) -> None:
     )
     newest = objects.visualization(
         "newest-records",
-        "newest indexed records",
+        "newest indexed record of each partition, the oldest first",
         table(
             [
                 metric("1", "max", "kafka_timestamp", "Newest record"),
-                terms("2", "bucket", "kafka_topic", "Topic", 20),
+                terms("2", "bucket", "kafka_topic", "Topic", 20, order="asc"),
                 terms("3", "bucket", "kafka_partition", "Partition", 50, order="asc"),
                 metric("4", "max", "kafka_offset", "Offset"),
                 metric("5", "count", label="Records"),
             ]
         ),
         view=EVENTS,
+        sort=(2, "asc"),
     )
     refused = objects.visualization(
         "dead-letters-by-error",
@@ -407,6 +339,19 @@ def describe(objects: Objects) -> None:
             "Dead letters",
         ),
         view=DEAD_LETTERS,
+    )
+    conflicting = objects.visualization(
+        "conflicts-by-field",
+        "conflicts by field",
+        table(
+            [
+                metric("1", "count", label="Conflicts"),
+                terms("2", "bucket", "conflict_field", "Field", 20),
+                terms("3", "bucket", "service_name", "Service", 10),
+                metric("4", "max", "@timestamp", "Last"),
+            ]
+        ),
+        search=CONFLICTS,
     )
     stories = objects.visualization(
         "largest-stories",
@@ -423,17 +368,57 @@ def describe(objects: Objects) -> None:
         view=EVENTS,
     )
 
+    chart, listing = "visualization", "search"
     objects.dashboard(
         "${INDEX_PREFIX}-overview",
         "${INDEX_PREFIX}: overview",
-        "Events by service and type, failures, ingestion delay, dead letters, and stories by correlation id",
+        "How many events, which service fails, what is late, dead letters and conflicts, and one order across services",
         [
-            (7, [(24, "visualization", totals), (24, "visualization", guide)]),
-            (15, [(32, "visualization", events), (16, "visualization", types)]),
-            (13, [(24, "visualization", failures), (24, "visualization", kinds)]),
-            (13, [(24, "visualization", published), (24, "visualization", newest)]),
-            (13, [(24, "visualization", refused), (24, "search", REFUSED)]),
-            (18, [(16, "visualization", stories), (32, "search", STORY)]),
+            (
+                7,
+                [
+                    (20, chart, totals, "How many events"),
+                    (22, chart, attention, "Events that need attention"),
+                    (6, chart, n_refused, "Rejected"),
+                ],
+            ),
+            (14, [(32, chart, events, "How many events, by service"), (16, chart, types, "Event types")]),
+            (
+                12,
+                [
+                    (24, chart, failures, "Which service fails"),
+                    (24, chart, kinds, "Which service fails, by event type"),
+                ],
+            ),
+            (
+                12,
+                [
+                    (24, chart, published, "Records by the time they were published"),
+                    (24, chart, newest, "What is late: newest record of each partition, the oldest first"),
+                ],
+            ),
+            (
+                12,
+                [
+                    (16, chart, refused, "Dead letters by error"),
+                    (32, listing, REFUSED, "Dead letters: record and reason"),
+                ],
+            ),
+            (
+                10,
+                [
+                    (16, chart, conflicting, "Conflicts by field"),
+                    (32, listing, CONFLICTS, "Conflicts: event and reason"),
+                ],
+            ),
+            (6, [(48, chart, guide, "How to read this")]),
+            (
+                18,
+                [
+                    (16, chart, stories, "Stories: all events of one correlation id"),
+                    (32, listing, STORY, "The story, event by event"),
+                ],
+            ),
         ],
     )
 

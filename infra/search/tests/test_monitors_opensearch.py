@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from applied import MONITORS, VALUES, index_of, loaded, saved_objects
+from applied import MONITORS, VALUES, loaded, saved_objects
 from server import Events, Server, own_prefixes, own_values, running
 
 
@@ -119,36 +119,3 @@ def test_the_dashboard_shows_the_failures_that_the_monitor_counts(server, events
         body = {"query": {"query_string": {"query": query["query"], "analyze_wildcard": True}}}
         found = server.must("POST", f"/{values['INDEX_PREFIX']}-*/_search", body)
         assert found["hits"]["total"]["value"] == 3
-
-
-def aggregations_of(state: dict) -> dict:
-    """The search of a visualization: nested buckets, with the metrics in the innermost."""
-    buckets = [agg for agg in state["aggs"] if agg["schema"] != "metric"]
-    metrics = {agg["id"]: agg for agg in state["aggs"] if agg["schema"] == "metric" and agg["type"] != "count"}
-    inner = {number: {agg["type"]: {"field": agg["params"]["field"]}} for number, agg in metrics.items()}
-    for agg in reversed(buckets):
-        params = agg["params"]
-        if agg["type"] == "date_histogram":
-            body = {"field": params["field"], "fixed_interval": "10m"}
-        else:
-            order = params["orderBy"] if params["orderBy"] in metrics else "_count"
-            body = {"field": params["field"], "size": params["size"], "order": {order: params["order"]}}
-        ordering = {number: {each["type"]: {"field": each["params"]["field"]}} for number, each in metrics.items()}
-        inner = {agg["id"]: {agg["type"]: body, "aggs": {**ordering, **inner}}}
-    return inner
-
-
-def test_no_visualization_is_empty(server, events, values):
-    story = {"correlation_id": "c-1", "kafka_topic": "order.events", "kafka_partition": 0, "kafka_offset": 7}
-    events.add(3, eventType="PaymentFailed", **story)
-    events.add(2, prefix="DEAD_LETTER_PREFIX", error={"type": "mapper_parsing_exception"})
-    objects, n_shown = saved_objects("opensearch.ndjson", values), 0
-    for item in objects:
-        if item["type"] != "visualization" or not (aggs := aggregations_of(json.loads(item["attributes"]["visState"]))):
-            continue
-        found = server.must("POST", f"/{index_of(item, objects)}/_search", {"size": 0, "aggs": aggs})["aggregations"]
-        while "buckets" in (first := next(inner for inner in found.values() if isinstance(inner, dict))):
-            assert first["buckets"], f"{item['id']} is empty"
-            found = {key: inner for key, inner in first["buckets"][0].items() if isinstance(inner, dict)} or {"end": {}}
-        n_shown += 1
-    assert n_shown == 9

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 from local_stack import paths, prerequisites
@@ -12,7 +13,13 @@ PROFILE = "local"
 
 
 def build(program: str) -> Path:
-    """Returns a program. All of them are built together, since they share most dependencies; cargo skips what is up to date."""
+    """Returns a program. All of them are built together, since they share most dependencies, once in a run of a command."""
+    _build()
+    return paths.cargo_target() / PROFILE / program
+
+
+@cache
+def _build() -> None:
     packages = [word for name in PROGRAMS for word in ("--package", name)]
     # For mappings of a Kafka with TLS. Built without OpenSSL's headers, the poller serves all others and reports what it lacks.
     features = ["--features", "kafka-poller/tls"] if prerequisites.openssl_headers() else []
@@ -23,7 +30,6 @@ def build(program: str) -> Path:
         paths.REPOSITORY,
         outside(os.environ),
     )
-    return paths.cargo_target() / PROFILE / program
 
 
 def outside(environment: Mapping[str, str]) -> dict[str, str]:

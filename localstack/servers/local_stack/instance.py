@@ -56,6 +56,15 @@ class Instance:
         """The number that `choose_ports` chose."""
         return self._read()["ports"].get(port.variable, port.default)
 
+    def other_ports(self, port: Port) -> set[int]:
+        """The numbers that were chosen for all ports but this one."""
+        return {number for variable, number in self._read()["ports"].items() if variable != port.variable}
+
+    def keep_port(self, port: Port, number: int) -> None:
+        """Chooses another number for a port of a server that does not run."""
+        with self._locked() as kept:
+            kept["ports"][port.variable] = number
+
     def n_nodes(self, cluster: str) -> int:
         """How many nodes a cluster has: 1 unless `set_n_nodes` set another number."""
         return self._read()["nodes"].get(cluster, 1)

@@ -37,6 +37,14 @@ def pick_free(taken: set[int]) -> int:
     raise StackError(f"no free port found between {FREE.start} and {FREE.stop}")
 
 
+def free_from(first: int, taken: set[int]) -> int:
+    """The first port from this one on that is free now and not among those taken."""
+    for number in range(first, min(first + 100, 65536)):
+        if number not in taken and _bindable(number):
+            return number
+    raise StackError(f"no free port found from {first} on")
+
+
 def require_free(number: int, port: Port, server: str) -> None:
     """Fails if another program uses the port, and names the variable that changes it."""
     if not _bindable(number):

@@ -12,6 +12,9 @@ from local_stack import java
 from local_stack.errors import StackError
 from local_stack.versions import at_least, minimum_rust, parse, pinned
 
+# The names of Chromium and Google Chrome, the first of which is taken.
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
 
 @dataclass(frozen=True)
 class Prerequisite:
@@ -148,6 +151,16 @@ def openssl() -> Prerequisite:
     )  # fmt: skip
 
 
+@cache
+def chromium() -> Prerequisite:
+    """A browser, and the program that drives it; the demo needs neither."""
+    return Prerequisite(
+        "Chromium and chromedriver", "the tests of the console's page", None, browser,
+        "sudo apt-get install chromium chromium-driver", "sudo dnf install chromium chromedriver",
+        "brew install --cask chromium chromedriver",
+    )  # fmt: skip
+
+
 def version_line(*command: str) -> str | None:
     """The first line that a program prints about its version; None if it does not run."""
     try:
@@ -166,6 +179,13 @@ def newest_java() -> str | None:
 def openssl_headers() -> str | None:
     """The version of OpenSSL that the poller's Kafka client can be built with."""
     return version_line("pkg-config", "--modversion", "openssl")
+
+
+def browser() -> str | None:
+    """The version line of the first browser that is installed, if chromedriver is too."""
+    if not shutil.which("chromedriver"):
+        return None
+    return next((line for name in BROWSERS if (line := version_line(name, "--version"))), None)
 
 
 def c_compiler() -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import dataclass
 
 from local_stack import rest, sam
 from local_stack.instance import Instance
@@ -12,13 +13,22 @@ FUNCTION = f"{sam.STACK_NAME}-provision-cluster"
 RESPONSE = re.compile(r"CloudFormation: (success|failure)$")
 
 
-def report(instance: Instance) -> list[str]:
-    """A line for each thing that the last run applied, or could not apply and why."""
+@dataclass(frozen=True)
+class Provisioned:
+    """A thing that was to be applied to the cluster: `applied`, `unchanged`, `not applied` or `failed`."""
+
+    thing: str
+    outcome: str
+    reason: str = ""
+
+
+def report(instance: Instance) -> list[Provisioned]:
+    """Each thing that the last run applied, or could not apply and why."""
     return last_run(_messages(instance, f"/aws/lambda/{FUNCTION}"))
 
 
-def last_run(messages: list[str]) -> list[str]:
-    """The lines of the last complete run in a log that may hold many."""
+def last_run(messages: list[str]) -> list[Provisioned]:
+    """The things of the last complete run in a log that may hold many."""
     run, last = [], []
     for message in messages:
         try:
@@ -27,11 +37,9 @@ def last_run(messages: list[str]) -> list[str]:
             continue
         match line.get("message", ""):
             case "provisioned":
-                why = f": {line['reason']}" if line.get("reason") else ""
-                note = f" ({line['note']})" if line.get("note") else ""
-                run.append(f"{line['outcome']:<13}{line['thing']}{why}{note}")
+                run.append(Provisioned(line["thing"], line["outcome"], line.get("reason") or ""))
             case "not provisioned":
-                run.append(f"{'failed':<13}{line['reason']}")
+                run.append(Provisioned("", "failed", line["reason"]))
             case text if RESPONSE.search(text):
                 run, last = [], run
     return last

@@ -74,6 +74,11 @@ class Server(ABC):
         """The port that clients connect to."""
         return instance.port(self.ports[0])
 
+    def claim_ports(self, instance: Instance) -> None:
+        """Fails if another program uses one of its ports."""
+        for port in self.ports:
+            require_free(instance.port(port), port, self.title)
+
     def start(self, instance: Instance, fetched: Path) -> None:
         """Starts it, unless this release already runs; returns when it is ready."""
         release = self.release(fetched)
@@ -99,8 +104,7 @@ class Server(ABC):
         for needed in self.needs:
             if not instance.running(needed.name):
                 raise StackError(f"{self.title} needs {needed.title}, which does not run: start {needed.name} first")
-        for port in self.ports:
-            require_free(instance.port(port), port, self.title)
+        self.claim_ports(instance)
         folder, log = instance.server_folder(self.name), instance.log(self.name)
         with progress.step(f"starting {self.title} on 127.0.0.1:{self.port(instance)}"):
             launch = self.prepare(instance, fetched)

@@ -1,8 +1,9 @@
-"""The report on provisioning is read from the log of provision-cluster."""
+"""What was provisioned is read from the log of provision-cluster."""
 
 import json
 
 from local_stack import provisioning
+from local_stack.provisioning import Provisioned
 
 
 def provisioned(thing, outcome, **more):
@@ -12,7 +13,7 @@ def provisioned(thing, outcome, **more):
 RESPONDED = json.dumps({"level": "INFO", "message": "responding to CloudFormation: success", "reason": "2 applied"})
 
 
-def test_the_last_run_is_reported_line_by_line():
+def test_the_last_run_is_read_thing_by_thing():
     log = [
         "START RequestId: 1",
         provisioned("index template microservices", "applied", reason=""),
@@ -26,9 +27,9 @@ def test_the_last_run_is_reported_line_by_line():
     ]
 
     assert provisioning.last_run(log) == [
-        "unchanged    component template microservices-settings (codec best_compression)",
-        "not applied  lifecycle policy microservices: the cluster lacks index management: install it",
-        "failed       role x: refused",
+        Provisioned("component template microservices-settings", "unchanged"),
+        Provisioned("lifecycle policy microservices", "not applied", "the cluster lacks index management: install it"),
+        Provisioned("", "failed", "role x: refused"),
     ]
 
 

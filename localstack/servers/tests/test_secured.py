@@ -17,7 +17,7 @@ def own_state(tmp_path, monkeypatch):
     monkeypatch.setenv("KAFKA_TO_SEARCH_STATE", str(tmp_path))
 
 
-def test_the_secured_servers_and_the_registry_are_not_part_of_the_stack():
+def test_the_secured_servers_the_registry_and_the_console_are_not_part_of_the_stack():
     assert [server.name for server in STACK] == ["kafka", "opensearch", "localstack", "poller"]
     assert set(SERVERS) - {server.name for server in STACK} == {
         "kafka-2",
@@ -28,6 +28,7 @@ def test_the_secured_servers_and_the_registry_are_not_part_of_the_stack():
         "elasticsearch",
         "elasticsearch-6",
         "schema-registry",
+        "console",
     }
 
 

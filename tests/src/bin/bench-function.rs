@@ -2,7 +2,7 @@
 //! writes to a bulk endpoint that only counts. Both are in this program: with real servers, they would dominate.
 //!
 //! Prints CPU seconds per million events (user and system time of the function's process), peak memory, the size of
-//! the binary and the time from exec to the first request for an invocation.
+//! the binary and the time from exec to the first request for an invocation. Fails at the end if size or start is beyond its limit.
 
 #![expect(clippy::print_stdout, reason = "printing its figures is what a benchmark is for")]
 
@@ -35,6 +35,10 @@ struct Arguments {
     payload_bytes: usize,
 }
 
+/// Lambda fetches the binary at each cold start.
+const MAX_BYTES: u64 = 14_000_000;
+const MAX_START: Duration = Duration::from_millis(30);
+
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let binary = match arguments.binary {
@@ -43,7 +47,8 @@ fn main() -> Result<()> {
     };
     let size = fs::metadata(&binary).with_context(|| format!("{}", binary.display()))?.len();
     println!("bootstrap                    {:8.2} MB", size as f64 / 1e6);
-    println!("exec to first /next, best    {:8.1} ms", best_start(&binary)?.as_secs_f64() * 1e3);
+    let start = best_start(&binary)?;
+    println!("exec to first /next, best    {:8.1} ms", start.as_secs_f64() * 1e3);
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
     for headers in [RecordHeaders::None, RecordHeaders::TraceAndCorrelation] {
         let payload = payload(1, now_ms, arguments.payload_bytes, headers);
@@ -65,6 +70,11 @@ fn main() -> Result<()> {
             );
         }
     }
+    ensure!(
+        size < MAX_BYTES,
+        "the bootstrap has {size} bytes, and may have {MAX_BYTES}: see what has become part of it"
+    );
+    ensure!(start < MAX_START, "the function took {start:?} to start, and may take {MAX_START:?}");
     Ok(())
 }
 

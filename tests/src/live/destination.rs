@@ -86,6 +86,15 @@ impl Destination {
         }
     }
 
+    /// Whether `kafka-to-search account` reads it. It takes no messages of a queue.
+    #[must_use]
+    pub fn is_read_by_program(&self) -> bool {
+        match self.kind {
+            DestinationType::Queue | DestinationType::Notifications => false,
+            DestinationType::Bucket | DestinationType::KafkaTopic => true,
+        }
+    }
+
     /// The records that were sent to it. `records` are those in Kafka, since a queue receives only offsets.
     ///
     /// # Errors

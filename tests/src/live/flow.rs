@@ -12,6 +12,7 @@ use crate::live::destination::Destination;
 use crate::live::kafka::NewRecord;
 use crate::live::lambda::{BatchFailures, DEPLOYED, NewMapping, OnFailure};
 use crate::live::poll::{Check, until};
+use crate::live::program::ProgramAccount;
 use crate::live::search::{Hit, of_topic};
 use crate::live::world::{World, now_ms, unique};
 
@@ -66,6 +67,8 @@ pub struct Flow {
     uuid: String,
     owns_function: bool,
     destination: Option<Destination>,
+    /// The rules of topics of the flow's own function.
+    rules: Option<String>,
     /// Records of the topic before it was deleted and recreated.
     earlier: Vec<RecordId>,
 }
@@ -107,6 +110,13 @@ impl World {
             uuid,
             owns_function,
             destination: options.on_failure.map(|(_, destination)| destination.clone()),
+            rules: match options.function {
+                Function::Deployed => None,
+                Function::Own(variables, _) => {
+                    let file = variables.iter().find(|(name, _)| *name == "PIPELINE_FILE");
+                    file.map(|(_, path)| (*path).to_owned())
+                }
+            },
             earlier: Vec::new(),
         })
     }
@@ -198,7 +208,7 @@ impl Flow {
     }
 
     /// Waits until all offsets are committed, then prints and returns the account, which must be complete: what is committed
-    /// is not delivered again.
+    /// is not delivered again. `kafka-to-search account` has to find the same.
     ///
     /// # Errors
     /// When records are lost, duplicated or extra; the error names them.
@@ -207,7 +217,34 @@ impl Flow {
         let account = self.account().await?;
         ensure!(account.is_complete(), "{}: {account}", self.topic);
         print_line(&format!("    {}: {account}", self.topic))?;
+        self.compare_with_program(&account).await?;
         Ok(account)
+    }
+
+    /// The account of `kafka-to-search account`, with more options.
+    ///
+    /// # Errors
+    /// When it can't be taken.
+    pub async fn program_account(&self, more: &[&str]) -> Result<ProgramAccount> {
+        let rules = self.rules.as_deref().map_or(vec![], |rules| vec!["--pipeline", rules]);
+        let options = ["--topic", &self.topic, "--function", &self.function, "--since", "beginning"];
+        self.world.program_account(&[&options, rules.as_slice(), more].concat()).await
+    }
+
+    async fn compare_with_program(&self, account: &Account) -> Result<()> {
+        let ProgramAccount { report, .. } = self.program_account(&[]).await?;
+        let count = |name: &str| report["total"][name].as_u64().and_then(|n| usize::try_from(n).ok());
+        let is_read = self.destination.as_ref().is_none_or(Destination::is_read_by_program);
+        let (at_destination, missing) =
+            if is_read { (account.to_destinations, 0) } else { (0, account.to_destinations) };
+        ensure!(count("missing") == Some(missing), "{}: {account}, but: {report:#}", self.topic);
+        if self.earlier.is_empty() {
+            let indexed = count("indexed").zip(count("rescued")).map(|(usual, rescued)| usual + rescued);
+            let found = [indexed, count("dead_lettered"), count("at_destination")];
+            let expected = [account.indexed, account.dead_lettered, at_destination].map(Some);
+            ensure!(found == expected, "{}: {account}, but: {report:#}", self.topic);
+        }
+        Ok(())
     }
 
     /// The documents of the topic in the daily indices, by Kafka partition and offset.

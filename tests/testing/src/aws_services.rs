@@ -1,5 +1,5 @@
 //! The AWS services that a function calls, as a stand-in that only serves to record the calls: Secrets Manager, the search for a
-//! domain of OpenSearch Service, and S3. The real calls are made to LocalStack by the live tests.
+//! domain of OpenSearch Service, schemas of Glue, and S3. The real calls are made to LocalStack by the live tests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +39,9 @@ impl AwsServices {
     fn respond(&mut self, request: &ReceivedRequest) -> Response<Bytes> {
         if let Some(target) = request.header("x-amz-target") {
             let operation = target.rsplit('.').next().unwrap_or_default();
+            if target.starts_with("AWSGlue.") {
+                return glue(operation);
+            }
             return self.secrets_manager(operation, &request.json());
         }
         match request.path().strip_prefix("2021-01-01/opensearch/domain/") {
@@ -93,6 +96,17 @@ impl AwsServices {
             *response.status_mut() = http::StatusCode::NOT_FOUND;
         }
         response
+    }
+}
+
+fn glue(operation: &str) -> Response<Bytes> {
+    match operation {
+        "GetSchemaVersion" => {
+            let schema =
+                json!({"type": "record", "name": "R", "fields": [{"name": "text", "type": "string"}]});
+            json_response(200, &json!({"SchemaDefinition": schema.to_string(), "DataFormat": "AVRO"}))
+        }
+        _ => json_response(400, &json!({"__type": "UnknownOperationException"})),
     }
 }
 

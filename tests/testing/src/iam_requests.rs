@@ -12,10 +12,23 @@ use crate::http_server::ReceivedRequest;
 pub const CA_SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:ca-AbCdEf";
 /// A certificate authority that signed nothing: its key is kept nowhere.
 pub const CA_CERTIFICATE: &str = include_str!("../../fixtures/ca.pem");
+/// ARN of the secret with a registry's credentials, for `SCHEMA_REGISTRY_SECRET_ID`.
+pub const REGISTRY_SECRET: &str =
+    "arn:aws:secretsmanager:eu-central-1:123456789012:secret:function-registry-AbCdEf";
+/// Rules whose hashes need [`SALT_SECRETS`], for `PIPELINE_FILE`.
+pub const SALTED_PIPELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/requests/pipeline.yaml");
+/// ARNs of the secrets with the salts of [`SALTED_PIPELINE`].
+pub const SALT_SECRETS: [&str; 2] = [
+    "arn:aws:secretsmanager:eu-central-1:123456789012:secret:salt-AbCdEf",
+    "arn:aws:secretsmanager:eu-central-1:123456789012:secret:tenants/salt-GhIjKl",
+];
+/// A value in Glue's frame (3, 0 for "not compressed", 16 bytes of the schema version's id) of the schema that
+/// [`AwsServices`](crate::aws_services::AwsServices) has: a record whose only field is the string "x".
+pub const GLUE_VALUE: &str = "\u{3}\0schema-version-1\u{2}x";
 
 /// Returns the signed requests, each once and in the order of text: the service that the signature names, and
 ///
-/// - for an API that is called by its name, the operation and its resource: `secretsmanager GetSecretValue arn:…`
+/// - for an API that is called by its name, the operation and its resource, or `-` if it names none: `secretsmanager GetSecretValue arn:…`
 /// - else method and path, with the query for S3: `es POST /_bulk`, `s3 GET /bucket/?list-type=2&prefix=aws/`.
 #[must_use]
 pub fn signed<'r>(requests: impl IntoIterator<Item = &'r ReceivedRequest>) -> BTreeSet<String> {

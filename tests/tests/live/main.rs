@@ -7,6 +7,7 @@
     reason = "a missing member of a JSON value is null, which the assertions find"
 )]
 
+mod account;
 mod broken_responses;
 mod certificates;
 mod delivery;

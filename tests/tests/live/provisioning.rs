@@ -244,5 +244,5 @@ async fn a_changed_retention_of_the_template_reaches_the_cluster() -> Result<()>
     let settings = "_component_template/microservices-settings";
     let interval = "/component_templates/0/component_template/template/settings/index/refresh_interval";
     ensure!(refresh_interval(&world, settings, interval).await? == "11s");
-    world.stack.deploy(&["RetentionDays=90", "RefreshInterval=10s"]).await
+    world.stack.deploy(&["RetentionDays=90", "RefreshInterval=preset"]).await
 }

@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from local_stack.command_line import exit_code
 from local_stack.commands import publishing, summary
 from local_stack.errors import StackError
 from local_stack.instance import Instance
+from local_stack.servers.console import CONSOLE
 from local_stack.servers.poller import POLLER
 from local_stack.servers.schema_registry import SCHEMA_REGISTRY
 from local_stack.servers.table import DEPLOYMENT, STACK, stack_prerequisites
+from local_stack.terminal import style
 
 EVENTS = 3000
 # The shipped rules change nothing.
@@ -26,6 +29,7 @@ def up(instance: Instance, n_events: int, topics: str | None, formats: Sequence[
     `formats` are those of `publishing.FORMATS` in which events are published besides JSON.
     """
     prerequisites.require(stack_prerequisites())
+    lifecycle.start(instance, [CONSOLE])
     lifecycle.start(instance, (SCHEMA_REGISTRY, *DEPLOYMENT) if formats else DEPLOYMENT)
     # The rules of the last deployment stay, as its topics do.
     sam.deploy(instance, [], topics, None if sam.rules_file(instance).exists() else RULES)
@@ -34,7 +38,7 @@ def up(instance: Instance, n_events: int, topics: str | None, formats: Sequence[
     publishing.publish_other_teams(instance)
     for published_as in formats:
         publishing.publish_serialized(instance, published_as, SERIALIZED_EVENTS)
-    summary.show(instance)
+    summary.show(instance, style(sys.stdout))
 
 
 def down(instance: Instance) -> None:
@@ -65,9 +69,9 @@ def produce(instance: Instance, n_events: int, file: str | None, topic: str | No
             )
         publishing.publish_file(instance, Path(file), topic)
     elif published_as:
-        publishing.publish_serialized(instance, published_as, n_events, topic)
+        publishing.publish_serialized(instance, published_as, n_events, topic, progress.say)
     else:
-        publishing.generate(instance, n_events)
+        publishing.generate(instance, n_events, progress.say)
 
 
 def main() -> int:

@@ -1,6 +1,7 @@
 """Publishes events to the instance's Kafka, and waits until each of them is searchable in OpenSearch."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from local_stack import cargo, environments, rest, sam
@@ -29,18 +30,26 @@ FORMATS = ("avro", "json-schema", "protobuf")
 SERIALIZED_EVENTS = Path(__file__).parent.parent / "serialized_events.py"
 
 Offsets = dict[tuple[str, int], int]
+Show = Callable[[str], None]
 
 
-def generate(instance: Instance, count: int) -> None:
-    """Publishes realistic events of three services, to their own topics or to those that were deployed instead."""
+def ignore(_: str) -> None:
+    """Shows nothing: the demo's report has the numbers, and the log has the rest."""
+
+
+def generate(instance: Instance, count: int, show: Show = ignore) -> None:
+    """Publishes realistic events of three services, to their own topics or to those that were deployed instead.
+
+    `show` gets what the producer prints.
+    """
     topics = sam.deployed_topics(instance)
     chosen = ["--topics", topics] if topics else []
-    _publish(instance, f"publishing {count} events", ["generate", "--count", str(count), *chosen])
+    _publish(instance, f"publishing {count:,} events", ["generate", "--count", str(count), *chosen], show)
 
 
 def publish_other_teams(instance: Instance) -> None:
     """Publishes events of other shapes to a topic of the generated ones."""
-    _publish_lines(instance, "publishing events of other teams", OTHER_TEAMS, first_topic(instance))
+    _publish_lines(instance, "publishing events of other teams", OTHER_TEAMS, first_topic(instance), ignore)
 
 
 def first_topic(instance: Instance) -> str:
@@ -52,10 +61,12 @@ def publish_file(instance: Instance, file: Path, topic: str) -> None:
     """Publishes the user's own events, one per line."""
     if not file.is_file():
         raise StackError(f"there is no file {file}")
-    _publish_lines(instance, f"publishing {file} to {topic}", file, topic)
+    _publish_lines(instance, f"publishing {file} to {topic}", file, topic, say)
 
 
-def publish_serialized(instance: Instance, published_as: str, count: int, topic: str | None = None) -> None:
+def publish_serialized(
+    instance: Instance, published_as: str, count: int, topic: str | None = None, show: Show = ignore
+) -> None:
     """Publishes orders in one of `FORMATS` with Confluent's serializers, by default to a topic that has plain JSON too."""
     topic = topic or first_topic(instance)
     if not instance.running(SCHEMA_REGISTRY.name):
@@ -65,25 +76,25 @@ def publish_serialized(instance: Instance, published_as: str, count: int, topic:
         str(python), str(SERIALIZED_EVENTS), KAFKA.info(instance)["bootstrap_servers"],
         SCHEMA_REGISTRY.info(instance)["endpoint"], topic, published_as, str(count),
     ]  # fmt: skip
-    _run(instance, f"publishing {count} events in {published_as} to {topic}", command)
+    _run(instance, f"publishing {count:,} events in {published_as} to {topic}", command, show)
 
 
-def _publish_lines(instance: Instance, title: str, file: Path, topic: str) -> None:
-    _publish(instance, title, ["file", "--topic", topic, str(file.resolve())])
+def _publish_lines(instance: Instance, title: str, file: Path, topic: str, show: Show) -> None:
+    _publish(instance, title, ["file", "--topic", topic, str(file.resolve())], show)
 
 
-def _publish(instance: Instance, title: str, arguments: list[str]) -> None:
+def _publish(instance: Instance, title: str, arguments: list[str], show: Show) -> None:
     producer = cargo.build("event-producer")
     servers = KAFKA.info(instance)["bootstrap_servers"]
-    _run(instance, title, [str(producer), arguments[0], "--bootstrap-servers", servers, *arguments[1:]])
+    _run(instance, title, [str(producer), arguments[0], "--bootstrap-servers", servers, *arguments[1:]], show)
 
 
-def _run(instance: Instance, title: str, command: list[str]) -> None:
+def _run(instance: Instance, title: str, command: list[str], show: Show) -> None:
     """Runs a program that publishes, and waits for what it published."""
     before = KAFKA.end_offsets(instance)
     log = instance.folder / "logs" / "event-producer.log"
     run_logged(title, command, log)
-    say(tail(log))
+    show(tail(log))
     after = KAFKA.end_offsets(instance)
     _wait_until_searchable(instance, before, after)
 
@@ -97,7 +108,8 @@ def _wait_until_searchable(instance: Instance, before: Offsets, after: Offsets) 
         return
     endpoint = OPENSEARCH.info(instance)["endpoint"]
     deadline = time.monotonic() + WAIT_S + wanted / EVENTS_PER_S
-    with step(f"waiting until {wanted} events are searchable"):
+    found = 0
+    with step(f"waiting until {wanted:,} events are searchable", share=lambda: found / wanted):
         while (found := _count(endpoint, query)) < wanted:
             if time.monotonic() > deadline:
                 raise StackError(

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from local_stack import prerequisites
 from local_stack.prerequisites import Prerequisite
 from local_stack.server import Server
+from local_stack.servers.console import CONSOLE
 from local_stack.servers.elasticsearch import ELASTICSEARCH_6, ELASTICSEARCH_8
 from local_stack.servers.kafka import KAFKA, KAFKA_BROKERS
 from local_stack.servers.localstack import LOCALSTACK
@@ -26,6 +27,7 @@ SERVERS: dict[str, Server] = {
         ELASTICSEARCH_6,
         LOCALSTACK,
         POLLER,
+        CONSOLE,
     )
 }
 # The servers of the project's stack: those that a deployment needs, and the poller, which serves the deployed mappings.
@@ -41,8 +43,9 @@ def stack_prerequisites() -> list[Prerequisite]:
 
 
 def live_test_prerequisites() -> list[Prerequisite]:
-    """What the tests on real servers need: all servers, and OpenSSL for a Kafka with TLS."""
-    return _of(SERVERS.values(), prerequisites.rust(), prerequisites.git(), prerequisites.openssl())
+    """What the tests on real servers need: all servers, OpenSSL for a Kafka with TLS, and a browser for the console."""
+    more = (prerequisites.rust(), prerequisites.git(), prerequisites.openssl(), prerequisites.chromium())
+    return _of(SERVERS.values(), *more)
 
 
 def _of(servers: Iterable[Server], *more: Prerequisite) -> list[Prerequisite]:

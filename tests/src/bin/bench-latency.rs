@@ -1,0 +1,274 @@
+//! Measures how long an event takes from its publication until a search finds it, for each preset of the template and several
+//! rates. `make bench-latency` starts a stack for it.
+
+#![expect(clippy::print_stdout, reason = "printing its figures is what a benchmark is for")]
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use clap::Parser;
+use integration_tests::live::kafka::{NewRecord, Publisher};
+use integration_tests::live::lambda::DEPLOYED;
+use integration_tests::live::world::World;
+use reqwest::Method;
+use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// A topic of the template, read by the mapping that the preset sets.
+const TOPIC: &str = "order.events";
+/// Most hits that OpenSearch returns at once.
+const PAGE: u64 = 10_000;
+/// Longer than any preset takes.
+const DEADLINE: Duration = Duration::from_secs(90);
+
+/// Measures the time from publication to searchability.
+#[derive(Parser)]
+struct Arguments {
+    /// Presets of the template.
+    #[arg(long, value_delimiter = ',', default_value = "latency,balanced,throughput")]
+    presets: Vec<String>,
+    /// Events a second.
+    #[arg(long, value_delimiter = ',', default_value = "10,100,1000")]
+    rates: Vec<u32>,
+    /// Seconds for which each rate is published: some refreshes of the slowest preset.
+    #[arg(long, default_value_t = 30)]
+    seconds: u32,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+/// The figures of a preset at a rate, in milliseconds.
+#[derive(Debug, Serialize)]
+struct Measured {
+    preset: String,
+    rate: u32,
+    /// Publication to searchable.
+    p50: u64,
+    p90: u64,
+    p99: u64,
+    most: u64,
+    /// Medians of the parts: until the invocation's bulk request (Kafka, the poller's window, the start of the invocation), the bulk
+    /// request, and from indexed to searchable.
+    until_bulk: u64,
+    bulk: u64,
+    refresh: u64,
+    /// Median time between two looks at the index: what a figure can be too high by.
+    resolution: u64,
+}
+
+/// What was seen of each event: when it was published, indexed and searchable.
+struct Seen {
+    published: Vec<Instant>,
+    /// By number, not by event: the n-th that was indexed.
+    indexed: Vec<Instant>,
+    searchable: Vec<Instant>,
+    looks: Vec<Duration>,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let world = World::ready().await?;
+    let mut all = Vec::new();
+    for preset in &arguments.presets {
+        world.stack.deploy(&[&format!("Preset={preset}")]).await?;
+        // The first run warms up Kafka, the function and OpenSearch, and does not count.
+        measure(&world, preset, 100, 3).await?;
+        for &rate in &arguments.rates {
+            all.push(measure(&world, preset, rate, arguments.seconds).await?);
+        }
+    }
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&all)?);
+    } else {
+        print_table(&all);
+    }
+    Ok(())
+}
+
+fn print_table(all: &[Measured]) {
+    println!("publication to searchable, in ms\n");
+    println!(
+        "| preset | events/s | p50 | p90 | p99 | longest | Kafka and window | bulk | refresh | resolution |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    for one in all {
+        println!(
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            one.preset,
+            one.rate,
+            one.p50,
+            one.p90,
+            one.p99,
+            one.most,
+            one.until_bulk,
+            one.bulk,
+            one.refresh,
+            one.resolution
+        );
+    }
+}
+
+async fn measure(world: &World, preset: &str, rate: u32, seconds: u32) -> Result<Measured> {
+    world.search.request(Method::DELETE, "microservices-*", None).await?;
+    // The day's index exists before the first event, as on every day but for its first moment.
+    publish(world, rate, 1)?.await??;
+    wait_for(world, rate.into()).await?;
+    let lines_before = world.lambda.log(DEPLOYED).await?.len();
+    let count = u64::from(rate) * u64::from(seconds);
+    let before = searchable(world, 0).await?.len() as u64;
+    ensure!(before == u64::from(rate), "{before} events of {rate} before the measurement");
+    world
+        .search
+        .request(
+            Method::POST,
+            "microservices-*/_delete_by_query?refresh=true",
+            Some(&json!({"query": {"match_all": {}}})),
+        )
+        .await?;
+    let seen = watch(world, publish(world, rate, seconds)?, count).await?;
+    let bulk = logged(&world.lambda.log(DEPLOYED).await?, lines_before);
+    figures(preset, rate, &seen, bulk).with_context(|| format!("{preset}, {rate} events/s"))
+}
+
+/// Publishes `rate` events a second; returns when each was handed to the client.
+fn publish(world: &World, rate: u32, seconds: u32) -> Result<JoinHandle<Result<Vec<Instant>>>> {
+    let publisher = Publisher::new(&world.kafka, TOPIC)?;
+    Ok(spawn_blocking(move || {
+        let started = Instant::now();
+        let mut published = Vec::new();
+        for number in 0..u64::from(rate) * u64::from(seconds) {
+            let due = started + Duration::from_secs_f64(number as f64 / f64::from(rate));
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            let value = json!({
+                "eventType": "OrderCreated", "orderId": format!("O-{number}"), "sequence": number, "status": "PAID",
+                "total": number as f64 / 7.0, "currency": "EUR", "message": "an order was placed by a returning customer",
+                "customer": {"id": format!("C-{}", number % 977), "country": "DE"},
+            });
+            let key = format!("O-{number}");
+            publisher.send(&NewRecord { key: Some(key.into_bytes()), ..NewRecord::of(value.to_string()) })?;
+            published.push(Instant::now());
+            publisher.poll();
+        }
+        publisher.finish()?;
+        Ok(published)
+    }))
+}
+
+/// Looks at the index until all `count` events are searchable.
+async fn watch(world: &World, publishing: JoinHandle<Result<Vec<Instant>>>, count: u64) -> Result<Seen> {
+    let size = usize::try_from(count)?;
+    let (mut indexed, mut looks) = (Vec::with_capacity(size), Vec::new());
+    let mut searchable_at = vec![None; size];
+    let (mut first_unseen, mut last_look) = (0, Instant::now());
+    let started_with = indexed_total(world).await?;
+    let mut deadline = None;
+    while first_unseen < size {
+        let total = indexed_total(world).await?.saturating_sub(started_with);
+        let now = Instant::now();
+        indexed.resize(usize::try_from(total)?.clamp(indexed.len(), size), now);
+        for sequence in searchable(world, first_unseen as u64).await? {
+            let place =
+                searchable_at.get_mut(usize::try_from(sequence)?).context("a sequence number of no event")?;
+            place.get_or_insert_with(Instant::now);
+        }
+        while searchable_at.get(first_unseen).is_some_and(Option::is_some) {
+            first_unseen += 1;
+        }
+        looks.push(last_look.elapsed());
+        last_look = Instant::now();
+        if publishing.is_finished() {
+            let deadline = *deadline.get_or_insert(last_look + DEADLINE);
+            ensure!(
+                last_look < deadline,
+                "{first_unseen} of {count} events are searchable after {DEADLINE:?}"
+            );
+        }
+    }
+    let published = publishing.await??;
+    let searchable = searchable_at.into_iter().flatten().collect();
+    Ok(Seen { published, indexed, searchable, looks })
+}
+
+/// Sequence numbers from `first` on that a search finds.
+async fn searchable(world: &World, first: u64) -> Result<Vec<u64>> {
+    let query = json!({
+        "size": PAGE, "_source": false, "docvalue_fields": ["sequence"], "track_total_hits": false,
+        "query": {"bool": {"filter": {"range": {"sequence": {"gte": first}}}}},
+        "sort": [{"sequence": {"order": "asc", "unmapped_type": "double"}}],
+    });
+    let path = "microservices-*/_search?ignore_unavailable=true&filter_path=hits.hits.fields";
+    let found = world.search.request(Method::POST, path, Some(&query)).await?;
+    let hits = found.pointer("/hits/hits").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    Ok(hits
+        .iter()
+        .filter_map(|hit| hit.pointer("/fields/sequence/0")?.as_f64())
+        .map(|sequence| sequence as u64)
+        .collect())
+}
+
+/// Documents indexed so far, searchable or not.
+async fn indexed_total(world: &World) -> Result<u64> {
+    let path = "microservices-*/_stats/indexing?filter_path=_all.primaries.indexing.index_total";
+    let stats = world.search.request(Method::GET, path, None).await?;
+    Ok(stats.pointer("/_all/primaries/indexing/index_total").and_then(Value::as_u64).unwrap_or(0))
+}
+
+async fn wait_for(world: &World, count: u64) -> Result<()> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        let found = searchable(world, 0).await?.len() as u64;
+        if found >= count {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{found} of {count} events are searchable after {DEADLINE:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Milliseconds that the function waited for the cluster in each invocation after the first `skip` lines of its log.
+fn logged(lines: &[String], skip: usize) -> Vec<u64> {
+    let lines = lines.iter().skip(skip).filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines
+        .filter_map(|line| line.pointer("/fields/bulk_ms").or_else(|| line.get("bulk_ms"))?.as_u64())
+        .collect()
+}
+
+fn figures(preset: &str, rate: u32, seen: &Seen, mut bulk: Vec<u64>) -> Result<Measured> {
+    let between = |later: &[Instant]| -> Vec<u64> {
+        seen.published
+            .iter()
+            .zip(later)
+            .map(|(from, to)| millis(to.saturating_duration_since(*from)))
+            .collect()
+    };
+    let (mut whole, mut until_indexed) = (between(&seen.searchable), between(&seen.indexed));
+    let mut looks: Vec<u64> = seen.looks.iter().copied().map(millis).collect();
+    let bulk = percentile(&mut bulk, 50).context("the function logged no invocation")?;
+    let indexed = percentile(&mut until_indexed, 50).context("nothing was indexed")?;
+    let mut at = |percent| percentile(&mut whole, percent).context("nothing was searchable");
+    let p50 = at(50)?;
+    Ok(Measured {
+        preset: preset.to_owned(),
+        rate,
+        p50,
+        p90: at(90)?,
+        p99: at(99)?,
+        most: at(100)?,
+        until_bulk: indexed.saturating_sub(bulk),
+        bulk,
+        refresh: p50.saturating_sub(indexed),
+        resolution: percentile(&mut looks, 50).unwrap_or(0),
+    })
+}
+
+fn percentile(values: &mut [u64], percent: usize) -> Option<u64> {
+    values.sort_unstable();
+    values.get((values.len() * percent).div_ceil(100).max(1) - 1).copied()
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
