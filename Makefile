@@ -138,7 +138,7 @@ test-schemas: ## Run the tests of mappings with a schema registry on separate se
 
 test-clusters: ## Run the fault tests on three brokers and three OpenSearch nodes on a separate stack
 	cargo test --locked $(LIVE) --test clusters --no-run
-	cargo build --locked --package kafka-poller
+	$(STACK) fetch poller
 	$(STACK) with --servers kafka:3,opensearch:3,localstack --deploy --instance clusters -- \
 	    cargo test --locked $(LIVE) --test clusters -- --test-threads=1
 
