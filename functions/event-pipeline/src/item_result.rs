@@ -89,6 +89,7 @@ impl ItemResult {
         match self {
             Self::Failed(WriteError { status: Some(429 | 502 | 503 | 504), .. })
             | Self::Failed(WriteError { kind: ErrorKind::BadResponse, .. }) => Some(Remedy::Retry),
+            Self::Failed(error) if error.is_slow_mapping() => Some(Remedy::Retry),
             Self::Failed(error) if error.may_be_the_documents() => Some(Remedy::RetryBriefly),
             _ => None,
         }
@@ -134,6 +135,8 @@ mod tests {
             assert_eq!(result.remedy(), None, "{error_type} {reason}");
         }
         assert_eq!(created(500, "stream_constraints_exception", "y").remedy(), Some(Remedy::RetryBriefly));
+        let slow = created(500, "mapper_exception", "timed out while waiting for a dynamic mapping update");
+        assert_eq!(slow.remedy(), Some(Remedy::Retry), "the manager is busy; the document is sound");
         for status in [429, 502, 503, 504] {
             assert_eq!(created(status, "x", "y").remedy(), Some(Remedy::Retry), "{status}");
         }

@@ -99,6 +99,14 @@ impl WriteError {
     /// unreachable cluster. OpenSearch reports a key of 500 dotted parts so.
     pub fn may_be_the_documents(&self) -> bool {
         matches!((&self.kind, self.status), (ErrorKind::Cluster(_), Some(500 | 501 | 505..=599)))
+            && !self.is_slow_mapping()
+    }
+
+    /// Whether the cluster's manager was too slow to add the document's new fields to the mapping: a 500, but of a busy cluster.
+    /// <https://github.com/opensearch-project/OpenSearch/blob/3.6.0/server/src/main/java/org/opensearch/action/bulk/TransportShardBulkAction.java>
+    pub fn is_slow_mapping(&self) -> bool {
+        matches!(&self.kind, ErrorKind::Cluster(name) if **name == *"mapper_exception")
+            && self.reason.starts_with("timed out while waiting for a dynamic mapping update")
     }
 
     /// The HTTP status as a number, 0 where there is none: the form that dead letters and logs use.
