@@ -148,7 +148,8 @@ pub(crate) fn make_with(topic: &str, settings: &[(&str, &str)]) {
     runtime.block_on(async {
         let admin: AdminClient<DefaultClientContext> = config().create().unwrap();
         let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
-        let mut new = NewTopic::new(topic, 1, TopicReplication::Fixed(1));
+        // The records are older than Kafka's retention.
+        let mut new = NewTopic::new(topic, 1, TopicReplication::Fixed(1)).set("retention.ms", "-1");
         for (name, value) in settings {
             new = new.set(name, value);
         }
