@@ -108,12 +108,17 @@ def _wait_until_searchable(instance: Instance, before: Offsets, after: Offsets) 
         return
     endpoint = OPENSEARCH.info(instance)["endpoint"]
     deadline = time.monotonic() + WAIT_S + wanted / EVENTS_PER_S
-    found = 0
+    found, problem = 0, ""
     with step(f"waiting until {wanted:,} events are searchable", share=lambda: found / wanted):
-        while (found := _count(endpoint, query)) < wanted:
+        while found < wanted:
+            try:
+                found, problem = _count(endpoint, query), ""
+            except StackError as error:
+                # A 503 while the shards of a new index start.
+                problem = f" ({error})"
             if time.monotonic() > deadline:
                 raise StackError(
-                    f"only {found} of {wanted} events are searchable. {instance.log(POLLER.name)} and "
+                    f"only {found} of {wanted} events are searchable{problem}. {instance.log(POLLER.name)} and "
                     f"{instance.log(LOCALSTACK.name)} show whether the function fails. A topic that was not deployed has no "
                     "event source mapping: deploy it with make demo TOPICS=…"
                 )
