@@ -262,6 +262,7 @@ def test_a_page_outlives_its_process_and_loads_itself_again(page, instance):
     lifecycle.start(instance, [CONSOLE])
     silent = "The console does not respond."
     page.until(lambda: silent not in page.text("#problems"), SOON_S, "a state of the new process")
+    until_text(page, "#mappings > li button", "Disable")  # once the page has loaded itself again
     page.click("#mappings > li button")
     until_text(page, "#mappings > li button", "Enable")
     page.click("#mappings > li button")
