@@ -17,6 +17,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 /// A topic of the template, read by the mapping that the preset sets.
 const TOPIC: &str = "order.events";
+/// Its partitions, if the bench is the first to write to it: those of the demo.
+const PARTITIONS: i32 = 3;
 /// Most hits that OpenSearch returns at once.
 const PAGE: u64 = 10_000;
 /// Longer than any preset takes.
@@ -71,6 +73,9 @@ struct Seen {
 async fn main() -> Result<()> {
     let arguments = Arguments::parse();
     let world = World::ready().await?;
+    if world.kafka.end_offsets(TOPIC).is_err() {
+        world.kafka.create_topic(TOPIC, PARTITIONS).await?;
+    }
     let mut all = Vec::new();
     for preset in &arguments.presets {
         world.stack.deploy(&[&format!("Preset={preset}")]).await?;
