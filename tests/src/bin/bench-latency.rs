@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 use integration_tests::live::kafka::{NewRecord, Publisher};
 use integration_tests::live::lambda::DEPLOYED;
+use integration_tests::live::poll::{Check, until};
 use integration_tests::live::world::World;
 use reqwest::Method;
 use serde::Serialize;
@@ -221,16 +222,13 @@ async fn indexed_total(world: &World) -> Result<u64> {
     Ok(stats.pointer("/_all/primaries/indexing/index_total").and_then(Value::as_u64).unwrap_or(0))
 }
 
+/// Waits until `count` events are searchable. An error is waited out: the shards of a new index take a moment to start.
 async fn wait_for(world: &World, count: u64) -> Result<()> {
-    let deadline = Instant::now() + DEADLINE;
-    loop {
+    until("events to be searchable", DEADLINE, async || {
         let found = searchable(world, 0).await?.len() as u64;
-        if found >= count {
-            return Ok(());
-        }
-        ensure!(Instant::now() < deadline, "{found} of {count} events are searchable after {DEADLINE:?}");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+        Ok(Check::at(found >= count, || format!("{found} of {count}")))
+    })
+    .await
 }
 
 /// Milliseconds that the function waited for the cluster in each invocation after the first `skip` lines of its log.
