@@ -14,13 +14,9 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 
 use clap::Args;
-use event_pipeline::settings::{DocumentId, Settings};
 use indicatif::{ProgressBar, ProgressStyle};
 use lambda_support::aws::secrets_manager;
-use lambda_support::registry::RegistryConfigError;
-use lambda_support::search::ConnectError;
 use lambda_support::variables::ConfigError;
-use reqwest::Method;
 use thiserror::Error;
 
 use self::accountant::{AccountError, Accountant, Comparison, TopicAccount, TopicSource};
@@ -29,13 +25,13 @@ use self::heal::{Healed, Healer};
 use self::mappings::{Mapping, MappingsError, mappings};
 use self::report::Report;
 use crate::aws_api::{Aws, AwsError};
+use crate::connection::{Connection, ConnectionError};
 use crate::decider::Decider;
 use crate::exit::Exit;
 use crate::kafka_options::KafkaOptions;
 use crate::output::Output;
 use crate::search_options::SearchOptions;
 use crate::setup::{SetupError, SetupOptions, rules};
-use crate::simulate::cluster::{CallError, call};
 use crate::since::{self, SinceText};
 use crate::variables::{self, VariableTexts, VariablesError};
 
@@ -90,20 +86,9 @@ pub enum AccountCommandError {
     /// Variables have bad values.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Documents have no ids.
-    #[error(
-        "DOCUMENT_ID is `auto`, so that the cluster makes the ids, and no record can be compared with its document"
-    )]
-    AutoIds,
-    /// The cluster's client can't be made.
+    /// The cluster or the registry can't be had.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The registry's client can't be made.
-    #[error(transparent)]
-    Registry(#[from] RegistryConfigError),
-    /// The cluster fails.
-    #[error(transparent)]
-    Call(#[from] CallError),
+    Connection(#[from] ConnectionError),
     /// AWS can't be asked.
     #[error("{0}; without AWS, name --topic and --group")]
     Aws(#[from] AwsError),
@@ -191,18 +176,8 @@ async fn account(options: &AccountOptions) -> Result<Report, AccountCommandError
         Some(path) => rules(&path).map(|(rules, _, patterns)| (rules, patterns))?,
         None => Default::default(),
     };
-    let settings = Settings { rules: topic_rules, ..config.settings };
-    if settings.document_id == DocumentId::Auto {
-        return Err(AccountCommandError::AutoIds);
-    }
-    let secrets = secrets_manager();
-    let client = config.search.connect(&secrets).await?;
-    // The cluster first: it responds at once, and Kafka's client tries for seconds.
-    call(&client, Method::GET, "", None).await?;
-    let registry = match &config.registry {
-        Some(registry) => Some(registry.connect(&secrets).await?),
-        None => None,
-    };
+    let Connection { settings, client, registry } =
+        Connection::open(config, topic_rules, &secrets_manager()).await?;
     let patterns = options.search.index_patterns(&settings, patterns);
     let mut accountant = Accountant {
         client: &client,

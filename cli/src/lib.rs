@@ -8,7 +8,11 @@ pub mod aws_api;
 pub mod case_edit;
 pub mod cases;
 pub mod check;
+#[cfg(feature = "simulate")]
+pub mod cluster;
 pub mod command_line;
+#[cfg(feature = "simulate")]
+pub mod connection;
 #[cfg(feature = "simulate")]
 pub mod decider;
 pub mod document_diff;
@@ -34,6 +38,8 @@ pub mod setup;
 pub mod simulate;
 #[cfg(feature = "simulate")]
 pub mod since;
+#[cfg(feature = "simulate")]
+pub mod source;
 pub mod test_cases;
 pub mod try_events;
 pub mod variables;

@@ -1,12 +1,10 @@
 //! `simulate`: what a new file of rules would change of the events that Kafka has.
 
-pub mod cluster;
 pub mod indexed;
 pub mod leftover;
 pub mod report;
 pub mod salts;
 pub mod scratch;
-pub mod source;
 pub mod tally;
 pub mod top;
 
@@ -19,24 +17,21 @@ use std::thread;
 use clap::Args;
 use event_pipeline::event::EventError;
 use event_pipeline::sampling::{SampleRate, SampleRateError};
-use event_pipeline::settings::{DocumentId, Settings};
 use indicatif::{ProgressBar, ProgressStyle};
 use lambda_support::aws::secrets_manager;
-use lambda_support::registry::RegistryConfigError;
-use lambda_support::search::ConnectError;
 use lambda_support::variables::ConfigError;
 use search_client::client::SearchClient;
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use self::cluster::{CallError, call};
 use self::indexed::{Indexed, IndexedDocuments};
 use self::leftover::Mark;
 use self::report::Report;
 use self::salts::{SaltSource, SaltsError, salts};
 use self::scratch::Scratch;
-use self::source::{Source, SourceError};
 use self::tally::Tally;
+use crate::cluster::CallError;
+use crate::connection::{Connection, ConnectionError};
 use crate::decider::Decider;
 use crate::evaluate::{Decision, Document};
 use crate::exit::Exit;
@@ -48,6 +43,7 @@ use crate::record::Record;
 use crate::search_options::SearchOptions;
 use crate::setup::{SetupError, SetupOptions};
 use crate::since::{self, SinceText};
+use crate::source::{Source, SourceError};
 
 /// Show what a new file of rules would change of the events that Kafka has: it reads them, compares what becomes of them with what
 /// is indexed, and tries the documents in hidden indices that it deletes again. It commits no offsets
@@ -100,20 +96,12 @@ pub enum SimulateError {
     /// There are no rules to simulate.
     #[error("name the file of rules by --pipeline: {} is not there", pipeline::DEFAULT_FILE)]
     NoPipeline,
-    /// Documents have no ids.
-    #[error(
-        "DOCUMENT_ID is `auto`, so that the cluster makes the ids, and no event can be compared with its document"
-    )]
-    AutoIds,
     /// Kafka can't be read.
     #[error(transparent)]
     Source(#[from] SourceError),
-    /// The cluster's client can't be made.
+    /// The cluster or the registry can't be had.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// The registry's client can't be made.
-    #[error(transparent)]
-    Registry(#[from] RegistryConfigError),
+    Connection(#[from] ConnectionError),
     /// The cluster fails.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -155,17 +143,8 @@ async fn simulate(options: &SimulateOptions, out: &mut dyn Write) -> Result<Exit
     let salts = salts(&file, options.salts.as_ref(), secrets.as_ref()).await?;
     let patterns = file.index_patterns();
     let rules = file.rules(&salts).map_err(SetupError::from)?;
-    let settings = Settings { rules, ..config.settings };
-    if settings.document_id == DocumentId::Auto {
-        return Err(SimulateError::AutoIds);
-    }
-    let client = Arc::new(config.search.connect(&secrets).await?);
-    // The cluster first: it responds at once, and Kafka's client tries for seconds.
-    call(&client, reqwest::Method::GET, "", None).await?;
-    let registry = match &config.registry {
-        Some(registry) => Some(registry.connect(&secrets).await?),
-        None => None,
-    };
+    let Connection { settings, client, registry } = Connection::open(config, rules, &secrets).await?;
+    let client = Arc::new(client);
     let source = Source::open(&options.kafka, &options.topic, options.since.since)?;
     let dead_letters = format!("{}-", settings.dead_letter_prefix.as_str());
     let patterns = options.search.index_patterns(&settings, patterns);

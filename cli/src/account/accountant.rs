@@ -17,14 +17,14 @@ use super::mappings::Mapping;
 use super::outcome::{Counts, Outcome};
 use super::survey::{chunks, survey};
 use crate::aws_api::Aws;
+use crate::cluster::CallError;
 use crate::decider::Decider;
 use crate::evaluate::Decision;
 use crate::kafka_options::KafkaOptions;
 use crate::offsets::{OffsetRange, OffsetSet};
 use crate::record::Record;
-use crate::simulate::cluster::CallError;
-use crate::simulate::source::SourceError;
 use crate::since::Since;
+use crate::source::SourceError;
 
 /// Ranges of missing offsets that are kept of a partition. What is missing beyond is counted alone.
 const MAX_RANGES: usize = 1_000_000;

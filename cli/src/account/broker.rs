@@ -12,8 +12,8 @@ use tokio::sync::mpsc::Sender;
 use crate::kafka_options::KafkaOptions;
 use crate::offsets::{OffsetRange, OffsetSet};
 use crate::record::Record;
-use crate::simulate::source::{BROKER_TIMEOUT, SILENCE, SourceError, is_passing, ranges, record};
 use crate::since::Since;
+use crate::source::{BROKER_TIMEOUT, SILENCE, SourceError, is_passing, ranges, record};
 
 /// Records in a batch.
 const BATCH: usize = 500;

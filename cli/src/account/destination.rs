@@ -12,8 +12,8 @@ use super::mappings::Mapping;
 use crate::aws_api::{Aws, AwsError};
 use crate::kafka_options::KafkaOptions;
 use crate::record::Record;
-use crate::simulate::source::SourceError;
 use crate::since::Since;
+use crate::source::SourceError;
 
 /// The records at a destination.
 #[derive(Debug, Default)]

@@ -12,9 +12,9 @@ use serde_json::{Value, json};
 use thiserror::Error;
 
 use super::survey::{Counted, Documents, Tally};
+use crate::cluster::{CallError, call};
 use crate::evaluate::Decision;
 use crate::offsets::{OffsetRange, OffsetSet};
-use crate::simulate::cluster::{CallError, call};
 
 /// Buckets in one response. Engines refuse more than 65,535 by default.
 const BUCKETS: u32 = 10_000;

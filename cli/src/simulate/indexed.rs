@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
 
-use super::cluster::{CallError, call};
+use crate::cluster::{CallError, call};
 
 /// A document as the cluster has it.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use search_client::client::SearchClient;
 use search_client::percent::encode;
 use serde::{Deserialize, Serialize};
 
-use super::cluster::{CallError, call};
+use crate::cluster::{CallError, call};
 
 /// What the names of scratch indices have behind the prefix of the daily index that they stand for.
 pub const NAME: &str = "-simulation-";

@@ -18,8 +18,8 @@ use search_client::percent::encode;
 use serde_json::json;
 use tokio::time::Instant;
 
-use super::cluster::{CallError, call};
 use super::leftover::{self, Mark};
+use crate::cluster::{CallError, call};
 use crate::evaluate::Document;
 
 /// At most so many indices are made.

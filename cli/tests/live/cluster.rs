@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
+use kafka_to_search::cluster::call;
 use kafka_to_search::evaluate::{Decision, Evaluator};
 use kafka_to_search::record::Record;
-use kafka_to_search::simulate::cluster::call;
 use kafka_to_search::variables::VariableTexts;
 use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
