@@ -6,17 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use testing::aws_services::AwsServices;
 use testing::bulk;
 use testing::function_process::invoke_all;
 use testing::http_server::{HttpServer, ReceivedRequest, json_response};
-use testing::iam_requests::{
-    CA_CERTIFICATE, CA_SECRET, GLUE_VALUE, REGISTRY_SECRET, SALT_SECRETS, SALTED_PIPELINE, assert_kept,
-    signed,
-};
+use testing::iam_requests::{GLUE_VALUE, RUNS, assert_kept, services, signed, variables};
 use testing::kafka_event::{EventRecord, payload};
-
-const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:search-AbCdEf";
 
 /// Starts a cluster that refuses each document in its first form, accepts it in the next, and takes a document that holds
 /// `refused` in no form but a dead letter.
@@ -55,29 +49,11 @@ fn batch() -> Value {
     ])
 }
 
-async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
+async fn run(own: &[(&str, &str)]) -> BTreeSet<String> {
     let cluster = cluster().await;
-    let mut services = AwsServices::default();
-    services.domains.insert("events".into(), cluster.endpoint().to_owned());
-    services.secrets.insert(SECRET.into(), json!({"username": "u", "password": "p"}).to_string());
-    services.secrets.insert(CA_SECRET.into(), CA_CERTIFICATE.into());
-    services.secrets.insert(REGISTRY_SECRET.into(), json!({"username": "u", "password": "p"}).to_string());
-    services.secrets.extend(SALT_SECRETS.map(|id| (id.into(), "the salt of a test".into())));
-    let services = services.start().await.unwrap();
-    let all = [
-        ("AWS_ENDPOINT_URL", services.endpoint()),
-        ("BULK_COMPRESSION", "none"),
-        ("SEARCH_ENDPOINT", cluster.endpoint()),
-        ("SCHEMA_REGISTRY_URL", services.endpoint()),
-    ];
-    let has = |wanted: &str| variables.iter().any(|(name, _)| *name == wanted);
-    let all = all.iter().filter(|(name, _)| match *name {
-        "SEARCH_ENDPOINT" => !has("SEARCH_DOMAIN"),
-        "SCHEMA_REGISTRY_URL" => has("SCHEMA_REGISTRY_AUTH"),
-        _ => true,
-    });
-    let all = all.chain(variables);
-    let responses = invoke_all(env!("CARGO_BIN_EXE_index-events"), all.copied(), [batch()]).await.unwrap();
+    let services = services(cluster.endpoint()).start().await.unwrap();
+    let all = variables(own, cluster.endpoint(), services.endpoint());
+    let responses = invoke_all(env!("CARGO_BIN_EXE_index-events"), all, [batch()]).await.unwrap();
     assert_eq!(responses, [json!({"batchItemFailures": []})]);
     let written = cluster.take_requests();
     assert!(
@@ -89,20 +65,9 @@ async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn the_requests_that_need_the_roles_rights_are_kept() {
-    let with_secret = [("SEARCH_AUTH", "basic"), ("SEARCH_SECRET_ID", SECRET)];
-    let with_registry = [
-        ("SCHEMA_REGISTRY_AUTH", "basic"),
-        ("SCHEMA_REGISTRY_SECRET_ID", REGISTRY_SECRET),
-        ("SCHEMA_REGISTRY_CA_CERT", CA_SECRET),
-    ];
-    let runs = BTreeMap::from([
-        ("domain", run(&[("SEARCH_DOMAIN", "events"), ("SEARCH_AUTH", "sigv4")]).await),
-        ("endpoint", run(&[("SEARCH_AUTH", "sigv4")]).await),
-        ("secret", run(&with_secret).await),
-        ("secret, CA secret", run(&[&with_secret[..], &[("SEARCH_CA_CERT", CA_SECRET)]].concat()).await),
-        ("salts", run(&[("PIPELINE_FILE", SALTED_PIPELINE)]).await),
-        ("Glue", run(&[("SCHEMA_REGISTRY_AUTH", "glue")]).await),
-        ("registry secret, CA secret", run(&with_registry).await),
-    ]);
+    let mut runs = BTreeMap::new();
+    for (name, own) in RUNS {
+        runs.insert(name, run(own).await);
+    }
     assert_kept("index-events", &runs).unwrap();
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
+use crate::aws_services::AwsServices;
 use crate::http_server::ReceivedRequest;
 
 /// ARN of the secret with [`CA_CERTIFICATE`], for `SEARCH_CA_CERT`.
@@ -13,18 +14,69 @@ pub const CA_SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:se
 /// A certificate authority that signed nothing: its key is kept nowhere.
 pub const CA_CERTIFICATE: &str = include_str!("../../fixtures/ca.pem");
 /// ARN of the secret with a registry's credentials, for `SCHEMA_REGISTRY_SECRET_ID`.
-pub const REGISTRY_SECRET: &str =
+const REGISTRY_SECRET: &str =
     "arn:aws:secretsmanager:eu-central-1:123456789012:secret:function-registry-AbCdEf";
+/// ARN of the secret with the cluster's credentials, for `SEARCH_SECRET_ID`.
+const SEARCH_SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:search-AbCdEf";
 /// Rules whose hashes need [`SALT_SECRETS`], for `PIPELINE_FILE`.
-pub const SALTED_PIPELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/requests/pipeline.yaml");
+const SALTED_PIPELINE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../fixtures/requests/pipeline.yaml");
 /// ARNs of the secrets with the salts of [`SALTED_PIPELINE`].
-pub const SALT_SECRETS: [&str; 2] = [
+const SALT_SECRETS: [&str; 2] = [
     "arn:aws:secretsmanager:eu-central-1:123456789012:secret:salt-AbCdEf",
     "arn:aws:secretsmanager:eu-central-1:123456789012:secret:tenants/salt-GhIjKl",
 ];
 /// A value in Glue's frame (3, 0 for "not compressed", 16 bytes of the schema version's id) of the schema that
 /// [`AwsServices`](crate::aws_services::AwsServices) has: a record whose only field is the string "x".
 pub const GLUE_VALUE: &str = "\u{3}\0schema-version-1\u{2}x";
+
+/// The runs whose requests are kept: their names, and the variables that make the function ask AWS for more or sign more.
+pub const RUNS: [(&str, &[(&str, &str)]); 7] = [
+    ("domain", &[("SEARCH_DOMAIN", "events"), ("SEARCH_AUTH", "sigv4")]),
+    ("endpoint", &[("SEARCH_AUTH", "sigv4")]),
+    ("secret", &[("SEARCH_AUTH", "basic"), ("SEARCH_SECRET_ID", SEARCH_SECRET)]),
+    (
+        "secret, CA secret",
+        &[("SEARCH_AUTH", "basic"), ("SEARCH_SECRET_ID", SEARCH_SECRET), ("SEARCH_CA_CERT", CA_SECRET)],
+    ),
+    ("salts", &[("PIPELINE_FILE", SALTED_PIPELINE)]),
+    ("Glue", &[("SCHEMA_REGISTRY_AUTH", "glue")]),
+    (
+        "registry secret, CA secret",
+        &[
+            ("SCHEMA_REGISTRY_AUTH", "basic"),
+            ("SCHEMA_REGISTRY_SECRET_ID", REGISTRY_SECRET),
+            ("SCHEMA_REGISTRY_CA_CERT", CA_SECRET),
+        ],
+    ),
+];
+
+/// Services that have what the [`RUNS`] ask for: a domain at `cluster`, and the secrets.
+#[must_use]
+pub fn services(cluster: &str) -> AwsServices {
+    let credentials = json!({"username": "u", "password": "p"}).to_string();
+    let mut services = AwsServices::default();
+    services.domains.insert("events".into(), cluster.into());
+    services.secrets.insert(SEARCH_SECRET.into(), credentials.clone());
+    services.secrets.insert(REGISTRY_SECRET.into(), credentials);
+    services.secrets.insert(CA_SECRET.into(), CA_CERTIFICATE.into());
+    services.secrets.extend(SALT_SECRETS.map(|id| (id.into(), "the salt of a test".into())));
+    services
+}
+
+/// All variables of a run: its own, and where the cluster, AWS and the registry are.
+#[must_use]
+pub fn variables<'v>(
+    own: &'v [(&'v str, &'v str)],
+    cluster: &'v str,
+    services: &'v str,
+) -> Vec<(&'v str, &'v str)> {
+    let has = |wanted: &str| own.iter().any(|(name, _)| *name == wanted);
+    let mut all = own.to_vec();
+    all.extend([("AWS_ENDPOINT_URL", services), ("BULK_COMPRESSION", "none")]);
+    all.extend((!has("SEARCH_DOMAIN")).then_some(("SEARCH_ENDPOINT", cluster)));
+    all.extend(has("SCHEMA_REGISTRY_AUTH").then_some(("SCHEMA_REGISTRY_URL", services)));
+    all
+}
 
 /// Returns the signed requests, each once and in the order of text: the service that the signature names, and
 ///

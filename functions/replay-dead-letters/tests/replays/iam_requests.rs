@@ -4,19 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
-use testing::aws_services::AwsServices;
 use testing::function_process::invoke_all;
 use testing::http_server::{HttpServer, ReceivedRequest, json_response};
-use testing::iam_requests::{
-    CA_CERTIFICATE, CA_SECRET, GLUE_VALUE, REGISTRY_SECRET, SALT_SECRETS, SALTED_PIPELINE, assert_kept,
-    signed,
-};
+use testing::iam_requests::{GLUE_VALUE, RUNS, assert_kept, services, signed, variables};
 
 use crate::objects::on_failure;
 use crate::stand_in::StandIn;
 use crate::world::{index_events, put_dead_letter, put_dead_letters};
 
-const SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:search-AbCdEf";
 /// Lambda stores on-failure records as `aws/lambda/<mapping>/<topic-partition>/YYYY/MM/DD/<time>-<id>`:
 /// <https://docs.aws.amazon.com/lambda/latest/dg/kafka-on-failure.html>.
 const PREFIX: &str = "aws/lambda/00000000-0000-0000-0000-000000000000/order.events-0/";
@@ -38,7 +33,7 @@ async fn serve(cluster: &StandIn) -> HttpServer {
     server.await.unwrap()
 }
 
-async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
+async fn run(own: &[(&str, &str)]) -> BTreeSet<String> {
     let cluster = StandIn::default();
     put_dead_letters(&cluster, 3);
     put_dead_letter(&cluster, 7, r#"{"poison":1}"#);
@@ -49,29 +44,12 @@ async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
         state.cluster.refuses = Some("poison");
     });
     let server = serve(&cluster).await;
-    let mut services = AwsServices::default();
-    services.domains.insert("events".into(), server.endpoint().to_owned());
-    services.secrets.insert(SECRET.into(), json!({"username": "u", "password": "p"}).to_string());
+    let mut services = services(server.endpoint());
     for (key, value) in [("2026/01/01/a", "{}"), ("2026/01/01/b", GLUE_VALUE)] {
         services.objects.insert(format!("failed-batches/{PREFIX}{key}"), on_failure(10..12, value));
     }
-    services.secrets.insert(CA_SECRET.into(), CA_CERTIFICATE.into());
-    services.secrets.insert(REGISTRY_SECRET.into(), json!({"username": "u", "password": "p"}).to_string());
-    services.secrets.extend(SALT_SECRETS.map(|id| (id.into(), "the salt of a test".into())));
     let services = services.start().await.unwrap();
-    let all = [
-        ("AWS_ENDPOINT_URL", services.endpoint()),
-        ("BULK_COMPRESSION", "none"),
-        ("SEARCH_ENDPOINT", server.endpoint()),
-        ("SCHEMA_REGISTRY_URL", services.endpoint()),
-    ];
-    let has = |wanted: &str| variables.iter().any(|(name, _)| *name == wanted);
-    let all = all.iter().filter(|(name, _)| match *name {
-        "SEARCH_ENDPOINT" => !has("SEARCH_DOMAIN"),
-        "SCHEMA_REGISTRY_URL" => has("SCHEMA_REGISTRY_AUTH"),
-        _ => true,
-    });
-    let all = all.chain(variables);
+    let all = variables(own, server.endpoint(), services.endpoint());
     let events = [
         json!({"all": true, "dry_run": true}),
         json!({"all": true}),
@@ -82,8 +60,7 @@ async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
         json!({"conflicts": "list"}),
         json!({"conflicts": "fix", "all": true}),
     ];
-    let responses =
-        invoke_all(env!("CARGO_BIN_EXE_replay-dead-letters"), all.copied(), events).await.unwrap();
+    let responses = invoke_all(env!("CARGO_BIN_EXE_replay-dead-letters"), all, events).await.unwrap();
     for response in &responses {
         assert_eq!(response.get("errorType"), None, "{response}");
         assert_eq!(response["complete"], Value::Bool(true), "{response}");
@@ -96,20 +73,9 @@ async fn run(variables: &[(&str, &str)]) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn the_requests_that_need_the_roles_rights_are_kept() {
-    let with_secret = [("SEARCH_AUTH", "basic"), ("SEARCH_SECRET_ID", SECRET)];
-    let with_registry = [
-        ("SCHEMA_REGISTRY_AUTH", "basic"),
-        ("SCHEMA_REGISTRY_SECRET_ID", REGISTRY_SECRET),
-        ("SCHEMA_REGISTRY_CA_CERT", CA_SECRET),
-    ];
-    let runs = BTreeMap::from([
-        ("domain", run(&[("SEARCH_DOMAIN", "events"), ("SEARCH_AUTH", "sigv4")]).await),
-        ("endpoint", run(&[("SEARCH_AUTH", "sigv4")]).await),
-        ("secret", run(&with_secret).await),
-        ("secret, CA secret", run(&[&with_secret[..], &[("SEARCH_CA_CERT", CA_SECRET)]].concat()).await),
-        ("salts", run(&[("PIPELINE_FILE", SALTED_PIPELINE)]).await),
-        ("Glue", run(&[("SCHEMA_REGISTRY_AUTH", "glue")]).await),
-        ("registry secret, CA secret", run(&with_registry).await),
-    ]);
+    let mut runs = BTreeMap::new();
+    for (name, own) in RUNS {
+        runs.insert(name, run(own).await);
+    }
     assert_kept("replay-dead-letters", &runs).unwrap();
 }
