@@ -107,7 +107,7 @@ impl Report {
         if let Some(Healed { invocations, records, failed, too_large }) = self.healed {
             writeln!(
                 out,
-                "\ngiven to the function again before this count: {records} records in {invocations} invocations; it failed {failed}"
+                "\ngiven to the function again before this count: {records} records in {invocations} invocations, of which {failed} records failed"
             )?;
             if too_large > 0 {
                 writeln!(out, "{too_large} records have more than 6 MB and fit in no invocation")?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::figures::Figures;
 use super::load::Load;
 
-/// Batch size and window of the template.
+/// Batch size and window of the template's preset `balanced`.
 const BATCH_SIZE: f64 = 5000.0;
 const WINDOW_SECONDS: f64 = 1.0;
 /// What an invocation takes besides its events.
