@@ -118,6 +118,7 @@ impl ConsumerThread {
         let mut ended = Ok(());
         loop {
             self.mailbox.acknowledge_readable();
+            self.state.begin_turn();
             if let Err(fatal) = self.poll_events(client) {
                 ended = Err(fatal);
                 self.state.stop();
@@ -155,6 +156,7 @@ impl ConsumerThread {
                 None => return Ok(()),
                 // Fetched before the partition's own queue was split off.
                 Some(Ok(message)) => self.take_in(&message),
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(fatal @ KafkaError::MessageConsumptionFatal(_))) => return Err(fatal),
                 Some(Err(error)) => {
                     // The error callback reported it too, and that is logged as a warning.
@@ -179,7 +181,7 @@ impl ConsumerThread {
                 self.state.topic_id_seen(id);
                 self.activity.set_warning(None);
             }
-            Message::Ends(ends) => self.state.ends(ends),
+            Message::Ends(ends) => self.state.ends(&ends),
             Message::LookedUp(positions) => self.state.looked_up(positions, now),
             Message::Committed(result) => {
                 if let Err(error) = &result {
@@ -327,8 +329,12 @@ impl ConsumerThread {
                 return (n_received, QueueRest::Unknown);
             }
             match queue.poll(Duration::ZERO) {
-                None => return (n_received, QueueRest::Empty),
+                None => {
+                    self.state.queue_empty(partition);
+                    return (n_received, QueueRest::Empty);
+                }
                 Some(Ok(message)) => self.take_in(&message),
+                Some(Err(KafkaError::PartitionEOF(_))) => self.state.end_reached(partition),
                 Some(Err(error)) => {
                     let Mapping { uuid, topic, .. } = self.mapping.as_ref();
                     warn!(mapping = %uuid, %topic, partition, %error, "reading from Kafka failed, retrying");

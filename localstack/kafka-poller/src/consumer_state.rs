@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use crate::action::{Action, BrokerCall, CallOutcome, Warning};
 use crate::batch::{Buffer, NextBatch};
 use crate::delivery::Progress;
+use crate::mailbox::Ends;
 use crate::offsets::Positions;
+use crate::passed_over::PassedOver;
 use crate::rebalance::{Ownership, Rebalance};
 use crate::record::{Assignment, EncodedRecord};
 use crate::status::PartitionStatus;
@@ -38,6 +40,7 @@ pub struct ConsumerState {
     n_initial: i32,
     /// The partitions' end offsets, as last reported.
     ends: BTreeMap<i32, i64>,
+    passed_over: PassedOver,
     /// Rebalances that are not started.
     rebalances: VecDeque<Rebalance>,
     /// The rebalance that is in progress.
@@ -142,6 +145,7 @@ impl ConsumerState {
             topic_id: TopicId::default(),
             n_initial: 0,
             ends: BTreeMap::new(),
+            passed_over: PassedOver::default(),
             rebalances: VecDeque::new(),
             rebalancing: Rebalancing::No,
             rewind: Rewind::No,
@@ -154,7 +158,12 @@ impl ConsumerState {
         }
     }
 
-    // Records, one by one.
+    // Turns of the thread, and in each of them records, one by one.
+
+    /// Begins a turn: messages are taken, then the queues are read.
+    pub fn begin_turn(&mut self) {
+        self.passed_over.begin_turn();
+    }
 
     /// Whether another record of `partition` may be read.
     #[must_use]
@@ -172,6 +181,20 @@ impl ConsumerState {
         self.buffer.skip(partition, offset);
     }
 
+    /// Records that the client reached a partition's end, and that all records before it have been read.
+    pub fn end_reached(&mut self, partition: i32) {
+        self.passed_over.end_reached(partition);
+    }
+
+    /// Records that everything that was fetched of a partition has been read.
+    pub fn queue_empty(&mut self, partition: i32) {
+        if let Some(position) = self.passed_over.queue_empty(partition)
+            && matches!(self.rewind, Rewind::No)
+        {
+            self.buffer.pass(partition, position);
+        }
+    }
+
     /// Records that everything that was fetched has been read.
     pub fn all_read(&mut self) {
         if self.topic_id.is_another() && matches!(self.rewind, Rewind::No) && !self.is_closing() {
@@ -187,8 +210,11 @@ impl ConsumerState {
     }
 
     /// Takes the partitions' end offsets.
-    pub fn ends(&mut self, ends: BTreeMap<i32, i64>) {
-        self.ends.extend(ends);
+    pub fn ends(&mut self, ends: &BTreeMap<i32, Ends>) {
+        for (partition, Ends { end, reached }) in ends {
+            self.ends.insert(*partition, *end);
+            self.passed_over.end_reported(*partition, *reached);
+        }
     }
 
     /// Takes the topic's id as the brokers report it.
@@ -211,6 +237,7 @@ impl ConsumerState {
             let committed = positions.as_ref().and_then(|it| it.committed.get(&partition).copied());
             let start = positions.as_ref().and_then(|it| it.starts.get(&partition).copied());
             self.buffer.assign(partition, committed.or(start).unwrap_or(-1));
+            self.passed_over.forget(partition);
             if let Some(offset) = committed {
                 self.buffer.set_committed(partition, offset);
             }
@@ -250,6 +277,7 @@ impl ConsumerState {
         for (partition, position) in positions {
             self.buffer.rewind(partition, position);
         }
+        self.passed_over.forget_all();
         self.topic_id.follow();
         self.rewind = Rewind::No;
     }

@@ -30,6 +30,7 @@ pub mod mapping;
 pub mod metrics;
 pub mod offset_lag;
 pub mod offsets;
+pub mod passed_over;
 pub mod pattern;
 pub mod percent;
 pub mod poller;

@@ -276,6 +276,8 @@ fn consumer_settings(config: &mut ClientConfig, mapping: &Mapping) {
         .set("group.id", &mapping.group_id)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
+        // Marks the end in each partition's queue (`passed_over.rs`).
+        .set("enable.partition.eof", "true")
         // The starting position is looked up where there is no offset. This is for an offset that the topic no longer
         // has, because of retention or because the topic was created again. For every starting position it is the
         // oldest record, since LATEST would lose what was written in the meantime.

@@ -11,6 +11,7 @@
 mod contract;
 mod destinations;
 mod failures;
+mod http;
 mod kafka;
 mod lambda_api;
 mod mappings;
@@ -24,4 +25,5 @@ mod secured;
 mod secured_kafka;
 mod services;
 mod status;
+mod transactions;
 mod wait;
