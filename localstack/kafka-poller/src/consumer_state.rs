@@ -15,6 +15,7 @@ use crate::offsets::Positions;
 use crate::passed_over::PassedOver;
 use crate::rebalance::{Ownership, Rebalance};
 use crate::record::{Assignment, EncodedRecord};
+use crate::stall::{ClientProblem, Obstacle, Stall, Stalls};
 use crate::status::PartitionStatus;
 use crate::topic_id::TopicId;
 
@@ -41,6 +42,7 @@ pub struct ConsumerState {
     /// The partitions' end offsets, as last reported.
     ends: BTreeMap<i32, i64>,
     passed_over: PassedOver,
+    stalls: Stalls,
     /// Rebalances that are not started.
     rebalances: VecDeque<Rebalance>,
     /// The rebalance that is in progress.
@@ -139,13 +141,14 @@ enum Closing {
 impl ConsumerState {
     /// Makes the state of a consumer without partitions.
     #[must_use]
-    pub fn new(buffer: Buffer) -> Self {
+    pub fn new(buffer: Buffer, stalls: Stalls) -> Self {
         Self {
             buffer,
             topic_id: TopicId::default(),
             n_initial: 0,
             ends: BTreeMap::new(),
             passed_over: PassedOver::default(),
+            stalls,
             rebalances: VecDeque::new(),
             rebalancing: Rebalancing::No,
             rewind: Rewind::No,
@@ -173,16 +176,19 @@ impl ConsumerState {
 
     /// Adds a record that was read.
     pub fn push(&mut self, partition: i32, record: EncodedRecord) {
+        self.stalls.client_works();
         self.buffer.push(partition, record);
     }
 
     /// Passes over a record that the filter dropped.
     pub fn skip(&mut self, partition: i32, offset: i64) {
+        self.stalls.client_works();
         self.buffer.skip(partition, offset);
     }
 
     /// Records that the client reached a partition's end, and that all records before it have been read.
     pub fn end_reached(&mut self, partition: i32) {
+        self.stalls.client_works();
         self.passed_over.end_reached(partition);
     }
 
@@ -222,7 +228,21 @@ impl ConsumerState {
         self.topic_id.seen(id);
     }
 
+    /// Takes an error of the client.
+    pub fn client_hindered(&mut self, problem: ClientProblem, obstacle: Obstacle, now: Instant) {
+        self.stalls.client_hindered(problem, obstacle, now);
+    }
+
     // Results of broker calls.
+
+    /// Takes why the commit fails that runs; [`ConsumerState::committed`] follows.
+    pub fn commit_hindered(&mut self, obstacle: &Obstacle) {
+        if let Some(RunningCall::Commit(positions)) = &self.call {
+            for (partition, _) in positions {
+                self.stalls.hindered(*partition, obstacle);
+            }
+        }
+    }
 
     /// Takes the result of [`BrokerCall::LookUp`]. Without it the client follows the committed offsets itself and, where
     /// there is none, starts at the oldest record.
@@ -259,6 +279,7 @@ impl ConsumerState {
         let Some(RunningCall::Commit(positions)) = self.call.take() else { return };
         match outcome {
             CallOutcome::Done => {
+                self.stalls.client_works();
                 for (partition, position) in positions {
                     self.buffer.set_committed(partition, position);
                 }
@@ -307,6 +328,13 @@ impl ConsumerState {
             self.buffer.release(*assignment);
         }
         self.buffer.end_attempt(assignments);
+    }
+
+    /// Takes what kept an attempt with records of `assignments` from delivering all of them.
+    pub fn hindered(&mut self, assignments: &[Assignment], obstacle: &Obstacle) {
+        for assignment in assignments.iter().filter(|assignment| self.buffer.holds(**assignment)) {
+            self.stalls.hindered(assignment.partition, obstacle);
+        }
     }
 
     /// Takes the end of a batch.
@@ -367,6 +395,12 @@ impl ConsumerState {
     pub fn partitions(&self) -> Vec<PartitionStatus> {
         let end = |partition: &i32| self.ends.get(partition).copied();
         self.buffer.status().map(|status| PartitionStatus { end: end(&status.partition), ..status }).collect()
+    }
+
+    /// What makes no progress at `now`, with the partitions' status as [`ConsumerState::partitions`] has just returned it.
+    pub fn stalls(&mut self, partitions: &[PartitionStatus], now: Instant) -> Vec<Stall> {
+        self.stalls.watch(partitions, now);
+        self.stalls.stalls(now)
     }
 
     /// Whether the topic's id is known.

@@ -13,6 +13,7 @@ use crate::delivery::Progress;
 use crate::offsets::Positions;
 use crate::rebalance::Rebalance;
 use crate::record::Assignment;
+use crate::stall::Obstacle;
 
 /// A message to the consumer thread.
 #[derive(Debug)]
@@ -53,6 +54,8 @@ pub enum Message {
         assignments: Vec<Assignment>,
         /// What it achieved.
         progress: Progress,
+        /// What kept it from achieving all.
+        obstacle: Option<Obstacle>,
     },
     /// A delivery has no records left.
     BatchEnded,

@@ -8,13 +8,15 @@ use proptest::prelude::*;
 use super::*;
 use crate::batch::Limits;
 use crate::record::PartitionRecords;
+use crate::stall::PATIENCE;
 use crate::testing::shape;
 
 const WINDOW: Duration = Duration::from_millis(500);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn state() -> ConsumerState {
-    ConsumerState::new(Buffer::new(shape(), Limits::new(2, WINDOW, 8, 1 << 20)))
+    let stalls = Stalls::new(PATIENCE, WINDOW);
+    ConsumerState::new(Buffer::new(shape(), Limits::new(2, WINDOW, 8, 1 << 20)), stalls)
 }
 
 fn positions(committed: &[(i32, i64)], starts: &[(i32, i64)], topic_id: Option<&str>) -> Positions {
@@ -298,6 +300,33 @@ fn reach_end(state: &mut ConsumerState) {
     state.begin_turn();
     state.end_reached(0);
     state.begin_turn();
+}
+
+#[test]
+fn a_partition_whose_batch_or_commit_fails_is_stalled_until_it_is_committed() {
+    let now = Instant::now();
+    let later = now + PATIENCE + WINDOW;
+    let mut state = with_partitions(&[0], now);
+    state.ends(&BTreeMap::from([(0, Ends { end: 2, reached: -1 })]));
+    let of = |state: &mut ConsumerState, now| {
+        let partitions = state.partitions();
+        state.stalls(&partitions, now).into_iter().map(|stall| stall.obstacle.what).collect::<Vec<_>>()
+    };
+    let obstacle = |what: &str| Obstacle { what: what.to_owned(), fix: "" };
+    assert_eq!(of(&mut state, now), Vec::<String>::new());
+    push(&mut state, 0, 0..2, now);
+    let first = batch(&mut state, now);
+    assert_eq!(of(&mut state, later), Vec::<String>::new(), "its first attempt runs");
+    state.hindered(&assignments(&first), &obstacle("the function fails"));
+    assert_eq!(of(&mut state, later), ["the function fails"]);
+    succeed(&mut state, &first);
+    assert_eq!(actions(&mut state, now), [commit(&[(0, 2)], None)]);
+    state.commit_hindered(&obstacle("the commit fails"));
+    state.committed(CallOutcome::Failed, now);
+    assert_eq!(of(&mut state, later), ["the commit fails"]);
+    assert_eq!(actions(&mut state, now + COMMIT_DELAY), [commit(&[(0, 2)], None)]);
+    state.committed(CallOutcome::Done, later);
+    assert_eq!(of(&mut state, later), Vec::<String>::new());
 }
 
 #[test]

@@ -11,6 +11,7 @@
 mod contract;
 mod destinations;
 mod failures;
+mod health;
 mod http;
 mod kafka;
 mod lambda_api;
