@@ -6,6 +6,7 @@
 )]
 
 pub mod certificate;
+pub mod cut;
 pub mod destination;
 pub mod flow;
 pub mod kafka;
@@ -14,6 +15,7 @@ pub mod poll;
 pub mod prebuilt;
 pub mod program;
 pub mod proxy;
+pub mod quorum;
 pub mod search;
 pub mod serialized;
 pub mod soak;

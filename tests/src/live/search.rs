@@ -105,6 +105,27 @@ impl Search {
         Ok(name.with_context(|| format!("no cluster manager in {nodes}"))?.to_owned())
     }
 
+    /// The number of nodes in the cluster.
+    ///
+    /// # Errors
+    /// When the cluster does not respond.
+    pub async fn n_nodes(&self) -> Result<u64> {
+        let health = self.request(Method::GET, "_cluster/health", None).await?;
+        health["number_of_nodes"].as_u64().with_context(|| format!("no number of nodes in {health}"))
+    }
+
+    /// Where a node listens for the others: `HOST:PORT`.
+    ///
+    /// # Errors
+    /// When the cluster has no such node.
+    pub async fn transport_address(&self, node: &str) -> Result<String> {
+        let path = format!("_nodes/{node}/transport");
+        let nodes = self.request(Method::GET, &path, None).await?;
+        let found = nodes["nodes"].as_object().and_then(|nodes| nodes.values().next());
+        let address = found.and_then(|node| node["transport"]["bound_address"][0].as_str());
+        Ok(address.with_context(|| format!("no address of {node} in {nodes}"))?.to_owned())
+    }
+
     /// The nodes that have primary shards of the daily indices, and how many each has.
     ///
     /// # Errors

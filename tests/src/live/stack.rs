@@ -169,9 +169,24 @@ impl Stack {
     /// # Errors
     /// When it does not respond.
     pub async fn start_opensearch_with(&self, settings: &str) -> Result<()> {
-        self.run_with(&["start", Server::OpenSearch.name()], &[("OPENSEARCH_SETTINGS", settings)])
-            .await
-            .map(drop)
+        self.start_node_with(Server::OpenSearch, settings).await
+    }
+
+    /// The same with a node of the search cluster.
+    ///
+    /// # Errors
+    /// When it does not respond.
+    pub async fn start_node_with(&self, node: Server, settings: &str) -> Result<()> {
+        self.run_with(&["start", node.name()], &[("OPENSEARCH_SETTINGS", settings)]).await.map(drop)
+    }
+
+    /// Where a server keeps its data.
+    ///
+    /// # Errors
+    /// When it was not started.
+    pub async fn data_folder(&self, server: Server) -> Result<PathBuf> {
+        let log = self.log(server).await?;
+        Ok(log.parent().context("a log is in its server's folder")?.join("data"))
     }
 
     /// Stops a server and waits until it has exited.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use integration_tests::live::flow::FlowOptions;
 use integration_tests::live::poll::{Check, until};
+use integration_tests::live::quorum::active_controller;
 use integration_tests::live::stack::Server;
 
 use crate::cluster_flow::{ClusterFlow, RATE};
@@ -19,6 +20,27 @@ async fn a_killed_brokers_partitions_are_led_by_others_and_nothing_is_lost() -> 
         running.world.stack.start(broker).await?;
         running.wait_for_progress(200).await?;
     }
+    running.ends_complete().await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn the_active_controller_killed_loses_nothing() -> Result<()> {
+    let running = ClusterFlow::start("controller-killed", FlowOptions::default()).await?;
+    let brokers = running.world.stack.bootstrap_servers.clone();
+    let controller = active_controller(&brokers).await?;
+    let place = usize::try_from(controller - 1)?;
+    let server = *Server::BROKERS.get(place).context("the brokers are numbered from 1")?;
+    running.world.stack.kill(server).await?;
+    let next = until("another controller", Duration::from_secs(60), async || {
+        let next = active_controller(&brokers).await?;
+        Ok(if next == controller { Check::NotYet(format!("still {next}")) } else { Check::Done(next) })
+    })
+    .await?;
+    // It can't make a topic unless it controls the cluster.
+    running.world.kafka.create_topic(&format!("made-by-{next}-{}", running.flow.topic), 1).await?;
+    running.wait_for_progress(3 * u64::from(RATE)).await?;
+    running.world.stack.start(server).await?;
+    running.wait_for_progress(200).await?;
     running.ends_complete().await
 }
 

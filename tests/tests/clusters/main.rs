@@ -5,4 +5,6 @@
 
 mod cluster_flow;
 mod kafka_nodes;
+mod search_cuts;
 mod search_nodes;
+mod shards;
