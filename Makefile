@@ -172,7 +172,7 @@ lint-rust: ## Check Rust: formatting and clippy
 
 lint-python: ## Check Python: ruff
 	$(CHECKS) ruff check .
-	$(CHECKS) ruff format --check localstack/servers infra/expand.py infra/package.py infra/release.py infra/tests
+	$(CHECKS) ruff format --check localstack/servers infra/assemble.py infra/expand.py infra/package.py infra/release.py infra/tests
 
 lint-shell: ## Check shell scripts: shellcheck
 	$(CHECKS) shellcheck $$(git ls-files '*.sh' ':!infra/kubernetes') .ci/run
@@ -202,14 +202,15 @@ lint-words: ## Check that prose uses the field's words: report, fix, response, s
 	@! git grep -nwiE '(tell|tells|telling|told|mend|mends|mended|answer|answers|answered|answering|reply|replies|effort|envelope)' \
 	    -- ':!Makefile' ':!Cargo.lock' ':!*/Cargo.lock' ':!*/go.sum' ':!LICENSE' ':!tests/fixtures' ':!*/corpus/*'
 
-expand: ## Write infra/expanded.yaml and infra/packaged.yaml again after a change of infra/template.yaml
+expand: ## Write infra/template.yaml, expanded.yaml and packaged.yaml again after a change in infra/template
+	$(PYTHON) infra/assemble.py > infra/template.yaml.new && mv infra/template.yaml.new infra/template.yaml
 	$(PYTHON) infra/expand.py > infra/expanded.yaml.new && mv infra/expanded.yaml.new infra/expanded.yaml
 	$(PYTHON) infra/expand.py --packaged > infra/packaged.yaml.new && mv infra/packaged.yaml.new infra/packaged.yaml
 
 format: ## Format Rust and Python code
 	cargo fmt --all
 	for folder in $(FUZZ); do cargo fmt --manifest-path "$$folder/Cargo.toml" || exit 1; done
-	$(CHECKS) ruff format localstack/servers infra/expand.py infra/package.py infra/release.py infra/tests
+	$(CHECKS) ruff format localstack/servers infra/assemble.py infra/expand.py infra/package.py infra/release.py infra/tests
 
 ## Measuring
 
