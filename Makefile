@@ -9,6 +9,7 @@ LIVE := --package integration-tests --package event-producer --package kafka-pol
     --features integration-tests/live,event-producer/live,kafka-poller/live,kafka-poller/tls,kafka-to-search/live
 # Workspaces of their own.
 FUZZ := functions/event-pipeline/fuzz functions/record-formats/fuzz
+OWN_WORKSPACES := $(FUZZ) tests/plain-handler
 LIVE_TESTS := --lib --bins --test live
 # The tests of TLS, credentials, provisioning and schemas need other servers than the rest.
 SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,schema-registry,localstack \
@@ -166,7 +167,7 @@ lint: lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template li
 
 lint-rust: ## Check Rust: formatting and clippy
 	cargo fmt --all --check
-	for folder in $(FUZZ); do cargo fmt --manifest-path "$$folder/Cargo.toml" --check || exit 1; done
+	for folder in $(OWN_WORKSPACES); do cargo fmt --manifest-path "$$folder/Cargo.toml" --check || exit 1; done
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --all-targets --locked $(LIVE) -- -D warnings
 
@@ -209,7 +210,7 @@ expand: ## Write infra/template.yaml, expanded.yaml and packaged.yaml again afte
 
 format: ## Format Rust and Python code
 	cargo fmt --all
-	for folder in $(FUZZ); do cargo fmt --manifest-path "$$folder/Cargo.toml" || exit 1; done
+	for folder in $(OWN_WORKSPACES); do cargo fmt --manifest-path "$$folder/Cargo.toml" || exit 1; done
 	$(CHECKS) ruff format localstack/servers infra/assemble.py infra/expand.py infra/package.py infra/release.py infra/tests
 
 ## Measuring
@@ -217,8 +218,9 @@ format: ## Format Rust and Python code
 bench: ## Compare the pipeline, and Avro and Protobuf, with the obvious implementations, and measure transforms (criterion)
 	cargo bench --package event-pipeline --package record-formats --package vrl-transform
 
-bench-function: ## Measure the whole function: CPU per million events, memory, size, start time
+bench-function: ## Measure the whole function, beside a plain handler: CPU per million events, memory, size, start time
 	cargo build --release --locked --package index-events
+	cargo build --release --locked --manifest-path tests/plain-handler/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}"
 	cargo run --release --package integration-tests --bin bench-function
 
 bench-e2e: ## Compare indexing through the function with prebuilt bulk bodies, on real servers
