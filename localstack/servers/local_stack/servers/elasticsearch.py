@@ -137,7 +137,7 @@ def _add_analysis(home: Path, version: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         run_logged(
             "compiling the plugin for users and API keys",
-            [str(java.home() / "bin" / "javac"), "--release", "17", "-cp", f"{home}/lib/*", "-d", folder, str(source)],
+            [str(_compiler()), "--release", "17", "-cp", f"{home}/lib/*", "-d", folder, str(source)],
             paths.cache() / "logs" / "javac.log",
             home,
         )
@@ -149,6 +149,15 @@ def _add_analysis(home: Path, version: str) -> None:
         f"name=security-index-analysis\ndescription=Analysis of the index of users and API keys\nversion={version}\n"
         f"elasticsearch.version={version}\njava.version=17\nclassname={source.stem}\n"
     )
+
+
+def _compiler() -> Path:
+    """The Java compiler of any JDK: the newest Java may be one that only runs programs."""
+    for version, home in java.installed():
+        compiler = home / "bin" / "javac"
+        if at_least(version, "17") and compiler.exists():
+            return compiler
+    raise StackError("no javac of Java 17 or newer was found: install a JDK, for example openjdk-21-jdk-headless")
 
 
 def _set_password(home: Path, configuration: Path, own: Credentials, environment: dict[str, str]) -> None:
