@@ -12,7 +12,7 @@ KUBERNETES_DOCKERFILES := $(wildcard $(KUBERNETES_DIR)/images/*/Dockerfile)
 
 KUBERNETES_PYTEST := "$(KUBERNETES_BIN)/python" -B -m pytest -q -p no:cacheprovider -c $(KUBERNETES_DIR)/tests/pytest.ini
 
-.PHONY: kubernetes-env lint-kubernetes test-kubernetes test-kubernetes-live test-kubernetes-control-plane render-kubernetes
+.PHONY: kubernetes-env lint-kubernetes test-kubernetes test-kubernetes-live test-kubernetes-measure test-kubernetes-control-plane render-kubernetes
 
 # An incomplete environment has no file `finished`. Its name has the sum of the requirements, so it does not depend on their age:
 # another checkout of the same would make it again, while tests use it.
@@ -57,13 +57,21 @@ $(KUBE_SCORE)/kube-score:
 	    go install github.com/zegl/kube-score/cmd/kube-score@v$(KUBE_SCORE_VERSION)
 
 test-kubernetes: kubernetes-env ## Test manifests, scripts, guides and the Logstash pipeline
-	$(KUBERNETES_PYTEST) -m "not live and not control_plane" $(KUBERNETES_DIR)/tests
+	$(KUBERNETES_PYTEST) -m "not live and not deployed and not control_plane" $(KUBERNETES_DIR)/tests
 
 # Adds them to the Makefile's tests on real servers.
 test-live: test-kubernetes-live
 
 test-kubernetes-live: kubernetes-env ## Test production's Kafka, the readiness probes and the queries of the guides on real servers
 	$(KUBERNETES_PYTEST) -m live $(KUBERNETES_DIR)/tests
+
+# verify.sh --measure on a stack of its own, with the functions in Logstash's place.
+test-live: test-kubernetes-measure
+
+test-kubernetes-measure: kubernetes-env ## Measure a local stack with verify.sh, before and after a preset
+	"$$($(KUBERNETES_ROOT)/localstack/servers/python.sh)" $(KUBERNETES_ROOT)/localstack/servers/stack.py with \
+	    --servers kafka,localstack,opensearch,poller --deploy --instance measure -- \
+	    env MEASURED_INSTANCE=measure $(KUBERNETES_PYTEST) -m deployed -s $(KUBERNETES_DIR)/tests
 
 # Not part of `make test`: the first run takes about ten minutes and 7 GB of disk to build the control plane with Go. The program
 # has 130 MB. What Go compiled for it is deleted, except its modules (600 MB).
