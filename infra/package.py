@@ -25,6 +25,8 @@ PACKAGES = INFRA / "packages"
 # cargo-lambda links against the C library of Amazon Linux 2023, whatever this machine has: https://docs.aws.amazon.com/linux/al2023
 GLIBC = "2.34"
 TARGETS = {"x86_64": "x86_64-unknown-linux-gnu", "arm64": "aarch64-unknown-linux-gnu"}
+# What the header of an ELF file says of its processor: e_machine in https://man7.org/linux/man-pages/man5/elf.5.html
+ELF_MACHINES = {"x86_64": 62, "arm64": 183}
 # What `uname -m` says on machines that can build the command line: its C libraries are not built for another architecture.
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 COMMAND_LINE = "kafka-to-search"
@@ -57,6 +59,18 @@ def machine_architecture(architectures: list[str], machine: str, system: str) ->
     """The one of `architectures` that the command line can be built for on this machine; none if it is not among them."""
     own = MACHINES.get(machine.lower()) if system == "Linux" else None
     return own if own in architectures else None
+
+
+def check_program(name: str, program: bytes, architecture: str) -> None:
+    """Fails if Lambda could not start the program: it is for another processor, or for a newer C library."""
+    machine = int.from_bytes(program[18:20], "little") if program[:4] == b"\x7fELF" else None
+    if machine != ELF_MACHINES[architecture]:
+        raise PackageError(f"{name} is no program for {architecture}: build it with --target {TARGETS[architecture]}")
+    newest = max((int(minor) for minor in re.findall(rb"\0GLIBC_2\.(\d+)", program)), default=0)
+    if newest > int(GLIBC.removeprefix("2.")):
+        raise PackageError(
+            f"{name} needs glibc 2.{newest}, and Amazon Linux 2023 has {GLIBC}: build it with cargo-zigbuild"
+        )
 
 
 def zip_program(program: bytes, file: Path, name: str = "bootstrap") -> None:
@@ -117,6 +131,7 @@ def package(architectures: list[str]) -> None:
         described = _described(cyclonedx, {name: f"functions/{name}" for name in names}, target)
         for name in names:
             program = (programs / name / "bootstrap").read_bytes()
+            check_program(name, program, architecture)
             zip_program(program, folder / f"{name}.zip")
             _write_bill(folder, name, described[name], program)
     own = machine_architecture(architectures, platform.machine(), platform.system())
@@ -130,6 +145,7 @@ def package(architectures: list[str]) -> None:
             (ACCOUNT, f"functions/{ACCOUNT}", ACCOUNT_FEATURES, "bootstrap"),
         ):
             program = _compile_for_machine(name, features, TARGETS[own])
+            check_program(name, program, own)
             zip_program(program, PACKAGES / own / f"{name}.zip", file)
             described = _described(cyclonedx, {name: folder}, TARGETS[own], features)
             _write_bill(PACKAGES / own, name, described[name], program)

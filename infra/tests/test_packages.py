@@ -2,10 +2,12 @@
 
 import copy
 import io
+import platform
 import subprocess
 import sys
 import tomllib
 import zipfile
+from pathlib import Path
 
 import expand
 import package
@@ -91,6 +93,34 @@ def test_a_zip_holds_the_program_as_an_executable_bootstrap(tmp_path):
         (entry,) = archive.infolist()
         assert (entry.filename, archive.read(entry)) == ("bootstrap", b"\x7fELF")
         assert (entry.external_attr >> 16, entry.create_system) == (0o100755, 3)
+
+
+def elf(machine: int, libraries: bytes = b"\0GLIBC_2.17\0GLIBC_2.34\0") -> bytes:
+    """The start of a program as the linker lays it out: e_machine stands at byte 18."""
+    return b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + b"\x03\0" + machine.to_bytes(2, "little") + libraries
+
+
+@pytest.mark.parametrize(("machine", "architecture"), [(62, "x86_64"), (183, "arm64")])
+def test_a_program_is_packaged_for_its_own_architecture_alone(machine, architecture):
+    package.check_program("index-events", elf(machine), architecture)
+    (other,) = package.TARGETS.keys() - {architecture}
+    with pytest.raises(
+        package.PackageError, match=f"index-events is no program for {other}: .*{package.TARGETS[other]}"
+    ):
+        package.check_program("index-events", elf(machine), other)
+    with pytest.raises(package.PackageError, match="is no program for"):
+        package.check_program("index-events", b"#!/bin/sh", architecture)
+
+
+def test_a_program_that_needs_a_newer_c_library_than_lambda_has_is_not_packaged():
+    with pytest.raises(package.PackageError, match="needs glibc 2.39, and Amazon Linux 2023 has 2.34"):
+        package.check_program("index-events", elf(62, b"\0GLIBC_2.34\0GLIBC_2.39\0GLIBC_2.4\0"), "x86_64")
+
+
+def test_the_machines_own_programs_have_the_header_that_packages_are_checked_by():
+    own = package.MACHINES[platform.machine().lower()]
+    header = Path(sys.executable).resolve().read_bytes()[:64]
+    package.check_program("python", header, own)
 
 
 def test_the_command_line_is_built_for_a_linux_machines_own_architecture():
