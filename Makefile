@@ -105,7 +105,7 @@ test-fast: ## Run unit, property and scenario tests
 	@$(MAKE) --no-print-directory test-policies
 
 test-policies: ## Compare the template's policies with the requests that the functions' tests recorded
-	$(STACK) run tools -- pytest -q -W ignore::DeprecationWarning infra/tests/test_iam.py infra/tests/test_policies.py
+	$(STACK) run tools -- pytest -q -W ignore::DeprecationWarning infra/tests/test_iam.py infra/tests/test_policies.py infra/tests/test_account.py
 
 test-live: ## Run the integration tests on a separate stack on free ports, which is stopped at the end
 	@$(STACK) prerequisites --tests >/dev/null
@@ -195,8 +195,9 @@ lint-template: ## Check the template: sam validate, cfn-lint, checkov, and its e
 	$(STACK) exec -- sam validate --template-file infra/template.yaml --language-extensions
 	$(STACK) exec -- sam validate --template-file infra/packaged.yaml --language-extensions
 	$(STACK) exec -- sam validate --template-file infra/expanded.yaml --lint
-	$(CHECKS) cfn-lint infra/expanded.yaml infra/monitoring.yaml
-	$(STACK) run checkov -- checkov --config-file infra/checkov.yaml -f infra/expanded.yaml -f infra/monitoring.yaml
+	$(STACK) exec -- sam validate --template-file infra/account.yaml --language-extensions
+	$(CHECKS) cfn-lint infra/expanded.yaml infra/monitoring.yaml infra/account.yaml
+	$(STACK) run checkov -- checkov --config-file infra/checkov.yaml -f infra/expanded.yaml -f infra/monitoring.yaml -f infra/account.yaml
 	$(STACK) run tools -- pytest -q -W ignore::DeprecationWarning infra/tests
 
 lint-words: ## Check that prose uses the field's words: report, fix, response, stats, event

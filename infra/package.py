@@ -1,5 +1,6 @@
 """Builds the zips that packaged.yaml deploys, for x86_64 and arm64, and one with the command line `kafka-to-search` for this machine's
-architecture, with checksums and software bills of materials: `make package`.
+architecture, with checksums and software bills of materials: `make package`. The function that account.yaml deploys is built like the command line,
+for this machine's architecture.
 
 The same sources and compiler make the same bytes of a function, in any folder: paths of the machine are left out of the programs,
 and files in the zips have one date and mode.
@@ -31,6 +32,8 @@ MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": 
 COMMAND_LINE = "kafka-to-search"
 # With OpenSSL in it, so that it reads Kafka over TLS wherever it runs, and with the AWS SDK for IAM and secrets.
 COMMAND_LINE_FEATURES = "aws,tls-vendored"
+# The function of account.yaml. It reads Kafka too.
+ACCOUNT, ACCOUNT_FEATURES = "account-records", "tls-vendored"
 SPECIFICATION = "1.5"
 # The oldest date that a zip can hold.
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -133,13 +136,19 @@ def package(architectures: list[str]) -> None:
             _write_bill(folder, name, described[name], program)
     own = machine_architecture(architectures, platform.machine(), platform.system())
     if own is None:
-        print(f"{COMMAND_LINE} is not among the packages: it is built for the architecture of a Linux machine alone")
+        print(
+            f"{COMMAND_LINE} and {ACCOUNT} are not among the packages: they are built for the architecture of a Linux machine alone"
+        )
     else:
-        program = _compile_command_line(TARGETS[own])
-        check_program(COMMAND_LINE, program, own)
-        zip_program(program, PACKAGES / own / f"{COMMAND_LINE}.zip", COMMAND_LINE)
-        described = _described(cyclonedx, {COMMAND_LINE: "cli"}, TARGETS[own], COMMAND_LINE_FEATURES)
-        _write_bill(PACKAGES / own, COMMAND_LINE, described[COMMAND_LINE], program)
+        for name, folder, features, file in (
+            (COMMAND_LINE, "cli", COMMAND_LINE_FEATURES, COMMAND_LINE),
+            (ACCOUNT, f"functions/{ACCOUNT}", ACCOUNT_FEATURES, "bootstrap"),
+        ):
+            program = _compile_for_machine(name, features, TARGETS[own])
+            check_program(name, program, own)
+            zip_program(program, PACKAGES / own / f"{name}.zip", file)
+            described = _described(cyclonedx, {name: folder}, TARGETS[own], features)
+            _write_bill(PACKAGES / own, name, described[name], program)
     (PACKAGES / "SHA256SUMS").write_text(checksums(PACKAGES), encoding="utf-8")
 
 
@@ -177,18 +186,18 @@ def _compile(names: list[str], target: str) -> Path:
     return programs
 
 
-def _compile_command_line(target: str) -> bytes:
-    """The command line, for the same C library as the functions."""
+def _compile_for_machine(name: str, features: str, target: str) -> bytes:
+    """A program with a Kafka client, for the same C library as the functions."""
     made = _target_directory() / "package"
-    folder = made / "lambda" / COMMAND_LINE
+    folder = made / "lambda" / name
     shutil.rmtree(folder, ignore_errors=True)
     environment = {**without_paths(made), "CARGO_LAMBDA_COMPILER": "cargo-zigbuild"}
     command = ["cargo", "lambda", "build", "--release", "--locked", "--skip-target-check"]
     command += ["--target", f"{target}.{GLIBC}", "--lambda-dir", str(folder)]
-    command += ["--package", COMMAND_LINE, "--features", COMMAND_LINE_FEATURES, "--bin", COMMAND_LINE]
+    command += ["--package", name, "--features", features, "--bin", name]
     _run(command, environment)
     # cargo-lambda names every program so.
-    return (folder / COMMAND_LINE / "bootstrap").read_bytes()
+    return (folder / name / "bootstrap").read_bytes()
 
 
 def _described(cyclonedx: str, folders: dict[str, str], target: str, features: str = "") -> dict[str, dict]:

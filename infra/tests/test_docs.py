@@ -54,10 +54,11 @@ def test_a_build_for_another_architecture_is_given_it_as_the_deployment_is():
 
 
 def test_every_parameter_that_the_guide_names_exists():
-    known = set(stack.source()["Parameters"])
+    known = set(stack.source()["Parameters"]) | set(stack.nested("account.yaml")["Parameters"])
     old = {"OrderTopic", "InventoryTopic", "NotificationTopic"}
     for name in re.findall(r"`([A-Z]\w+)(?:=[^`]*)?`", DEPLOYING):
-        is_output = name in stack.source()["Outputs"] or name.startswith(("OrdersMappingId", "MappingIdOf"))
+        outputs = stack.source()["Outputs"] | stack.nested("account.yaml")["Outputs"]
+        is_output = name in outputs or name.startswith(("OrdersMappingId", "MappingIdOf"))
         assert name in known | old or is_output or name == "Fn", name
 
 
