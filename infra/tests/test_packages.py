@@ -139,6 +139,13 @@ def test_the_command_line_is_a_program_of_the_workspace_with_these_features():
     assert {"default", "simulate"} <= manifest["features"].keys() and "simulate" in manifest["features"]["default"]
 
 
+def test_the_function_of_the_account_is_a_program_of_the_workspace_with_these_features():
+    folder = stack.INFRA.parent / "functions" / package.ACCOUNT
+    manifest = tomllib.loads((folder / "Cargo.toml").read_text(encoding="utf-8"))
+    assert manifest["package"]["name"] == package.ACCOUNT and (folder / "src" / "main.rs").exists()
+    assert set(package.ACCOUNT_FEATURES.split(",")) <= manifest["features"].keys()
+
+
 def test_the_zip_of_the_command_line_holds_it_under_its_own_name(tmp_path):
     package.zip_program(b"\x7fELF", tmp_path / "one.zip", package.COMMAND_LINE)
     with zipfile.ZipFile(tmp_path / "one.zip") as archive:

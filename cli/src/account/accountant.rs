@@ -440,9 +440,10 @@ fn first_notes(
     notes
 }
 
-/// What `work` returns; `None` if the deadline comes first.
+/// What `work` returns; `None` if the deadline comes first. After it, nothing begins: a thread that reads Kafka can't be stopped.
 async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
     match deadline {
+        Some(deadline) if Instant::now() >= deadline => None,
         Some(deadline) => timeout_at(deadline, work).await.ok(),
         None => Some(work.await),
     }

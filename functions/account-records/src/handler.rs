@@ -137,14 +137,22 @@ impl Handler {
     /// # Errors
     /// [`InvocationError`] when not everything was counted. Missing records are none.
     pub async fn handle(&self, payload: &[u8], deadline_ms: u64) -> Result<Value, InvocationError> {
+        let report = self.account(payload, deadline_ms).await?;
+        self.publish(&report);
+        if report.is_whole() { Ok(report.json(MAX_RANGES)) } else { Err(unfinished(&report)) }
+    }
+
+    /// Counts what the event asks for. A report that is not whole says what was not counted.
+    ///
+    /// # Errors
+    /// [`InvocationError`] when nothing was counted.
+    pub async fn account(&self, payload: &[u8], deadline_ms: u64) -> Result<Report, InvocationError> {
         let now = Instant::now();
         let left = work_until(deadline_ms, SystemTime::now()) - now;
         let deadline = now + left - MARGIN.min(left / 4);
         let event: Event = serde_json::from_slice(payload).map_err(InvocationError::Event)?;
         let since = since::parse(event.since.as_deref().unwrap_or(&self.config.since))?;
-        let report = self.report(since, deadline).await?;
-        self.publish(&report);
-        if report.is_whole() { Ok(report.json(MAX_RANGES)) } else { Err(unfinished(&report)) }
+        self.report(since, deadline).await
     }
 
     async fn report(&self, since: SinceText, deadline: Instant) -> Result<Report, InvocationError> {

@@ -5,4 +5,4 @@ pub mod config;
 pub mod handler;
 pub mod kafka;
 pub mod login;
-mod metrics;
+pub mod metrics;

@@ -8,7 +8,7 @@ use lambda_support::metrics::{Unit, embedded_metrics};
 const NAMESPACE: &str = "KafkaToSearch";
 
 /// The lines of embedded metrics: one of the function, and one of each topic of which something was counted.
-pub(crate) fn lines(report: &Report, timestamp_ms: u64, function_name: &str) -> Vec<String> {
+pub fn lines(report: &Report, timestamp_ms: u64, function_name: &str) -> Vec<String> {
     let function = ("FunctionName", function_name);
     let uncounted = report.uncounted.len() + report.topics.iter().filter(|topic| !topic.is_whole()).count();
     let mut metrics = counts(report.total()).to_vec();

@@ -1,77 +1,27 @@
 //! The requests that the function signs with its role's credentials: `infra/tests/test_account.py` holds the policies of `account.yaml` to
 //! them. The brokers are those of librdkafka's mock cluster, and the cluster and AWS's services are stand-ins, because only the
 //! requests matter.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
-use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
-use rdkafka::mocking::MockCluster;
-use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer as _};
-use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use testing::function_process::invoke_all;
-use testing::http_server::{HttpServer, ReceivedRequest, json_response};
 use testing::iam_requests::{GLUE_VALUE, RUNS, assert_kept, services, signed, variables};
 
-const TOPIC: &str = "order.events";
-const GROUP: &str = "kafka-to-search-order.events";
-const FUNCTION: &str = "kafka-to-search-index-events";
+use crate::stand_ins::{FUNCTION, brokers, mapping, search};
+
 const BUCKET: &str = "failed-batches";
 const KAFKA_SECRET: &str = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:AmazonMSK_kafka";
 const MSK: &str =
     "arn:aws:kafka:eu-central-1:123456789012:cluster/events/11111111-2222-3333-4444-555555555555-1";
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Brokers with two records that the group has read. None has a document.
-fn brokers() -> MockCluster<'static, DefaultProducerContext> {
-    let cluster = MockCluster::new(1).unwrap();
-    cluster.create_topic(TOPIC, 1, 1).unwrap();
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", cluster.bootstrap_servers());
-    let producer: BaseProducer = config.create().unwrap();
-    for value in [r#"{"n":1}"#, GLUE_VALUE] {
-        producer.send(BaseRecord::to(TOPIC).key("").payload(value)).map_err(|(error, _)| error).unwrap();
-    }
-    producer.flush(TIMEOUT).unwrap();
-    let consumer: BaseConsumer = config.set("group.id", GROUP).create().unwrap();
-    let mut read = TopicPartitionList::new();
-    read.add_partition_offset(TOPIC, 0, Offset::Offset(2)).unwrap();
-    consumer.commit(&read, CommitMode::Sync).unwrap();
-    cluster
-}
-
-/// A cluster without documents, which lets nobody refresh it.
-async fn search() -> HttpServer {
-    let server = HttpServer::start(|request: ReceivedRequest| {
-        let empty = json!({"timed_out": false, "_shards": {"total": 1, "failed": 0}, "hits": {"hits": []}});
-        let (status, body) = match request.path() {
-            "" => (200, json!({"version": {"number": "3.0.0", "distribution": "opensearch"}})),
-            "_mget" => (200, json!({"docs": []})),
-            path if path.ends_with("/_refresh") => (403, json!({"error": "no"})),
-            path if path.ends_with("/_search") => (200, empty),
-            _ => (404, json!({"error": "the function is not known to request this"})),
-        };
-        async move { json_response(status, &body) }
-    });
-    server.await.unwrap()
-}
 
 /// Runs the function for a mapping with these members besides its topic, and returns what it signed and its response.
-async fn run(own: &[(&str, &str)], mapping: Value) -> (BTreeSet<String>, Value) {
-    let (kafka, search) = (brokers(), search().await);
+async fn run(own: &[(&str, &str)], more: Value) -> (BTreeSet<String>, Value) {
+    let (kafka, search) = (brokers(&[&[r#"{"n":1}"#, GLUE_VALUE]]), search(None).await);
     let mut services = services(search.endpoint());
-    let mut listed = json!({
-        "UUID": "00000000-0000-0000-0000-000000000000",
-        "Topics": [TOPIC],
-        "FunctionArn": format!("arn:aws:lambda:eu-central-1:123456789012:function:{FUNCTION}:live"),
-        "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": [kafka.bootstrap_servers()]}},
-        "SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": GROUP},
-        "DestinationConfig": {"OnFailure": {"Destination": format!("arn:aws:s3:::{BUCKET}")}},
-    });
-    if let (Some(listed), Value::Object(more)) = (listed.as_object_mut(), mapping) {
+    let mut listed = mapping(&kafka);
+    listed["DestinationConfig"] = json!({"OnFailure": {"Destination": format!("arn:aws:s3:::{BUCKET}")}});
+    if let (Some(listed), Value::Object(more)) = (listed.as_object_mut(), more) {
         listed.extend(more);
     }
     let brokers = json!({"bootstrapBrokerString": kafka.bootstrap_servers()});
