@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
-    PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings,
+    PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningParams, SigningSettings,
     UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
@@ -64,23 +64,26 @@ impl SigningKey {
         let mut settings = SigningSettings::default();
         settings.signature_location = SignatureLocation::QueryParams;
         settings.expires_in = Some(valid_for);
+        let params = self.params(time, settings)?;
+        let signable = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]))
+            .map_err(SendError::signing)?;
+        let (instructions, _signature) = sign(signable, &params).map_err(SendError::signing)?.into_parts();
+        let mut signed = url.to_owned();
+        for (name, value) in instructions.params() {
+            signed.push_str(&format!("&{name}={}", encode(value)));
+        }
+        Ok(signed)
+    }
+
+    fn params(&self, time: SystemTime, settings: SigningSettings) -> Result<SigningParams<'_>, SendError> {
         let params = v4::SigningParams::builder()
             .identity(&self.identity)
             .region(&self.region)
             .name(&self.service)
             .time(time)
             .settings(settings)
-            .build()
-            .map_err(SendError::signing)?;
-        let signable = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]))
-            .map_err(SendError::signing)?;
-        let (instructions, _signature) =
-            sign(signable, &params.into()).map_err(SendError::signing)?.into_parts();
-        let mut signed = url.to_owned();
-        for (name, value) in instructions.params() {
-            signed.push_str(&format!("&{name}={}", encode(value)));
-        }
-        Ok(signed)
+            .build();
+        Ok(params.map_err(SendError::signing)?.into())
     }
 
     fn sign_at(&self, request: &mut reqwest::Request, time: SystemTime) -> Result<(), SendError> {
@@ -92,14 +95,7 @@ impl SigningKey {
             settings.percent_encoding_mode = PercentEncodingMode::Single;
             settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
         }
-        let params = v4::SigningParams::builder()
-            .identity(&self.identity)
-            .region(&self.region)
-            .name(&self.service)
-            .time(time)
-            .settings(settings)
-            .build()
-            .map_err(SendError::signing)?;
+        let params = self.params(time, settings)?;
         let headers =
             request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
@@ -110,8 +106,7 @@ impl SigningKey {
             SignableBody::Bytes(body),
         )
         .map_err(SendError::signing)?;
-        let (instructions, _signature) =
-            sign(signable, &params.into()).map_err(SendError::signing)?.into_parts();
+        let (instructions, _signature) = sign(signable, &params).map_err(SendError::signing)?.into_parts();
         let signed: Vec<_> =
             instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         for (name, value) in signed {
