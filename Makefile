@@ -16,7 +16,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
     --instance secured
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-console test-clusters test-policies test-search \
+.PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package start-packages deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-console test-clusters test-policies test-search \
     test-secured test-schemas dashboards-preview soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-latency bench-index deploy-aws clean
 
@@ -94,6 +94,9 @@ CARGO_CYCLONEDX := 0.5.9
 package: ## Make the zips that infra/packaged.yaml deploys and one with kafka-to-search, with checksums and SBOMs: ARCHITECTURES=arm64 for one
 	cargo cyclonedx --version >/dev/null 2>&1 || cargo install cargo-cyclonedx --locked --version $(CARGO_CYCLONEDX)
 	$(STACK) run tools -- python infra/package.py $(ARCHITECTURES)
+
+start-packages: ## Start each program of `make package`, another processor's under emulation, and give it an event: ARCHITECTURES=arm64 for one
+	$(STACK) run tools -- python infra/start_packages.py $(ARCHITECTURES)
 
 test: test-fast test-live ## Run all tests: the fast ones, then those on real servers
 
@@ -173,7 +176,7 @@ lint-rust: ## Check Rust: formatting and clippy
 
 lint-python: ## Check Python: ruff
 	$(CHECKS) ruff check .
-	$(CHECKS) ruff format --check localstack/servers infra/assemble.py infra/expand.py infra/package.py infra/release.py infra/tests
+	$(CHECKS) ruff format --check localstack/servers infra/assemble.py infra/expand.py infra/package.py infra/release.py infra/start_packages.py infra/tests
 
 lint-shell: ## Check shell scripts: shellcheck
 	$(CHECKS) shellcheck $$(git ls-files '*.sh' ':!infra/kubernetes') .ci/run
@@ -212,7 +215,7 @@ expand: ## Write infra/template.yaml, expanded.yaml and packaged.yaml again afte
 format: ## Format Rust and Python code
 	cargo fmt --all
 	for folder in $(OWN_WORKSPACES); do cargo fmt --manifest-path "$$folder/Cargo.toml" || exit 1; done
-	$(CHECKS) ruff format localstack/servers infra/assemble.py infra/expand.py infra/package.py infra/release.py infra/tests
+	$(CHECKS) ruff format localstack/servers infra/assemble.py infra/expand.py infra/package.py infra/release.py infra/start_packages.py infra/tests
 
 ## Measuring
 

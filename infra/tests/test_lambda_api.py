@@ -176,3 +176,32 @@ def test_every_value_that_the_api_has_can_be_given(parameter, shape):
 )
 def test_no_value_is_unknown_to_the_api(parameter, shape):
     assert set(stack.source()["Parameters"][parameter]["AllowedValues"]) <= set(MODEL.shape_for(shape).enum)
+
+
+def members_and_values(shape: Shape) -> Iterator[str]:
+    """The names of all members below a shape, and the values of its enumerations."""
+    yield from shape.metadata.get("enum", [])
+    for name, member in getattr(shape, "members", {}).items():
+        yield name
+        yield from members_and_values(member)
+    if shape.type_name == "list":
+        yield from members_and_values(shape.member)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "SelfManagedKafkaEventSourceConfig",
+        "AmazonManagedKafkaEventSourceConfig",
+        "SourceAccessConfigurations",
+        "ProvisionedPollerConfig",
+        "MetricsConfig",
+        "LoggingConfig",
+        "FunctionResponseTypes",
+        "StartingPosition",
+    ],
+)
+def test_the_pollers_readme_says_what_becomes_of_every_member_and_value(name):
+    table = (stack.INFRA.parent / "localstack" / "kafka-poller" / "README.md").read_text(encoding="utf-8")
+    words = set(re.findall(r"\w+", table)) | {"Type", "URI", "Attribute", "Metrics"}
+    assert [word for word in members_and_values(CREATE.members[name]) if word not in words] == []

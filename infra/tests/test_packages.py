@@ -14,6 +14,7 @@ import package
 import pytest
 import release
 import stack
+import start_packages
 from samcli.lib.cfn_language_extensions.sam_integration import expand_language_extensions
 from samcli.lib.package.language_extensions_packaging import merge_language_extensions_s3_uris
 from samcli.yamlhelper import yaml_parse
@@ -194,3 +195,41 @@ def test_a_bill_of_materials_names_the_program_and_neither_time_nor_folder(tmp_p
         "hashes": [{"alg": "SHA-256", "content": "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"}],
     }
     assert "timestamp" not in one["metadata"] and one["components"] == [{"name": "tokio"}]
+
+
+# A function of one invocation: ARGUMENTS are its response and the document that it writes.
+PROGRAM = """#!{python}
+import json, os, urllib.request
+api = f"http://{{os.environ['AWS_LAMBDA_RUNTIME_API']}}/2018-06-01/runtime/invocation"
+event = json.load(urllib.request.urlopen(f"{{api}}/next"))
+((record,),) = event["records"].values()
+lines = [{{"create": {{}}}}, {{"kafka_topic": record["topic"], "total": {total}}}]
+body = "".join(json.dumps(line) + "\\n" for line in lines).encode()
+urllib.request.urlopen(os.environ["SEARCH_ENDPOINT"] + "/_bulk", body)
+urllib.request.urlopen(f"{{api}}/1/response", b"{{}}")
+"""
+
+
+def started(folder, program: str) -> str:
+    archive = folder / "index-events.zip"
+    package.zip_program(program.encode(), archive)
+    return start_packages.start(archive, package.MACHINES[platform.machine().lower()])
+
+
+def test_a_packaged_program_that_indexes_its_event_is_started(tmp_path):
+    assert started(tmp_path, PROGRAM.format(python=sys.executable, total=9.5)) == "{}, with one document written"
+
+
+def test_a_packaged_program_that_loses_its_event_or_does_not_start_is_reported(tmp_path):
+    with pytest.raises(start_packages.StartError, match="and it wrote .*8.5"):
+        started(tmp_path, PROGRAM.format(python=sys.executable, total=8.5))
+    with pytest.raises(start_packages.StartError, match="it ended by itself: wrong processor"):
+        started(tmp_path, "#!/bin/sh\necho wrong processor\nexit 3\n")
+
+
+def test_a_program_of_another_processor_needs_an_emulator_and_says_which(tmp_path, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda _: None)
+    own = package.MACHINES[platform.machine().lower()]
+    (other,) = package.TARGETS.keys() - {own}
+    with pytest.raises(start_packages.StartError, match="install qemu-user-static and the C library"):
+        start_packages.start(tmp_path / "index-events.zip", other)

@@ -241,6 +241,11 @@ BAD = [
         "without credentials in it",
     ),
     ("FunctionRegistrySecretArn", SCRAM | URL | {"FunctionRegistrySecretArn": "registry"}, "ARN of a secret"),
+    ("SearchSecretArn", SCRAM | URL | {"SearchAuth": "basic", "SearchSecretArn": "search"}, "ARN of a secret"),
+    ("AdminSecretArn", SCRAM | URL | {"SearchAuth": "basic", "AdminSecretArn": "admin"}, "ARN of a secret"),
+    ("KafkaSecretArn", SCRAM | URL | {"KafkaSecretArn": "kafka"}, "ARN of a secret"),
+    ("KafkaCaSecretArn", SCRAM | URL | {"KafkaCaSecretArn": "ca.pem"}, "ARN of a secret"),
+    ("ConsumerGroupPrefix", SCRAM | URL | {"ConsumerGroupPrefix": "p" * 77}, "up to 76"),
     (
         "FunctionRegistryCaCert",
         SCRAM | URL | OWN_REGISTRY | {"FunctionRegistryCaCert": "ca.pem"},
