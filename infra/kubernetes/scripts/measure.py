@@ -4,7 +4,8 @@
     measure.py --path functions --publish COMMAND --lag COMMAND --search-url URL [...]
 
 It prints a table and, with --out, writes the same as JSON. --compare FILE shows an earlier result next to it, for example from
-before a preset. The second form measures a local stack: COMMAND reads events from standard input, or prints the total lag.
+before a preset. The second form measures a local stack: one COMMAND publishes each line of its standard input to order.events,
+the other prints the lag, as a number or as the table of kafka-consumer-groups.sh or of `kafka-poller lag`.
 
 The time from publishing to searchable is that of the n-th event that was published and the n-th that is found, which is the
 time of one event as long as events are found in about their order. Searches are repeated, so it is exact to one round of them.
@@ -25,7 +26,9 @@ from pathlib import Path
 
 TOPIC = "order.events"
 GROUP = "logstash-consumer-group"
-LAG_INTERVAL_S = 10
+# How often the lag is read during a load, and the longest time between.
+LAGS = 20
+LONGEST_INTERVAL_S = 10.0
 SEARCH_PATH = "/microservices-*/_count?ignore_unavailable=true"
 
 
@@ -40,7 +43,7 @@ class Cluster:
     def publisher(self) -> subprocess.Popen:
         """A process that publishes each line of its standard input."""
         tool = ["/opt/kafka/bin/kafka-console-producer.sh", *self._connection(), "--topic", TOPIC]
-        return subprocess.Popen([*self._kubectl, "exec", "--stdin", "kafka-0", "--", *tool], stdin=subprocess.PIPE, text=True)
+        return publishing_process([*self._kubectl, "exec", "--stdin", "kafka-0", "--", *tool])
 
     def count(self, body: dict) -> int:
         """How many events a search finds. The password stays in the environment of the pod."""
@@ -75,13 +78,13 @@ class Cluster:
 class Local:
     """A stack on this machine, with the functions in Logstash's place."""
 
-    def __init__(self, path: str, publish: str, lag: str, search_url: str):
+    def __init__(self, path: str, publish: str, lag: str | None, search_url: str):
         self.path = path
         self._publish, self._lag, self._url = publish, lag, search_url.rstrip("/")
 
     def publisher(self) -> subprocess.Popen:
         """A process that publishes each line of its standard input."""
-        return subprocess.Popen(shlex.split(self._publish), stdin=subprocess.PIPE, text=True)
+        return publishing_process(shlex.split(self._publish))
 
     def count(self, body: dict) -> int:
         """How many events a search finds."""
@@ -92,18 +95,29 @@ class Local:
             return json.load(response)["count"]
 
     def lag(self) -> int:
-        """The number that the command prints."""
-        return int(subprocess.run(shlex.split(self._lag), capture_output=True, text=True, check=True).stdout.strip() or 0)
+        """The lag that the command prints; ValueError without a command."""
+        if self._lag is None:
+            raise ValueError("--lag is not given")
+        printed = subprocess.run(shlex.split(self._lag), capture_output=True, text=True, check=True).stdout.strip()
+        return int(printed) if printed.isdigit() else total_lag(printed)
 
     def usage(self) -> dict[str, dict[str, str]]:
         """There are no pods."""
         return {}
 
 
+def publishing_process(command: list[str]) -> subprocess.Popen:
+    """The process of a command that reads events. What it prints does not go between the lines of the result."""
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=sys.stderr, text=True)
+
+
 def total_lag(text: str) -> int:
-    """The sum of the lags that kafka-consumer-groups.sh prints for the topic."""
+    """The sum of the lags of the topic's partitions: kafka-consumer-groups.sh and kafka-poller print them in the same columns."""
     rows = [line.split() for line in text.splitlines()]
-    return sum(int(row[5]) for row in rows if len(row) >= 6 and row[1] == TOPIC and row[5].isdigit())
+    rows = [row for row in rows if len(row) >= 6 and row[1] == TOPIC]
+    if not rows:
+        raise ValueError(f"nobody reads {TOPIC}")
+    return sum(int(row[5]) for row in rows if row[5].isdigit())
 
 
 @dataclass
@@ -114,23 +128,42 @@ class Load:
     found: list[tuple[float, int]] = field(default_factory=list)
     lags: list[tuple[float, int]] = field(default_factory=list)
     usage: dict[str, dict[str, str]] = field(default_factory=dict)
+    # Why the events could not be published.
+    problem: str | None = None
 
 
 def run(stack: Cluster | Local, events: int, rate: int, timeout_s: float, clock=time.monotonic, pause=time.sleep) -> Load:
-    """Publishes the events at a rate while searching for them. Ends when all are found; TimeoutError if they are not."""
+    """Publishes the events at a rate while searching for them. Ends when all are found.
+
+    TimeoutError if they are not, RuntimeError if they could not be published.
+    """
     name, load = f"measure-{uuid.uuid4().hex}", Load()
+    search = {"query": {"match_phrase": {"run": name}}}
+    # Nothing is published if searches do not work. Later one may fail: a new index responds 503 until its shards have started.
+    stack.count(search)
+    failure = None
     publishing = threading.Thread(target=publish, args=(stack, name, events, rate, load, clock, pause))
     stop = threading.Event()
-    sampling = threading.Thread(target=sample, args=(stack, load, stop, clock), daemon=True)
+    interval_s = min(LONGEST_INTERVAL_S, max(1.0, events / rate / LAGS))
+    sampling = threading.Thread(target=sample, args=(stack, load, stop, clock, interval_s), daemon=True)
     publishing.start()
     sampling.start()
     deadline = clock() + events / rate + timeout_s
     try:
         while not load.found or load.found[-1][1] < events:
-            count = stack.count({"query": {"match_phrase": {"run": name}}})
-            load.found.append((clock(), count))
+            try:
+                count = stack.count(search)
+                load.found.append((clock(), count))
+            except (OSError, subprocess.CalledProcessError) as error:
+                failure = error
+            if load.problem:
+                raise RuntimeError(load.problem)
             if clock() > deadline:
-                raise TimeoutError(f"{count} of {events} events were found within {timeout_s:g} s after the last was published")
+                found = load.found[-1][1] if load.found else 0
+                because = f"; a search failed: {failure}" if failure else ""
+                raise TimeoutError(
+                    f"{found} of {events} events were found within {timeout_s:g} s after the last was published{because}"
+                )
             pause(0.2)
     finally:
         stop.set()
@@ -143,29 +176,37 @@ def publish(stack: Cluster | Local, name: str, events: int, rate: int, load: Loa
     """Publishes in parts of a tenth of a second."""
     process = stack.publisher()
     start = clock()
-    with process.stdin as stdin:
-        for sequence in range(events):
-            wait = start + sequence / rate - clock()
-            if wait > 0.1:
-                stdin.flush()
-                pause(wait)
-            stdin.write(json.dumps({"run": name, "sequence": sequence, "eventType": "Measured"}) + "\n")
-            load.published.append(clock())
-    process.wait()
+    try:
+        with process.stdin as stdin:
+            for sequence in range(events):
+                wait = start + sequence / rate - clock()
+                if wait > 0.1:
+                    stdin.flush()
+                    pause(wait)
+                stdin.write(json.dumps({"run": name, "sequence": sequence, "eventType": "Measured"}) + "\n")
+                load.published.append(clock())
+    except BrokenPipeError:
+        # It has ended: its status says why.
+        pass
+    if process.wait() != 0 or len(load.published) < events:
+        load.problem = f"publishing ended with status {process.returncode} after {len(load.published)} of {events} events"
 
 
-def sample(stack: Cluster | Local, load: Load, stop: threading.Event, clock) -> None:
-    """Reads lag and usage every few seconds. The usage with the most memory of a pod counts."""
-    while not stop.wait(LAG_INTERVAL_S if load.lags else 0):
+def sample(stack: Cluster | Local, load: Load, stop: threading.Event, clock, interval_s: float) -> None:
+    """Reads lag and usage again and again, and once more at the end. The usage with the most CPU of a pod counts."""
+    last = False
+    while not last:
+        last = stop.is_set()
         try:
             load.lags.append((clock(), stack.lag()))
         except (subprocess.CalledProcessError, ValueError) as error:
             print(f"no lag: {error}", file=sys.stderr)
-            load.lags.append((clock(), -1))
         for pod, now in stack.usage().items():
             before = load.usage.get(pod)
             if before is None or amount(now["cpu"]) >= amount(before["cpu"]):
                 load.usage[pod] = now
+        if not last:
+            stop.wait(interval_s)
 
 
 def amount(text: str) -> float:
@@ -186,7 +227,7 @@ def result(path: str, load: Load, rate: int) -> dict:
         "searchable_s": {
             name: round(quantile(latencies, part), 2) for name, part in (("p50", 0.5), ("p90", 0.9), ("p99", 0.99))
         },
-        "lag": [{"second": round(at - start, 1), "records": lag} for at, lag in load.lags if lag >= 0],
+        "lag": [{"second": round(at - start, 1), "records": lag} for at, lag in load.lags],
         "pods": load.usage,
     }
 
@@ -228,7 +269,10 @@ def table(measured: dict, before: dict | None) -> str:
     lines += [(name, *values) if before else (name, values[0]) for name, values in rows.items()]
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     text = "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
-    return text if measured["pods"] else f"{text}\nCPU and memory are unknown: there is no metrics server"
+    if measured["pods"]:
+        return text
+    why = "there is no metrics server" if measured["path"] == Cluster.path else "there are no pods"
+    return f"{text}\nCPU and memory are unknown: {why}"
 
 
 def main() -> int:
@@ -242,19 +286,21 @@ def main() -> int:
     parser.add_argument("--compare", type=Path)
     parser.add_argument("--path", default="functions")
     parser.add_argument("--publish")
-    parser.add_argument("--lag", default="echo 0")
+    parser.add_argument("--lag")
     parser.add_argument("--search-url")
     options = parser.parse_args()
     if options.events < 1 or options.rate < 1:
         parser.error("--events and --rate must be at least 1")
     before = json.loads(options.compare.read_text()) if options.compare else None
-    if options.publish and options.search_url:
+    if bool(options.publish) != bool(options.search_url):
+        parser.error("a local stack needs --publish and --search-url")
+    if options.publish:
         stack = Local(options.path, options.publish, options.lag, options.search_url)
     else:
         stack = Cluster(options.namespace)
     try:
         measured = result(stack.path, run(stack, options.events, options.rate, options.timeout), options.rate)
-    except (TimeoutError, subprocess.CalledProcessError, OSError) as error:
+    except (TimeoutError, RuntimeError, subprocess.CalledProcessError, OSError) as error:
         print(f"measure.py: {error}{getattr(error, 'stderr', '') or ''}", file=sys.stderr)
         return 1
     print(f"measured the path through {measured['path']}")

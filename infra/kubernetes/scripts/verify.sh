@@ -16,6 +16,10 @@ Usage: verify.sh [OPTION ...]
   --rate NUMBER       events a second (default 500)
   --out FILE          write the result as JSON
   --compare FILE      show an earlier result next to it
+  --publish COMMAND   measure a local stack: what publishes each line of its input to order.events
+  --lag COMMAND       ... what prints the lag
+  --search-url URL    ... where to search
+  --path NAME         ... what writes there (default functions)
   --help              print this text
 END
 }
@@ -31,7 +35,7 @@ while [ $# -gt 0 ]; do
     --namespace) namespace=${2:?"--namespace needs a name"} && shift ;;
     --send-event) send_event=yes ;;
     --measure) measure=yes ;;
-    --events | --rate | --out | --compare) load+=("$1" "${2:?"$1 needs a value"}") && shift ;;
+    --events | --rate | --out | --compare | --publish | --lag | --search-url | --path) load+=("$1" "${2:?"$1 needs a value"}") && shift ;;
     --help) usage && exit 0 ;;
     *) usage >&2 && echo "verify.sh: unknown option $1" >&2 && exit 2 ;;
     esac

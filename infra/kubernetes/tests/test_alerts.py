@@ -108,7 +108,7 @@ def report(tmp_path, reports: list[dict], dead: int = 7, errors: bool = False):
         return 200, {"errors": errors, "items": [{"create": {"status": 400}}]}
 
     with stand_in(response_to) as (url, requests):
-        settings = {"ELASTICSEARCH_URL": url, "ELASTIC_PASSWORD": "p", "GROUPS_FILE": str(tmp_path / "groups")}
+        settings = {"ELASTICSEARCH_URL": url, "API_KEY": "p", "GROUPS_FILE": str(tmp_path / "groups")}
         done = run("stack_report.py", settings)
     (body,) = (body for _, path, body, _ in requests if path.endswith("_bulk"))
     return done, [line for line in body if "create" not in line]

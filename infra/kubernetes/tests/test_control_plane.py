@@ -1,4 +1,4 @@
-"""deploy.sh and undeploy.sh, run with the real kubectl against a real control plane.
+"""deploy.sh, undeploy.sh and every component, with the real kubectl against a real control plane.
 
 `make test-kubernetes-control-plane` builds etcd, kube-apiserver and kube-controller-manager from Go modules, which takes
 about ten minutes the first time. Kubernetes itself admits or rejects the objects: Pod Security Standards, quota, limits,
@@ -19,11 +19,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import KUBERNETES, kubectl
+from test_components import CASES
 
 pytestmark = pytest.mark.control_plane
 
@@ -72,6 +75,8 @@ class ControlPlane:
         self._start(
             program, "kube-controller-manager", "--kubeconfig", self.kubeconfig, "--leader-elect=false",
             "--service-account-private-key-file", folder / "sa.key", "--secure-port", metrics, "--cert-dir", folder / "manager",
+            # The stand-in for the kubelet sends no heartbeats.
+            "--controllers", "*,-node-lifecycle-controller",
         )  # fmt: skip
 
     def _start(self, *command) -> None:
@@ -132,6 +137,11 @@ class ControlPlane:
     def items(self, path: str) -> list[dict]:
         result = self.call("GET", path)
         return result["items"] if result else []
+
+    def refused(self, namespace: str) -> list[str]:
+        """What the controllers could not create, because admission or a quota rejected it."""
+        events = self.items(f"/api/v1/namespaces/{namespace}/events")
+        return [event["message"] for event in events if event["reason"] in ("FailedCreate", "FailedUpdate")]
 
 
 def kubelet(plane: ControlPlane, stop: threading.Event) -> None:
@@ -218,7 +228,7 @@ def deployed(request, plane):
         folder.rmdir()
 
 
-def test_the_account_of_the_jobs_can_write_its_secrets_and_read_no_others(plane, deployed, tmp_path):
+def test_the_accounts_of_the_jobs_can_write_their_secrets_and_read_no_others(plane, deployed, tmp_path):
     overlay, namespace, _ = deployed
     (tmp_path / "namespace").write_text(namespace)
     (tmp_path / "token").write_text(plane.run("kubectl", "--namespace", namespace, "create", "token", "secrets-writer"))
@@ -231,10 +241,23 @@ def test_the_account_of_the_jobs_can_write_its_secrets_and_read_no_others(plane,
         )  # fmt: skip
         assert job.returncode == 0, job.stderr
         assert all(f": {word}" in line for line in job.stdout.splitlines()), job.stdout
-    account = f"system:serviceaccount:{namespace}:secrets-writer"
-    for what in (["list", "secrets"], ["get", "secret/other"], ["delete", "secret/kafka-users"], ["get", "pods"]):
-        output = plane.run("kubectl", "--namespace", namespace, "auth", "can-i", *what, "--as", account, check=False)
-        assert output.splitlines()[-1] == "no", f"{overlay}: {what}"
+    for account, mine, others in (
+        ("secrets-writer", "kafka-user-admin", "elasticsearch-api-key-logstash"),
+        ("api-keys-writer", "elasticsearch-api-key-logstash", "elasticsearch-user-elastic"),
+    ):
+        user = f"system:serviceaccount:{namespace}:{account}"
+        asked = {"create secrets": "yes", f"get secret/{mine}": "yes", f"update secret/{mine}": "yes"}
+        forbidden = [
+            "list secrets",
+            f"get secret/{others}",
+            f"update secret/{others}",
+            "get secret/x",
+            f"delete secret/{mine}",
+            "get pods",
+        ]
+        for what, expected in {**asked, **dict.fromkeys(forbidden, "no")}.items():
+            output = plane.run("kubectl", "--namespace", namespace, "auth", "can-i", *what.split(), "--as", user, check=False)
+            assert output.splitlines()[-1] == expected, f"{overlay}, {account}: {what}"
 
 
 def test_the_namespace_rejects_pods_that_are_not_restricted(plane, deployed):
@@ -252,11 +275,7 @@ def test_kubernetes_accepts_the_whole_overlay(plane, deployed):
     for name in ("kafka", "elasticsearch"):
         assert {f"{name}-{number}" for number in range(replicas)} <= pods.keys()
     assert {"logstash-0", "redis-0"} <= pods.keys()
-    refused = [
-        event["message"] for event in plane.items(f"/api/v1/namespaces/{namespace}/events")
-        if event["reason"] in ("FailedCreate", "FailedUpdate")
-    ]  # fmt: skip
-    assert refused == []
+    assert plane.refused(namespace) == []
     for quota in plane.items(f"/api/v1/namespaces/{namespace}/resourcequotas"):
         assert overlay == "production" and quota["status"]["used"]["pods"] != "0"
     # Deploy again, as an operator would after a change.
@@ -266,3 +285,76 @@ def test_kubernetes_accepts_the_whole_overlay(plane, deployed):
     plane.until(lambda: not plane.items(f"/api/v1/namespaces/{namespace}/pods"), "the pods are gone")
     claims = {claim["metadata"]["name"] for claim in plane.items(f"/api/v1/namespaces/{namespace}/persistentvolumeclaims")}
     assert {"data-kafka-0", "data-elasticsearch-0", "data-logstash-0"} <= claims, "undeploy.sh lost data"
+
+
+# KEDA's and the Prometheus operator's kinds. Kubernetes checks the names and scopes of their objects, and none of their fields.
+KINDS = {
+    "keda.sh/v1alpha1": {"ScaledObject": "scaledobjects", "TriggerAuthentication": "triggerauthentications"},
+    "monitoring.coreos.com/v1": {"ServiceMonitor": "servicemonitors", "PrometheusRule": "prometheusrules"},
+}
+
+
+@pytest.fixture(scope="module")
+def kinds(plane):
+    """Kubernetes knows the kinds that the components use."""
+    for version, known in KINDS.items():
+        group, _, number = version.partition("/")
+        for kind, plural in known.items():
+            schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+            definition = {
+                "apiVersion": "apiextensions.k8s.io/v1",
+                "kind": "CustomResourceDefinition",
+                "metadata": {"name": f"{plural}.{group}"},
+                "spec": {
+                    "group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural},
+                    "versions": [{"name": number, "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}],
+                },
+            }  # fmt: skip
+            plane.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition)
+        plane.until(lambda version=version: plane.call("GET", f"/apis/{version}"), f"{version} is served")
+
+
+@pytest.mark.parametrize(("component", "overlay"), CASES)
+def test_kubernetes_accepts_every_component_and_runs_its_pods(plane, kinds, component, overlay, tmp_path):
+    """In a namespace of its own: every object, the pods of every workload and CronJob, and Logstash at its largest size."""
+    namespace = f"with-{component}-{overlay}"
+    here = tmp_path.resolve()
+    overlay_of_mine = {
+        "resources": [os.path.relpath(KUBERNETES / "overlays" / overlay, here)],
+        "components": [os.path.relpath(KUBERNETES / "components" / component, here)],
+        "namespace": namespace,
+        # Each runs once, below, and not by the clock.
+        "patches": [{"target": {"kind": "CronJob"}, "patch": '[{"op": "add", "path": "/spec/suspend", "value": true}]'}],
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay_of_mine))
+    try:
+        output = plane.run("kubectl", "apply", "--validate=strict", "--kustomize", str(tmp_path))
+        assert "Warning" not in output, output
+        objects = list(yaml.safe_load_all(plane.run("kubectl", "kustomize", str(tmp_path))))
+        wanted = Counter()
+        for item in objects:
+            if item["kind"] in ("StatefulSet", "Deployment"):
+                wanted[item["metadata"]["name"]] = item["spec"].get("replicas", 1)
+        for item in objects:
+            if item["kind"] == "CronJob":
+                name = item["metadata"]["name"]
+                plane.run("kubectl", "--namespace", namespace, "create", "job", f"{name}-now", f"--from=cronjob/{name}")
+            if item["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
+                wanted["logstash"] = item["spec"].get("maxReplicas") or item["spec"]["maxReplicaCount"]
+        plane.run("kubectl", "--namespace", namespace, "scale", "statefulset/logstash", f"--replicas={wanted['logstash']}")
+        jobs = [item for item in objects if item["kind"] in ("Job", "CronJob")]
+
+        def settled() -> bool:
+            assert plane.refused(namespace) == []
+            ready = Counter()
+            for kind in ("statefulsets", "deployments"):
+                for item in plane.items(f"/apis/apps/v1/namespaces/{namespace}/{kind}"):
+                    ready[item["metadata"]["name"]] = item["status"].get("readyReplicas", 0)
+            runs = plane.items(f"/apis/batch/v1/namespaces/{namespace}/jobs")
+            done = [run for run in runs if run["status"].get("succeeded")]
+            return ready == wanted and len(done) == len(jobs)
+
+        plane.until(settled, f"every pod of {component} in {overlay} ran")
+        print(f"{component}, {overlay}: {len(objects)} objects, {wanted.total()} pods, {len(jobs)} Jobs")
+    finally:
+        plane.run("kubectl", "delete", "namespace", namespace, "--wait=false")

@@ -73,13 +73,37 @@ def test_secrets_are_created_once_and_kept(tmp_path):
     assert base64.b64decode(made["redis-auth"]["data"]["password"]) == b"mine"
     assert "made" in first.stdout and "made" not in again.stdout
     passwords = [
-        value for name in ("kafka-users", "elasticsearch-users", "kibana-keys") for value in made[name]["data"].values()
-    ]
+        value for name, secret in made.items() if name.startswith(("kafka-user-", "elasticsearch-user-", "kibana-keys"))
+        for value in secret["data"].values()
+    ]  # fmt: skip
+    assert len(passwords) == 7 + 3 + 3
     assert len(set(passwords)) == len(passwords)
     for value in passwords:
         # No character with a special meaning in a shell, JAAS or properties file. Kibana needs at least 32.
         assert re.fullmatch(rb"[0-9a-f]{32,}", base64.b64decode(value))
     assert not any(base64.b64decode(value).decode() in first.stdout for value in passwords), "the log contains a password"
+
+
+def test_the_passwords_of_earlier_versions_are_taken_over(tmp_path):
+    """One Secret for each server held them, and Kafka and Elasticsearch still expect them."""
+    with secrets_api(tmp_path) as (environment, secrets):
+        for name, users in (("kafka-users", ("broker", "admin")), ("elasticsearch-users", ("elastic", "kibana_system"))):
+            data = {user: base64.b64encode(f"old-{user}".encode()).decode() for user in users}
+            secrets[name] = {"metadata": {"name": name}, "type": "Opaque", "data": data}
+        # Someone has already made this one.
+        mine = {"password": base64.b64encode(b"mine").decode()}
+        secrets["kafka-user-admin"] = {"metadata": {"name": "kafka-user-admin"}, "type": "Opaque", "data": mine}
+        done = run("stack_secrets.py", environment)
+        assert done.returncode == 0, done.stderr
+        found = {name: base64.b64decode(secret["data"]["password"]).decode() for name, secret in secrets.items()
+                 if "password" in secret["data"]}  # fmt: skip
+        again = run("stack_secrets.py", environment)
+        assert "taken over" not in again.stdout and "kafka-users: not used any more" in again.stdout
+    assert found["kafka-user-broker"] == "old-broker" and found["kafka-user-admin"] == "mine"
+    assert found["elasticsearch-user-elastic"] == "old-elastic"
+    assert found["elasticsearch-user-kibana"] == "old-kibana_system"
+    assert re.fullmatch("[0-9a-f]{48}", found["kafka-user-logstash"]), "the old Secret did not have this one"
+    assert "old-" not in done.stdout
 
 
 def test_certificates_are_valid_for_their_hosts_and_renewed_before_they_expire(tmp_path):
@@ -255,8 +279,13 @@ class ApiKeys:
 
 
 def stored_keys(secrets: dict) -> dict[str, str]:
-    """The keys in the Secret: `id:key`, or their base64 under NAME-encoded."""
-    return {name: base64.b64decode(value).decode() for name, value in secrets["elasticsearch-api-keys"]["data"].items()}
+    """The keys in the Secrets: `id:key`, or their base64 under NAME-encoded."""
+    prefix = "elasticsearch-api-key-"
+    return {
+        f"{name.removeprefix(prefix)}{form}": base64.b64decode(secret["data"][key]).decode()
+        for name, secret in secrets.items() if name.startswith(prefix)
+        for key, form in (("key", ""), ("encoded", "-encoded"))
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("why", ["there was none", "does not accept it", "rights have changed", "expires within 30 days"])
@@ -267,7 +296,7 @@ def test_a_key_is_replaced_for_each_of_these_reasons_and_logstash_restarts(tmp_p
         first, restarted[:] = stored_keys(secrets), []
         key = server.keys[first["logstash"].partition(":")[0]]
         if why == "there was none":
-            del secrets["elasticsearch-api-keys"]["data"]["logstash"]
+            del secrets["elasticsearch-api-key-logstash"]
         elif why == "does not accept it":
             key["invalidated"] = True
         elif why == "rights have changed":
@@ -318,8 +347,8 @@ def test_elasticsearch_setup_applies_everything(tmp_path):
         "/_index_template/stack-report", "/_index_template/stack-alerts",
     }  # fmt: skip
     created = [body for method, path, body, _ in first if path == "/_security/api_key"]
-    assert [body["name"] for body in created] == ["logstash", "functions", "replayer", "metrics"]
-    assert [body["expiration"] for body in created] == ["90d", "400d", "90d", "90d"]
+    assert [body["name"] for body in created] == ["logstash", "functions", "replayer", "metrics", "report"]
+    assert [body["expiration"] for body in created] == ["90d", "400d", "90d", "90d", "90d"]
     for key, name, role in ((created[1], "functions", "writer"), (created[2], "replayer", "replayer")):
         text = (SEARCH / "roles" / f"elasticsearch-{role}.json").read_text()
         text = text.replace("${EVENT_INDICES}", "microservices-*")
@@ -332,6 +361,21 @@ def test_elasticsearch_setup_applies_everything(tmp_path):
     for file in ("logstash.conf", "dead-letters.conf"):
         for plugin in parse((ELK / "logstash" / "pipeline" / file).read_text()).plugins("output"):
             assert plugin.options["index"].replace("%{+YYYY.MM.dd}", "*") in may_write
+
+
+@pytest.mark.parametrize("overlay", ["dev", "production"])
+def test_logstash_gets_a_user_of_its_own_only_where_it_has_a_password(tmp_path, overlay):
+    mine = {"LOGSTASH_PASSWORD": "logstash-password"} if overlay == "dev" else {}
+    with secrets_api(tmp_path / "account") as (environment, _), stand_in(ApiKeys()) as (url, requests):
+        assert elasticsearch_setup(url, {**environment, **mine}).returncode == 0
+    users = {path: body for _, path, body, _ in requests if path.startswith(("/_security/user/logstash", "/_security/role/pl"))}
+    assert users.pop("/_security/role/platform_operator")
+    if overlay == "production":
+        assert users == {}
+        return
+    assert users["/_security/user/logstash"] == {"password": "logstash-password", "roles": ["platform_logstash"]}
+    (key,) = (body for _, path, body, _ in requests if path == "/_security/api_key" and body["name"] == "logstash")
+    assert users["/_security/role/platform_logstash"] == key["role_descriptors"]["logstash"], "dev may do more than production"
 
 
 def test_an_error_of_elasticsearch_fails_the_job_and_is_shown(tmp_path):

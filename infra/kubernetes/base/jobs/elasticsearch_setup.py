@@ -1,4 +1,4 @@
-"""Sets up what only this stack needs in Elasticsearch: Kibana's password, platform logs, the operators' role, API keys.
+"""Sets up what only this stack needs in Elasticsearch: users, platform logs, the operators' role, API keys.
 
 The Job provision-cluster applies the templates, lifecycle and roles of the events. This script can run again at any time. It
 keeps API keys that still work, last long enough and have the rights that are listed here. deploy.sh runs it as a Job, and a
@@ -17,10 +17,9 @@ from collections.abc import Mapping
 
 from kubernetes_secrets import Secrets
 
-KEYS = "elasticsearch-api-keys"
-# Logstash gets a new key by itself: its pods are restarted. A Job of the replayer reads its key when it starts. The functions'
-# key must be copied to where they read it.
-KEY_DAYS = {"logstash": 90, "functions": 400, "replayer": 90, "metrics": 90}
+# Logstash gets a new key by itself: its pods are restarted. The Jobs of the replayer and the report read their key when they
+# start. The functions' key must be copied to where they read it.
+KEY_DAYS = {"logstash": 90, "functions": 400, "replayer": 90, "metrics": 90, "report": 90}
 # A key with fewer days left is replaced.
 RENEW_DAYS = 30
 USERS = {"logstash": "statefulsets/logstash", "metrics": "deployments/stack-metrics"}
@@ -60,7 +59,17 @@ WRITERS = {
     },
     # Only components/prometheus uses it.
     "metrics": {"cluster": ["monitor"], "indices": [{"names": ["stack-report-*"], "privileges": ["read"]}]},
+    # The CronJob stack-report counts events and dead letters, and reads its last report.
+    "report": {
+        "cluster": ["monitor"],
+        "indices": [
+            {"names": ["microservices-*", "dead-letters-*", "stack-report-*"], "privileges": ["read"]},
+            {"names": ["stack-report-*"], "privileges": WRITE},
+        ],
+    },
 }
+# The role of the user that Logstash has where it can't use its API key: without TLS, Logstash refuses to send one.
+LOGSTASH_ROLE = "platform_logstash"
 OPERATOR = {
     "cluster": ["monitor"],
     "indices": [
@@ -150,8 +159,7 @@ def main() -> None:
     url, ca_file = environment["ELASTICSEARCH_URL"], environment.get("CA_FILE")
     cluster = Elasticsearch(url, login(environment), ca_file)
 
-    cluster.call("POST", "/_security/user/kibana_system/_password", {"password": environment["KIBANA_PASSWORD"]})
-    print("kibana_system: password set", flush=True)
+    set_users(cluster, environment)
 
     retention = environment["RETENTION_DAYS"]
     cluster.call("PUT", f"/_ilm/policy/{PLATFORM_LOGS}", policy(int(retention)))
@@ -174,22 +182,38 @@ def login(environment: Mapping[str, str]) -> str:
     return "Basic " + base64.b64encode(f"elastic:{environment['ELASTIC_PASSWORD']}".encode()).decode()
 
 
+def set_users(cluster: Elasticsearch, environment: Mapping[str, str]) -> None:
+    """Sets the passwords of the Secrets: of Kibana's built-in user, and in dev of Logstash's, which is created."""
+    cluster.call("POST", "/_security/user/kibana_system/_password", {"password": environment["KIBANA_PASSWORD"]})
+    print("user kibana_system: password set", flush=True)
+    if environment.get("LOGSTASH_PASSWORD"):
+        cluster.call("PUT", f"/_security/role/{LOGSTASH_ROLE}", WRITERS["logstash"])
+        user = {"password": environment["LOGSTASH_PASSWORD"], "roles": [LOGSTASH_ROLE]}
+        cluster.call("PUT", "/_security/user/logstash", user)
+        print("user logstash: applied", flush=True)
+
+
 def ensure_keys(cluster: Elasticsearch, store: Secrets) -> None:
     """Replaces the keys that are missing or must not be used for longer, and ends the keys that were replaced before."""
-    known = store.read(KEYS) or {}
     for name in WRITERS:
+        known = (store.read(secret_of(name)) or {}).get("key")
         keys = keys_of(cluster, name)
         reason = reason_to_replace(cluster, known, name, keys)
         if reason:
             value = make_key(cluster, name)
             # Both forms that clients need: `id:key` (Logstash) and its base64 (the Authorization header).
-            store.write(KEYS, {name: value, f"{name}-encoded": base64.b64encode(value)})
+            store.write(secret_of(name), {"key": value, "encoded": base64.b64encode(value)})
             restarted = name in USERS and store.restart(USERS[name], "api-key-replaced")
             after = f", restarting {USERS[name]}" if restarted else ""
             print(f"API key {name}: made, because {reason}{after}", flush=True)
         else:
             print(f"API key {name}: kept", flush=True)
-            end_replaced_keys(cluster, known[name].partition(b":")[0].decode(), keys)
+            end_replaced_keys(cluster, known.partition(b":")[0].decode(), keys)
+
+
+def secret_of(name: str) -> str:
+    """The Secret with the key of a writer: no other client's pod gets it."""
+    return f"elasticsearch-api-key-{name}"
 
 
 def keys_of(cluster: Elasticsearch, name: str) -> list[dict]:
@@ -197,13 +221,13 @@ def keys_of(cluster: Elasticsearch, name: str) -> list[dict]:
     return [key for key in cluster.call("GET", f"/_security/api_key?name={name}").get("api_keys", []) if not key["invalidated"]]
 
 
-def reason_to_replace(cluster: Elasticsearch, known: dict[str, bytes], name: str, keys: list[dict]) -> str | None:
+def reason_to_replace(cluster: Elasticsearch, known: bytes | None, name: str, keys: list[dict]) -> str | None:
     """Why the key in the Secret can't stay; None if it can."""
-    if name not in known:
+    if not known:
         return "there was none"
-    if not cluster.accepts(f"ApiKey {base64.b64encode(known[name]).decode()}"):
+    if not cluster.accepts(f"ApiKey {base64.b64encode(known).decode()}"):
         return "Elasticsearch does not accept it"
-    current = next((key for key in keys if key["id"] == known[name].partition(b":")[0].decode()), None)
+    current = next((key for key in keys if key["id"] == known.partition(b":")[0].decode()), None)
     if current is None:
         return "it was not made here"
     if (current.get("metadata") or {}).get("rights") != rights(name):

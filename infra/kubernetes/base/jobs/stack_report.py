@@ -4,7 +4,6 @@ An earlier container writes what `kafka-consumer-groups.sh --describe --all-grou
 documents to the index of the day, `stack-report-YYYY.MM.DD`, one for each partition of a group, service and node.
 """
 
-import base64
 import json
 import os
 import ssl
@@ -46,12 +45,11 @@ def main() -> None:
     """Collects and writes. A source that does not respond fails the run, whose absence is an alert."""
     environment = os.environ
     url, ca_file = environment["ELASTICSEARCH_URL"].rstrip("/"), environment.get("CA_FILE")
-    login = base64.b64encode(f"elastic:{environment['ELASTIC_PASSWORD']}".encode()).decode()
     context = ssl.create_default_context(cafile=ca_file) if url.startswith("https:") else None
 
     def call(method: str, path: str, body: str | None = None) -> object:
         kind = "application/x-ndjson" if path.endswith("_bulk") else "application/json"
-        headers = {"Authorization": f"Basic {login}", "Content-Type": kind}
+        headers = {"Authorization": f"ApiKey {environment['API_KEY']}", "Content-Type": kind}
         request = urllib.request.Request(url + path, method=method, data=body and body.encode(), headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=60, context=context) as response:

@@ -13,11 +13,18 @@ from pathlib import Path
 
 from kubernetes_secrets import Secrets
 
+KAFKA_USERS = ("broker", "admin", "logstash", "functions", "services", "report", "scaler")
+# A Secret for each client, so that a pod gets only its own password.
 PASSWORDS = {
-    "kafka-users": ["broker", "admin", "logstash", "functions", "services"],
+    **{f"kafka-user-{user}": ["password"] for user in KAFKA_USERS},
     "redis-auth": ["password"],
-    "elasticsearch-users": ["elastic", "kibana_system"],
+    **{f"elasticsearch-user-{user}": ["password"] for user in ("elastic", "kibana", "logstash")},
     "kibana-keys": ["security", "saved-objects", "reporting"],
+}
+# Earlier versions had one Secret for each server, and its passwords are in use: from the old Secret and key to the new Secret.
+FORMER = {
+    "kafka-users": {user: f"kafka-user-{user}" for user in ("broker", "admin", "logstash", "functions", "services")},
+    "elasticsearch-users": {"elastic": "elasticsearch-user-elastic", "kibana_system": "elasticsearch-user-kibana"},
 }
 KAFKA_NODES = 3
 ELASTICSEARCH_NODES = 3
@@ -52,11 +59,25 @@ RENEW_DAYS = 60
 def main() -> None:
     """Creates what is missing."""
     store = Secrets.of_pod()
+    take_over(store)
     for name, keys in PASSWORDS.items():
         ensure_passwords(store, name, keys)
     authority = ensure_authority(store)
     for name, hosts in CERTIFICATES.items():
         ensure_certificate(store, name, hosts, authority)
+
+
+def take_over(store: Secrets) -> None:
+    """Copies the passwords of earlier versions to the Secrets of the clients, unless these exist. The old Secrets stay."""
+    for former, clients in FORMER.items():
+        known = store.read(former)
+        if known is None:
+            continue
+        for key, name in clients.items():
+            if known.get(key) and store.read(name) is None:
+                store.write(name, {"password": known[key]})
+                print(f"{name}: taken over from {former}", flush=True)
+        print(f"{former}: not used any more, delete it once every pod has restarted", flush=True)
 
 
 def ensure_passwords(store: Secrets, name: str, keys: list[str]) -> None:

@@ -1,6 +1,6 @@
 #!/bin/bash
-# Creates the missing topics. If passwords are set, also creates the users of Logstash, the functions and the services,
-# and grants them the permissions they need.
+# Creates the missing topics. If passwords are set, also creates the users of Logstash, the functions, the services and the
+# report, and grants them the permissions they need.
 set -euo pipefail
 
 : "${KAFKA_HOME:=/opt/kafka}" "${KAFKA_CONFIGURATION:=/etc/kafka/stack}" "${KAFKA_RUN:=/run/kafka}"
@@ -40,6 +40,13 @@ may_write() { # name
         --operation Write --operation Describe "${topic_options[@]}"
 }
 
+may_see_lag() { # name, group, topic ...
+    local user=$1 group=$2
+    shift 2
+    "$KAFKA_HOME/bin/kafka-acls.sh" "${connection[@]}" --add --allow-principal "User:$user" --operation Describe "$@"
+    "$KAFKA_HOME/bin/kafka-acls.sh" "${connection[@]}" --add --allow-principal "User:$user" --operation Describe --group "$group"
+}
+
 if [ -n "${KAFKA_LOGSTASH_PASSWORD:-}" ]; then
     add_user logstash "$KAFKA_LOGSTASH_PASSWORD"
     may_read logstash logstash-consumer-group
@@ -47,6 +54,13 @@ if [ -n "${KAFKA_LOGSTASH_PASSWORD:-}" ]; then
     may_read functions kafka-to-search
     add_user services "$KAFKA_SERVICES_PASSWORD"
     may_write services
+    add_user report "$KAFKA_REPORT_PASSWORD"
+    may_see_lag report '*' --topic '*'
+fi
+# Of the component keda.
+if [ -n "${KAFKA_SCALER_PASSWORD:-}" ]; then
+    add_user scaler "$KAFKA_SCALER_PASSWORD"
+    may_see_lag scaler logstash-consumer-group "${topic_options[@]}"
 fi
 
 "$KAFKA_HOME/bin/kafka-topics.sh" "${connection[@]}" --describe

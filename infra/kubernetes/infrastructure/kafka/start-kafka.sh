@@ -28,10 +28,10 @@ if [ -n "${KAFKA_EXTERNAL_DOMAIN:-}" ]; then
 fi
 
 format=(--cluster-id "$KAFKA_CLUSTER_ID" --config "$configuration" --ignore-formatted)
-# The users that must exist before any client can create users: the brokers' user and the administrator.
+# The users that must exist before any client can create users: the brokers' user and the administrator, whom the tools log in as.
 if [ -n "${KAFKA_BROKER_PASSWORD:-}" ]; then
     format+=(--add-scram "SCRAM-SHA-512=[name=broker,password=$KAFKA_BROKER_PASSWORD]")
-    format+=(--add-scram "SCRAM-SHA-512=[name=admin,password=$KAFKA_ADMIN_PASSWORD]")
+    format+=(--add-scram "SCRAM-SHA-512=[name=$KAFKA_USER,password=$KAFKA_PASSWORD]")
 fi
 
 export KAFKA_LOG4J_OPTS="-Dlog4j2.configurationFile=$KAFKA_CONFIGURATION/log4j2.properties"

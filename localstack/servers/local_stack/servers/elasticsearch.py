@@ -3,6 +3,8 @@
 import os
 import shutil
 import subprocess
+import tempfile
+import zipfile
 from pathlib import Path
 
 from local_stack import java, paths, prerequisites
@@ -10,6 +12,7 @@ from local_stack.errors import StackError
 from local_stack.instance import Instance
 from local_stack.layout import once
 from local_stack.prerequisites import Prerequisite
+from local_stack.process import run_logged
 from local_stack.server import Launch
 from local_stack.servers import credentials, search_node
 from local_stack.servers.credentials import Credentials
@@ -44,8 +47,11 @@ class Elasticsearch(SecuredNode):
             search_node.unpack(self.engine, size_mb, f"{self._group}:elasticsearch:{version}:zip", into)
             # Native programs of machine learning for every system, which the node would start from there.
             shutil.rmtree(into / "modules" / "x-pack-ml" / "platform", ignore_errors=True)
+            if not (into / "modules" / "analysis-common").exists():
+                _add_analysis(into, version)
 
-        return once(paths.cache() / f"elasticsearch-{version}", make)
+        complete = self._group.endswith("distribution.zip")
+        return once(paths.cache() / f"elasticsearch-{version}{'' if complete else '-security'}", make)
 
     def prepare(self, instance: Instance, fetched: Path) -> Launch:
         """Makes the credentials, writes the configuration and puts the password into the keystore."""
@@ -74,7 +80,7 @@ class Elasticsearch(SecuredNode):
         return found
 
 
-# Of today's release an incomplete distribution is published: it lacks lifecycles, scripts and user management.
+# Of today's release an incomplete distribution is published: it lacks lifecycles and scripts, and what `_add_analysis` adds.
 ELASTICSEARCH_8 = Elasticsearch(
     "elasticsearch",
     "Elasticsearch 8",
@@ -122,6 +128,36 @@ def java_options(java_version: str) -> str:
     """OpenSearch's options, and permission to install the security manager, which JDKs from 18 on give only on request."""
     permission = "" if at_least(java_version, SECURITY_MANAGER_ENDS) else " -Djava.security.manager=allow"
     return search_node.java_options({**os.environ, "OPENSEARCH_JAVA_OPTS": ""}) + permission
+
+
+def _add_analysis(home: Path, version: str) -> None:
+    """Adds what the index of users, roles and API keys needs of the missing module `analysis-common`: see the plugin's source."""
+    source = Path(__file__).with_name("SecurityIndexAnalysis.java")
+    plugin = home / "plugins" / "security-index-analysis"
+    with tempfile.TemporaryDirectory() as folder:
+        run_logged(
+            "compiling the plugin for users and API keys",
+            [str(_compiler()), "--release", "17", "-cp", f"{home}/lib/*", "-d", folder, str(source)],
+            paths.cache() / "logs" / "javac.log",
+            home,
+        )
+        plugin.mkdir()
+        with zipfile.ZipFile(plugin / "plugin.jar", "w") as jar:
+            for file in sorted(Path(folder).rglob("*.class")):
+                jar.write(file, file.relative_to(folder))
+    (plugin / "plugin-descriptor.properties").write_text(
+        f"name=security-index-analysis\ndescription=Analysis of the index of users and API keys\nversion={version}\n"
+        f"elasticsearch.version={version}\njava.version=17\nclassname={source.stem}\n"
+    )
+
+
+def _compiler() -> Path:
+    """The Java compiler of any JDK: the newest Java may be one that only runs programs."""
+    for version, home in java.installed():
+        compiler = home / "bin" / "javac"
+        if at_least(version, "17") and compiler.exists():
+            return compiler
+    raise StackError("no javac of Java 17 or newer was found: install a JDK, for example openjdk-21-jdk-headless")
 
 
 def _set_password(home: Path, configuration: Path, own: Credentials, environment: dict[str, str]) -> None:
