@@ -127,16 +127,16 @@ impl Decoder<'_> {
             KeyFormat::Avro => self.framed_key(SchemaType::Avro, key, id, &mut json),
             KeyFormat::Protobuf => self.framed_key(SchemaType::Protobuf, key, id, &mut json),
         };
-        let json = match decoded {
-            Decoded::Json(_) => json.as_slice(),
-            Decoded::Plain => key.bytes,
+        let (json, notes) = match decoded {
+            Decoded::Json(notes) => (json.as_slice(), notes),
+            Decoded::Plain => (key.bytes, Notes::default()),
             other => return other,
         };
         match serde_json::from_slice::<&serde_json::value::RawValue>(json) {
             Ok(value) => append_compact(text, value.get()),
             Err(error) => return Decoded::Failed(format!("the key is not JSON: {error}")),
         }
-        Decoded::Json(Notes::default())
+        Decoded::Json(notes)
     }
 
     fn framed_key(

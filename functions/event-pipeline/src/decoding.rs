@@ -12,9 +12,24 @@ use crate::decoder::{Decoded, Decoder, Encoded, KnownSchemas, decompressed, look
 use crate::event::{KafkaRecord, RecordError, SchemaMetadata};
 use crate::formats::{KeyFormat, SchemaFailures, TopicFormats, ValueFormat};
 use crate::headers::Headers;
-use crate::payload::{SCHEMA_FAILURE, TimesAround};
+use crate::nearly_json::{DUPLICATE_KEY, NONFINITE};
+use crate::payload::{SCHEMA_FAILURE, TimesAround, UNKNOWN_FIELDS};
 use crate::settings::Settings;
 use crate::write_error::shortened;
+
+/// Adds the tags of what the JSON of a key or a value can't say, or says otherwise, unless they are there.
+pub(crate) fn tag_notes(notes: &Notes, tags: &mut Vec<&'static str>) {
+    let counts = [
+        (notes.n_duplicate_keys, DUPLICATE_KEY),
+        (notes.n_non_finite, NONFINITE),
+        (notes.n_unknown_fields, UNKNOWN_FIELDS),
+    ];
+    for (n, tag) in counts {
+        if n > 0 && !tags.contains(&tag) {
+            tags.push(tag);
+        }
+    }
+}
 
 /// What decoding the last record gave besides its JSON. The buffers are kept from one record to the next.
 #[derive(Debug)]
@@ -221,7 +236,10 @@ impl Decoding {
         let key = Encoded { bytes: &bytes, header, metadata: record.key_schema };
         let mut text = Vec::new();
         match decoder.key(format, &key, &mut self.key_schema, &mut text) {
-            Decoded::Json(_) => self.key = String::from_utf8(text).map_or(Key::Base64, Key::Text),
+            Decoded::Json(notes) => {
+                tag_notes(&notes, tags);
+                self.key = String::from_utf8(text).map_or(Key::Base64, Key::Text);
+            }
             Decoded::Plain => {}
             Decoded::Missing(id) => self.missing.push(id),
             Decoded::Failed(reason) => {

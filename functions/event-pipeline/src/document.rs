@@ -22,7 +22,7 @@ use crate::address::{Address, PartitionActions, record_id};
 use crate::append::{Value, append_decoded, append_json_string, append_member, append_name, append_number};
 use crate::conflict_text::append_conflict_text;
 use crate::decoder::{HasRegistry, IsMarked, KnownSchemas};
-use crate::decoding::{Decoding, Key, ReadValue};
+use crate::decoding::{Decoding, Key, ReadValue, tag_notes};
 use crate::encoding::{Appended, Routing};
 use crate::event::{KafkaRecord, RecordError};
 use crate::event_time;
@@ -31,11 +31,10 @@ use crate::formats::{TopicFormats, Unwrap};
 use crate::header_list::header_texts;
 use crate::headers::Headers;
 use crate::index::IndexPrefix;
-use crate::nearly_json::{DUPLICATE_KEY, NONFINITE};
 use crate::origin::{
     append_identity, append_key_base64, append_record_time, append_record_time_and_key, service_name,
 };
-use crate::payload::{Payload, PayloadReader, UNKNOWN_FIELDS};
+use crate::payload::{Payload, PayloadReader};
 use crate::rescue::{self, Rescue, RescueForm};
 use crate::router::Router;
 use crate::routing::OVERFLOW;
@@ -454,9 +453,7 @@ impl DocumentWriter {
     ) -> Result<Payload, RecordError> {
         Ok(match self.decoding.read_value(formats, record, self.headers.value_schema(), body)? {
             ReadValue::Appended(notes) => {
-                self.tags.extend((notes.n_duplicate_keys > 0).then_some(DUPLICATE_KEY));
-                self.tags.extend((notes.n_non_finite > 0).then_some(NONFINITE));
-                self.tags.extend((notes.n_unknown_fields > 0).then_some(UNKNOWN_FIELDS));
+                tag_notes(&notes, &mut self.tags);
                 self.payloads.read(body, start, &mut self.tags)
             }
             ReadValue::Text => self.payloads.read_none(Payload::PlainText, &mut self.tags),

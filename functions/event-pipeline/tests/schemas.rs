@@ -46,6 +46,10 @@ fn registry() -> Option<Arc<KnownSchemas>> {
     known.insert(SchemaId::Confluent(8), Ok(schema(SchemaType::Json, "{}")));
     known.insert(SchemaId::Confluent(9), Err("the registry has no schema 9".into()));
     known.insert(SchemaId::Confluent(10), Ok(schema(SchemaType::Avro, r#""string""#)));
+    known.insert(
+        SchemaId::Confluent(11),
+        Ok(schema(SchemaType::Protobuf, r#"syntax = "proto3"; message K { int32 id = 1; }"#)),
+    );
     known.insert(SchemaId::ConfluentGuid([1; 16]), Ok(schema(SchemaType::Avro, AVRO)));
     Some(Arc::new(known))
 }
@@ -252,6 +256,25 @@ fn keys_are_text() {
     let formats = Formats { key: ByTopic::all(KeyFormat::Base64), ..Formats::default() };
     let document = Case { formats, key: Some(b"text".to_vec()), ..Case::default() }.document(JSON);
     assert_eq!((&document["kafka_key"], &document["kafka_key_base64"]), (&Value::Null, &json!("dGV4dA==")));
+}
+
+#[test]
+fn what_a_key_cannot_say_is_a_tag_as_of_a_value() {
+    let without_a_number = [b"\x06O-1".as_slice(), &f64::NAN.to_le_bytes(), b"\0"].concat();
+    for (format, key, expected, tag) in [
+        (
+            KeyFormat::Avro,
+            frame(7, &without_a_number),
+            r#"{"orderId":"O-1","total":null,"service":null}"#,
+            "_nonfinite",
+        ),
+        (KeyFormat::Protobuf, frame(11, b"\0\x08\x05\x10\x01"), r#"{"id":5}"#, "_unknownfields"),
+    ] {
+        let formats = Formats { key: ByTopic::all(format), ..Formats::default() };
+        // A value with the same note has the tag once.
+        let document = Case { formats, key: Some(key.clone()), ..with_registry() }.document(&key);
+        assert_eq!((&document["kafka_key"], &document["tags"]), (&json!(expected), &json!([tag])));
+    }
 }
 
 #[test]

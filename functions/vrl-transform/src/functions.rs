@@ -94,6 +94,11 @@ pub const REFUSED: &[Refused] = &[
     refused("set_secret", VECTOR),
     refused("set_semantic_meaning", VECTOR),
     refused("shannon_entropy", "it adds in random order, so the last digits differ from run to run"),
+    refused(
+        "unnest",
+        "it copies the whole payload for each element of a list, which can take all memory; a record is one document, so assign \
+        the list itself",
+    ),
     refused("uuid_v4", ID),
     refused("uuid_v7", ID),
     refused("validate_json_schema", FILES),
@@ -280,7 +285,6 @@ fn of_vrl() -> Vec<Box<dyn Function>> {
         TypeDef,
         Unflatten,
         Unique,
-        Unnest,
         Upcase,
         UuidFromFriendlyId,
         Values,

@@ -77,3 +77,29 @@ fn what_a_script_nests_is_bounded() {
         format!("error: the script nests objects and arrays deeper than {MAX_DEPTH} levels")
     );
 }
+
+#[test]
+fn numbers_of_a_payload_make_no_endless_list() {
+    let payload = r#"{"n":9000000000000000000}"#;
+    let error = outcome(&compile(".list = range!(0, .n)"), &BARE, payload.as_bytes());
+    assert!(error.starts_with("error: "), "{error}");
+}
+
+/// The checks that docs/PIPELINE.md has for what grows with a value: a value that is not what it should be fails the record.
+#[test]
+fn a_text_where_a_number_should_be_is_not_repeated() {
+    let script = compile(".total = int!(.price) * int!(.quantity)");
+    let shaped = outcome(&script, &BARE, br#"{"price":3,"quantity":4}"#);
+    assert_eq!(shaped, r#"{"price":3,"quantity":4,"total":12}"#);
+    let error = outcome(&script, &BARE, br#"{"price":"x","quantity":9000000000000000000}"#);
+    assert!(error.starts_with("error: "), "{error}");
+}
+
+#[test]
+fn an_expression_that_backtracks_elsewhere_takes_time_in_proportion() {
+    let payload = format!(r#"{{"a":"{}"}}"#, "a".repeat(1_000_000));
+    let script = compile(".found = match(string!(.a), r'^(a+)+$')\ndel(.a)");
+    assert_eq!(outcome(&script, &BARE, payload.as_bytes()), r#"{"found":true}"#);
+    let payload = payload.replace("a\"}", "b\"}");
+    assert_eq!(outcome(&script, &BARE, payload.as_bytes()), r#"{"found":false}"#);
+}
