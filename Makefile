@@ -9,6 +9,7 @@ LIVE := --package integration-tests --package event-producer --package kafka-pol
     --features integration-tests/live,event-producer/live,kafka-poller/live,kafka-poller/tls,kafka-to-search/live
 # Workspaces of their own.
 FUZZ := functions/event-pipeline/fuzz functions/record-formats/fuzz
+OWN_WORKSPACES := $(FUZZ) tests/plain-handler
 LIVE_TESTS := --lib --bins --test live
 # The tests of TLS, credentials, provisioning and schemas need other servers than the rest.
 SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6,schema-registry,localstack \
@@ -104,7 +105,7 @@ test-fast: ## Run unit, property and scenario tests
 	@$(MAKE) --no-print-directory test-policies
 
 test-policies: ## Compare the template's policies with the requests that the functions' tests recorded
-	$(STACK) run tools -- pytest -q -W ignore::DeprecationWarning infra/tests/test_iam.py infra/tests/test_policies.py
+	$(STACK) run tools -- pytest -q -W ignore::DeprecationWarning infra/tests/test_iam.py infra/tests/test_policies.py infra/tests/test_account.py
 
 test-live: ## Run the integration tests on a separate stack on free ports, which is stopped at the end
 	@$(STACK) prerequisites --tests >/dev/null
@@ -166,13 +167,13 @@ lint: lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template li
 
 lint-rust: ## Check Rust: formatting and clippy
 	cargo fmt --all --check
-	for folder in $(FUZZ); do cargo fmt --manifest-path "$$folder/Cargo.toml" --check || exit 1; done
+	for folder in $(OWN_WORKSPACES); do cargo fmt --manifest-path "$$folder/Cargo.toml" --check || exit 1; done
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	cargo clippy --all-targets --locked $(LIVE) -- -D warnings
 
 lint-python: ## Check Python: ruff
 	$(CHECKS) ruff check .
-	$(CHECKS) ruff format --check localstack/servers infra/expand.py infra/package.py infra/release.py infra/tests
+	$(CHECKS) ruff format --check localstack/servers infra/assemble.py infra/expand.py infra/package.py infra/release.py infra/tests
 
 lint-shell: ## Check shell scripts: shellcheck
 	$(CHECKS) shellcheck $$(git ls-files '*.sh' ':!infra/kubernetes') .ci/run
@@ -194,30 +195,33 @@ lint-template: ## Check the template: sam validate, cfn-lint, checkov, and its e
 	$(STACK) exec -- sam validate --template-file infra/template.yaml --language-extensions
 	$(STACK) exec -- sam validate --template-file infra/packaged.yaml --language-extensions
 	$(STACK) exec -- sam validate --template-file infra/expanded.yaml --lint
-	$(CHECKS) cfn-lint infra/expanded.yaml infra/monitoring.yaml
-	$(STACK) run checkov -- checkov --config-file infra/checkov.yaml -f infra/expanded.yaml -f infra/monitoring.yaml
+	$(STACK) exec -- sam validate --template-file infra/account.yaml --language-extensions
+	$(CHECKS) cfn-lint infra/expanded.yaml infra/monitoring.yaml infra/account.yaml
+	$(STACK) run checkov -- checkov --config-file infra/checkov.yaml -f infra/expanded.yaml -f infra/monitoring.yaml -f infra/account.yaml
 	$(STACK) run tools -- pytest -q -W ignore::DeprecationWarning infra/tests
 
 lint-words: ## Check that prose uses the field's words: report, fix, response, stats, event
 	@! git grep -nwiE '(tell|tells|telling|told|mend|mends|mended|answer|answers|answered|answering|reply|replies|effort|envelope)' \
 	    -- ':!Makefile' ':!Cargo.lock' ':!*/Cargo.lock' ':!*/go.sum' ':!LICENSE' ':!tests/fixtures' ':!*/corpus/*'
 
-expand: ## Write infra/expanded.yaml and infra/packaged.yaml again after a change of infra/template.yaml
+expand: ## Write infra/template.yaml, expanded.yaml and packaged.yaml again after a change in infra/template
+	$(PYTHON) infra/assemble.py > infra/template.yaml.new && mv infra/template.yaml.new infra/template.yaml
 	$(PYTHON) infra/expand.py > infra/expanded.yaml.new && mv infra/expanded.yaml.new infra/expanded.yaml
 	$(PYTHON) infra/expand.py --packaged > infra/packaged.yaml.new && mv infra/packaged.yaml.new infra/packaged.yaml
 
 format: ## Format Rust and Python code
 	cargo fmt --all
-	for folder in $(FUZZ); do cargo fmt --manifest-path "$$folder/Cargo.toml" || exit 1; done
-	$(CHECKS) ruff format localstack/servers infra/expand.py infra/package.py infra/release.py infra/tests
+	for folder in $(OWN_WORKSPACES); do cargo fmt --manifest-path "$$folder/Cargo.toml" || exit 1; done
+	$(CHECKS) ruff format localstack/servers infra/assemble.py infra/expand.py infra/package.py infra/release.py infra/tests
 
 ## Measuring
 
 bench: ## Compare the pipeline, and Avro and Protobuf, with the obvious implementations, and measure transforms (criterion)
 	cargo bench --package event-pipeline --package record-formats --package vrl-transform
 
-bench-function: ## Measure the whole function: CPU per million events, memory, size, start time
+bench-function: ## Measure the whole function, beside a plain handler: CPU per million events, memory, size, start time
 	cargo build --release --locked --package index-events
+	cargo build --release --locked --manifest-path tests/plain-handler/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}"
 	cargo run --release --package integration-tests --bin bench-function
 
 bench-e2e: ## Compare indexing through the function with prebuilt bulk bodies, on real servers

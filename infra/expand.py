@@ -32,8 +32,8 @@ CODE = "    CodeUri: ..\n"
 RULES = "      ContentUri: pipeline-layer\n"
 ARCHITECTURE = re.compile(r"^  Architecture:\n(?:    .*\n)+", re.MULTILINE)
 ARCHITECTURES = ("x86_64", "arm64")
-NOTICE = "# Made from template.yaml by expand.py, for SAM CLIs before 1.160 and for LocalStack. Change that file, then `make expand`.\n"
-PACKAGED_NOTICE = "# Made from template.yaml by expand.py, for deploying what `make package` or a release made. Change that file, then `make expand`.\n"
+NOTICE = "# Made from template.yaml by expand.py, for SAM CLIs before 1.160 and for LocalStack. Change the parts in infra/template, then `make expand`.\n"
+PACKAGED_NOTICE = "# Made from template.yaml by expand.py, for deploying what `make package` or a release made. Change the parts in infra/template, then `make expand`.\n"
 
 
 class ExpandError(Exception):

@@ -1,5 +1,6 @@
 """Builds the zips that packaged.yaml deploys, for x86_64 and arm64, and one with the command line `kafka-to-search` for this machine's
-architecture, with checksums and software bills of materials: `make package`.
+architecture, with checksums and software bills of materials: `make package`. The function that account.yaml deploys is built like the command line,
+for this machine's architecture.
 
 The same sources and compiler make the same bytes of a function, in any folder: paths of the machine are left out of the programs,
 and files in the zips have one date and mode.
@@ -24,11 +25,15 @@ PACKAGES = INFRA / "packages"
 # cargo-lambda links against the C library of Amazon Linux 2023, whatever this machine has: https://docs.aws.amazon.com/linux/al2023
 GLIBC = "2.34"
 TARGETS = {"x86_64": "x86_64-unknown-linux-gnu", "arm64": "aarch64-unknown-linux-gnu"}
+# What the header of an ELF file says of its processor: e_machine in https://man7.org/linux/man-pages/man5/elf.5.html
+ELF_MACHINES = {"x86_64": 62, "arm64": 183}
 # What `uname -m` says on machines that can build the command line: its C libraries are not built for another architecture.
 MACHINES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 COMMAND_LINE = "kafka-to-search"
 # With OpenSSL in it, so that it reads Kafka over TLS wherever it runs, and with the AWS SDK for IAM and secrets.
 COMMAND_LINE_FEATURES = "aws,tls-vendored"
+# The function of account.yaml. It reads Kafka too.
+ACCOUNT, ACCOUNT_FEATURES = "account-records", "tls-vendored"
 SPECIFICATION = "1.5"
 # The oldest date that a zip can hold.
 DATE = (1980, 1, 1, 0, 0, 0)
@@ -54,6 +59,18 @@ def machine_architecture(architectures: list[str], machine: str, system: str) ->
     """The one of `architectures` that the command line can be built for on this machine; none if it is not among them."""
     own = MACHINES.get(machine.lower()) if system == "Linux" else None
     return own if own in architectures else None
+
+
+def check_program(name: str, program: bytes, architecture: str) -> None:
+    """Fails if Lambda could not start the program: it is for another processor, or for a newer C library."""
+    machine = int.from_bytes(program[18:20], "little") if program[:4] == b"\x7fELF" else None
+    if machine != ELF_MACHINES[architecture]:
+        raise PackageError(f"{name} is no program for {architecture}: build it with --target {TARGETS[architecture]}")
+    newest = max((int(minor) for minor in re.findall(rb"\0GLIBC_2\.(\d+)", program)), default=0)
+    if newest > int(GLIBC.removeprefix("2.")):
+        raise PackageError(
+            f"{name} needs glibc 2.{newest}, and Amazon Linux 2023 has {GLIBC}: build it with cargo-zigbuild"
+        )
 
 
 def zip_program(program: bytes, file: Path, name: str = "bootstrap") -> None:
@@ -114,16 +131,24 @@ def package(architectures: list[str]) -> None:
         described = _described(cyclonedx, {name: f"functions/{name}" for name in names}, target)
         for name in names:
             program = (programs / name / "bootstrap").read_bytes()
+            check_program(name, program, architecture)
             zip_program(program, folder / f"{name}.zip")
             _write_bill(folder, name, described[name], program)
     own = machine_architecture(architectures, platform.machine(), platform.system())
     if own is None:
-        print(f"{COMMAND_LINE} is not among the packages: it is built for the architecture of a Linux machine alone")
+        print(
+            f"{COMMAND_LINE} and {ACCOUNT} are not among the packages: they are built for the architecture of a Linux machine alone"
+        )
     else:
-        program = _compile_command_line(TARGETS[own])
-        zip_program(program, PACKAGES / own / f"{COMMAND_LINE}.zip", COMMAND_LINE)
-        described = _described(cyclonedx, {COMMAND_LINE: "cli"}, TARGETS[own], COMMAND_LINE_FEATURES)
-        _write_bill(PACKAGES / own, COMMAND_LINE, described[COMMAND_LINE], program)
+        for name, folder, features, file in (
+            (COMMAND_LINE, "cli", COMMAND_LINE_FEATURES, COMMAND_LINE),
+            (ACCOUNT, f"functions/{ACCOUNT}", ACCOUNT_FEATURES, "bootstrap"),
+        ):
+            program = _compile_for_machine(name, features, TARGETS[own])
+            check_program(name, program, own)
+            zip_program(program, PACKAGES / own / f"{name}.zip", file)
+            described = _described(cyclonedx, {name: folder}, TARGETS[own], features)
+            _write_bill(PACKAGES / own, name, described[name], program)
     (PACKAGES / "SHA256SUMS").write_text(checksums(PACKAGES), encoding="utf-8")
 
 
@@ -161,18 +186,18 @@ def _compile(names: list[str], target: str) -> Path:
     return programs
 
 
-def _compile_command_line(target: str) -> bytes:
-    """The command line, for the same C library as the functions."""
+def _compile_for_machine(name: str, features: str, target: str) -> bytes:
+    """A program with a Kafka client, for the same C library as the functions."""
     made = _target_directory() / "package"
-    folder = made / "lambda" / COMMAND_LINE
+    folder = made / "lambda" / name
     shutil.rmtree(folder, ignore_errors=True)
     environment = {**without_paths(made), "CARGO_LAMBDA_COMPILER": "cargo-zigbuild"}
     command = ["cargo", "lambda", "build", "--release", "--locked", "--skip-target-check"]
     command += ["--target", f"{target}.{GLIBC}", "--lambda-dir", str(folder)]
-    command += ["--package", COMMAND_LINE, "--features", COMMAND_LINE_FEATURES, "--bin", COMMAND_LINE]
+    command += ["--package", name, "--features", features, "--bin", name]
     _run(command, environment)
     # cargo-lambda names every program so.
-    return (folder / COMMAND_LINE / "bootstrap").read_bytes()
+    return (folder / name / "bootstrap").read_bytes()
 
 
 def _described(cyclonedx: str, folders: dict[str, str], target: str, features: str = "") -> dict[str, dict]:

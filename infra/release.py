@@ -15,7 +15,15 @@ from pathlib import Path
 
 INFRA = Path(__file__).resolve().parent
 # expand.py and the template it reads are for older SAM CLIs. The rules of topics are the user's to change.
-FILES = ("packaged.yaml", "monitoring.yaml", "pipeline.yaml", "samconfig.toml", "expand.py", "template.yaml")
+FILES = (
+    "packaged.yaml",
+    "monitoring.yaml",
+    "account.yaml",
+    "pipeline.yaml",
+    "samconfig.toml",
+    "expand.py",
+    "template.yaml",
+)
 # The folder that becomes the layer.
 LINKS = {"pipeline-layer/pipeline.yaml": "../pipeline.yaml"}
 ARCHITECTURES = ("x86_64", "arm64")

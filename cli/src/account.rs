@@ -9,6 +9,7 @@ pub mod mappings;
 pub mod outcome;
 pub mod report;
 pub mod survey;
+pub mod topic_account;
 
 use std::collections::BTreeSet;
 use std::io::{self, Write};
@@ -19,11 +20,12 @@ use lambda_support::aws::secrets_manager;
 use lambda_support::variables::ConfigError;
 use thiserror::Error;
 
-use self::accountant::{AccountError, Accountant, Comparison, TopicAccount, TopicSource};
+use self::accountant::{AccountError, Accountant, Comparison};
 use self::documents::Indices;
 use self::heal::{Healed, Healer};
 use self::mappings::{Mapping, MappingsError, mappings};
 use self::report::Report;
+use self::topic_account::{TopicAccount, TopicSource};
 use crate::aws_api::{Aws, AwsError};
 use crate::connection::{Connection, ConnectionError};
 use crate::decider::Decider;
@@ -187,6 +189,7 @@ async fn account(options: &AccountOptions) -> Result<Report, AccountCommandError
         decider: Decider::new(settings, registry),
         since: options.since.since,
         comparison: if options.exact { Comparison::Ids } else { Comparison::Counts },
+        deadline: None,
         progress: progress_bar(),
     };
     let mut topics = count(&mut accountant, &sources).await?;
@@ -197,7 +200,7 @@ async fn account(options: &AccountOptions) -> Result<Report, AccountCommandError
         topics = count(&mut accountant, &sources).await?;
     }
     accountant.progress.finish_and_clear();
-    Ok(Report { since: options.since.text.clone(), topics, healed })
+    Ok(Report { since: options.since.text.clone(), topics, uncounted: Vec::new(), healed })
 }
 
 async fn count(
@@ -308,6 +311,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::account::mappings::KafkaSource;
 
     #[derive(Parser)]
     struct Words {
@@ -329,6 +333,7 @@ mod tests {
             destination: None,
             decodes: false,
             filters: false,
+            kafka: KafkaSource::default(),
         }
     }
 

@@ -1,10 +1,11 @@
-//! The calls to Lambda and S3 that an account makes. The SDK's crates for them would add minutes to the build; this file signs with
+//! The calls to Lambda, S3 and MSK that an account makes. The SDK's crates for them would add minutes to the build; this file signs with
 //! the key type that the search client has anyway.
 
 use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use lambda_support::partition::service_url;
 use reqwest::{Method, StatusCode, Url};
 use search_client::backoff::Backoff;
 use search_client::client::{SendError, install_tls};
@@ -195,6 +196,16 @@ impl Aws {
         Ok(self.send(get("lambda", &path)).await?.bytes)
     }
 
+    /// The addresses of an MSK cluster's brokers, as JSON:
+    /// <https://docs.aws.amazon.com/msk/1.0/apireference/clusters-clusterarn-bootstrap-brokers.html>.
+    ///
+    /// # Errors
+    /// [`AwsError`]
+    pub async fn bootstrap_brokers(&self, cluster_arn: &str) -> Result<Bytes, AwsError> {
+        let path = format!("/v1/clusters/{}/bootstrap-brokers", encode(cluster_arn));
+        Ok(self.send(get("kafka", &path)).await?.bytes)
+    }
+
     /// Invokes a function and waits for its response. An error of the function itself is in the response.
     ///
     /// # Errors
@@ -260,10 +271,7 @@ impl Aws {
         let region = region.unwrap_or(&self.region);
         let base = match &self.endpoint {
             Some(endpoint) => endpoint.trim_end_matches('/').to_owned(),
-            None => {
-                let suffix = if region.starts_with("cn-") { ".cn" } else { "" };
-                format!("https://{service}.{region}.amazonaws.com{suffix}")
-            }
+            None => service_url(service, region),
         };
         let url = format!("{base}{path}");
         let url = Url::parse(&url).map_err(|_| AwsError::Endpoint(url))?;

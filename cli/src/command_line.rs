@@ -30,7 +30,7 @@ enum Command {
     Test(TestOptions),
     Plan(PlanOptions),
     #[cfg(feature = "simulate")]
-    Simulate(SimulateOptions),
+    Simulate(Box<SimulateOptions>),
     #[cfg(feature = "simulate")]
     Account(Box<AccountOptions>),
 }

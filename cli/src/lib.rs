@@ -23,6 +23,8 @@ pub mod explain;
 #[cfg(feature = "simulate")]
 pub mod kafka_options;
 #[cfg(feature = "simulate")]
+pub mod msk_iam;
+#[cfg(feature = "simulate")]
 pub mod offsets;
 pub mod output;
 pub mod pipeline;

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::{Offset, TopicPartitionList};
 use thiserror::Error;
 use tokio::sync::mpsc::Sender;
 
-use crate::kafka_options::KafkaOptions;
+use crate::kafka_options::{Consumer, KafkaOptions};
 use crate::offsets::OffsetRange;
 use crate::record::Record;
 use crate::since::Since;
@@ -79,7 +79,7 @@ fn since_text(since: Since) -> String {
 
 /// A topic that is about to be read.
 pub struct Source {
-    consumer: BaseConsumer,
+    consumer: Consumer,
     topic: String,
     ranges: BTreeMap<i32, OffsetRange>,
 }
@@ -89,7 +89,7 @@ pub struct Source {
 /// # Errors
 /// [`SourceError`]; `brokers` are named in it.
 pub fn ranges(
-    consumer: &BaseConsumer,
+    consumer: &Consumer,
     brokers: &str,
     topic: &str,
     since: Since,
@@ -133,8 +133,7 @@ impl Source {
     /// [`SourceError`]
     pub fn open(kafka: &KafkaOptions, topic: &str, since: Since) -> Result<Self, SourceError> {
         // Nothing is committed, and with `assign` no group is joined.
-        let config = kafka.consumer_config("kafka-to-search-simulate");
-        let consumer: BaseConsumer = config.create().map_err(SourceError::Config)?;
+        let consumer = kafka.consumer("kafka-to-search-simulate").map_err(SourceError::Config)?;
         let mut ranges = ranges(&consumer, &kafka.bootstrap, topic, since)?;
         ranges.retain(|_, range| !range.is_empty());
         if ranges.is_empty() {

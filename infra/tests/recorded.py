@@ -38,6 +38,14 @@ def request(line: str) -> Request:
             # no registry, and both the registry and the schema that it is of have to be allowed.
             glue = f"arn:aws:glue:{REGION}:{ACCOUNT}"
             return Request("glue:GetSchemaVersion", f"{glue}:registry/events", others=(f"{glue}:schema/events/order",))
+        case "lambda" if target == "/2015-03-31/event-source-mappings/":
+            return Request("lambda:ListEventSourceMappings", "*")
+        case "lambda" if target.endswith("/configuration"):
+            function = target.removeprefix("/2015-03-31/functions/").removesuffix("/configuration")
+            return Request("lambda:GetFunctionConfiguration", f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}")
+        case "kafka" if target.endswith("/bootstrap-brokers"):
+            cluster = target.removeprefix("/v1/clusters/").removesuffix("/bootstrap-brokers")
+            return Request("kafka:GetBootstrapBrokers", unquote(cluster))
         case "secretsmanager":
             return Request(f"secretsmanager:{operation}", target)
     raise AssertionError(f"no action is known for {line}")

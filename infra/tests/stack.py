@@ -37,6 +37,7 @@ PSEUDO = {
 NO_VALUE = object()
 # Service and kind in the ARN of a resource, by its type. `Ref` returns the ARN of those in `_REF_IS_ARN`.
 _ARNS = {
+    "AWS::Events::Rule": ("events", "rule/"),
     "AWS::IAM::Role": ("iam", "role/"),
     "AWS::KMS::Key": ("kms", "key/"),
     "AWS::Lambda::Function": ("lambda", "function:"),
@@ -125,6 +126,23 @@ def deploy(**parameters: str) -> Stack:
     values = _checked(source()["Parameters"], parameters)
     gradual, gradual_type = str(values["GradualDeployment"]), str(values["GradualDeploymentType"])
     return _evaluated(_translated(parameters.get("Topics"), gradual, gradual_type), values)
+
+
+def deploy_account(**parameters: str) -> Stack:
+    """The stack of account.yaml for these parameters; the others have their defaults."""
+    values = _checked(nested("account.yaml")["Parameters"], parameters)
+    return _evaluated(_translated_account(), values)
+
+
+@functools.cache
+def _translated_account() -> dict:
+    template = copy.deepcopy(nested("account.yaml"))
+    for declaration in template["Parameters"].values():
+        declaration.pop("Default", None)
+    template["Resources"]["AccountRecords"]["Properties"]["CodeUri"] = "s3://bucket/code.zip"
+    template["Transform"] = "AWS::Serverless-2016-10-31"
+    translator = Translator({}, Parser(), boto_session=boto3.Session(region_name=REGION))
+    return json.loads(json.dumps(translator.translate(template, dict(PSEUDO))))
 
 
 def _evaluated(template: dict, values: dict) -> Stack:

@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 import stack
-from combinations import COLLECTION_ARN, GLUE_REGISTRY, KEY, SECRET, SOURCES
+from combinations import COLLECTION_ARN, GLUE_REGISTRY, KEY, SECRET, SNS, SOURCES
 
 DOCS = stack.INFRA.parent / "docs"
 DEPLOYING = (DOCS / "DEPLOYING.md").read_text(encoding="utf-8")
@@ -18,6 +18,8 @@ ARNS = {
     "arn:aws:kafka:eu-central-1:123456789012:vpc-connection/…": SOURCES["MSK of another account, IAM"]["MskClusterArn"],
     "arn:aws:aoss:…": COLLECTION_ARN,
     "arn:aws:glue:…": GLUE_REGISTRY,
+    "arn:aws:lambda:…": f"arn:aws:lambda:{stack.REGION}:{stack.ACCOUNT}:layer:kafka-to-search-pipeline:3",
+    "arn:aws:sns:…": SNS,
 }
 
 
@@ -25,7 +27,8 @@ def commands(program: str) -> list[dict[str, str]]:
     """The parameters of each indented command, in their order."""
     text = re.sub(r"\\\n\s*", "", DEPLOYING)
     lines = [line.strip() for line in text.splitlines() if line.startswith("    ")]
-    found = [shlex.split(line)[3:] for line in lines if line.startswith(f"{program} --parameter-overrides ")]
+    start = f"{program} --parameter-overrides "
+    found = [shlex.split(line.removeprefix(start)) for line in lines if line.startswith(start)]
     return [{name: ARNS.get(value, value) for name, value in (word.split("=", 1) for word in words)} for words in found]
 
 
@@ -33,6 +36,12 @@ def commands(program: str) -> list[dict[str, str]]:
 def test_a_command_of_the_guide_deploys(parameters):
     assert "…" not in "".join(parameters.values())
     assert stack.deploy(**parameters).mappings()
+
+
+def test_the_command_for_the_account_deploys_its_stack():
+    (parameters,) = commands("sam deploy -t account.yaml --stack-name kafka-to-search-account")
+    assert "…" not in "".join(parameters.values())
+    assert stack.deploy_account(**parameters).of_type("AWS::Events::Rule")
 
 
 def test_the_guide_has_a_command_for_each_kind_of_cluster():
@@ -54,10 +63,11 @@ def test_a_build_for_another_architecture_is_given_it_as_the_deployment_is():
 
 
 def test_every_parameter_that_the_guide_names_exists():
-    known = set(stack.source()["Parameters"])
+    known = set(stack.source()["Parameters"]) | set(stack.nested("account.yaml")["Parameters"])
     old = {"OrderTopic", "InventoryTopic", "NotificationTopic"}
     for name in re.findall(r"`([A-Z]\w+)(?:=[^`]*)?`", DEPLOYING):
-        is_output = name in stack.source()["Outputs"] or name.startswith(("OrdersMappingId", "MappingIdOf"))
+        outputs = stack.source()["Outputs"] | stack.nested("account.yaml")["Outputs"]
+        is_output = name in outputs or name.startswith(("OrdersMappingId", "MappingIdOf"))
         assert name in known | old or is_output or name == "Fn", name
 
 

@@ -2,10 +2,12 @@
 
 import copy
 import io
+import platform
 import subprocess
 import sys
 import tomllib
 import zipfile
+from pathlib import Path
 
 import expand
 import package
@@ -93,6 +95,34 @@ def test_a_zip_holds_the_program_as_an_executable_bootstrap(tmp_path):
         assert (entry.external_attr >> 16, entry.create_system) == (0o100755, 3)
 
 
+def elf(machine: int, libraries: bytes = b"\0GLIBC_2.17\0GLIBC_2.34\0") -> bytes:
+    """The start of a program as the linker lays it out: e_machine stands at byte 18."""
+    return b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + b"\x03\0" + machine.to_bytes(2, "little") + libraries
+
+
+@pytest.mark.parametrize(("machine", "architecture"), [(62, "x86_64"), (183, "arm64")])
+def test_a_program_is_packaged_for_its_own_architecture_alone(machine, architecture):
+    package.check_program("index-events", elf(machine), architecture)
+    (other,) = package.TARGETS.keys() - {architecture}
+    with pytest.raises(
+        package.PackageError, match=f"index-events is no program for {other}: .*{package.TARGETS[other]}"
+    ):
+        package.check_program("index-events", elf(machine), other)
+    with pytest.raises(package.PackageError, match="is no program for"):
+        package.check_program("index-events", b"#!/bin/sh", architecture)
+
+
+def test_a_program_that_needs_a_newer_c_library_than_lambda_has_is_not_packaged():
+    with pytest.raises(package.PackageError, match="needs glibc 2.39, and Amazon Linux 2023 has 2.34"):
+        package.check_program("index-events", elf(62, b"\0GLIBC_2.34\0GLIBC_2.39\0GLIBC_2.4\0"), "x86_64")
+
+
+def test_the_machines_own_programs_have_the_header_that_packages_are_checked_by():
+    own = package.MACHINES[platform.machine().lower()]
+    header = Path(sys.executable).resolve().read_bytes()[:64]
+    package.check_program("python", header, own)
+
+
 def test_the_command_line_is_built_for_a_linux_machines_own_architecture():
     both = list(package.TARGETS)
     assert package.machine_architecture(both, "x86_64", "Linux") == "x86_64"
@@ -107,6 +137,13 @@ def test_the_command_line_is_a_program_of_the_workspace_with_these_features():
     assert manifest["package"]["name"] == package.COMMAND_LINE
     assert set(package.COMMAND_LINE_FEATURES.split(",")) <= manifest["features"].keys()
     assert {"default", "simulate"} <= manifest["features"].keys() and "simulate" in manifest["features"]["default"]
+
+
+def test_the_function_of_the_account_is_a_program_of_the_workspace_with_these_features():
+    folder = stack.INFRA.parent / "functions" / package.ACCOUNT
+    manifest = tomllib.loads((folder / "Cargo.toml").read_text(encoding="utf-8"))
+    assert manifest["package"]["name"] == package.ACCOUNT and (folder / "src" / "main.rs").exists()
+    assert set(package.ACCOUNT_FEATURES.split(",")) <= manifest["features"].keys()
 
 
 def test_the_zip_of_the_command_line_holds_it_under_its_own_name(tmp_path):

@@ -1,6 +1,6 @@
 //! Accounts for the records of a topic, partition by partition, chunk by chunk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use event_pipeline::event::EventError;
@@ -8,14 +8,15 @@ use indicatif::ProgressBar;
 use search_client::client::SearchClient;
 use thiserror::Error;
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout_at};
 
 use super::broker::Broker;
 use super::destination::{AtDestination, DestinationError};
 use super::documents::{CountError, Form, Indices, PartitionDocuments, Refreshed};
 use super::heal::{HealError, Healer};
-use super::mappings::Mapping;
 use super::outcome::{Counts, Outcome};
 use super::survey::{chunks, survey};
+use super::topic_account::{PartitionAccount, TopicAccount, TopicSource, notes};
 use crate::aws_api::Aws;
 use crate::cluster::CallError;
 use crate::decider::Decider;
@@ -29,17 +30,6 @@ use crate::source::SourceError;
 /// Ranges of missing offsets that are kept of a partition. What is missing beyond is counted alone.
 const MAX_RANGES: usize = 1_000_000;
 
-/// A topic, and who reads it.
-#[derive(Debug, Clone)]
-pub struct TopicSource {
-    /// The topic.
-    pub topic: String,
-    /// The consumer group whose committed offsets say what should be there.
-    pub group: String,
-    /// The group's event source mapping; `None` for another reader, or where it is not known.
-    pub mapping: Option<Mapping>,
-}
-
 /// How documents are compared with records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
@@ -47,34 +37,6 @@ pub enum Comparison {
     Counts,
     /// By the id of each record.
     Ids,
-}
-
-/// The account of a topic.
-#[derive(Debug, Clone)]
-pub struct TopicAccount {
-    /// The topic and its reader.
-    pub source: TopicSource,
-    /// Its partitions, in order.
-    pub partitions: Vec<PartitionAccount>,
-    /// What a reader has to know.
-    pub notes: Vec<String>,
-}
-
-/// The account of a partition.
-#[derive(Debug, Clone)]
-pub struct PartitionAccount {
-    /// Its number.
-    pub partition: i32,
-    /// Its offsets since the time that was asked for.
-    pub range: OffsetRange,
-    /// The group's committed offset, if it has one.
-    pub committed: Option<i64>,
-    /// Where they are.
-    pub counts: Counts,
-    /// The missing ones, up to a million ranges.
-    pub missing: OffsetSet,
-    /// Records that are in more than one index.
-    pub doubled: u64,
 }
 
 /// Why there is no account.
@@ -98,6 +60,9 @@ pub enum AccountError {
     /// Records can't be given to the function.
     #[error(transparent)]
     Heal(#[from] HealError),
+    /// The time was over before the first partition was counted.
+    #[error("the time was over before the first partition of {0} was counted")]
+    NoTime(String),
     /// The thread that read Kafka ended without a result.
     #[error("the thread that reads Kafka ended early")]
     Thread,
@@ -129,8 +94,18 @@ pub struct Accountant<'a> {
     pub since: Since,
     /// How.
     pub comparison: Comparison,
+    /// Until when: partitions that are not counted by then are left out, and named. `None` takes any time.
+    pub deadline: Option<Instant>,
     /// Shows how far it is.
     pub progress: ProgressBar,
+}
+
+/// What there is to count of a topic.
+struct Begun {
+    broker: Arc<Broker>,
+    ranges: BTreeMap<i32, OffsetRange>,
+    committed: BTreeMap<i32, i64>,
+    refreshed: Refreshed,
 }
 
 /// What is judged of a partition.
@@ -152,11 +127,46 @@ struct Judged {
 }
 
 impl Accountant<'_> {
-    /// Accounts for the records of a topic.
+    /// Accounts for the records of a topic. Partitions for which no time is left are named in it.
     ///
     /// # Errors
     /// [`AccountError`] when that can't be found out.
     pub async fn topic(&mut self, source: &TopicSource) -> Result<TopicAccount, AccountError> {
+        let deadline = self.deadline;
+        let Some(begun) = until(deadline, self.begin(source)).await else {
+            return Err(AccountError::NoTime(source.topic.clone()));
+        };
+        let Begun { broker, ranges, committed, refreshed } = begun?;
+        let mut account = TopicAccount {
+            source: source.clone(),
+            partitions: Vec::new(),
+            uncounted: Vec::new(),
+            notes: first_notes(source, &ranges, &committed),
+        };
+        let mut destination = None;
+        for (number, range) in ranges {
+            let partition = Partition { broker: &broker, source, number, refreshed };
+            let committed = committed.get(&number).copied();
+            let counting =
+                self.partition_account(&partition, range, committed, &mut destination, &mut account.notes);
+            match until(deadline, counting).await {
+                Some(counted) => account.partitions.push(counted?),
+                None => account.uncounted.push(number),
+            }
+        }
+        if !account.is_whole() {
+            account.notes.push(format!(
+                "{}: the time was over before {} of its partitions were counted",
+                source.topic,
+                account.uncounted.len()
+            ));
+        }
+        account.notes.extend(notes(&account, destination.as_ref(), refreshed));
+        Ok(account)
+    }
+
+    /// Finds out what there is to count.
+    async fn begin(&self, source: &TopicSource) -> Result<Begun, AccountError> {
         let broker = Arc::new(Broker::new(&self.kafka, &source.group)?);
         let (topic, since) = (source.topic.clone(), self.since);
         // The ends first: what is committed later belongs to records behind them, or counts as pending.
@@ -171,45 +181,36 @@ impl Accountant<'_> {
         let n_offsets: u64 = ranges.values().map(|range| range.len()).sum();
         self.progress.inc_length(n_offsets);
         self.progress.set_message(source.topic.clone());
-        let mut account = TopicAccount { source: source.clone(), partitions: Vec::new(), notes: Vec::new() };
-        if committed.is_empty() {
-            account.notes.push(format!(
-                "{}: group {} has committed no offset, so that all records count as pending",
-                source.topic, source.group
-            ));
+        Ok(Begun { broker, ranges, committed, refreshed })
+    }
+
+    async fn partition_account(
+        &mut self,
+        partition: &Partition<'_>,
+        range: OffsetRange,
+        committed: Option<i64>,
+        destination: &mut Option<AtDestination>,
+        notes: &mut Vec<String>,
+    ) -> Result<PartitionAccount, AccountError> {
+        let settled =
+            OffsetRange::new(range.start, committed.unwrap_or(range.start).clamp(range.start, range.end));
+        let pending = range.len() - settled.len();
+        let mut judged = self.partition(partition, settled, destination, notes).await?;
+        judged.counts.offsets = range.len();
+        judged.counts.pending = pending;
+        self.progress.inc(pending);
+        if !judged.counts.is_balanced() {
+            let topic = partition.source.topic.clone();
+            return Err(AccountError::Unbalanced { topic, partition: partition.number });
         }
-        if source.mapping.as_ref().is_some_and(|mapping| mapping.filters) {
-            account.notes.push(format!(
-                "{}: the mapping has an event filter, which drops records without a trace: they count as missing",
-                source.topic
-            ));
-        }
-        let mut destination = None;
-        for (number, range) in ranges {
-            let partition = Partition { broker: &broker, source, number, refreshed };
-            let committed = committed.get(&number).copied();
-            let settled =
-                OffsetRange::new(range.start, committed.unwrap_or(range.start).clamp(range.start, range.end));
-            let pending = range.len() - settled.len();
-            let mut judged =
-                self.partition(&partition, settled, &mut destination, &mut account.notes).await?;
-            judged.counts.offsets = range.len();
-            judged.counts.pending = pending;
-            self.progress.inc(pending);
-            if !judged.counts.is_balanced() {
-                return Err(AccountError::Unbalanced { topic: source.topic.clone(), partition: number });
-            }
-            account.partitions.push(PartitionAccount {
-                partition: number,
-                range,
-                committed,
-                counts: judged.counts,
-                missing: judged.missing,
-                doubled: judged.doubled,
-            });
-        }
-        account.notes.extend(account_notes(&account, destination.as_ref(), refreshed));
-        Ok(account)
+        Ok(PartitionAccount {
+            partition: partition.number,
+            range,
+            committed,
+            counts: judged.counts,
+            missing: judged.missing,
+            doubled: judged.doubled,
+        })
     }
 
     /// Gives the missing records of a topic to the function again.
@@ -408,38 +409,52 @@ impl Accountant<'_> {
     }
 }
 
+/// What a reader has to know before anything is counted.
+fn first_notes(
+    source: &TopicSource,
+    ranges: &BTreeMap<i32, OffsetRange>,
+    committed: &BTreeMap<i32, i64>,
+) -> Vec<String> {
+    let TopicSource { topic, group, mapping } = source;
+    let mut notes = Vec::new();
+    if committed.is_empty() {
+        notes.push(format!(
+            "{topic}: group {group} has committed no offset, so that all records count as pending"
+        ));
+    }
+    if mapping.as_ref().is_some_and(|mapping| mapping.filters) {
+        notes.push(format!(
+            "{topic}: the mapping has an event filter, which drops records without a trace: they count as missing"
+        ));
+    }
+    let n_behind = ranges
+        .iter()
+        .filter(|(number, range)| committed.get(number).is_some_and(|committed| *committed < range.start))
+        .count();
+    if n_behind > 0 {
+        notes.push(format!(
+            "{topic}: in {n_behind} partitions, group {group} has not yet read the records before this time, which are not counted: \
+             count from an earlier time once it has"
+        ));
+    }
+    notes
+}
+
+/// What `work` returns; `None` if the deadline comes first. After it, nothing begins: a thread that reads Kafka can't be stopped.
+async fn until<T>(deadline: Option<Instant>, work: impl Future<Output = T>) -> Option<T> {
+    match deadline {
+        Some(deadline) if Instant::now() >= deadline => None,
+        Some(deadline) => timeout_at(deadline, work).await.ok(),
+        None => Some(work.await),
+    }
+}
+
 fn outcome(form: Form) -> Outcome {
     match form {
         Form::Indexed => Outcome::Indexed,
         Form::Rescued => Outcome::Rescued,
         Form::DeadLetter => Outcome::DeadLettered,
     }
-}
-
-fn account_notes(
-    account: &TopicAccount,
-    destination: Option<&AtDestination>,
-    refreshed: Refreshed,
-) -> Vec<String> {
-    let topic = &account.source.topic;
-    let mut notes = Vec::new();
-    let doubled: u64 = account.partitions.iter().map(|partition| partition.doubled).sum();
-    if doubled > 0 {
-        notes.push(format!(
-            "{topic}: {doubled} records are in more than one index: rules that route them elsewhere were changed, or a dead letter \
-             was not removed"
-        ));
-    }
-    if let Some(unread) = destination.and_then(AtDestination::unread) {
-        notes.push(format!("{topic}: {unread}"));
-    }
-    let is_missing = account.partitions.iter().any(|partition| partition.counts.missing > 0);
-    if refreshed == Refreshed::Refused && is_missing {
-        notes.push(format!(
-            "{topic}: this user may not refresh the indices, so that dead letters of the last seconds count as missing"
-        ));
-    }
-    notes
 }
 
 /// Batches of records that a thread reads.

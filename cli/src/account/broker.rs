@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc::Sender;
 
-use crate::kafka_options::KafkaOptions;
+use crate::kafka_options::{Consumer, KafkaOptions};
 use crate::offsets::{OffsetRange, OffsetSet};
 use crate::record::Record;
 use crate::since::Since;
@@ -25,7 +25,7 @@ const SKIPPED: u32 = 2_000;
 
 /// A consumer that reads partitions of a topic by their offsets. Its calls block.
 pub struct Broker {
-    consumer: BaseConsumer,
+    consumer: Consumer,
     brokers: String,
 }
 
@@ -35,7 +35,7 @@ impl Broker {
     /// # Errors
     /// [`SourceError::Config`]
     pub fn new(kafka: &KafkaOptions, group: &str) -> Result<Self, SourceError> {
-        let consumer = kafka.consumer_config(group).create().map_err(SourceError::Config)?;
+        let consumer = kafka.consumer(group).map_err(SourceError::Config)?;
         Ok(Self { consumer, brokers: kafka.bootstrap.clone() })
     }
 

@@ -131,9 +131,10 @@ impl AtDestination {
         since: Since,
     ) -> Result<(), DestinationError> {
         let (sender, mut batches) = mpsc::channel(2);
-        let (kafka, name) = (kafka.clone(), topic.to_owned());
+        // The login of the mapping may use its own group, and perhaps no other.
+        let (kafka, name, group) = (kafka.clone(), topic.to_owned(), mapping.group.clone());
         let reader = tokio::task::spawn_blocking(move || {
-            let broker = Broker::new(&kafka, "kafka-to-search-account")?;
+            let broker = Broker::new(&kafka, &group)?;
             for (partition, range) in broker.ranges(&name, since)? {
                 if !range.is_empty() {
                     broker.read(&name, partition, &range.into(), &sender)?;

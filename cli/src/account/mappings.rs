@@ -23,6 +23,31 @@ pub struct Mapping {
     pub decodes: bool,
     /// Whether the mapping has an event filter, which drops records without a trace.
     pub filters: bool,
+    /// Where it reads.
+    pub kafka: KafkaSource,
+}
+
+/// The brokers of a mapping, and how it logs in to them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KafkaSource {
+    /// `HOST:PORT` of self-managed brokers.
+    pub bootstrap: Vec<String>,
+    /// ARN of the MSK cluster, or of the managed VPC connection to it.
+    pub cluster_arn: Option<String>,
+    /// Logins, certificates and networks.
+    pub access: Vec<Access>,
+}
+
+/// A kind of access, such as `SASL_SCRAM_512_AUTH`, and where its secret is:
+/// <https://docs.aws.amazon.com/lambda/latest/api/API_SourceAccessConfiguration.html>.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Access {
+    /// The kind.
+    #[serde(rename = "Type")]
+    pub kind: String,
+    /// ARN of a secret, or a subnet or security group.
+    #[serde(rename = "URI")]
+    pub uri: String,
 }
 
 /// Why the mappings are not known.
@@ -54,10 +79,27 @@ struct Listed {
     topics: Vec<String>,
     #[serde(default)]
     function_arn: String,
+    event_source_arn: Option<String>,
+    self_managed_event_source: Option<SelfManaged>,
+    #[serde(default)]
+    source_access_configurations: Vec<Access>,
     self_managed_kafka_event_source_config: Option<KafkaConfig>,
     amazon_managed_kafka_event_source_config: Option<KafkaConfig>,
     destination_config: Option<DestinationConfig>,
     filter_criteria: Option<FilterCriteria>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SelfManaged {
+    #[serde(default)]
+    endpoints: Endpoints,
+}
+
+#[derive(Deserialize, Default)]
+struct Endpoints {
+    #[serde(rename = "KAFKA_BOOTSTRAP_SERVERS", default)]
+    bootstrap: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -126,6 +168,14 @@ impl Listed {
                 .filter(|destination| !destination.is_empty()),
             decodes: registry.is_some_and(|registry| registry.as_object().is_some_and(|it| !it.is_empty())),
             filters: self.filter_criteria.is_some_and(|criteria| !criteria.filters.is_empty()),
+            kafka: KafkaSource {
+                bootstrap: self
+                    .self_managed_event_source
+                    .map(|it| it.endpoints.bootstrap)
+                    .unwrap_or_default(),
+                cluster_arn: self.event_source_arn,
+                access: self.source_access_configurations,
+            },
         })
     }
 }
@@ -147,6 +197,8 @@ mod tests {
             "Topics": ["order.events"],
             "FunctionArn": "arn:aws:lambda:eu-west-1:1:function:index:live",
             "SelfManagedKafkaEventSourceConfig": {"ConsumerGroupId": "g"},
+            "SelfManagedEventSource": {"Endpoints": {"KAFKA_BOOTSTRAP_SERVERS": ["b1:9096", "b2:9096"]}},
+            "SourceAccessConfigurations": [{"Type": "SASL_SCRAM_512_AUTH", "URI": "arn:s"}],
             "DestinationConfig": {"OnFailure": {"Destination": "arn:aws:s3:::failed"}},
             "FilterCriteria": {"Filters": [{"Pattern": "{}"}]},
         }));
@@ -158,6 +210,11 @@ mod tests {
             destination: Some("arn:aws:s3:::failed".into()),
             decodes: false,
             filters: true,
+            kafka: KafkaSource {
+                bootstrap: vec!["b1:9096".into(), "b2:9096".into()],
+                cluster_arn: None,
+                access: vec![Access { kind: "SASL_SCRAM_512_AUTH".into(), uri: "arn:s".into() }],
+            },
         };
         assert_eq!(mapping.of("index"), Some(expected));
     }
@@ -171,9 +228,11 @@ mod tests {
             "UUID": "u",
             "Topics": ["t"],
             "FunctionArn": arn,
+            "EventSourceArn": "arn:aws:kafka:r:1:cluster/c/u",
             "AmazonManagedKafkaEventSourceConfig": {"SchemaRegistryConfig": {"SchemaRegistryURI": "x"}},
         }));
         let managed = managed.of("index-events").unwrap();
         assert_eq!((managed.group.as_str(), managed.decodes, managed.filters), ("u", true, false));
+        assert_eq!(managed.kafka.cluster_arn.as_deref(), Some("arn:aws:kafka:r:1:cluster/c/u"));
     }
 }

@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::accountant::{PartitionAccount, TopicAccount};
 use super::heal::Healed;
 use super::outcome::Counts;
+use super::topic_account::{PartitionAccount, TopicAccount};
 use crate::offsets::OffsetRange;
 
 /// Ranges of missing offsets that the text lists of a partition.
@@ -20,8 +20,19 @@ pub struct Report {
     pub since: String,
     /// The topics.
     pub topics: Vec<TopicAccount>,
+    /// Topics that could not be counted.
+    pub uncounted: Vec<Uncounted>,
     /// What was given to the function before; `None` if nothing was.
     pub healed: Option<Healed>,
+}
+
+/// A topic of which nothing is known.
+#[derive(Debug, Clone, Serialize)]
+pub struct Uncounted {
+    /// Its name.
+    pub topic: String,
+    /// Why.
+    pub reason: String,
 }
 
 const COLUMNS: [&str; 11] = [
@@ -42,10 +53,15 @@ impl Report {
     /// The counts of all topics.
     pub fn total(&self) -> Counts {
         let mut total = Counts::default();
-        for partition in self.topics.iter().flat_map(|topic| &topic.partitions) {
-            total += partition.counts;
+        for topic in &self.topics {
+            total += topic.total();
         }
         total
+    }
+
+    /// Whether everything was counted. Without it, a count of 0 does not say that nothing is missing.
+    pub fn is_whole(&self) -> bool {
+        self.uncounted.is_empty() && self.topics.iter().all(TopicAccount::is_whole)
     }
 
     /// Writes it as one JSON object.
@@ -53,27 +69,35 @@ impl Report {
     /// # Errors
     /// Those of `out`.
     pub fn write_json(&self, out: &mut dyn Write) -> io::Result<()> {
+        serde_json::to_writer_pretty(&mut *out, &self.json(usize::MAX))?;
+        writeln!(out)
+    }
+
+    /// Returns it as one JSON object, with at most `max_ranges` ranges of missing offsets.
+    pub fn json(&self, max_ranges: usize) -> Value {
+        let mut left = max_ranges;
         let topics: Vec<Value> = self
             .topics
             .iter()
             .map(|topic| {
+                let partition = |partition| partition_json(partition, &mut left);
                 json!({
                     "topic": topic.source.topic,
                     "group": topic.source.group,
-                    "partitions": topic.partitions.iter().map(partition_json).collect::<Vec<_>>(),
+                    "partitions": topic.partitions.iter().map(partition).collect::<Vec<_>>(),
+                    "uncounted_partitions": topic.uncounted,
                 })
             })
             .collect();
-        let report = json!({
+        json!({
             "since": self.since,
-            "complete": self.total().missing == 0,
+            "complete": self.total().missing == 0 && self.is_whole(),
             "total": counts_json(self.total()),
             "topics": topics,
+            "uncounted_topics": self.uncounted,
             "healed": self.healed,
             "notes": self.notes(),
-        });
-        serde_json::to_writer_pretty(&mut *out, &report)?;
-        writeln!(out)
+        })
     }
 
     /// Writes it as a table.
@@ -191,6 +215,8 @@ struct PartitionJson {
     counts: CountsJson,
     in_several_indices: u64,
     missing_offsets: Vec<RangeJson>,
+    /// Ranges of missing offsets that are not listed.
+    missing_ranges_left_out: usize,
 }
 
 #[derive(Serialize)]
@@ -203,7 +229,11 @@ fn counts_json(counts: Counts) -> CountsJson {
     CountsJson { records: counts.records(), counts }
 }
 
-fn partition_json(partition: &PartitionAccount) -> PartitionJson {
+/// Lists at most `left` ranges, and takes those away from it.
+fn partition_json(partition: &PartitionAccount, left: &mut usize) -> PartitionJson {
+    let ranges = partition.missing.ranges();
+    let n_listed = ranges.len().min(*left);
+    *left -= n_listed;
     let range = |range: &OffsetRange| RangeJson { first: range.start, last: range.end - 1 };
     PartitionJson {
         partition: partition.partition,
@@ -212,14 +242,15 @@ fn partition_json(partition: &PartitionAccount) -> PartitionJson {
         committed_offset: partition.committed,
         counts: counts_json(partition.counts),
         in_several_indices: partition.doubled,
-        missing_offsets: partition.missing.ranges().iter().map(range).collect(),
+        missing_offsets: ranges.iter().take(n_listed).map(range).collect(),
+        missing_ranges_left_out: ranges.len() - n_listed,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::account::accountant::TopicSource;
+    use crate::account::topic_account::TopicSource;
 
     fn report(missing: &[i64]) -> Report {
         let n = missing.len() as u64;
@@ -239,8 +270,13 @@ mod tests {
             doubled: 0,
         };
         let source = TopicSource { topic: "a.events".into(), group: "g".into(), mapping: None };
-        let topic = TopicAccount { source, partitions: vec![partition], notes: vec!["a note".into()] };
-        Report { since: "1h".into(), topics: vec![topic], healed: None }
+        let topic = TopicAccount {
+            source,
+            partitions: vec![partition],
+            uncounted: Vec::new(),
+            notes: vec!["a note".into()],
+        };
+        Report { since: "1h".into(), topics: vec![topic], uncounted: Vec::new(), healed: None }
     }
 
     fn text(report: &Report) -> String {
@@ -274,8 +310,30 @@ note: a note
             "partition": 3, "first_offset": 100, "end_offset": 120, "committed_offset": 118,
             "offsets": 20, "records": 17, "indexed": 14, "rescued": 0, "dead_lettered": 0, "dropped": 0, "at_destination": 0,
             "removed": 1, "pending": 2, "missing": 3, "in_several_indices": 0,
-            "missing_offsets": [{"first": 104, "last": 105}, {"first": 110, "last": 110}],
+            "missing_offsets": [{"first": 104, "last": 105}, {"first": 110, "last": 110}], "missing_ranges_left_out": 0,
         });
         assert_eq!(report["topics"][0]["partitions"][0], expected);
+    }
+
+    #[test]
+    fn ranges_that_are_not_listed_are_counted() {
+        let report = report(&[104, 105, 110]).json(1);
+        let partition = &report["topics"][0]["partitions"][0];
+        assert_eq!(partition["missing_offsets"], json!([{"first": 104, "last": 105}]));
+        assert_eq!((&partition["missing_ranges_left_out"], &partition["missing"]), (&json!(1), &json!(3)));
+    }
+
+    #[test]
+    fn what_was_not_counted_is_not_complete() {
+        let mut partly = report(&[]);
+        assert_eq!(partly.json(0)["complete"], json!(true));
+        partly.topics[0].uncounted = vec![4];
+        let json = partly.json(0);
+        assert_eq!(json["complete"], json!(false));
+        assert_eq!(json["topics"][0]["uncounted_partitions"], json!([4]));
+        let mut without = report(&[]);
+        without.uncounted = vec![Uncounted { topic: "b".into(), reason: "why".into() }];
+        assert_eq!(without.json(0)["complete"], json!(false));
+        assert_eq!(without.json(0)["uncounted_topics"], json!([{"topic": "b", "reason": "why"}]));
     }
 }

@@ -2,6 +2,9 @@
 
 use crate::json::{JsonError, Scanner};
 
+/// Characters of an array that are searched for commas at once: one for each bit of a word.
+const BLOCK: usize = 64;
+
 /// Reads an array of bytes, written 0 to 255 or -128 to 127, and appends them to `out`. Returns `false` for any other
 /// value, which is read too and may leave bytes behind in `out`.
 pub(crate) fn read_byte_array(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Result<bool, JsonError> {
@@ -28,82 +31,140 @@ pub(crate) fn read_byte_array(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> R
     Ok(all_bytes)
 }
 
-/// Reads the form that event source mappings write: no white space, one to three digits. Anything else is `None` and
-/// leaves the scanner where it was. Reads eight characters at a time, which are two numbers or more: branches on the number of
-/// digits are hard to predict, and where the next number begins is known only when this one was read.
+/// Reads the form that event source mappings write: no white space, one to three digits. Anything else is `None` and leaves
+/// the scanner where it was. Where a number ends is found for 64 characters at once: a search from one number to the next has
+/// to wait for the branch on its digits, which is hard to predict.
 fn read_compact(scanner: &mut Scanner<'_>, out: &mut Vec<u8>) -> Option<()> {
     let text = scanner.text;
-    let mut pos = scanner.pos + 1;
-    loop {
-        let rest = text.get(pos..)?;
-        let len = match rest.first_chunk::<8>().and_then(|chars| two_numbers(*chars)) {
-            Some((numbers, len)) => {
-                out.extend_from_slice(&numbers);
-                len
-            }
-            None => {
-                let (number, len) = one_number(rest)?;
-                out.push(number);
-                len
-            }
-        };
-        pos += len + 1;
-        match text.get(pos - 1) {
-            Some(b',') => {}
-            Some(b']') => break,
-            _ => return None,
+    let mut start = scanner.pos + 1;
+    let end = start + memchr::memchr(b']', text.get(start..)?)?;
+    for block in (start..end).step_by(BLOCK) {
+        let mut commas = commas_from(text, block)? & u64::MAX >> BLOCK.saturating_sub(end - block);
+        let (first, mut numbers, mut n_numbers, mut wrong) = (start, [0; BLOCK], 0, 0);
+        while commas != 0 {
+            let comma = block + commas.trailing_zeros() as usize;
+            let (number, wrong_here) = unsigned_number(text, start, comma)?;
+            *numbers.get_mut(n_numbers)? = number;
+            wrong |= wrong_here;
+            n_numbers += 1;
+            start = comma + 1;
+            commas &= commas - 1;
+        }
+        if wrong == 0 {
+            out.extend_from_slice(numbers.get(..n_numbers)?);
+        } else {
+            append_numbers(text.get(first..start - 1)?, out)?;
         }
     }
-    scanner.pos = pos;
+    append_numbers(text.get(start..end)?, out)?;
+    scanner.pos = end + 1;
     Some(())
 }
 
-/// The two numbers from 0 to 255 that `chars` begin with, a comma between them, and their length in characters.
-#[inline(always)]
-fn two_numbers(chars: [u8; 8]) -> Option<([u8; 2], usize)> {
-    let digits = u64::from_le_bytes(chars) ^ 0x3030_3030_3030_3030;
-    // The high bit of each byte that is not a digit. Only a byte beyond ASCII has a carry, into the bytes behind it, and that
-    // byte is neither a comma nor a bracket.
-    let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
-    let first = others.trailing_zeros() / 8;
-    let second = (others & others.wrapping_sub(1)).trailing_zeros() / 8;
-    if first > 3 || chars.get(first as usize) != Some(&b',') {
-        return None;
+/// Appends numbers from -128 to 255 with commas between them.
+fn append_numbers(text: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    for number in text.split(|byte| *byte == b',') {
+        let (sign, digits) = match number {
+            [b'-', digits @ ..] => (-1, digits),
+            digits => (1, digits),
+        };
+        let number = sign
+            * match digits {
+                [ones] => value(*ones)?,
+                [tens @ b'1'..=b'9', ones] => value(*tens)? * 10 + value(*ones)?,
+                [hundreds @ b'1'..=b'9', tens, ones] => {
+                    value(*hundreds)? * 100 + value(*tens)? * 10 + value(*ones)?
+                }
+                _ => return None,
+            };
+        out.push((-128..=255).contains(&number).then_some(number as u8)?);
     }
-    let one = number(digits as u32, first, 255)?;
-    let other = number((digits >> (8 * (first + 1))) as u32, second - first - 1, 255)?;
-    Some(([one as u8, other as u8], second as usize))
+    Some(())
 }
 
-/// The number from -128 to 255 that `text` begins with, and its length in characters.
-fn one_number(text: &[u8]) -> Option<(u8, usize)> {
-    let is_negative = text.first() == Some(&b'-');
-    let sign_len = usize::from(is_negative);
-    let digits = u32::from_le_bytes(*text.get(sign_len..)?.first_chunk::<4>()?) ^ 0x3030_3030;
-    let others = (digits.wrapping_add(0x7676_7676) | digits) & 0x8080_8080;
-    let len = others.trailing_zeros() / 8;
-    let number = number(digits, len, if is_negative { 128 } else { 255 })?;
-    Some((if is_negative { -number } else { number } as u8, sign_len + len as usize))
+fn value(digit: u8) -> Option<i16> {
+    digit.is_ascii_digit().then(|| i16::from(digit - b'0'))
 }
 
-/// The number of up to three digits that are the values of the first `len` bytes of `digits`, if it is at most `most`.
+/// One bit for each of the 64 characters from `start` on that is a comma. Those behind the text are none.
 #[inline(always)]
-fn number(digits: u32, len: u32, most: i16) -> Option<i16> {
-    let least = match len {
-        1 => 0,
-        2 => 10,
-        3 => 100,
-        _ => return None,
-    };
-    let [_, hundreds, tens, ones] = (digits << (32 - 8 * len)).to_le_bytes();
-    let number = i16::from(hundreds) * 100 + i16::from(tens) * 10 + i16::from(ones);
-    // Less than its digits can say has a zero before them, which JSON does not allow.
-    ((number - least) as u16 <= (most - least) as u16).then_some(number)
+fn commas_from(text: &[u8], start: usize) -> Option<u64> {
+    let at = start.min(text.len().checked_sub(BLOCK)?);
+    let (words, _) = text.get(at..)?.first_chunk::<BLOCK>()?.as_chunks::<8>();
+    let commas = words.iter().rev().fold(0, |commas, word| {
+        const LOWS: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+        let other = u64::from_le_bytes(*word) ^ 0x2c2c_2c2c_2c2c_2c2c;
+        // The high bit of each byte that is zero, and those bits side by side.
+        let zeros = !((other & LOWS).wrapping_add(LOWS) | other | LOWS);
+        commas << 8 | (zeros >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    });
+    Some(commas >> (start - at))
 }
+
+/// The number at `start..end` of `text`, and zero if it is one from 0 to 255 as JSON writes it. Without branches: it computes a
+/// number from whatever is there, and compares its digits with those that were read.
+#[inline(always)]
+fn unsigned_number(text: &[u8], start: usize, end: usize) -> Option<(u8, u32)> {
+    let len = (end - start) as u32;
+    let digits = u32::from_le_bytes(*text.get(start..)?.first_chunk::<4>()?) ^ 0x3030_3030;
+    // Nothing, hundreds, tens, ones.
+    let digits = digits << (32_u32.wrapping_sub(8 * len) & 31);
+    let number = (digits.wrapping_mul(0x64_0a_01) >> 24) as u8;
+    let expected = *DIGITS.get(usize::from(number))?;
+    Some((number, digits ^ expected | len & !3))
+}
+
+/// The digits of each byte as a number, in the order of their places in memory: nothing, hundreds, tens, ones.
+#[expect(clippy::indexing_slicing, reason = "a constant fails when it is compiled")]
+const DIGITS: [u32; 256] = {
+    let mut digits = [0; 256];
+    let mut number = 0;
+    while number < 256 {
+        digits[number] =
+            u32::from_le_bytes([0, (number / 100) as u8, (number / 10 % 10) as u8, (number % 10) as u8]);
+        number += 1;
+    }
+    digits
+};
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn arrays_of_any_length_are_read_as_serde_json_does(
+            numbers in prop::collection::vec(
+                prop_oneof![400 => 0..=255_i16, 30 => -128..=-1_i16, 1 => -130..=258_i16],
+                0..200,
+            ),
+            damage in prop::option::weighted(0.3, ("[ 0,.\\]a-]{1,2}", any::<prop::sample::Index>())),
+            behind in prop_oneof![Just(0), Just(70)],
+        ) {
+            let mut text = serde_json::to_string(&numbers).unwrap();
+            if let Some((damage, place)) = damage {
+                text.insert_str(1 + place.index(text.len() - 1), &damage);
+            }
+            let len = text.len();
+            text.push_str(&" ".repeat(behind));
+            let theirs: Option<Vec<i64>> = serde_json::from_str(&text).ok();
+            let (mut out, mut scanner) = (vec![1], Scanner::new(text.as_bytes()));
+            let ours = read_byte_array(&mut scanner, &mut out);
+            match theirs {
+                Some(theirs) => {
+                    let are_bytes = theirs.iter().all(|number| (-128..=255).contains(number));
+                    prop_assert_eq!(ours, Ok(are_bytes), "{}", text);
+                    prop_assert_eq!(scanner.position(), len);
+                    let theirs: Vec<u8> = theirs.into_iter().map(|number| number as u8).collect();
+                    prop_assert!(!are_bytes || (out.first() == Some(&1) && out.get(1..) == Some(&theirs)), "{}", text);
+                }
+                // More may stand behind an array that ends early.
+                None => prop_assert!(ours != Ok(true) || scanner.end().is_err(), "{}", text),
+            }
+        }
+    }
 
     #[test]
     fn byte_arrays_are_read_in_every_form() {

@@ -76,17 +76,16 @@ impl<'a> Scanner<'a> {
     /// Skips white space and returns the next byte without reading it.
     #[inline(always)]
     pub fn peek(&mut self) -> Result<u8, JsonError> {
-        loop {
-            match self.text.get(self.pos) {
-                Some(b' ' | b'\t') => self.pos += 1,
-                Some(b'\n' | b'\r') => {
-                    self.newlines = true;
-                    self.pos += 1;
-                }
-                Some(byte) => return Ok(*byte),
-                None => return Err(JsonError::End(self.pos)),
-            }
+        if let Some(byte) = self.text.get(self.pos)
+            && *byte > b' '
+        {
+            return Ok(*byte);
         }
+        // The position is not lent, so that it stays in a register.
+        let (pos, newlines) = skip_white_space(self.text, self.pos);
+        self.pos = pos;
+        self.newlines |= newlines;
+        self.text.get(pos).copied().ok_or(JsonError::End(pos))
     }
 
     /// Skips white space and reads `byte`.
@@ -377,6 +376,17 @@ fn has_control_character(bytes: &[u8]) -> bool {
         least
     });
     least.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < 0x20
+}
+
+/// Position behind the white space that begins at `pos`, and whether there are line ends in it.
+#[inline(never)]
+fn skip_white_space(text: &[u8], mut pos: usize) -> (usize, bool) {
+    let mut newlines = false;
+    while let Some(byte @ (b' ' | b'\t' | b'\n' | b'\r')) = text.get(pos) {
+        newlines |= matches!(byte, b'\n' | b'\r');
+        pos += 1;
+    }
+    (pos, newlines)
 }
 
 /// Position behind the escape whose backslash is at `pos`.

@@ -11,7 +11,10 @@ use lambda_support::payload::{Payload, PayloadLayer};
 use lambda_support::role::role_services;
 use lambda_support::start::start;
 use lambda_support::variables::variable;
-use vrl_transform::VrlCompiler;
+#[cfg(not(feature = "vrl"))]
+use pipeline_file::WithoutScripts as Compiler;
+#[cfg(feature = "vrl")]
+use vrl_transform::VrlCompiler as Compiler;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
@@ -21,7 +24,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), lambda_runtime::Error> {
     let mut config = Config::parse(&variable)?;
     let secrets = role_services(&variable);
-    config.indexing = with_rules(config.indexing, &VrlCompiler::new(), secrets.as_ref()).await?;
+    config.indexing = with_rules(config.indexing, &Compiler::default(), secrets.as_ref()).await?;
     let client = config.indexing.search.connect(&secrets).await?;
     let registry = match &config.indexing.registry {
         Some(registry) => Some(Arc::new(registry.connect(&secrets).await?)),

@@ -9,7 +9,9 @@ pub mod pipeline;
 pub mod problem;
 mod reader;
 mod topic_rules;
+pub mod without_scripts;
 
 pub use no_scripts::NoScripts;
 pub use pipeline::{PipelineFile, parse};
 pub use problem::{PipelineFileError, Problem};
+pub use without_scripts::WithoutScripts;

@@ -9,7 +9,7 @@ use event_pipeline::rules::{HashedField, Keep, OnError, Overrides, TopicRules};
 use event_pipeline::sampling::SampleRate;
 use event_pipeline::topic_pattern::TopicPattern;
 use event_pipeline::transform::{ScriptProblem, SharedTransform, TransformCompiler};
-use pipeline_file::{NoScripts, PipelineFile, parse};
+use pipeline_file::{NoScripts, PipelineFile, WithoutScripts, parse};
 
 /// Refuses each line with the word `bad`, at that word.
 struct NoBadWords;
@@ -189,4 +189,14 @@ fn what_is_not_yaml_is_reported_with_its_place() {
         "{found}"
     );
     assert!(problems("a: 1\n---\nb: 2\n").starts_with("2:1: the file has a second document"));
+}
+
+#[test]
+fn a_program_without_vrl_refuses_a_transform_and_nothing_else() {
+    let text = "topics:\n  - match: a\n    transform: |\n      .b = 1\n";
+    assert_eq!(
+        parse(text, &WithoutScripts).unwrap_err().to_string(),
+        "4:7: topics[0].transform: the script does not compile: this program was built without VRL: remove the transform, or build with the feature `vrl`"
+    );
+    assert!(parse("topics:\n  - match: a\n    drop: true\n", &WithoutScripts).is_ok());
 }

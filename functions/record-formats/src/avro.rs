@@ -4,6 +4,7 @@ mod decode;
 mod logical;
 mod model;
 mod parse;
+mod schema_text;
 
 use crate::avro::decode::append_record;
 use crate::avro::model::{Type, Types};

@@ -10,6 +10,7 @@ mod edition;
 mod edition_descriptor;
 mod edition_text;
 mod indexes;
+mod json_names;
 mod model;
 mod slots;
 mod source;

@@ -10,9 +10,12 @@ use lambda_support::payload::{Payload, PayloadLayer};
 use lambda_support::role::role_services;
 use lambda_support::start::start;
 use lambda_support::variables::variable;
+#[cfg(not(feature = "vrl"))]
+use pipeline_file::WithoutScripts as Compiler;
 use replay_dead_letters::handler::Handler;
 use replay_dead_letters::s3::S3Config;
-use vrl_transform::VrlCompiler;
+#[cfg(feature = "vrl")]
+use vrl_transform::VrlCompiler as Compiler;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
@@ -22,7 +25,7 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), lambda_runtime::Error> {
     let config = Config::parse(&variable)?;
     let secrets = role_services(&variable);
-    let config = with_rules(config, &VrlCompiler::new(), secrets.as_ref()).await?;
+    let config = with_rules(config, &Compiler::default(), secrets.as_ref()).await?;
     let client = config.search.connect(&secrets).await?;
     let registry = match &config.registry {
         Some(registry) => Some(Arc::new(registry.connect(&secrets).await?)),

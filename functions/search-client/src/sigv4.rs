@@ -1,16 +1,18 @@
-//! AWS Signature Version 4 for OpenSearch Service (`es`), OpenSearch Serverless (`aoss`) and S3 (`s3`).
+//! AWS Signature Version 4 for OpenSearch Service (`es`), OpenSearch Serverless (`aoss`), S3 (`s3`) and the control planes of AWS.
 
 use std::fmt;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{
-    PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode, sign,
+    PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningParams, SigningSettings,
+    UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4;
 use aws_smithy_runtime_api::client::identity::Identity;
 use reqwest::header::{HeaderName, HeaderValue};
 
+use crate::percent::encode;
 use crate::send_error::SendError;
 
 /// Credentials, region and service that requests are signed with.
@@ -54,6 +56,36 @@ impl SigningKey {
         self.sign_at(request, SystemTime::now())
     }
 
+    /// Returns `url`, which has a query, with a signature for a GET request in it. It is valid from `time` on, for `valid_for`.
+    ///
+    /// # Errors
+    /// [`SendError::Signing`] when the URL can't be signed.
+    pub fn presign(&self, url: &str, time: SystemTime, valid_for: Duration) -> Result<String, SendError> {
+        let mut settings = SigningSettings::default();
+        settings.signature_location = SignatureLocation::QueryParams;
+        settings.expires_in = Some(valid_for);
+        let params = self.params(time, settings)?;
+        let signable = SignableRequest::new("GET", url, std::iter::empty(), SignableBody::Bytes(&[]))
+            .map_err(SendError::signing)?;
+        let (instructions, _signature) = sign(signable, &params).map_err(SendError::signing)?.into_parts();
+        let mut signed = url.to_owned();
+        for (name, value) in instructions.params() {
+            signed.push_str(&format!("&{name}={}", encode(value)));
+        }
+        Ok(signed)
+    }
+
+    fn params(&self, time: SystemTime, settings: SigningSettings) -> Result<SigningParams<'_>, SendError> {
+        let params = v4::SigningParams::builder()
+            .identity(&self.identity)
+            .region(&self.region)
+            .name(&self.service)
+            .time(time)
+            .settings(settings)
+            .build();
+        Ok(params.map_err(SendError::signing)?.into())
+    }
+
     fn sign_at(&self, request: &mut reqwest::Request, time: SystemTime) -> Result<(), SendError> {
         let mut settings = SigningSettings::default();
         // OpenSearch Serverless refuses requests without a header that holds the hash of their body.
@@ -63,14 +95,7 @@ impl SigningKey {
             settings.percent_encoding_mode = PercentEncodingMode::Single;
             settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
         }
-        let params = v4::SigningParams::builder()
-            .identity(&self.identity)
-            .region(&self.region)
-            .name(&self.service)
-            .time(time)
-            .settings(settings)
-            .build()
-            .map_err(SendError::signing)?;
+        let params = self.params(time, settings)?;
         let headers =
             request.headers().iter().filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
         let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
@@ -81,8 +106,7 @@ impl SigningKey {
             SignableBody::Bytes(body),
         )
         .map_err(SendError::signing)?;
-        let (instructions, _signature) =
-            sign(signable, &params.into()).map_err(SendError::signing)?.into_parts();
+        let (instructions, _signature) = sign(signable, &params).map_err(SendError::signing)?.into_parts();
         let signed: Vec<_> =
             instructions.headers().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         for (name, value) in signed {
@@ -96,8 +120,6 @@ impl SigningKey {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     /// `post-vanilla` of the test suite that AWS publishes, with the header of the body's hash that this client always

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use crate::delivery::{Condition, Outcome};
 use crate::mapping::Mapping;
 use crate::record::Rejection;
-use crate::status::{AGE_BOUNDS_MS, Counts, MappingStatus, PartitionStatus, Status};
+use crate::stall::Stall;
+use crate::status::{AGE_BOUNDS_MS, Counts, MappingStatus, PartitionStatus, Status, Trouble};
 
 /// All mappings that the process serves.
 #[derive(Debug, Default)]
@@ -51,6 +53,19 @@ pub enum InvocationKind {
     Retry,
 }
 
+/// Records that are discarded together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiscardedRecords {
+    /// Why.
+    pub condition: Condition,
+    /// How many.
+    pub n_records: u64,
+    /// Partition and offset of the last one.
+    pub last: (i32, i64),
+    /// The size of the event with them.
+    pub n_bytes: usize,
+}
+
 /// Where discarded records are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Safekeeping {
@@ -70,6 +85,16 @@ struct Now {
     registry_problem: Option<String>,
     last_result: Option<String>,
     partitions: Vec<PartitionStatus>,
+    stalls: Vec<Stall>,
+    losses: Option<Losses>,
+}
+
+/// Records that were lost since the mapping has its settings.
+#[derive(Debug)]
+struct Losses {
+    n_records: u64,
+    /// The last of them.
+    last: String,
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +113,7 @@ struct Counters {
     maximum_payload_size_exceeded: AtomicU64,
     schema_not_found: AtomicU64,
     deserialization_error: AtomicU64,
+    lost: AtomicU64,
     sent_to_destination: AtomicU64,
     age_classes: [AtomicU64; AGE_BOUNDS_MS.len() + 1],
     age_sum_ms: AtomicU64,
@@ -106,6 +132,8 @@ impl Registry {
             now.topic.clone_from(&mapping.topic);
             now.function_arn.clone_from(&mapping.function_arn);
             now.group_id.clone_from(&mapping.group_id);
+            // The mapping is new or was changed, perhaps because of them.
+            now.losses = None;
         }
         Arc::clone(activity)
     }
@@ -172,6 +200,11 @@ impl Activity {
         self.now().partitions = partitions;
     }
 
+    /// Publishes what makes no progress.
+    pub fn set_stalls(&self, stalls: Vec<Stall>) {
+        self.now().stalls = stalls;
+    }
+
     /// Counts a record that was read.
     pub fn received(&self, filtering: Filtering) {
         add(&self.counts.received, 1);
@@ -214,7 +247,8 @@ impl Activity {
     }
 
     /// Counts discarded records.
-    pub fn discarded(&self, condition: Condition, n_records: u64, safekeeping: Safekeeping) {
+    pub fn discarded(&self, discarded: DiscardedRecords, safekeeping: Safekeeping) {
+        let DiscardedRecords { condition, n_records, last: (partition, offset), n_bytes } = discarded;
         let counter = match condition {
             Condition::RetryAttemptsExhausted => &self.counts.retry_attempts_exhausted,
             Condition::RecordAgeExceeded => &self.counts.record_age_exceeded,
@@ -225,11 +259,20 @@ impl Activity {
         add(counter, n_records);
         if safekeeping == Safekeeping::AtDestination {
             add(&self.counts.sent_to_destination, n_records);
+            return;
         }
+        add(&self.counts.lost, n_records);
+        let mut now = self.now();
+        let last =
+            format!("{}-{partition} offset {offset}, {}, {n_bytes} bytes", now.topic, condition.name());
+        let losses = now.losses.get_or_insert(Losses { n_records: 0, last: String::new() });
+        losses.n_records += n_records;
+        losses.last = last;
     }
 
     fn status(&self) -> MappingStatus {
         let now = self.now();
+        let at = Instant::now();
         let warnings: Vec<&str> =
             [&now.warning, &now.registry_problem].into_iter().flatten().map(String::as_str).collect();
         MappingStatus {
@@ -238,6 +281,8 @@ impl Activity {
             function_arn: now.function_arn.clone(),
             consumer_group_id: now.group_id.clone(),
             problem: now.problem.clone(),
+            stalled: now.stalls.iter().map(|stall| stall.trouble(at)).collect(),
+            lost: now.losses.as_ref().map(Losses::trouble),
             warning: (!warnings.is_empty()).then(|| warnings.join("; ")),
             last_processing_result: now
                 .last_result
@@ -246,6 +291,19 @@ impl Activity {
             partitions: now.partitions.clone(),
             counts: self.counts.read(),
         }
+    }
+}
+
+impl Losses {
+    fn trouble(&self) -> Trouble {
+        let what = match self.n_records {
+            1 => format!("1 record is lost ({})", self.last),
+            n => format!("{n} records are lost, the last {}", self.last),
+        };
+        let fix = "The mapping has no on-failure destination: give it an S3 bucket, which keeps whole records of any size. \
+            A lost record can be read from Kafka until its retention ends. This message stays until the mapping is changed or \
+            the poller is started again.";
+        Trouble { what, fix: fix.to_owned() }
     }
 }
 
@@ -267,6 +325,7 @@ impl Counters {
             maximum_payload_size_exceeded: of(&self.maximum_payload_size_exceeded),
             schema_not_found: of(&self.schema_not_found),
             deserialization_error: of(&self.deserialization_error),
+            lost: of(&self.lost),
             sent_to_destination: of(&self.sent_to_destination),
             age_classes: self.age_classes.iter().map(of).collect(),
             age_sum_ms: of(&self.age_sum_ms),
@@ -291,12 +350,37 @@ mod tests {
         let status = registry.status();
         assert_eq!(status.mappings[0].warning.as_deref(), Some("the topic's id is unknown"));
         assert_eq!(status.problems(), Vec::<String>::new());
-        assert_eq!(status.warnings(), ["mapping uuid: the topic's id is unknown"]);
+        assert_eq!(status.warnings(), ["mapping uuid of order.events: the topic's id is unknown"]);
         activity.set_registry_problem(Some("connection refused"));
         let both = "the topic's id is unknown; records wait for the schema registry: connection refused";
         assert_eq!(registry.status().mappings[0].warning.as_deref(), Some(both));
         activity.set_warning(None);
         activity.set_registry_problem(None);
         assert_eq!(registry.status().mappings[0].warning, None);
+    }
+
+    #[test]
+    fn lost_records_are_a_problem_until_the_mapping_is_changed() {
+        let registry = Registry::default();
+        let activity = registry.activity(&mapping());
+        let condition = Condition::MaximumPayloadSizeExceeded;
+        let too_large = DiscardedRecords { condition, n_records: 1, last: (3, 41), n_bytes: 8_000_210 };
+        activity.discarded(too_large, Safekeeping::AtDestination);
+        assert_eq!(registry.status().problems(), Vec::<String>::new());
+        activity.discarded(too_large, Safekeeping::Lost);
+        activity.discarded(DiscardedRecords { last: (3, 45), ..too_large }, Safekeeping::Lost);
+        let status = registry.status();
+        let lost = status.mappings[0].lost.as_ref().unwrap();
+        let last = "order.events-3 offset 45, MaximumPayloadSizeExceeded, 8000210 bytes";
+        assert_eq!(lost.what, format!("2 records are lost, the last {last}"));
+        assert_eq!(status.problems(), [format!("mapping uuid of order.events: {}. {}", lost.what, lost.fix)]);
+        let counts = &status.mappings[0].counts;
+        assert_eq!(
+            (counts.maximum_payload_size_exceeded, counts.lost, counts.sent_to_destination),
+            (3, 2, 1)
+        );
+        // A destination was given to it.
+        registry.activity(&mapping());
+        assert_eq!(registry.status().problems(), Vec::<String>::new());
     }
 }

@@ -42,7 +42,7 @@ struct Partition {
     assignment: Assignment,
     pending: VecDeque<EncodedRecord>,
     pending_bytes: usize,
-    /// The offset after the last received one, whether it is kept or filtered out.
+    /// The offset up to which it was read: after the last record, kept or filtered out, and after what follows without one.
     received_through: i64,
     /// The first offset of the batch in flight that is not done.
     in_flight: Option<i64>,
@@ -165,6 +165,14 @@ impl Buffer {
     pub fn skip(&mut self, partition: i32, offset: i64) {
         if let Some(state) = self.partitions.get_mut(&partition) {
             state.received_through = offset + 1;
+        }
+    }
+
+    /// Records that a partition was read up to `position`: no offset between the last received record and there holds
+    /// another. They count as done once all records before them are.
+    pub fn pass(&mut self, partition: i32, position: i64) {
+        if let Some(state) = self.partitions.get_mut(&partition) {
+            state.received_through = state.received_through.max(position);
         }
     }
 

@@ -12,7 +12,7 @@ use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{ClientContext, Statistics, TopicPartitionList};
 use tracing::{debug, error, warn};
 
-use crate::mailbox::{Mailbox, Message};
+use crate::mailbox::{Ends, Mailbox, Message};
 use crate::mapping::Mapping;
 use crate::rebalance::{Ownership, Rebalance};
 use crate::topic_id;
@@ -74,8 +74,8 @@ impl ClientContext for Callbacks {
         self.count_event();
         let partitions = statistics.topics.get(&self.mapping.topic).map(|topic| &topic.partitions);
         let ends =
-            partitions.into_iter().flatten().filter_map(|(number, state)| Some((*number, end(state)?)));
-        self.send(Message::Ends(ends.collect::<BTreeMap<i32, i64>>()));
+            partitions.into_iter().flatten().filter_map(|(number, state)| Some((*number, ends(state)?)));
+        self.send(Message::Ends(ends.collect::<BTreeMap<i32, Ends>>()));
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -116,10 +116,10 @@ impl ConsumerContext for Callbacks {
     }
 }
 
-/// The end of a partition. A consumer sees records up to the last stable offset, where the broker reports one.
-fn end(partition: &Partition) -> Option<i64> {
+/// The ends of a partition. A consumer sees records up to the last stable offset, where the broker reports one.
+fn ends(partition: &Partition) -> Option<Ends> {
     let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
-    (end >= 0).then_some(end)
+    (end >= 0).then_some(Ends { end, reached: partition.eof_offset })
 }
 
 #[cfg(test)]

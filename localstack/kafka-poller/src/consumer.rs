@@ -29,8 +29,10 @@ use crate::consumer_state::ConsumerState;
 use crate::intake::{Intake, TakenIn};
 use crate::mailbox::{Mailbox, Message};
 use crate::mapping::Mapping;
+use crate::obstacles;
 use crate::record::PartitionRecords;
 use crate::repeated_error::RepeatedError;
+use crate::stall::Stall;
 use crate::status::PartitionStatus;
 
 /// How long the thread waits at most before it polls again.
@@ -118,6 +120,7 @@ impl ConsumerThread {
         let mut ended = Ok(());
         loop {
             self.mailbox.acknowledge_readable();
+            self.state.begin_turn();
             if let Err(fatal) = self.poll_events(client) {
                 ended = Err(fatal);
                 self.state.stop();
@@ -127,6 +130,7 @@ impl ConsumerThread {
             }
             let Flow::Continue { has_acted } = self.act(client, &mut queues, &calls) else {
                 self.activity.set_partitions(Vec::new());
+                self.activity.set_stalls(Vec::new());
                 return ended;
             };
             let turn = self.read_turn(&queues);
@@ -134,7 +138,7 @@ impl ConsumerThread {
                 self.state.all_read();
             }
             let is_busy = has_acted || turn.n_received > 0;
-            published.update(&self.state, &self.activity, is_busy);
+            published.update(&mut self.state, &self.activity, &self.mapping, is_busy);
             if !is_busy {
                 let now = Instant::now();
                 let wake_at = self.state.wake_at(now).map_or(IDLE_WAIT, |at| at.duration_since(now));
@@ -155,11 +159,13 @@ impl ConsumerThread {
                 None => return Ok(()),
                 // Fetched before the partition's own queue was split off.
                 Some(Ok(message)) => self.take_in(&message),
+                Some(Err(KafkaError::PartitionEOF(_))) => {}
                 Some(Err(fatal @ KafkaError::MessageConsumptionFatal(_))) => return Err(fatal),
                 Some(Err(error)) => {
                     // The error callback reported it too, and that is logged as a warning.
                     let Mapping { uuid, topic, .. } = self.mapping.as_ref();
                     debug!(mapping = %uuid, %topic, %error, "reading from Kafka failed, retrying");
+                    self.hindered_by(&error, "");
                 }
             }
         }
@@ -171,19 +177,24 @@ impl ConsumerThread {
         match message {
             Message::Readable => {}
             Message::Rebalance(rebalance) => self.state.rebalance(rebalance),
-            Message::ClientError { error, reason } if errors.is_due(&error.to_string(), now) => {
-                warn!(%mapping, %error, reason, "Kafka client");
+            Message::ClientError { error, reason } => {
+                if errors.is_due(&error.to_string(), now) {
+                    warn!(%mapping, %error, reason, "Kafka client");
+                } else {
+                    debug!(%mapping, %error, reason, "Kafka client");
+                }
+                self.hindered_by(&error, &reason);
             }
-            Message::ClientError { error, reason } => debug!(%mapping, %error, reason, "Kafka client"),
             Message::TopicId(id) => {
                 self.state.topic_id_seen(id);
                 self.activity.set_warning(None);
             }
-            Message::Ends(ends) => self.state.ends(ends),
+            Message::Ends(ends) => self.state.ends(&ends),
             Message::LookedUp(positions) => self.state.looked_up(positions, now),
             Message::Committed(result) => {
                 if let Err(error) = &result {
                     warn!(%mapping, %error, "offsets could not be committed, retrying");
+                    self.state.commit_hindered(&obstacles::not_committed(error));
                 }
                 let outcome = if result.is_ok() { CallOutcome::Done } else { CallOutcome::Failed };
                 self.state.committed(outcome, now);
@@ -204,7 +215,10 @@ impl ConsumerThread {
                 let _ = permit.send(self.state.permit_attempt(&assignments));
             }
             Message::AttemptWithout(assignments) => self.state.attempt_without(&assignments),
-            Message::AttemptEnded { assignments, progress } => {
+            Message::AttemptEnded { assignments, progress, obstacle } => {
+                if let Some(obstacle) = obstacle {
+                    self.state.hindered(&assignments, &obstacle);
+                }
                 self.state.attempt_ended(&assignments, &progress);
             }
             Message::BatchEnded => self.state.batch_ended(),
@@ -215,6 +229,11 @@ impl ConsumerThread {
             }
             Message::Stop => self.state.stop(),
         }
+    }
+
+    fn hindered_by(&mut self, error: &KafkaError, reason: &str) {
+        let (problem, obstacle) = obstacles::client(error, reason);
+        self.state.client_hindered(problem, obstacle, Instant::now());
     }
 
     /// Carries out what follows from the messages.
@@ -327,11 +346,16 @@ impl ConsumerThread {
                 return (n_received, QueueRest::Unknown);
             }
             match queue.poll(Duration::ZERO) {
-                None => return (n_received, QueueRest::Empty),
+                None => {
+                    self.state.queue_empty(partition);
+                    return (n_received, QueueRest::Empty);
+                }
                 Some(Ok(message)) => self.take_in(&message),
+                Some(Err(KafkaError::PartitionEOF(_))) => self.state.end_reached(partition),
                 Some(Err(error)) => {
                     let Mapping { uuid, topic, .. } = self.mapping.as_ref();
                     warn!(mapping = %uuid, %topic, partition, %error, "reading from Kafka failed, retrying");
+                    self.hindered_by(&error, "");
                     return (n_received, QueueRest::Unknown);
                 }
             }
@@ -368,21 +392,45 @@ impl ConsumerThread {
 #[derive(Default)]
 struct Published {
     partitions: Vec<PartitionStatus>,
+    stalls: Vec<Stall>,
     at: Option<Instant>,
 }
 
 impl Published {
     /// Publishes the status if it changed; while records arrive without a pause, only from time to time.
-    fn update(&mut self, state: &ConsumerState, activity: &Activity, is_busy: bool) {
+    fn update(&mut self, state: &mut ConsumerState, activity: &Activity, mapping: &Mapping, is_busy: bool) {
         let now = Instant::now();
         if is_busy && self.at.is_some_and(|at| now.duration_since(at) < STATUS_INTERVAL) {
             return;
         }
         self.at = Some(now);
         let partitions = state.partitions();
+        let stalls = state.stalls(&partitions, now);
+        if stalls != self.stalls {
+            log_stalls(mapping, &self.stalls, &stalls, now);
+            activity.set_stalls(stalls.clone());
+            self.stalls = stalls;
+        }
         if partitions != self.partitions {
             activity.set_partitions(partitions.clone());
             self.partitions = partitions;
         }
+    }
+}
+
+/// Logs partitions that make no progress from now on, and that all move again.
+fn log_stalls(mapping: &Mapping, before: &[Stall], after: &[Stall], now: Instant) {
+    let Mapping { uuid, topic, .. } = mapping;
+    for stall in after {
+        let is_known = before
+            .iter()
+            .any(|known| known.partitions == stall.partitions && known.obstacle.fix == stall.obstacle.fix);
+        if !is_known {
+            let trouble = stall.trouble(now);
+            warn!(mapping = %uuid, %topic, fix = trouble.fix, "{}", trouble.what);
+        }
+    }
+    if after.is_empty() {
+        info!(mapping = %uuid, %topic, "no partition is stalled any more");
     }
 }

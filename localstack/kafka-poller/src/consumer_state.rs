@@ -10,9 +10,12 @@ use std::time::{Duration, Instant};
 use crate::action::{Action, BrokerCall, CallOutcome, Warning};
 use crate::batch::{Buffer, NextBatch};
 use crate::delivery::Progress;
+use crate::mailbox::Ends;
 use crate::offsets::Positions;
+use crate::passed_over::PassedOver;
 use crate::rebalance::{Ownership, Rebalance};
 use crate::record::{Assignment, EncodedRecord};
+use crate::stall::{ClientProblem, Obstacle, Stall, Stalls};
 use crate::status::PartitionStatus;
 use crate::topic_id::TopicId;
 
@@ -38,6 +41,8 @@ pub struct ConsumerState {
     n_initial: i32,
     /// The partitions' end offsets, as last reported.
     ends: BTreeMap<i32, i64>,
+    passed_over: PassedOver,
+    stalls: Stalls,
     /// Rebalances that are not started.
     rebalances: VecDeque<Rebalance>,
     /// The rebalance that is in progress.
@@ -136,12 +141,14 @@ enum Closing {
 impl ConsumerState {
     /// Makes the state of a consumer without partitions.
     #[must_use]
-    pub fn new(buffer: Buffer) -> Self {
+    pub fn new(buffer: Buffer, stalls: Stalls) -> Self {
         Self {
             buffer,
             topic_id: TopicId::default(),
             n_initial: 0,
             ends: BTreeMap::new(),
+            passed_over: PassedOver::default(),
+            stalls,
             rebalances: VecDeque::new(),
             rebalancing: Rebalancing::No,
             rewind: Rewind::No,
@@ -154,7 +161,12 @@ impl ConsumerState {
         }
     }
 
-    // Records, one by one.
+    // Turns of the thread, and in each of them records, one by one.
+
+    /// Begins a turn: messages are taken, then the queues are read.
+    pub fn begin_turn(&mut self) {
+        self.passed_over.begin_turn();
+    }
 
     /// Whether another record of `partition` may be read.
     #[must_use]
@@ -164,12 +176,29 @@ impl ConsumerState {
 
     /// Adds a record that was read.
     pub fn push(&mut self, partition: i32, record: EncodedRecord) {
+        self.stalls.client_works();
         self.buffer.push(partition, record);
     }
 
     /// Passes over a record that the filter dropped.
     pub fn skip(&mut self, partition: i32, offset: i64) {
+        self.stalls.client_works();
         self.buffer.skip(partition, offset);
+    }
+
+    /// Records that the client reached a partition's end, and that all records before it have been read.
+    pub fn end_reached(&mut self, partition: i32) {
+        self.stalls.client_works();
+        self.passed_over.end_reached(partition);
+    }
+
+    /// Records that everything that was fetched of a partition has been read.
+    pub fn queue_empty(&mut self, partition: i32) {
+        if let Some(position) = self.passed_over.queue_empty(partition)
+            && matches!(self.rewind, Rewind::No)
+        {
+            self.buffer.pass(partition, position);
+        }
     }
 
     /// Records that everything that was fetched has been read.
@@ -187,8 +216,11 @@ impl ConsumerState {
     }
 
     /// Takes the partitions' end offsets.
-    pub fn ends(&mut self, ends: BTreeMap<i32, i64>) {
-        self.ends.extend(ends);
+    pub fn ends(&mut self, ends: &BTreeMap<i32, Ends>) {
+        for (partition, Ends { end, reached }) in ends {
+            self.ends.insert(*partition, *end);
+            self.passed_over.end_reported(*partition, *reached);
+        }
     }
 
     /// Takes the topic's id as the brokers report it.
@@ -196,7 +228,21 @@ impl ConsumerState {
         self.topic_id.seen(id);
     }
 
+    /// Takes an error of the client.
+    pub fn client_hindered(&mut self, problem: ClientProblem, obstacle: Obstacle, now: Instant) {
+        self.stalls.client_hindered(problem, obstacle, now);
+    }
+
     // Results of broker calls.
+
+    /// Takes why the commit fails that runs; [`ConsumerState::committed`] follows.
+    pub fn commit_hindered(&mut self, obstacle: &Obstacle) {
+        if let Some(RunningCall::Commit(positions)) = &self.call {
+            for (partition, _) in positions {
+                self.stalls.hindered(*partition, obstacle);
+            }
+        }
+    }
 
     /// Takes the result of [`BrokerCall::LookUp`]. Without it the client follows the committed offsets itself and, where
     /// there is none, starts at the oldest record.
@@ -211,6 +257,7 @@ impl ConsumerState {
             let committed = positions.as_ref().and_then(|it| it.committed.get(&partition).copied());
             let start = positions.as_ref().and_then(|it| it.starts.get(&partition).copied());
             self.buffer.assign(partition, committed.or(start).unwrap_or(-1));
+            self.passed_over.forget(partition);
             if let Some(offset) = committed {
                 self.buffer.set_committed(partition, offset);
             }
@@ -232,6 +279,7 @@ impl ConsumerState {
         let Some(RunningCall::Commit(positions)) = self.call.take() else { return };
         match outcome {
             CallOutcome::Done => {
+                self.stalls.client_works();
                 for (partition, position) in positions {
                     self.buffer.set_committed(partition, position);
                 }
@@ -250,6 +298,7 @@ impl ConsumerState {
         for (partition, position) in positions {
             self.buffer.rewind(partition, position);
         }
+        self.passed_over.forget_all();
         self.topic_id.follow();
         self.rewind = Rewind::No;
     }
@@ -279,6 +328,13 @@ impl ConsumerState {
             self.buffer.release(*assignment);
         }
         self.buffer.end_attempt(assignments);
+    }
+
+    /// Takes what kept an attempt with records of `assignments` from delivering all of them.
+    pub fn hindered(&mut self, assignments: &[Assignment], obstacle: &Obstacle) {
+        for assignment in assignments.iter().filter(|assignment| self.buffer.holds(**assignment)) {
+            self.stalls.hindered(assignment.partition, obstacle);
+        }
     }
 
     /// Takes the end of a batch.
@@ -339,6 +395,12 @@ impl ConsumerState {
     pub fn partitions(&self) -> Vec<PartitionStatus> {
         let end = |partition: &i32| self.ends.get(partition).copied();
         self.buffer.status().map(|status| PartitionStatus { end: end(&status.partition), ..status }).collect()
+    }
+
+    /// What makes no progress at `now`, with the partitions' status as [`ConsumerState::partitions`] has just returned it.
+    pub fn stalls(&mut self, partitions: &[PartitionStatus], now: Instant) -> Vec<Stall> {
+        self.stalls.watch(partitions, now);
+        self.stalls.stalls(now)
     }
 
     /// Whether the topic's id is known.

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tracing::{debug, error, warn};
 
-use crate::activity::{Activity, InvocationKind, Safekeeping};
+use crate::activity::{Activity, DiscardedRecords, InvocationKind, Safekeeping};
 use crate::aws::Aws;
 use crate::causes::with_causes;
 use crate::delivery::{Condition, Delivery, Outcome, Progress, Step};
@@ -19,8 +19,10 @@ use crate::event::{EventShape, MAX_PAYLOAD};
 use crate::lambda::{self, Invocation};
 use crate::mailbox::{Mailbox, Message};
 use crate::mapping::{BatchFailures, Mapping};
+use crate::obstacles;
 use crate::record::{Assignment, PartitionRecords, n_records};
 use crate::response;
+use crate::stall::Obstacle;
 
 /// How long to wait before records are sent again to a destination that failed.
 const DESTINATION_DELAY: Duration = Duration::from_secs(1);
@@ -84,17 +86,17 @@ async fn deliver(
     let mut kind = InvocationKind::First;
     activity.batch();
     while let Some(attempt) = dispatcher.begin(&mut delivery, &permitted) {
-        let progress = match attempt.work {
+        let (progress, obstacle) = match attempt.work {
             Work::Invoke => {
                 let began_ms = now_ms();
-                let outcome = dispatcher.invoke(&attempt, delivery.current(), &mut last).await;
+                let (outcome, obstacle) = dispatcher.invoke(&attempt, delivery.current(), &mut last).await;
                 activity.invoked(&outcome, kind);
                 kind = InvocationKind::Retry;
                 let progress = delivery.invoked(&outcome, rand::random());
                 let ages_ms =
                     progress.delivered_ms.iter().map(|timestamp_ms| began_ms.saturating_sub(*timestamp_ms));
                 activity.delivered(ages_ms.map(|age_ms| u64::try_from(age_ms).unwrap_or_default()));
-                progress
+                (progress, obstacle)
             }
             Work::Discard { condition, n_invoked } => {
                 let discarded = Discarded {
@@ -107,16 +109,17 @@ async fn deliver(
                 };
                 match dispatcher.discard(&discarded).await {
                     Discarding::Done(safekeeping) => {
-                        let n_records = u64::try_from(attempt.n_records).unwrap_or(u64::MAX);
-                        activity.discarded(condition, n_records, safekeeping);
-                        delivery.discarded()
+                        activity.discarded(attempt.discarded(&discarded), safekeeping);
+                        (delivery.discarded(), None)
                     }
-                    Discarding::Refused => Progress { delay: Some(DESTINATION_DELAY), ..Progress::default() },
+                    Discarding::Refused(obstacle) => {
+                        (Progress { delay: Some(DESTINATION_DELAY), ..Progress::default() }, Some(obstacle))
+                    }
                 }
             }
         };
         let delay = progress.delay;
-        dispatcher.send(Message::AttemptEnded { assignments: attempt.assignments, progress });
+        dispatcher.send(Message::AttemptEnded { assignments: attempt.assignments, progress, obstacle });
         if let Some(delay) = delay {
             // A revocation ends the wait: records that are no longer ours are dropped before the next attempt.
             let _ = timeout(delay, interrupts.changed()).await;
@@ -149,7 +152,21 @@ enum Discarding {
     /// The records may be passed over.
     Done(Safekeeping),
     /// The destination did not take them.
-    Refused,
+    Refused(Obstacle),
+}
+
+impl Attempt {
+    fn discarded(&self, discarded: &Discarded<'_>) -> DiscardedRecords {
+        let last =
+            discarded.parts.last().and_then(|part| Some((part.partition(), part.records.last()?.offset)));
+        DiscardedRecords {
+            condition: discarded.condition,
+            n_records: u64::try_from(self.n_records).unwrap_or(u64::MAX),
+            // There is one: no batch is empty.
+            last: last.unwrap_or_default(),
+            n_bytes: self.event.len(),
+        }
+    }
 }
 
 impl Dispatcher {
@@ -192,18 +209,19 @@ impl Dispatcher {
         attempt: &Attempt,
         parts: &[PartitionRecords],
         last: &mut Option<LastInvocation>,
-    ) -> Outcome {
+    ) -> (Outcome, Option<Obstacle>) {
         let Mapping { uuid, function_arn, .. } = self.mapping.as_ref();
         let started = Instant::now();
         let invocation = match lambda::invoke(&self.aws, function_arn, attempt.event.clone()).await {
             Ok(invocation) => invocation,
             Err(error) => {
+                let obstacle = obstacles::not_invoked(self.function(), &error);
                 let error = with_causes(&error);
                 warn!(mapping = %uuid, function = %function_arn, error, "function not invoked, retrying");
-                return Outcome::NotInvoked;
+                return (Outcome::NotInvoked, Some(obstacle));
             }
         };
-        let outcome = self.outcome(&invocation, parts);
+        let (outcome, obstacle) = self.outcome(&invocation, parts);
         debug!(
             mapping = %uuid,
             offsets = ?Offsets(parts),
@@ -220,10 +238,15 @@ impl Dispatcher {
             executed_version: invocation.executed_version,
             function_error: invocation.function_error,
         });
-        outcome
+        (outcome, obstacle)
     }
 
-    fn outcome(&self, invocation: &Invocation, parts: &[PartitionRecords]) -> Outcome {
+    /// The function's name, with its alias or version.
+    fn function(&self) -> &str {
+        self.mapping.function_arn.splitn(7, ':').last().unwrap_or_default()
+    }
+
+    fn outcome(&self, invocation: &Invocation, parts: &[PartitionRecords]) -> (Outcome, Option<Obstacle>) {
         let Mapping { uuid, topic, batch_failures, .. } = self.mapping.as_ref();
         let offsets = Offsets(parts);
         let request_id = &invocation.request_id;
@@ -231,46 +254,51 @@ impl Dispatcher {
             let payload = invocation.payload.get(..1_000).unwrap_or(&invocation.payload);
             let response = String::from_utf8_lossy(payload);
             warn!(mapping = %uuid, ?offsets, %request_id, function_error, %response, "function failed");
-            return Outcome::Failed;
+            return (Outcome::Failed, Some(obstacles::failed(self.function(), function_error, &response)));
         }
         if *batch_failures == BatchFailures::Ignored {
-            return Outcome::Succeeded;
+            return (Outcome::Succeeded, None);
         }
         match response::failures(&invocation.payload, topic, parts) {
-            Ok(failures) if failures.is_empty() => Outcome::Succeeded,
+            Ok(failures) if failures.is_empty() => (Outcome::Succeeded, None),
             Ok(failures) => {
                 let n_failures = failures.len();
                 warn!(mapping = %uuid, ?offsets, %request_id, n_failures, "function reported failed records");
-                Outcome::Partial(failures)
+                (Outcome::Partial(failures), Some(obstacles::reported(self.function(), n_failures)))
             }
             Err(error) => {
                 let error = with_causes(&error);
                 warn!(mapping = %uuid, ?offsets, %request_id, error, "whole batch counts as failed");
-                Outcome::Failed
+                (Outcome::Failed, Some(obstacles::malformed(self.function(), &error)))
             }
         }
     }
 
     /// Sends discarded records to the destination. Without one they are lost.
     async fn discard(&self, discarded: &Discarded<'_>) -> Discarding {
-        let mapping = &self.mapping.uuid;
+        let Mapping { uuid: mapping, topic, .. } = self.mapping.as_ref();
         let offsets = Offsets(discarded.parts);
         let condition = discarded.condition.name();
         let n_invoked = discarded.n_invoked;
         let destination = self.destination.as_ref();
         let Some(destination) = destination else {
-            error!(%mapping, ?offsets, condition, n_invoked, "records are lost: discarded, and the mapping has no destination");
+            let n_bytes = discarded.event.len();
+            error!(
+                %mapping, %topic, ?offsets, condition, n_invoked, n_bytes, n_bytes_allowed = MAX_PAYLOAD,
+                "records are lost: discarded, and the mapping has no destination"
+            );
             return Discarding::Done(Safekeeping::Lost);
         };
         match destination.send(discarded, now_ms()).await {
             Ok(()) => {
-                warn!(%mapping, ?offsets, condition, n_invoked, "records sent to the on-failure destination");
+                warn!(%mapping, %topic, ?offsets, condition, n_invoked, "records sent to the on-failure destination");
                 Discarding::Done(Safekeeping::AtDestination)
             }
             Err(error) => {
+                let obstacle = obstacles::refused(&error);
                 let error = with_causes(&error);
-                error!(%mapping, ?offsets, condition, error, "on-failure destination did not take the records, retrying");
-                Discarding::Refused
+                error!(%mapping, %topic, ?offsets, condition, error, "on-failure destination did not take the records, retrying");
+                Discarding::Refused(obstacle)
             }
         }
     }

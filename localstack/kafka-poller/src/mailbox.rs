@@ -13,6 +13,7 @@ use crate::delivery::Progress;
 use crate::offsets::Positions;
 use crate::rebalance::Rebalance;
 use crate::record::Assignment;
+use crate::stall::Obstacle;
 
 /// A message to the consumer thread.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub enum Message {
     /// The brokers report the topic's id.
     TopicId(String),
     /// The partitions' end offsets.
-    Ends(BTreeMap<i32, i64>),
+    Ends(BTreeMap<i32, Ends>),
     /// Where newly assigned partitions are read from; `None` if it could not be looked up.
     LookedUp(Option<Positions>),
     /// A commit ended.
@@ -53,6 +54,8 @@ pub enum Message {
         assignments: Vec<Assignment>,
         /// What it achieved.
         progress: Progress,
+        /// What kept it from achieving all.
+        obstacle: Option<Obstacle>,
     },
     /// A delivery has no records left.
     BatchEnded,
@@ -65,6 +68,15 @@ pub enum Message {
     },
     /// The mapping is no longer served.
     Stop,
+}
+
+/// The ends of a partition, as the client's statistics have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ends {
+    /// The offset of the next record to be written, as far as consumers may read.
+    pub end: i64,
+    /// The offset at which the client last reached the end; negative before it did.
+    pub reached: i64,
 }
 
 /// The sending side of the consumer thread's messages.

@@ -15,8 +15,8 @@ use kafka_poller::lambda::list_mappings;
 use kafka_poller::mapping::Mapping;
 use kafka_poller::poller::{Options, bootstrap_servers, client_config};
 use kafka_poller::source_access::{self, Transport};
-use kafka_poller::status;
 use kafka_poller::{http, offset_lag, supervisor, table};
+use kafka_poller::{stall, status};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 use tracing_subscriber::EnvFilter;
@@ -78,6 +78,9 @@ struct Serve {
     /// writes it itself
     #[arg(long, default_value_t = u64::try_from(offset_lag::INTERVAL.as_millis()).unwrap_or(u64::MAX))]
     offset_lag_ms: u64,
+    /// After how many seconds without progress a partition that has records is a problem of /health
+    #[arg(long, default_value_t = stall::PATIENCE.as_secs())]
+    stalled_after_s: u64,
     /// Megabytes of records to keep in memory for each mapping, not counting those of running invocations
     #[arg(long, default_value_t = 32)]
     buffer_mb: usize,
@@ -108,7 +111,8 @@ async fn main() -> ExitCode {
 
 async fn serve(command: Serve) -> anyhow::Result<()> {
     let aws = command.connection.aws()?;
-    let options = command.connection.options(command.concurrency, command.buffer_mb);
+    let patience = Duration::from_secs(command.stalled_after_s);
+    let options = Options { patience, ..command.connection.options(command.concurrency, command.buffer_mb) };
     let mut terminate = signal(SignalKind::terminate()).context("waiting for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("waiting for SIGINT")?;
     let endpoint = command.connection.endpoint_url.as_deref().unwrap_or("AWS");
@@ -238,6 +242,7 @@ impl Connection {
             transport: if self.plaintext_sasl { Transport::Plaintext } else { Transport::Tls },
             concurrency: concurrency.max(1),
             memory: buffer_mb.saturating_mul(1 << 20),
+            patience: stall::PATIENCE,
         }
     }
 }

@@ -21,6 +21,10 @@ pub fn text(status: &Status) -> String {
     out.each("kafka_poller_mapping_up", "gauge", "Whether the mapping is served.", |mapping| {
         vec![(String::new(), u64::from(mapping.problem.is_none()))]
     });
+    let help = "Whether a partition has records and makes no progress.";
+    out.each("kafka_poller_mapping_stalled", "gauge", help, |mapping| {
+        vec![(String::new(), u64::from(!mapping.stalled.is_empty()))]
+    });
     out.each("kafka_poller_lag_records", "gauge", "Records of a partition that are not done.", |mapping| {
         let lag = |partition: &PartitionStatus| {
             let lag = u64::try_from(partition.lag()?).ok()?;
@@ -77,6 +81,10 @@ pub fn text(status: &Status) -> String {
             .to_vec()
         },
     );
+    let help = "Discarded records that are lost, since the mapping has no on-failure destination.";
+    out.each("kafka_poller_records_lost_total", "counter", help, |mapping| {
+        vec![(String::new(), mapping.counts.lost)]
+    });
     let help = "Discarded records that the on-failure destination has.";
     out.each("kafka_poller_records_sent_to_destination_total", "counter", help, |mapping| {
         vec![(String::new(), mapping.counts.sent_to_destination)]
@@ -173,6 +181,8 @@ mod tests {
             "# TYPE kafka_poller_lag_records gauge",
             "kafka_poller_lambda_api_up 1",
             "kafka_poller_mapping_up{mapping=\"u\",topic=\"order.events\"} 1",
+            "kafka_poller_mapping_stalled{mapping=\"u\",topic=\"order.events\"} 0",
+            "kafka_poller_records_lost_total{mapping=\"u\",topic=\"order.events\"} 0",
             "kafka_poller_lag_records{mapping=\"u\",topic=\"order.events\",partition=\"0\"} 3",
             "kafka_poller_records_received_total{mapping=\"u\",topic=\"order.events\"} 12",
             "kafka_poller_invocations_total{mapping=\"u\",topic=\"order.events\",result=\"failed\"} 2",

@@ -29,6 +29,7 @@ use crate::registry::{Registry, RegistryError};
 use crate::registry_config::RegistryConfig;
 use crate::schemas::{self, Fetcher};
 use crate::source_access::{self, AccessError, Transport};
+use crate::stall::Stalls;
 use crate::topic_id;
 
 /// Waits between two starts of a poller that fails.
@@ -54,6 +55,8 @@ pub struct Options {
     pub concurrency: usize,
     /// Bytes of records kept in memory for a mapping.
     pub memory: usize,
+    /// How long a partition with records may make no progress before that is a problem.
+    pub patience: Duration,
 }
 
 /// A mapping that is being served.
@@ -167,7 +170,10 @@ async fn serve(
         mapping: Arc::clone(&mapping),
         activity: Arc::clone(activity),
         intake: Intake::new(filter, schemas),
-        state: ConsumerState::new(Buffer::new(shape.clone(), limits)),
+        state: ConsumerState::new(
+            Buffer::new(shape.clone(), limits),
+            Stalls::new(options.patience, mapping.window),
+        ),
         inbox,
         mailbox: mailbox.clone(),
         batches,
@@ -276,6 +282,8 @@ fn consumer_settings(config: &mut ClientConfig, mapping: &Mapping) {
         .set("group.id", &mapping.group_id)
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
+        // Marks the end in each partition's queue (`passed_over.rs`).
+        .set("enable.partition.eof", "true")
         // The starting position is looked up where there is no offset. This is for an offset that the topic no longer
         // has, because of retention or because the topic was created again. For every starting position it is the
         // oldest record, since LATEST would lose what was written in the meantime.

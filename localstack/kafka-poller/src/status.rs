@@ -30,6 +30,12 @@ pub struct MappingStatus {
     pub consumer_group_id: String,
     /// Why it is not served, if it is not.
     pub problem: Option<String>,
+    /// What makes no progress although records wait.
+    #[serde(default)]
+    pub stalled: Vec<Trouble>,
+    /// Records that are lost, since the mapping has no on-failure destination.
+    #[serde(default)]
+    pub lost: Option<Trouble>,
     /// A problem that does not keep it from being served.
     #[serde(default)]
     pub warning: Option<String>,
@@ -39,6 +45,15 @@ pub struct MappingStatus {
     pub partitions: Vec<PartitionStatus>,
     /// What was done since the process started.
     pub counts: Counts,
+}
+
+/// Something that is wrong, and what ends it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trouble {
+    /// What is wrong, without a full stop.
+    pub what: String,
+    /// What to do about it: a sentence.
+    pub fix: String,
 }
 
 /// The status of one partition.
@@ -89,6 +104,9 @@ pub struct Counts {
     pub schema_not_found: u64,
     /// Records discarded because they name no schema or don't fit theirs.
     pub deserialization_error: u64,
+    /// Of the discarded records, those that are lost: the mapping has no on-failure destination.
+    #[serde(default)]
+    pub lost: u64,
     /// Of the discarded records, those that the on-failure destination has.
     pub sent_to_destination: u64,
     /// Delivered records by age at their invocation: up to each of [`AGE_BOUNDS_MS`], and above.
@@ -98,23 +116,29 @@ pub struct Counts {
 }
 
 impl Status {
-    /// What keeps records from being delivered. Empty while the process is healthy.
+    /// What keeps records from being delivered, and what was lost. Empty while the process is healthy.
     #[must_use]
     pub fn problems(&self) -> Vec<String> {
         let api = (!self.lambda_api_reachable).then(|| "the Lambda API is not reachable".to_owned());
-        let of = |mapping: &MappingStatus| {
-            Some(format!("mapping {}: {}", mapping.uuid, mapping.problem.as_ref()?))
-        };
-        api.into_iter().chain(self.mappings.iter().filter_map(of)).collect()
+        api.into_iter().chain(self.mappings.iter().flat_map(MappingStatus::problems)).collect()
     }
 
     /// Problems that do not keep records from being delivered.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let of = |mapping: &MappingStatus| {
-            Some(format!("mapping {}: {}", mapping.uuid, mapping.warning.as_ref()?))
+            Some(format!("mapping {} of {}: {}", mapping.uuid, mapping.topic, mapping.warning.as_ref()?))
         };
         self.mappings.iter().filter_map(of).collect()
+    }
+}
+
+impl MappingStatus {
+    /// What keeps its records from being delivered, and what was lost of them.
+    fn problems(&self) -> Vec<String> {
+        let troubles = self.stalled.iter().chain(&self.lost).map(|it| format!("{}. {}", it.what, it.fix));
+        let problems = self.problem.iter().cloned().chain(troubles);
+        problems.map(|problem| format!("mapping {} of {}: {problem}", self.uuid, self.topic)).collect()
     }
 }
 

@@ -109,7 +109,7 @@ SERVERS = [
 ]
 MAPPING = {
     "topic": "order.events", "state": "Enabled", "function": "index-events", "result": "OK", "problem": None, "warning": None,
-    "partitions": [{"partition": 0, "lag": 0, "stuck_s": 0}],
+    "stalled": [], "lost": None, "partitions": [{"partition": 0, "lag": 0, "stuck_s": 0}],
 }  # fmt: skip
 
 
@@ -144,6 +144,19 @@ def test_a_function_that_fails_is_named_before_its_partition_counts_as_wedged():
     (wedged,) = found(**failing, partitions=[{"partition": 2, "lag": 1234, "stuck_s": 31}])
     assert "Partition 2 of order.events has not moved for 31 s; 1,234 events wait." in wedged["what"]
     assert "make deploy-local" in wedged["fix"]
+
+
+def test_a_stall_that_the_poller_explains_and_lost_records_are_problems():
+    stalled = [{"what": "partition 2 makes no progress for 75 s: no rights", "fix": "Give them."}]
+    wedged = [{"partition": 2, "lag": 1234, "stuck_s": 75}]
+    (problem,) = found(result="PROBLEM: Function call failed", partitions=wedged, stalled=stalled)
+    assert problem == {
+        "level": "bad",
+        "what": "order.events: partition 2 makes no progress for 75 s: no rights.",
+        "fix": "Give them.",
+    }
+    (problem,) = found(lost={"what": "1 record is lost", "fix": "Give it a bucket."})
+    assert problem == {"level": "bad", "what": "order.events: 1 record is lost.", "fix": "Give it a bucket."}
 
 
 def test_a_function_that_can_not_write_to_a_cluster_that_is_away_needs_no_change():

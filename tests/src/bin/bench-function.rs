@@ -1,5 +1,6 @@
-//! Measures the whole function: a release `bootstrap` that gets full payloads from a stand-in for the Lambda Runtime API and
-//! writes to a bulk endpoint that only counts. Both are in this program: with real servers, they would dominate.
+//! Measures the whole function, beside one that is written as usual (`tests/plain-handler`): a release `bootstrap` that gets full
+//! payloads from a stand-in for the Lambda Runtime API and writes to a bulk endpoint that only counts. Both are in this program: with
+//! real servers, they would dominate.
 //!
 //! Prints CPU seconds per million events (user and system time of the function's process), peak memory, the size of
 //! the binary and the time from exec to the first request for an invocation. Fails at the end if size or start is beyond its limit.
@@ -7,6 +8,7 @@
 #![expect(clippy::print_stdout, reason = "printing its figures is what a benchmark is for")]
 
 use std::collections::HashMap;
+use std::fmt;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -27,6 +29,9 @@ use flate2::read::GzDecoder;
 struct Arguments {
     /// The release binary of index-events; by default the one next to this program.
     binary: Option<PathBuf>,
+    /// The release binary of plain-handler; by default the one next to this program.
+    #[arg(long)]
+    plain: Option<PathBuf>,
     /// Invocations measured, each a full payload.
     #[arg(long, default_value_t = 60)]
     invocations: usize,
@@ -38,18 +43,19 @@ struct Arguments {
 /// Lambda fetches the binary at each cold start.
 const MAX_BYTES: u64 = 14_000_000;
 const MAX_START: Duration = Duration::from_millis(30);
+const PLAIN_ROUNDS: usize = 3;
 
 fn main() -> Result<()> {
     let arguments = Arguments::parse();
-    let binary = match arguments.binary {
-        Some(binary) => binary,
-        None => std::env::current_exe()?.with_file_name("index-events"),
-    };
+    let here = std::env::current_exe()?;
+    let binary = arguments.binary.unwrap_or_else(|| here.with_file_name("index-events"));
+    let plain = arguments.plain.unwrap_or_else(|| here.with_file_name("plain-handler"));
     let size = fs::metadata(&binary).with_context(|| format!("{}", binary.display()))?.len();
     println!("bootstrap                    {:8.2} MB", size as f64 / 1e6);
     let start = best_start(&binary)?;
     println!("exec to first /next, best    {:8.1} ms", start.as_secs_f64() * 1e3);
     let now_ms = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as i64;
+    let mut cpu_a_byte = Vec::new();
     for headers in [RecordHeaders::None, RecordHeaders::TraceAndCorrelation] {
         let payload = payload(1, now_ms, arguments.payload_bytes, headers);
         println!(
@@ -59,16 +65,24 @@ fn main() -> Result<()> {
             if headers == RecordHeaders::None { "no headers" } else { "two headers" }
         );
         for compression in ["gzip", "none"] {
-            let measured = measure(&binary, arguments.invocations, &payload, compression)?;
-            println!(
-                "  {compression}: {:5.2} CPU s per million events ({:.2} user, {:.2} system), {:.0} events/s, peak RSS {:.1} MB",
-                measured.user_s + measured.system_s,
-                measured.user_s,
-                measured.system_s,
-                measured.events_per_s,
-                measured.peak_rss_mb
-            );
+            println!("  {compression}: {}", measure(&binary, arguments.invocations, &payload, compression)?);
         }
+        // In turns, so that a noisy machine affects both alike.
+        let (mut ours, mut theirs) = (f64::MAX, f64::MAX);
+        for _ in 0..PLAIN_ROUNDS {
+            let invocations = arguments.invocations.div_ceil(PLAIN_ROUNDS);
+            ours = ours.min(measure(&binary, invocations, &payload, "none")?.cpu_s());
+            let measured = measure(&plain, invocations, &payload, "none")?;
+            if measured.cpu_s() < theirs {
+                theirs = measured.cpu_s();
+                println!("  a plain handler, none: {measured}");
+            }
+        }
+        println!("  a plain handler takes {:.1} times the CPU", theirs / ours);
+        cpu_a_byte.push(ours * payload.n_records as f64 / payload.json.len() as f64);
+    }
+    if let [without, with] = cpu_a_byte[..] {
+        println!("\nwith two headers, {:.2} times the CPU a byte of payload", with / without);
     }
     ensure!(
         size < MAX_BYTES,
@@ -85,6 +99,27 @@ struct Measured {
     system_s: f64,
     events_per_s: f64,
     peak_rss_mb: f64,
+}
+
+impl Measured {
+    /// Per million events.
+    fn cpu_s(&self) -> f64 {
+        self.user_s + self.system_s
+    }
+}
+
+impl fmt::Display for Measured {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{:5.2} CPU s per million events ({:.2} user, {:.2} system), {:.0} events/s, peak RSS {:.1} MB",
+            self.cpu_s(),
+            self.user_s,
+            self.system_s,
+            self.events_per_s,
+            self.peak_rss_mb
+        )
+    }
 }
 
 fn best_start(binary: &Path) -> Result<Duration> {

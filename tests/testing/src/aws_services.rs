@@ -1,5 +1,6 @@
 //! The AWS services that a function calls, as a stand-in that only serves to record the calls: Secrets Manager, the search for a
-//! domain of OpenSearch Service, schemas of Glue, and S3. The real calls are made to LocalStack by the live tests.
+//! domain of OpenSearch Service, schemas of Glue, S3, and what Lambda and MSK say of mappings and brokers. The real calls are made to
+//! LocalStack by the live tests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +19,8 @@ pub struct AwsServices {
     pub secrets: BTreeMap<String, String>,
     /// URLs of domains, by name.
     pub domains: BTreeMap<String, String>,
+    /// Responses in JSON to GET requests, by path, as of Lambda and MSK.
+    pub json: BTreeMap<String, Value>,
     /// Objects of all buckets, by bucket and key as in a path: `bucket/key`.
     pub objects: BTreeMap<String, String>,
 }
@@ -43,6 +46,9 @@ impl AwsServices {
                 return glue(operation);
             }
             return self.secrets_manager(operation, &request.json());
+        }
+        if let Some(response) = self.json.get(request.path()) {
+            return json_response(200, response);
         }
         match request.path().strip_prefix("2021-01-01/opensearch/domain/") {
             Some(name) => match self.domains.get(name) {
@@ -84,6 +90,7 @@ impl AwsServices {
                 let (prefix, after) =
                     (start("prefix=").unwrap_or_default(), start("start-after=").unwrap_or_default());
                 let keys = self.objects.keys().filter_map(|object| object.strip_prefix(path));
+                let keys = keys.map(|key| key.trim_start_matches('/'));
                 let keys = keys.filter(|key| key.starts_with(&prefix) && **key > *after);
                 let keys: String = keys.map(|key| format!("<Contents><Key>{key}</Key></Contents>")).collect();
                 Some(format!("<ListBucketResult>{keys}</ListBucketResult>"))

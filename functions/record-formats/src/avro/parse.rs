@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use serde_json::{Map, Value};
 
 use crate::avro::model::{Field, Type, TypeId, Types};
+use crate::avro::schema_text;
 use crate::date_time::Precision;
 use crate::output::append_text;
 use crate::schema_error::SchemaError;
@@ -16,12 +17,9 @@ pub(crate) fn parse<'s>(
     references: impl Iterator<Item = (&'s str, &'s str)>,
 ) -> Result<Types, SchemaError> {
     let mut parser = Parser::default();
-    let json = serde_json::from_str(text).map_err(|source| SchemaError::Json { reference: None, source })?;
-    let root = parser.text(&json)?;
+    let root = parser.text(&schema_text::read(text, None)?)?;
     for (name, text) in references {
-        let json = serde_json::from_str(text)
-            .map_err(|source| SchemaError::Json { reference: Some(name.to_owned()), source })?;
-        parser.text(&json)?;
+        parser.text(&schema_text::read(text, Some(name))?)?;
     }
     parser.finish(root)
 }
@@ -203,6 +201,9 @@ impl Parser {
     }
 
     fn target(&self, link: &Link) -> Option<TypeId> {
+        if let Some(name) = link.name.strip_prefix('.') {
+            return self.names.get(name).copied();
+        }
         let full_name = match link.name.contains('.') || link.namespace.is_empty() {
             true => None,
             false => self.names.get(&format!("{}.{}", link.namespace, link.name)),
@@ -232,8 +233,11 @@ fn primitive(name: &str) -> Option<Type> {
 /// The full name of a definition, and the namespace in it.
 fn full_name(json: &Map<String, Value>, namespace: &str) -> Option<(String, String)> {
     let name = json.get("name")?.as_str()?;
-    if let Some((namespace, _)) = name.rsplit_once('.') {
-        return Some((name.to_owned(), namespace.to_owned()));
+    match name.rsplit_once('.') {
+        // A dot in front alone: without a namespace, in Java's library.
+        Some(("", name)) => return Some((name.to_owned(), String::new())),
+        Some((namespace, _)) => return Some((name.to_owned(), namespace.to_owned())),
+        None => {}
     }
     let namespace = json.get("namespace").and_then(Value::as_str).unwrap_or(namespace);
     let full_name = if namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") };

@@ -17,6 +17,7 @@ use crate::protobuf::built_in::built_in;
 use crate::protobuf::edition::{self, Features};
 use crate::protobuf::edition_descriptor;
 use crate::protobuf::edition_text::{AsProto3, as_proto3, take_features};
+use crate::protobuf::json_names::as_compiled;
 use crate::protobuf::tokens::{TokenKind, tokens};
 use crate::schema_error::SchemaError;
 
@@ -79,6 +80,10 @@ impl Files {
             (Some((bytes, descriptor)), _) => self.of_descriptor(path, &bytes, descriptor)?,
             (None, Some(edition)) => self.of_edition(path, &edition)?,
             (None, None) => source(path, text)?,
+        };
+        let file = match as_compiled(file.file_descriptor_proto(), &mut self.features) {
+            Some(compiled) => File::from_file_descriptor_proto(compiled),
+            None => file,
         };
         self.files.insert(path.to_owned(), file);
         Ok(())

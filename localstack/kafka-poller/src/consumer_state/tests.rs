@@ -8,13 +8,15 @@ use proptest::prelude::*;
 use super::*;
 use crate::batch::Limits;
 use crate::record::PartitionRecords;
+use crate::stall::PATIENCE;
 use crate::testing::shape;
 
 const WINDOW: Duration = Duration::from_millis(500);
 const SECOND: Duration = Duration::from_secs(1);
 
 fn state() -> ConsumerState {
-    ConsumerState::new(Buffer::new(shape(), Limits::new(2, WINDOW, 8, 1 << 20)))
+    let stalls = Stalls::new(PATIENCE, WINDOW);
+    ConsumerState::new(Buffer::new(shape(), Limits::new(2, WINDOW, 8, 1 << 20)), stalls)
 }
 
 fn positions(committed: &[(i32, i64)], starts: &[(i32, i64)], topic_id: Option<&str>) -> Positions {
@@ -286,6 +288,90 @@ fn an_attempt_is_permitted_with_the_assignments_that_are_held_and_holds_up_their
     assert_eq!(actions(&mut state, now), [Action::Unassign(vec![1])]);
 }
 
+/// The client's statistics in a turn in which the queue of partition 0 is then empty.
+fn report_end(state: &mut ConsumerState, reached: i64) {
+    state.begin_turn();
+    state.ends(&BTreeMap::from([(0, Ends { end: reached, reached })]));
+    state.queue_empty(0);
+}
+
+/// The client reaches the end of partition 0.
+fn reach_end(state: &mut ConsumerState) {
+    state.begin_turn();
+    state.end_reached(0);
+    state.begin_turn();
+}
+
+#[test]
+fn a_partition_whose_batch_or_commit_fails_is_stalled_until_it_is_committed() {
+    let now = Instant::now();
+    let later = now + PATIENCE + WINDOW;
+    let mut state = with_partitions(&[0], now);
+    state.ends(&BTreeMap::from([(0, Ends { end: 2, reached: -1 })]));
+    let of = |state: &mut ConsumerState, now| {
+        let partitions = state.partitions();
+        state.stalls(&partitions, now).into_iter().map(|stall| stall.obstacle.what).collect::<Vec<_>>()
+    };
+    let obstacle = |what: &str| Obstacle { what: what.to_owned(), fix: "" };
+    assert_eq!(of(&mut state, now), Vec::<String>::new());
+    push(&mut state, 0, 0..2, now);
+    let first = batch(&mut state, now);
+    assert_eq!(of(&mut state, later), Vec::<String>::new(), "its first attempt runs");
+    state.hindered(&assignments(&first), &obstacle("the function fails"));
+    assert_eq!(of(&mut state, later), ["the function fails"]);
+    succeed(&mut state, &first);
+    assert_eq!(actions(&mut state, now), [commit(&[(0, 2)], None)]);
+    state.commit_hindered(&obstacle("the commit fails"));
+    state.committed(CallOutcome::Failed, now);
+    assert_eq!(of(&mut state, later), ["the commit fails"]);
+    assert_eq!(actions(&mut state, now + COMMIT_DELAY), [commit(&[(0, 2)], None)]);
+    state.committed(CallOutcome::Done, later);
+    assert_eq!(of(&mut state, later), Vec::<String>::new());
+}
+
+#[test]
+fn offsets_without_a_record_are_committed_once_the_records_before_them_are_done() {
+    let now = Instant::now();
+    let mut state = with_partitions(&[0], now);
+    push(&mut state, 0, 0..2, now);
+    let first = batch(&mut state, now);
+    reach_end(&mut state);
+    report_end(&mut state, 3);
+    assert_eq!(actions(&mut state, now), [], "the records before the marker are in flight");
+    succeed(&mut state, &first);
+    assert_eq!(actions(&mut state, now), [commit(&[(0, 3)], None)]);
+    state.committed(CallOutcome::Done, now);
+    // A transaction of one record that was aborted.
+    report_end(&mut state, 5);
+    assert_eq!(actions(&mut state, now), [commit(&[(0, 5)], None)]);
+    state.committed(CallOutcome::Done, now);
+    report_end(&mut state, 4);
+    assert_eq!(actions(&mut state, now), [], "never back");
+}
+
+#[test]
+fn an_end_of_an_earlier_assignment_or_topic_is_not_committed() {
+    let now = Instant::now();
+    let mut state = with_partitions(&[0], now);
+    reach_end(&mut state);
+    revoke(&mut state, &[0], Ownership::Kept);
+    actions(&mut state, now);
+    assign(&mut state, &[0], now);
+    report_end(&mut state, 40);
+    assert_eq!(actions(&mut state, now), []);
+
+    let mut state = with_partitions(&[0], now);
+    reach_end(&mut state);
+    state.topic_id_seen("old".to_owned());
+    state.topic_id_seen("new".to_owned());
+    state.all_read();
+    report_end(&mut state, 40);
+    assert_eq!(actions(&mut state, now), [Action::Call(BrokerCall::Rewind(vec![0]))]);
+    state.rewound(Some(vec![(0, 0)]), now);
+    report_end(&mut state, 40);
+    assert_eq!(actions(&mut state, now), [commit(&[(0, 0)], Some("new"))]);
+}
+
 #[test]
 fn a_recreated_topic_is_read_from_its_beginning_once_the_old_records_are_done() {
     let now = Instant::now();
@@ -436,7 +522,8 @@ fn rebalances_are_acknowledged_before_the_end() {
 fn the_status_has_the_ends_that_were_reported() {
     let now = Instant::now();
     let mut state = with_partitions(&[0, 1], now);
-    state.ends(BTreeMap::from([(0, 30), (7, 5)]));
+    let ends = |end| Ends { end, reached: -1 };
+    state.ends(&BTreeMap::from([(0, ends(30)), (7, ends(5))]));
     push(&mut state, 0, 0..1, now);
     let status = |partition, end, pending| PartitionStatus {
         partition,
@@ -456,6 +543,10 @@ enum Happening {
     Receive(i32),
     Filter(i32),
     AllRead,
+    /// A marker of a transaction follows; the client reads it.
+    Marker(i32),
+    /// The statistics come, as of now or of a while ago, and the queues are empty.
+    Statistics(bool),
     /// The topic is created again.
     Recreate,
     /// The running broker call ends.
@@ -473,6 +564,8 @@ fn happening() -> impl Strategy<Value = Happening> {
         8 => (0..3).prop_map(Happening::Receive),
         2 => (0..3).prop_map(Happening::Filter),
         2 => Just(Happening::AllRead),
+        3 => (0..3).prop_map(Happening::Marker),
+        3 => any::<bool>().prop_map(Happening::Statistics),
         1 => Just(Happening::Recreate),
         6 => outcome().prop_map(Happening::CallEnds),
         6 => (0..4_usize, outcome()).prop_map(|(place, outcome)| Happening::Attempt(place, outcome)),
@@ -489,6 +582,8 @@ struct World {
     unacknowledged: VecDeque<Rebalance>,
     /// Where the client reads each partition.
     reading: BTreeMap<i32, i64>,
+    /// Statistics that are made and not taken.
+    statistics: BTreeMap<i32, Ends>,
     call: Option<BrokerCall>,
     committed: BTreeMap<i32, i64>,
     /// Offsets of the current topic that were delivered or filtered out.
@@ -510,6 +605,7 @@ impl World {
             assigned: BTreeSet::new(),
             unacknowledged: VecDeque::new(),
             reading: BTreeMap::new(),
+            statistics: BTreeMap::new(),
             call: None,
             committed: BTreeMap::new(),
             done: BTreeSet::new(),
@@ -630,6 +726,21 @@ impl World {
         }
     }
 
+    fn make_statistics(&mut self) {
+        for (partition, at) in &self.reading {
+            self.statistics.insert(*partition, Ends { end: *at, reached: *at });
+        }
+    }
+
+    fn take_statistics(&mut self) {
+        self.state.ends(&self.statistics);
+        for partition in
+            self.reading.keys().copied().filter(|it| self.state.has_room(*it)).collect::<Vec<_>>()
+        {
+            self.state.queue_empty(partition);
+        }
+    }
+
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Toggle(partition, ownership) => {
@@ -654,6 +765,25 @@ impl World {
                 *at += 1;
             }
             Happening::AllRead => self.state.all_read(),
+            Happening::Marker(partition) => {
+                let has_room = self.state.has_room(partition);
+                let Some(at) = self.reading.get_mut(&partition).filter(|_| has_room) else { return };
+                self.done.insert((partition, *at));
+                *at += 1;
+                self.state.begin_turn();
+                // Those of before the mark, in the turn that follows it.
+                self.state.end_reached(partition);
+                self.state.begin_turn();
+                self.take_statistics();
+                self.make_statistics();
+            }
+            Happening::Statistics(are_new) => {
+                if are_new {
+                    self.make_statistics();
+                }
+                self.state.begin_turn();
+                self.take_statistics();
+            }
             Happening::Recreate => {
                 self.n_topics += 1;
                 self.state.topic_id_seen((self.n_topics - 1).to_string());

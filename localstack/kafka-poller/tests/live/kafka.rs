@@ -14,6 +14,13 @@ use crate::wait;
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How a transaction ends.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Transaction {
+    Committed,
+    Aborted,
+}
+
 /// A topic for one test.
 pub(crate) struct Topic {
     pub(crate) name: String,
@@ -87,6 +94,32 @@ impl Topic {
     /// Writes the numbers of `range` to a partition.
     pub(crate) fn produce_numbers(&self, partition: i32, range: std::ops::Range<i64>) {
         self.produce(partition, range.map(|number| number.to_string()));
+    }
+
+    /// Writes the numbers of `range` to a partition in one transaction.
+    pub(crate) fn transact(&self, partition: i32, range: std::ops::Range<i64>, end: Transaction) {
+        let producer: BaseProducer =
+            config().set("transactional.id", format!("{}-{partition}", self.name)).create().unwrap();
+        producer.init_transactions(TIMEOUT).unwrap();
+        producer.begin_transaction().unwrap();
+        for number in range {
+            let value = number.to_string();
+            let record = BaseRecord::<[u8], str>::to(&self.name).partition(partition).payload(&value);
+            producer.send(record).map_err(|(error, _)| error).unwrap();
+        }
+        // An aborted transaction's records are in the topic too.
+        producer.flush(TIMEOUT).unwrap();
+        match end {
+            Transaction::Committed => producer.commit_transaction(TIMEOUT).unwrap(),
+            Transaction::Aborted => producer.abort_transaction(TIMEOUT).unwrap(),
+        }
+    }
+
+    /// Deletes all records before `offset` from a partition.
+    pub(crate) fn delete_before(&self, partition: i32, offset: i64) {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(&self.name, partition, Offset::Offset(offset)).unwrap();
+        admin(async |admin, options| admin.delete_records(&list, &options).await).unwrap();
     }
 
     /// Writes a value with this timestamp.

@@ -11,6 +11,8 @@
 mod contract;
 mod destinations;
 mod failures;
+mod health;
+mod http;
 mod kafka;
 mod lambda_api;
 mod mappings;
@@ -24,4 +26,5 @@ mod secured;
 mod secured_kafka;
 mod services;
 mod status;
+mod transactions;
 mod wait;

@@ -1,26 +1,14 @@
 //! A poller's health, status and metrics over HTTP.
 
-use std::net::TcpListener;
 use std::process::Command;
 
-use kafka_poller::aws::use_ring;
 use serde_json::{Value, json};
 
+use crate::http::{free_address, get};
 use crate::kafka::Topic;
 use crate::lambda_api::{FunctionResult, LambdaApi};
 use crate::process::Poller;
 use crate::wait;
-
-fn get(url: &str) -> (u16, String) {
-    use_ring();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        match reqwest::get(url).await {
-            Ok(response) => (response.status().as_u16(), response.text().await.unwrap()),
-            Err(_) => (0, String::new()),
-        }
-    })
-}
 
 #[test]
 fn health_status_and_metrics_report_what_the_poller_does() {
@@ -32,8 +20,7 @@ fn health_status_and_metrics_report_what_the_poller_does() {
         (std::time::Duration::ZERO, if fails { FunctionResult::Failed } else { crate::lambda_api::OK })
     });
     let uuid = api.map(&topic, json!({"BatchSize": 10}));
-    // A port that is free now.
-    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let address = free_address();
     let url = format!("http://{address}");
     let _poller = Poller::start_with(&api, &["--listen", &address]);
     wait::until("the last batch has failed", || {

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from local_stack import environments, lifecycle, prerequisites, sam
 from local_stack.command_line import exit_code
-from local_stack.commands import temporary
+from local_stack.commands import mapping_problems, temporary
 from local_stack.instance import Instance, instances
 from local_stack.server import Server
+from local_stack.servers.poller import POLLER
 from local_stack.servers.table import CLUSTERS, SERVERS, STACK, live_test_prerequisites, stack_prerequisites
 
 
@@ -65,6 +66,9 @@ def _status_command(arguments: argparse.Namespace) -> int:
             where = known.get("address") or known.get("endpoint") or ""
             state = f"runs, pid {known['pid']}" if known["running"] else "ended by itself"
             print(f"{instance.name:<12} {name:<19}{where:<26}{state:<22}{known['log']}")
+        if started.get(POLLER.name, {}).get("running"):
+            for problem in mapping_problems.of_instance(instance):
+                print(f"{instance.name:<12} {problem}")
         if not started:
             print(f"{instance.name:<12} stopped; its data is in {instance.folder}")
     return 0

@@ -63,6 +63,8 @@ def _mappings(state: dict) -> list[dict]:
                     "Correct what it names; the poller tries again by itself.",
                 )
             )
+        if mapping["lost"]:
+            found.append(_bad(f"{topic}: {mapping['lost']['what']}.", mapping["lost"]["fix"]))
         if mapping["warning"]:
             found.append(
                 _warn(
@@ -82,8 +84,10 @@ def _repair(function: str, servers: list[dict]) -> str:
 
 
 def _partitions(mapping: dict, repair: str) -> list[dict]:
-    """A wedged partition of a function that fails is one problem, not two."""
+    """A wedged partition of a function that fails is one problem, not two. The poller knows the reason, if it has waited long enough."""
     topic, result = mapping["topic"], mapping["result"]
+    if mapping["stalled"]:
+        return [_bad(f"{topic}: {each['what']}.", each["fix"]) for each in mapping["stalled"]]
     wedged = [each for each in mapping["partitions"] if each["stuck_s"] >= WEDGED_S]
     fails = result.upper().startswith("PROBLEM")
     if wedged:

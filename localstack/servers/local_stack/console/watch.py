@@ -166,6 +166,7 @@ class Watch:
             "uuid": uuid, "topic": topic, "service": topic.removesuffix(".events"), "state": mapping.get("State", ""),
             "function": function_name(mapping.get("FunctionArn", "")),
             "result": (served or {}).get("lastProcessingResult", ""), "problem": (served or {}).get("problem"),
+            "stalled": (served or {}).get("stalled", []), "lost": (served or {}).get("lost"),
             "warning": (served or {}).get("warning"), "served": served is not None, "partitions": partitions,
             "counts": (served or {}).get("counts", {}), "rates": self._rates.of(uuid),
         }  # fmt: skip
