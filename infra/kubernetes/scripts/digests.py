@@ -1,4 +1,4 @@
-"""Pins the images of base/kustomization.yaml by digest, beside their tags: digests.py [--remove]
+"""Pins the images of the base and of the components by digest, beside their tags: digests.py [--remove]
 
 It asks each registry for the digest of the tag, with `docker buildx imagetools inspect`, so it needs Docker and access to the
 registries. A tag can be moved to another image; a digest can't. The images of this repository keep their tags alone until you
@@ -8,9 +8,10 @@ push them to a registry and set `newName`.
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
-FILE = Path(__file__).resolve().parent.parent / "base" / "kustomization.yaml"
+KUBERNETES = Path(__file__).resolve().parent.parent
 ENTRY = re.compile(
     r"^  - name: (?P<name>\S+)\n(?:    newName: (?P<other>\S+)\n)?    newTag: (?P<tag>\S+)\n(?:    digest: \S+\n)?",
     re.MULTILINE,
@@ -19,17 +20,19 @@ OWN = "kafka-to-search/"
 
 
 def main() -> int:
-    """Writes the file with or without digests."""
+    """Writes the files with or without digests, or none if the digest of any image is unknown."""
     if sys.argv[1:] not in ([], ["--remove"]):
         print(__doc__, file=sys.stderr)
         return 2
-    text = FILE.read_text()
+    files = [KUBERNETES / "base" / "kustomization.yaml", *sorted(KUBERNETES.glob("components/*/kustomization.yaml"))]
     try:
-        changed = pinned(text, (lambda _: None) if sys.argv[1:] else digest_of)
+        digest = (lambda _: None) if sys.argv[1:] else cache(digest_of)
+        changed = {file: pinned(file.read_text(), digest) for file in files}
     except (OSError, subprocess.CalledProcessError, ValueError) as error:
         print(f"digests.py: {error} {getattr(error, 'stderr', '') or ''}".rstrip(), file=sys.stderr)
         return 1
-    FILE.write_text(changed)
+    for file, text in changed.items():
+        file.write_text(text)
     return 0
 
 

@@ -112,7 +112,7 @@ def publishing_process(command: list[str]) -> subprocess.Popen:
 
 
 def total_lag(text: str) -> int:
-    """The sum of the lags of the topic's partitions: kafka-consumer-groups.sh and kafka-poller print them in the same columns."""
+    """The sum of the lags of the topic's partitions, in the columns of kafka-consumer-groups.sh, which kafka-poller has too."""
     rows = [line.split() for line in text.splitlines()]
     rows = [row for row in rows if len(row) >= 6 and row[1] == TOPIC]
     if not rows:

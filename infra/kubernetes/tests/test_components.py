@@ -70,6 +70,9 @@ def test_a_component_is_valid_and_follows_the_policies_of_the_stack(objects_of, 
     if component != "priority":
         manifests.test_pods_are_restricted(objects)
     manifests.test_every_container_has_requests_and_limits(objects)
+    for workload in manifests.workloads(objects):
+        for each in manifests.containers(workload):
+            assert re.search(r":\d+\.\d+", each["image"]), f"{each['name']} would run the newest {each['image']}"
     manifests.test_limits_fit_the_limit_range(objects)
     manifests.test_mounted_volumes_exist(objects)
     manifests.test_the_batches_of_logstash_fit_into_its_heap(objects)

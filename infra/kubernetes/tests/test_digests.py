@@ -16,7 +16,7 @@ DIGEST = "sha256:" + "0" * 64
 
 def copy(tmp_path):
     """A copy of the manifests. Returns its folder and a way to run the script there with a stand-in for docker."""
-    for folder in ("base", "infrastructure", "elk", "functions", "scripts"):
+    for folder in ("base", "components", "infrastructure", "elk", "functions", "scripts"):
         shutil.copytree(KUBERNETES / folder, tmp_path / folder)
 
     def run(*arguments: str, output: str = DIGEST, status: int = 0):
@@ -41,12 +41,16 @@ def test_every_foreign_image_gets_its_digest_beside_its_tag(tmp_path):
     assert asked == [f"{image['name']}:{image['newTag']}" for image in images if "digest" in image]
     used = {container["image"] for workload in workloads(build(tmp_path / "base")) for container in containers(workload)}
     assert all(image.endswith(f"@{DIGEST}") for image in used if not image.startswith("kafka-to-search/"))
+    for component in ("prometheus", "snapshots"):
+        for image in yaml.safe_load((tmp_path / "components" / component / "kustomization.yaml").read_text())["images"]:
+            assert image["digest"] == DIGEST, f"{component}: without a digest, it would take that of the base away"
     # Again, with another digest; and back.
     other = DIGEST.replace("0", "1")
     assert run(output=other).returncode == 0
     assert DIGEST not in (tmp_path / "base" / "kustomization.yaml").read_text()
     assert run("--remove").returncode == 0
-    assert (tmp_path / "base" / "kustomization.yaml").read_text() == before
+    for file in ("base/kustomization.yaml", *(f"components/{name}/kustomization.yaml" for name in ("prometheus", "snapshots"))):
+        assert (tmp_path / file).read_text() == (KUBERNETES / file).read_text()
 
 
 def test_what_is_no_digest_changes_nothing(tmp_path):

@@ -14,10 +14,12 @@ from functools import cache
 
 import pytest
 import yaml
-from conftest import ELK, KUBERNETES, REPOSITORY, kubectl, named
+from conftest import ELK, KUBERNETES, OVERLAYS, REPOSITORY, kubectl, named
 from guides import GUIDES, commands, exists, headings, links, queries
 from logstash.config import parse
 
+# The Job that the guide starts from the CronJob of the component replay.
+REPLAY = "replay-1"
 COMMANDS = commands()
 STACK = [sys.executable, "-B", str(REPOSITORY / "localstack" / "servers" / "stack.py")]
 
@@ -39,9 +41,12 @@ def test_every_command_is_covered_by_a_test():
 def test_scripts_have_the_options_of_the_guides(command):
     script, *options = command.words
     usage = subprocess.run(["bash", str(REPOSITORY / script), "--help"], capture_output=True, text=True, check=True).stdout
-    known = set(re.findall(r"^  (--[a-z-]+)", usage, re.MULTILINE))
-    for option in options:
-        assert option in known or option in ("dev", "production", "20000", "500", "before.json"), command
+    # The options of the help, and whether each takes a value.
+    known = dict(re.findall(r"^  (--[a-z-]+)( [A-Z-]+)?", usage, re.MULTILINE))
+    for before, option in zip([script, *options], options, strict=False):
+        assert option in known or (not option.startswith("--") and known.get(before)), command
+    if "--overlay" in options:
+        assert options[options.index("--overlay") + 1] in OVERLAYS
 
 
 @pytest.mark.parametrize("command", of("make"))
@@ -79,7 +84,7 @@ def test_kubectl_commands_use_existing_options_and_objects(command, builds):
     if words[0] == "--namespace":
         assert named(objects, "Namespace", words[1])
         words = words[2:]
-    subcommand = tuple(words[:2]) if words[0] in ("rollout",) else tuple(words[:1])
+    subcommand = tuple(words[:2]) if words[0] in ("rollout", "create") else tuple(words[:1])
     known = flags(subcommand)
     rest = words[len(subcommand) :]
     for word in rest:
@@ -91,6 +96,8 @@ def test_kubectl_commands_use_existing_options_and_objects(command, builds):
     plain = [word for word in rest if not word.startswith("-")]
     for number, word in enumerate(plain):
         kind, _, name = word.partition("/")
+        if word == f"job/{REPLAY}" or (subcommand == ("create", "job") and plain == [REPLAY]):
+            continue
         if kind in kinds and name:
             item = named(objects, kinds[kind], name)
             if subcommand == ("port-forward",):
@@ -105,7 +112,17 @@ def test_kubectl_commands_use_existing_options_and_objects(command, builds):
             assert container in [None, *(item["name"] for item in spec["containers"] + spec.get("initContainers", []))], command
         elif word.startswith("infra/"):
             assert exists(word), command
-    if "secret" in rest:
+    for option in rest:
+        if option.startswith("--from="):
+            kind, _, name = option.removeprefix("--from=").partition("/")
+            cron = yaml.safe_load((KUBERNETES / "components" / "replay" / "replay.yaml").read_text())
+            assert (kind, name) == ("cronjob", cron["metadata"]["name"]), command
+    if "secret" in rest and subcommand == ("delete",):
+        sys.path.insert(0, str(KUBERNETES / "base" / "jobs"))
+        import stack_secrets
+
+        assert set(rest[1:]) == {*stack_secrets.FORMER, "elasticsearch-api-keys"}, command
+    elif "secret" in rest:
         check_secret(rest[rest.index("secret") + 1], " ".join(rest))
     if "diff" in words:
         assert "kafka-to-search/step=logstash-config" in rest

@@ -117,8 +117,8 @@ class Cluster:
             "KAFKA_CONFIGURATION": str(self.configuration(node)),
             "KAFKA_RUN": str(run),
             "KAFKA_DATA": str(self.folder / f"data-{node}" / "data"),
-            # As the component does it.
-            **({"KAFKA_EXTERNAL_DOMAIN": DOMAIN} if self.passwords else {}),
+            # As the components external-access and keda do it.
+            **({"KAFKA_EXTERNAL_DOMAIN": DOMAIN, "KAFKA_SCALER_PASSWORD": self.passwords["scaler"]} if self.passwords else {}),
             **environment,
         }
 

@@ -51,7 +51,7 @@ def test_the_lag_is_that_of_the_topic():
         "a-b-c    order.events      0          -          9    9\nd-e-f    inventory.events  0          1          8    7\n"
     )
     assert measure.total_lag(poller) == 9
-    with pytest.raises(ValueError, match="nobody reads order.events"):
+    with pytest.raises(ValueError, match=r"nobody reads order\.events"):
         measure.total_lag("Consumer group 'logstash-consumer-group' has no active members.\n")
 
 
