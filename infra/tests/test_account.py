@@ -113,6 +113,14 @@ def test_a_run_counts_two_periods():
         assert stack.deploy_account(Account=account).environment("AccountRecords")["ACCOUNT_SINCE"] == since
 
 
+def test_the_function_reads_every_variable_that_the_template_sets():
+    read = (stack.INFRA.parent / "functions" / FUNCTION / "src" / "config.rs").read_text(encoding="utf-8")
+    parameters = {key: value for part in (BROKERS[2], CLUSTERS[3], NETWORKS[1]) for key, value in part.items()}
+    variables = stack.deploy_account(**parameters).environment("AccountRecords")
+    assert len(variables) == 7
+    assert all(f'"{name}"' in read or name == "SEARCH_SECRET_ID" for name in variables), variables
+
+
 def test_the_function_neither_writes_nor_invokes_and_reads_no_other_topic():
     made = stack.deploy_account(MskClusterArn=MSK, SearchDomainArn=DOMAIN_ARN)
     assert made.allows(ROLE, "kafka-cluster:ReadData", MSK.replace(":cluster/", ":topic/") + "/order.events")

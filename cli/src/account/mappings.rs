@@ -81,8 +81,7 @@ struct Listed {
     function_arn: String,
     event_source_arn: Option<String>,
     self_managed_event_source: Option<SelfManaged>,
-    #[serde(default)]
-    source_access_configurations: Vec<Access>,
+    source_access_configurations: Option<Vec<Access>>,
     self_managed_kafka_event_source_config: Option<KafkaConfig>,
     amazon_managed_kafka_event_source_config: Option<KafkaConfig>,
     destination_config: Option<DestinationConfig>,
@@ -174,7 +173,7 @@ impl Listed {
                     .map(|it| it.endpoints.bootstrap)
                     .unwrap_or_default(),
                 cluster_arn: self.event_source_arn,
-                access: self.source_access_configurations,
+                access: self.source_access_configurations.unwrap_or_default(),
             },
         })
     }
@@ -228,6 +227,7 @@ mod tests {
             "UUID": "u",
             "Topics": ["t"],
             "FunctionArn": arn,
+            "SourceAccessConfigurations": null,
             "EventSourceArn": "arn:aws:kafka:r:1:cluster/c/u",
             "AmazonManagedKafkaEventSourceConfig": {"SchemaRegistryConfig": {"SchemaRegistryURI": "x"}},
         }));

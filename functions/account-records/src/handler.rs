@@ -137,9 +137,15 @@ impl Handler {
     /// # Errors
     /// [`InvocationError`] when not everything was counted. Missing records are none.
     pub async fn handle(&self, payload: &[u8], deadline_ms: u64) -> Result<Value, InvocationError> {
-        let report = self.account(payload, deadline_ms).await?;
-        self.publish(&report);
-        if report.is_whole() { Ok(report.json(MAX_RANGES)) } else { Err(unfinished(&report)) }
+        let result = self.account(payload, deadline_ms).await.and_then(|report| {
+            self.publish(&report);
+            if report.is_whole() { Ok(report.json(MAX_RANGES)) } else { Err(unfinished(&report)) }
+        });
+        if let Err(reason) = &result {
+            // Nobody sees the response to a schedule.
+            error!(reason = %reason, "not all records accounted for");
+        }
+        result
     }
 
     /// Counts what the event asks for. A report that is not whole says what was not counted.
