@@ -20,7 +20,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from package import COMMAND_LINE, MACHINES, PACKAGES
@@ -56,6 +56,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:
         pass
+
+    def handle(self) -> None:
+        # A program is ended while it waits for its next event.
+        with suppress(ConnectionError):
+            super().handle()
 
     def body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
