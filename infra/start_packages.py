@@ -45,6 +45,13 @@ EVENT = {
     "bootstrapServers": "kafka:9092",
     "records": {"order.events-0": [RECORD]},
 }
+# What each of the other functions refuses by an error of its own, before it asks anyone: an event, and the variables that it needs to
+# start.
+REFUSED: dict[str, tuple[dict, dict[str, str]]] = {
+    "account-records": ({"since": "soon"}, {"INDEX_FUNCTION": "index-events"}),
+    "provision-cluster": ({}, {}),
+    "replay-dead-letters": ({}, {}),
+}
 
 
 class StartError(Exception):
@@ -180,8 +187,9 @@ def start(archive: Path, architecture: str) -> str:
         with _served(_search_cluster(documents)) as cluster:
             variables = {"SEARCH_ENDPOINT": f"http://{cluster}"}
             if archive.stem != "index-events":
-                # Their events need more than a bulk endpoint: an empty one has to be refused by an error of the function.
-                path, body = invoke(command, {}, variables)
+                # Their events need more than a bulk endpoint.
+                event, needed = REFUSED[archive.stem]
+                path, body = invoke(command, event, variables | needed)
                 if not path.endswith("/error") or "errorType" not in body:
                     raise StartError(f"its response is {path} {body}")
                 return body

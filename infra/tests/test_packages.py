@@ -216,6 +216,10 @@ def started(folder, program: str) -> str:
     return start_packages.start(archive, package.MACHINES[platform.machine().lower()])
 
 
+def test_it_is_known_how_to_start_each_packaged_function():
+    assert {"index-events", *start_packages.REFUSED} == {*package.functions(TEXT), package.ACCOUNT}
+
+
 def test_a_packaged_program_that_indexes_its_event_is_started(tmp_path):
     assert started(tmp_path, PROGRAM.format(python=sys.executable, total=9.5)) == "{}, with one document written"
 
