@@ -102,34 +102,36 @@ fn commas_from(text: &[u8], start: usize) -> Option<u64> {
 }
 
 /// The number at `start..end` of `text`, and zero if it is one from 0 to 255 as JSON writes it. Without branches: it computes a
-/// number from whatever is there, and compares its digits with those that were read.
+/// number from whatever is there, and compares its text with the one that was read.
 #[inline(always)]
 fn unsigned_number(text: &[u8], start: usize, end: usize) -> Option<(u8, u32)> {
     let len = (end - start) as u32;
-    let digits = u32::from_le_bytes(*text.get(start..)?.first_chunk::<4>()?) ^ 0x3030_3030;
-    // Nothing, hundreds, tens, ones.
-    let digits = digits << (32_u32.wrapping_sub(8 * len) & 31);
-    let number = (digits.wrapping_mul(0x64_0a_01) >> 24) as u8;
-    let expected = *DIGITS.get(usize::from(number))?;
-    Some((number, digits ^ expected | len & !3))
+    let chars = u32::from_le_bytes(*text.get(start..)?.first_chunk::<4>()?);
+    // Nothing, hundreds, tens, ones. What is not there is zero, and the digit 0 is not.
+    let chars = chars << (32_u32.wrapping_sub(8 * len) & 31);
+    let number = ((chars & 0x0f0f_0f0f).wrapping_mul(0x64_0a_01) >> 24) as u8;
+    let expected = *TEXTS.get(usize::from(number))?;
+    Some((number, chars ^ expected | len & !3))
 }
 
-/// The digits of each byte as a number, in the order of their places in memory: nothing, hundreds, tens, ones.
+/// Each byte as JSON writes it, in the order of the places in memory: nothing, hundreds, tens, ones. A place without a digit is zero.
 #[expect(clippy::indexing_slicing, reason = "a constant fails when it is compiled")]
-const DIGITS: [u32; 256] = {
-    let mut digits = [0; 256];
+const TEXTS: [u32; 256] = {
+    let mut texts = [0; 256];
     let mut number = 0;
     while number < 256 {
-        digits[number] =
-            u32::from_le_bytes([0, (number / 100) as u8, (number / 10 % 10) as u8, (number % 10) as u8]);
+        let hundreds = if number < 100 { 0 } else { b'0' + (number / 100) as u8 };
+        let tens = if number < 10 { 0 } else { b'0' + (number / 10 % 10) as u8 };
+        texts[number] = u32::from_le_bytes([0, hundreds, tens, b'0' + (number % 10) as u8]);
         number += 1;
     }
-    digits
+    texts
 };
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde_json::value::RawValue;
 
     use super::*;
 
@@ -149,19 +151,48 @@ mod tests {
             }
             let len = text.len();
             text.push_str(&" ".repeat(behind));
-            let theirs: Option<Vec<i64>> = serde_json::from_str(&text).ok();
+            let theirs: Option<Vec<&RawValue>> = serde_json::from_str(&text).ok();
             let (mut out, mut scanner) = (vec![1], Scanner::new(text.as_bytes()));
             let ours = read_byte_array(&mut scanner, &mut out);
             match theirs {
                 Some(theirs) => {
-                    let are_bytes = theirs.iter().all(|number| (-128..=255).contains(number));
-                    prop_assert_eq!(ours, Ok(are_bytes), "{}", text);
+                    let byte = |value: &&RawValue| {
+                        let number: i16 = value.get().parse().ok()?;
+                        (-128..=255).contains(&number).then_some(number as u8)
+                    };
+                    let bytes: Option<Vec<u8>> = theirs.iter().map(byte).collect();
+                    prop_assert_eq!(ours, Ok(bytes.is_some()), "{}", text);
                     prop_assert_eq!(scanner.position(), len);
-                    let theirs: Vec<u8> = theirs.into_iter().map(|number| number as u8).collect();
-                    prop_assert!(!are_bytes || (out.first() == Some(&1) && out.get(1..) == Some(&theirs)), "{}", text);
+                    prop_assert!(bytes.is_none_or(|bytes| out == [vec![1], bytes].concat()), "{}", text);
                 }
                 // More may stand behind an array that ends early.
                 None => prop_assert!(ours != Ok(true) || scanner.end().is_err(), "{}", text),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_number_is_refused_wherever_it_stands_in_a_long_array() {
+        let read = |text: &str| {
+            let (mut out, mut scanner) = (Vec::new(), Scanner::new(text.as_bytes()));
+            read_byte_array(&mut scanner, &mut out).map(|all_bytes| all_bytes.then_some(out))
+        };
+        for before in [0, 1, 20, 40] {
+            let array = |number: &str| format!("[{}{number}{}]", "10,".repeat(before), ",200".repeat(40));
+            let expected = |number: u8| [vec![10; before], vec![number], vec![200; 40]].concat();
+            for byte in 0..=255_u8 {
+                assert_eq!(read(&array(&byte.to_string())), Ok(Some(expected(byte))));
+                assert!(read(&array(&format!("0{byte}"))).is_err(), "0{byte} after {before} numbers");
+                assert!(read(&array(&format!("00{byte}"))).is_err(), "00{byte} after {before} numbers");
+            }
+            for byte in i8::MIN..0 {
+                assert_eq!(read(&array(&byte.to_string())), Ok(Some(expected(byte as u8))));
+            }
+            for number in ["256", "999", "1000", "-129", "1.5", "1e1", "null", "\"1\"", "[1]"] {
+                assert_eq!(read(&array(number)), Ok(None), "{number} after {before} numbers");
+            }
+            for text in ["", "-", "1 2", "+1", "0x1", "a", ":", "/", "1:", "\u{e9}"] {
+                assert!(read(&array(text)).is_err(), "{text:?} after {before} numbers");
             }
         }
     }
