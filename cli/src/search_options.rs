@@ -9,7 +9,7 @@ use indexing::config::Config;
 use lambda_support::variables::ConfigError;
 
 use crate::pipeline::{self, DEFAULT_FILE};
-use crate::variables::VariableTexts;
+use crate::variables::{VariableTexts, is_of_connections};
 
 /// The cluster and its indices.
 #[derive(Debug, Clone, Default, Args)]
@@ -33,9 +33,7 @@ impl SearchOptions {
             ("SEARCH_ENDPOINT", Some(url)) => Some(url.clone()),
             ("SEARCH_DOMAIN", Some(_)) | ("PIPELINE_FILE", _) => None,
             _ => {
-                let is_of_connections =
-                    ["SEARCH_", "SCHEMA_REGISTRY_", "AWS_"].iter().any(|start| name.starts_with(start));
-                let environment = || std::env::var(name).ok().filter(|_| is_of_connections);
+                let environment = || std::env::var(name).ok().filter(|_| is_of_connections(name));
                 variables.get(name).cloned().or_else(environment)
             }
         };
@@ -48,15 +46,21 @@ impl SearchOptions {
         settings: &Settings,
         of_file: impl IntoIterator<Item = String>,
     ) -> BTreeSet<String> {
-        let mut patterns: BTreeSet<String> =
-            of_file.into_iter().chain(self.indices.iter().cloned()).collect();
-        for prefix in [&settings.index_prefix, &settings.dead_letter_prefix] {
-            patterns.insert(format!("{}-*", prefix.as_str()));
-        }
+        let mut patterns =
+            deployed_patterns(settings, of_file.into_iter().chain(self.indices.iter().cloned()));
         // What is deployed is likely to be that. One that can't be read has no part here.
         if let Ok(file) = pipeline::load(Path::new(DEFAULT_FILE)) {
             patterns.extend(file.index_patterns());
         }
         patterns
     }
+}
+
+/// Patterns of the indices that a function with `settings` writes events or their dead letters to; `of_rules` are those of its rules.
+pub fn deployed_patterns(
+    settings: &Settings,
+    of_rules: impl IntoIterator<Item = String>,
+) -> BTreeSet<String> {
+    let own = [&settings.index_prefix, &settings.dead_letter_prefix];
+    of_rules.into_iter().chain(own.map(|prefix| format!("{}-*", prefix.as_str()))).collect()
 }

@@ -8,6 +8,12 @@ use thiserror::Error;
 /// Names and texts of variables.
 pub type VariableTexts = BTreeMap<String, String>;
 
+/// Whether a variable of the function says how to connect to the cluster, the registry or AWS. Whoever else reads its variables may
+/// connect otherwise.
+pub fn is_of_connections(name: &str) -> bool {
+    ["SEARCH_", "SCHEMA_REGISTRY_", "AWS_"].iter().any(|start| name.starts_with(start))
+}
+
 /// Why a text holds no variables.
 #[derive(Debug, Error)]
 pub enum VariablesError {

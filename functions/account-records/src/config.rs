@@ -3,13 +3,10 @@
 use std::path::PathBuf;
 
 use kafka_to_search::since;
-use kafka_to_search::variables::VariableTexts;
+use kafka_to_search::variables::{VariableTexts, is_of_connections};
 use lambda_support::variables::{ConfigError, Variables};
 use serde::Deserialize;
 use thiserror::Error;
-
-/// What of the function's environment takes the place of the indexing function's variables.
-const OF_CONNECTIONS: [&str; 3] = ["SEARCH_", "SCHEMA_REGISTRY_", "AWS_"];
 
 /// The configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,7 +23,7 @@ pub struct AccountConfig {
     pub pipeline_file: Option<PathBuf>,
     /// ARN of the layer version that this file is from.
     pub pipeline_layer: Option<String>,
-    /// Variables of the cluster and the registry.
+    /// Variables of the cluster and the registry, which take the place of the indexing function's.
     own: VariableTexts,
 }
 
@@ -130,7 +127,7 @@ impl AccountConfig {
         let since = variables
             .parse_or("ACCOUNT_SINCE", "2h".to_owned(), |text| since::parse(text).map(|since| since.text));
         let properties = variables.parse_or("KAFKA_PROPERTIES", Vec::new(), properties);
-        let own = all.iter().filter(|(name, _)| OF_CONNECTIONS.iter().any(|start| name.starts_with(start)));
+        let own = all.iter().filter(|(name, _)| is_of_connections(name));
         let config = index_function.map(|index_function| Self {
             index_function,
             since,

@@ -1,6 +1,5 @@
 //! Handles an invocation: counts, counts again what is missing, and reports.
 
-use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -16,6 +15,7 @@ use kafka_to_search::connection::{Connection, ConnectionError};
 use kafka_to_search::decider::Decider;
 use kafka_to_search::kafka_options::KafkaOptions;
 use kafka_to_search::msk_iam::MskIam;
+use kafka_to_search::search_options::deployed_patterns;
 use kafka_to_search::setup::{SetupError, rules};
 use kafka_to_search::since::{self, SinceError, SinceText};
 use lambda_runtime::Diagnostic;
@@ -215,10 +215,7 @@ impl Handler {
             None => Default::default(),
         };
         let connection = Connection::open(config, topic_rules, &self.secrets).await?;
-        let mut patterns: BTreeSet<String> = of_rules.into_iter().collect();
-        for prefix in [&connection.settings.index_prefix, &connection.settings.dead_letter_prefix] {
-            patterns.insert(format!("{}-*", prefix.as_str()));
-        }
+        let patterns = deployed_patterns(&connection.settings, of_rules);
         let indices = Indices::new(patterns, connection.settings.dead_letter_prefix.as_str());
         let mut sources: Vec<(TopicSource, KafkaOptions)> = Vec::new();
         for mapping in mappings {

@@ -17,20 +17,6 @@ use crate::payload::{SCHEMA_FAILURE, TimesAround, UNKNOWN_FIELDS};
 use crate::settings::Settings;
 use crate::write_error::shortened;
 
-/// Adds the tags of what the JSON of a key or a value can't say, or says otherwise, unless they are there.
-pub(crate) fn tag_notes(notes: &Notes, tags: &mut Vec<&'static str>) {
-    let counts = [
-        (notes.n_duplicate_keys, DUPLICATE_KEY),
-        (notes.n_non_finite, NONFINITE),
-        (notes.n_unknown_fields, UNKNOWN_FIELDS),
-    ];
-    for (n, tag) in counts {
-        if n > 0 && !tags.contains(&tag) {
-            tags.push(tag);
-        }
-    }
-}
-
 /// What decoding the last record gave besides its JSON. The buffers are kept from one record to the next.
 #[derive(Debug)]
 pub(crate) struct Decoding {
@@ -304,6 +290,20 @@ impl Decoding {
             if let Some(text) = text {
                 append_member(body, name, Value::Text(shortened(text)));
             }
+        }
+    }
+}
+
+/// Adds the tags of what the JSON of a key or a value can't say, or says otherwise, unless they are there.
+pub(crate) fn tag_notes(notes: &Notes, tags: &mut Vec<&'static str>) {
+    let counts = [
+        (notes.n_duplicate_keys, DUPLICATE_KEY),
+        (notes.n_non_finite, NONFINITE),
+        (notes.n_unknown_fields, UNKNOWN_FIELDS),
+    ];
+    for (n, tag) in counts {
+        if n > 0 && !tags.contains(&tag) {
+            tags.push(tag);
         }
     }
 }
