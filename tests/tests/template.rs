@@ -245,9 +245,21 @@ fn the_mappings_expect_a_report_exactly_when_the_function_returns_one() {
     }
 }
 
+/// The memory tests set it too: `functions/index-events/tests/memory`.
+const ARENAS: &str = "MALLOC_ARENA_MAX";
+
+#[test]
+fn the_functions_keep_freed_memory_in_one_arena() {
+    for function in ["IndexEvents", "ReplayDeadLetters"] {
+        assert_eq!(Template::read().variables(function)[ARENAS], "1", "{function}");
+    }
+}
+
 #[test]
 fn the_function_reads_every_variable_of_the_template() {
-    let known = known_variables();
+    let mut known = known_variables();
+    // By the C library.
+    known.insert(ARENAS.to_owned());
     let template = Template::read();
     for function in ["IndexEvents", "ReplayDeadLetters"] {
         let variables = template.settings_of_variables(function);

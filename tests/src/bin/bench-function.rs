@@ -201,6 +201,8 @@ impl Function {
                 ("AWS_LAMBDA_LOG_STREAM_NAME", "bench".into()),
                 ("SEARCH_ENDPOINT", format!("http://127.0.0.1:{bulk_port}")),
                 ("BULK_COMPRESSION", compression.into()),
+                // As in the template.
+                ("MALLOC_ARENA_MAX", "1".into()),
             ])
             .stdout(Stdio::null())
             .spawn()

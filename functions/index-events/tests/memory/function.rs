@@ -30,7 +30,7 @@ pub(crate) enum Cluster {
 pub(crate) struct Invocation {
     /// The function's response, or the error that it reported.
     pub(crate) response: String,
-    /// Bulk operations that the cluster received.
+    /// Bulk operations that the cluster received in each invocation.
     pub(crate) n_operations: usize,
     /// Peak of the process's memory, without the pages of its program: those of the debug build that is tested are several times
     /// the release's.
@@ -80,9 +80,11 @@ pub(crate) async fn invoke_with(
     for _ in 0..times {
         last = timeout(Duration::from_secs(120), response.recv()).await.unwrap().unwrap();
     }
+    let n_operations = n_operations.load(Ordering::Relaxed);
+    assert_eq!(n_operations % times, 0, "each of {times} invocations writes the same");
     Invocation {
         response: last,
-        n_operations: n_operations.load(Ordering::Relaxed),
+        n_operations: n_operations / times,
         peak_bytes: function.peak_bytes(),
     }
 }
@@ -148,6 +150,8 @@ impl Function {
                 ("AWS_LAMBDA_LOG_STREAM_NAME", "memory".into()),
                 ("SEARCH_ENDPOINT", cluster.endpoint().to_owned()),
                 ("SCHEMA_REGISTRY_URL", cluster.endpoint().to_owned()),
+                // As in the template.
+                ("MALLOC_ARENA_MAX", "1".into()),
             ])
             .envs(variables.iter().copied())
             .stdout(Stdio::null())
