@@ -18,6 +18,7 @@ pub mod proxy;
 pub mod quorum;
 pub mod search;
 pub mod serialized;
+pub mod small_disk;
 pub mod soak;
 pub mod stack;
 pub mod stream;

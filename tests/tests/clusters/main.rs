@@ -4,6 +4,7 @@
 //! topic and mapping, streams events while nodes fail, and ends with every event indexed exactly once.
 
 mod cluster_flow;
+mod disks;
 mod kafka_nodes;
 mod search_cuts;
 mod search_nodes;
