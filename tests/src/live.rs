@@ -5,6 +5,7 @@
     reason = "a missing member of a JSON value is null, which differs from every value"
 )]
 
+pub mod backlog;
 pub mod certificate;
 pub mod cut;
 pub mod destination;

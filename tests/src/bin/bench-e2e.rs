@@ -4,13 +4,11 @@
 
 #![expect(clippy::print_stdout, reason = "printing its figures is what a benchmark is for")]
 
-use std::time::{Duration, Instant};
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use event_pipeline::settings::Settings;
-use integration_tests::live::flow::{Flow, FlowOptions, events};
-use integration_tests::live::poll::{Check, until};
+use integration_tests::live::backlog::index_backlog;
+use integration_tests::live::flow::FlowOptions;
 use integration_tests::live::prebuilt::{Prebuilt, median, send};
 use integration_tests::live::world::{World, now_ms};
 use reqwest::Method;
@@ -49,7 +47,7 @@ async fn main() -> Result<()> {
         let bodies = prebuilt.bodies(arguments.events, now_ms)?;
         let straight_rate = send(endpoint, bodies, arguments.parallel).await?;
         empty(&world).await?;
-        let function_rate = through_function(&world, &flow, arguments.events).await?;
+        let function_rate = index_backlog(&world, arguments.events, |records| flow.publish(records)).await?;
         let ratio = function_rate / straight_rate;
         let name = if round == 0 { "warm-up".to_owned() } else { format!("round {round}") };
         println!(
@@ -75,29 +73,4 @@ async fn main() -> Result<()> {
 /// Deletes the daily indices, so that every round starts the same: otherwise merges of one round's data slow the next.
 async fn empty(world: &World) -> Result<()> {
     world.search.request(Method::DELETE, "microservices-*", None).await.map(drop)
-}
-
-/// Publishes events and waits until OpenSearch has indexed them; returns events per second since the first was indexed.
-async fn through_function(world: &World, flow: &Flow, count: usize) -> Result<f64> {
-    let records = events(count);
-    let before = indexed(world).await?;
-    flow.publish(&records)?;
-    let mut first = None;
-    until("all events to be indexed", Duration::from_secs(600), async || {
-        let n_indexed = indexed(world).await? - before;
-        if n_indexed > 0 {
-            first.get_or_insert((n_indexed, Instant::now()));
-        }
-        Ok(Check::at(n_indexed >= count as u64, || format!("{n_indexed} of {count}")))
-    })
-    .await?;
-    let (n_before, started) = first.context("no event was seen to be indexed")?;
-    Ok((count as u64 - n_before) as f64 / started.elapsed().as_secs_f64())
-}
-
-/// Documents indexed in the daily indices, refreshed or not.
-async fn indexed(world: &World) -> Result<u64> {
-    let path = "microservices-*/_stats/indexing?filter_path=_all.primaries.indexing.index_total";
-    let stats = world.search.request(Method::GET, path, None).await?;
-    Ok(stats.pointer("/_all/primaries/indexing/index_total").and_then(serde_json::Value::as_u64).unwrap_or(0))
 }

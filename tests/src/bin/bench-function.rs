@@ -98,6 +98,8 @@ struct Measured {
     /// Per million events.
     system_s: f64,
     events_per_s: f64,
+    /// Of bulk requests.
+    bytes_an_event: f64,
     peak_rss_mb: f64,
 }
 
@@ -112,11 +114,12 @@ impl fmt::Display for Measured {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             formatter,
-            "{:5.2} CPU s per million events ({:.2} user, {:.2} system), {:.0} events/s, peak RSS {:.1} MB",
+            "{:5.2} CPU s per million events ({:.2} user, {:.2} system), {:.0} events/s, {:.0} bytes an event sent, peak RSS {:.1} MB",
             self.cpu_s(),
             self.user_s,
             self.system_s,
             self.events_per_s,
+            self.bytes_an_event,
             self.peak_rss_mb
         )
     }
@@ -143,7 +146,11 @@ fn measure(binary: &Path, invocations: usize, payload: &Payload, compression: &s
         function.invoke(&payload.json)?;
     }
     let (user_before, system_before) = function.cpu_ticks()?;
-    let counted_before = counter.documents.load(Ordering::Relaxed);
+    let count = || {
+        let Received { documents, bytes } = &*counter.received;
+        (documents.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed))
+    };
+    let (documents_before, bytes_before) = count();
     let started = Instant::now();
     for _ in 0..invocations {
         function.invoke(&payload.json)?;
@@ -151,13 +158,15 @@ fn measure(binary: &Path, invocations: usize, payload: &Payload, compression: &s
     let elapsed = started.elapsed();
     let (user, system) = function.cpu_ticks()?;
     let n_events = (invocations * payload.n_records) as u64;
-    let counted = counter.documents.load(Ordering::Relaxed) - counted_before;
-    ensure!(counted == n_events, "{counted} documents arrived of {n_events} events");
+    let (documents, bytes) = count();
+    let n_documents = documents - documents_before;
+    ensure!(n_documents == n_events, "{n_documents} documents arrived of {n_events} events");
     let per_million = |ticks: u64| ticks as f64 / ticks_per_second() / n_events as f64 * 1e6;
     Ok(Measured {
         user_s: per_million(user - user_before),
         system_s: per_million(system - system_before),
         events_per_s: n_events as f64 / elapsed.as_secs_f64(),
+        bytes_an_event: (bytes - bytes_before) as f64 / n_events as f64,
         peak_rss_mb: function.peak_rss_mb()?,
     })
 }
@@ -295,30 +304,38 @@ fn invocation_headers() -> String {
 /// A bulk endpoint that counts documents and responds that each was created.
 struct BulkCounter {
     port: u16,
-    documents: Arc<AtomicU64>,
+    received: Arc<Received>,
+}
+
+#[derive(Default)]
+struct Received {
+    documents: AtomicU64,
+    /// Bodies as they were sent, compressed or not.
+    bytes: AtomicU64,
 }
 
 impl BulkCounter {
     fn start() -> Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0")?;
         let port = listener.local_addr()?.port();
-        let documents = Arc::new(AtomicU64::new(0));
-        let counter = Arc::clone(&documents);
+        let received = Arc::new(Received::default());
+        let counter = Arc::clone(&received);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 let counter = Arc::clone(&counter);
                 std::thread::spawn(move || count_bulk_requests(stream, &counter));
             }
         });
-        Ok(Self { port, documents })
+        Ok(Self { port, received })
     }
 }
 
-fn count_bulk_requests(stream: TcpStream, counter: &AtomicU64) {
+fn count_bulk_requests(stream: TcpStream, counter: &Received) {
     let _ = stream.set_nodelay(true);
     let mut reader = BufReader::with_capacity(1 << 20, stream);
     while let Ok(request) = read_request(&mut reader) {
         let mut body = request.body;
+        counter.bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
         if request.headers.get("content-encoding").is_some_and(|encoding| encoding == "gzip") {
             let mut text = Vec::with_capacity(body.len() * 8);
             if GzDecoder::new(&body[..]).read_to_end(&mut text).is_err() {
@@ -327,7 +344,7 @@ fn count_bulk_requests(stream: TcpStream, counter: &AtomicU64) {
             body = text;
         }
         let n_documents = body.iter().filter(|byte| **byte == b'\n').count() / 2;
-        counter.fetch_add(n_documents as u64, Ordering::Relaxed);
+        counter.documents.fetch_add(n_documents as u64, Ordering::Relaxed);
         let items = vec![r#"{"create":{"status":201}}"#; n_documents].join(",");
         let response = format!(r#"{{"errors":false,"items":[{items}]}}"#);
         if respond(reader.get_mut(), "200 OK", "Content-Type: application/json\r\n", response.as_bytes())

@@ -1,5 +1,5 @@
 //! Measures how long an event takes from its publication until a search finds it, for each preset of the template and several
-//! rates. `make bench-latency` starts a stack for it.
+//! rates, and the rate and CPU of a backlog. `make bench-latency` starts a stack for it.
 
 #![expect(clippy::print_stdout, reason = "printing its figures is what a benchmark is for")]
 
@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
+use integration_tests::live::backlog::{count_indexed, index_backlog};
 use integration_tests::live::kafka::{NewRecord, Publisher};
 use integration_tests::live::lambda::DEPLOYED;
 use integration_tests::live::poll::{Check, until};
+use integration_tests::live::prebuilt::median;
 use integration_tests::live::world::World;
 use reqwest::Method;
 use serde::Serialize;
@@ -37,7 +39,13 @@ struct Arguments {
     /// Seconds for which each rate is published: some refreshes of the slowest preset.
     #[arg(long, default_value_t = 30)]
     seconds: u32,
-    /// Print JSON instead of a table.
+    /// Events of a backlog, of which rate and CPU are measured; 0 leaves it out.
+    #[arg(long, default_value_t = 200_000)]
+    backlog: usize,
+    /// Backlogs of each preset; the figures are the medians.
+    #[arg(long, default_value_t = 3)]
+    rounds: usize,
+    /// Print JSON instead of tables.
     #[arg(long)]
     json: bool,
 }
@@ -61,6 +69,15 @@ struct Measured {
     resolution: u64,
 }
 
+/// The figures of a preset with a backlog.
+#[derive(Debug, Serialize)]
+struct Backlog {
+    preset: String,
+    events_per_s: f64,
+    /// Seconds of the function per million events.
+    cpu_s: f64,
+}
+
 /// What was seen of each event: when it was published, indexed and searchable.
 struct Seen {
     published: Vec<Instant>,
@@ -77,7 +94,7 @@ async fn main() -> Result<()> {
     if world.kafka.end_offsets(TOPIC).is_err() {
         world.kafka.create_topic(TOPIC, PARTITIONS).await?;
     }
-    let mut all = Vec::new();
+    let (mut all, mut backlogs) = (Vec::new(), Vec::new());
     for preset in &arguments.presets {
         world.stack.deploy(&[&format!("Preset={preset}")]).await?;
         // The first run warms up Kafka, the function and OpenSearch, and does not count.
@@ -85,13 +102,43 @@ async fn main() -> Result<()> {
         for &rate in &arguments.rates {
             all.push(measure(&world, preset, rate, arguments.seconds).await?);
         }
+        if arguments.backlog > 0 {
+            backlogs.push(measure_backlog(&world, preset, arguments.backlog, arguments.rounds).await?);
+        }
     }
     if arguments.json {
-        println!("{}", serde_json::to_string_pretty(&all)?);
+        println!("{}", serde_json::to_string_pretty(&json!({"latency": all, "backlog": backlogs}))?);
     } else {
         print_table(&all);
+        print_backlogs(&backlogs);
     }
     Ok(())
+}
+
+fn print_backlogs(backlogs: &[Backlog]) {
+    println!("\na backlog: its rate, and the function's CPU seconds per million events\n");
+    println!("| preset | events/s | CPU |");
+    println!("|---|---|---|");
+    for Backlog { preset, events_per_s, cpu_s } in backlogs {
+        println!("| {preset} | {events_per_s:.0} | {cpu_s:.1} |");
+    }
+}
+
+/// Indexes a backlog in each round. The first one warms up the servers and does not count.
+async fn measure_backlog(world: &World, preset: &str, count: usize, rounds: usize) -> Result<Backlog> {
+    let (mut rates, mut cpu) = (Vec::new(), Vec::new());
+    for round in 0..=rounds {
+        world.search.request(Method::DELETE, "microservices-*", None).await?;
+        let cpu_before = world.stack.function_cpu(DEPLOYED)?;
+        let rate = index_backlog(world, count, |records| world.kafka.publish(TOPIC, records)).await?;
+        let cpu_time = world.stack.function_cpu(DEPLOYED)?.saturating_sub(cpu_before);
+        ensure!(!cpu_time.is_zero(), "no process of {DEPLOYED} is seen to work");
+        if round > 0 {
+            rates.push(rate);
+            cpu.push(cpu_time.as_secs_f64() / count as f64 * 1e6);
+        }
+    }
+    Ok(Backlog { preset: preset.to_owned(), events_per_s: median(&rates), cpu_s: median(&cpu) })
 }
 
 fn print_table(all: &[Measured]) {
@@ -169,10 +216,10 @@ async fn watch(world: &World, publishing: JoinHandle<Result<Vec<Instant>>>, coun
     let (mut indexed, mut looks) = (Vec::with_capacity(size), Vec::new());
     let mut searchable_at = vec![None; size];
     let (mut first_unseen, mut last_look) = (0, Instant::now());
-    let started_with = indexed_total(world).await?;
+    let started_with = count_indexed(world).await?;
     let mut deadline = None;
     while first_unseen < size {
-        let total = indexed_total(world).await?.saturating_sub(started_with);
+        let total = count_indexed(world).await?.saturating_sub(started_with);
         let now = Instant::now();
         indexed.resize(usize::try_from(total)?.clamp(indexed.len(), size), now);
         for sequence in searchable(world, first_unseen as u64).await? {
@@ -213,13 +260,6 @@ async fn searchable(world: &World, first: u64) -> Result<Vec<u64>> {
         .filter_map(|hit| hit.pointer("/fields/sequence/0")?.as_f64())
         .map(|sequence| sequence as u64)
         .collect())
-}
-
-/// Documents indexed so far, searchable or not.
-async fn indexed_total(world: &World) -> Result<u64> {
-    let path = "microservices-*/_stats/indexing?filter_path=_all.primaries.indexing.index_total";
-    let stats = world.search.request(Method::GET, path, None).await?;
-    Ok(stats.pointer("/_all/primaries/indexing/index_total").and_then(Value::as_u64).unwrap_or(0))
 }
 
 /// Waits until `count` events are searchable. An error is waited out: the shards of a new index take a moment to start.

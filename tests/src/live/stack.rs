@@ -310,23 +310,34 @@ impl Stack {
     async fn signal_function(&self, function: &str, signal: &str) -> Result<usize> {
         // Other stacks on this machine may run a function of the template's name.
         ensure!(function.starts_with("test-"), "{function} is not a test's own");
-        let variable = format!("AWS_LAMBDA_FUNCTION_NAME={function}");
         let mut signalled = 0;
-        for entry in std::fs::read_dir("/proc")? {
-            let folder = entry?.path();
-            // Exited, or another user's.
-            let (Ok(environment), Ok(program)) =
-                (std::fs::read(folder.join("environ")), std::fs::read_link(folder.join("exe")))
-            else {
-                continue;
-            };
-            let is_ours = environment.split(|byte| *byte == 0).any(|it| it == variable.as_bytes());
-            if is_ours && program.file_name().is_some_and(|name| name == "bootstrap") {
-                let pid = folder.file_name().unwrap_or_default();
-                signalled += usize::from(Command::new("kill").arg(signal).arg(pid).status().await?.success());
-            }
+        for folder in processes_with(&[&format!("AWS_LAMBDA_FUNCTION_NAME={function}")])? {
+            let pid = folder.file_name().unwrap_or_default();
+            signalled += usize::from(Command::new("kill").arg(signal).arg(pid).status().await?.success());
         }
         Ok(signalled)
+    }
+
+    /// CPU time, user and system, of this stack's running processes of a function.
+    ///
+    /// # Errors
+    /// When the processes can't be read.
+    pub fn function_cpu(&self, function: &str) -> Result<Duration> {
+        let variables = [
+            &format!("AWS_LAMBDA_FUNCTION_NAME={function}"),
+            &format!("SEARCH_ENDPOINT={}", self.search_endpoint),
+        ];
+        let mut ticks = 0;
+        for folder in processes_with(&variables.map(String::as_str))? {
+            let stat = std::fs::read_to_string(folder.join("stat"))?;
+            // utime and stime are the 14th and 15th fields; the two before the name's bracket are cut off.
+            let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
+            for field in fields {
+                ticks += field.parse::<u64>()?;
+            }
+        }
+        // Linux reports process time in hundredths of a second.
+        Ok(Duration::from_millis(10 * ticks))
     }
 
     /// The folder for logs of this run.
@@ -373,4 +384,24 @@ impl Stack {
         );
         Ok(String::from_utf8(output.stdout)?)
     }
+}
+
+/// The folders under `/proc` of the functions' processes that have all these variables, `NAME=value`.
+fn processes_with(variables: &[&str]) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let folder = entry?.path();
+        // Exited, or another user's.
+        let (Ok(environment), Ok(program)) =
+            (std::fs::read(folder.join("environ")), std::fs::read_link(folder.join("exe")))
+        else {
+            continue;
+        };
+        let has = |variable: &str| environment.split(|byte| *byte == 0).any(|it| it == variable.as_bytes());
+        let is_function = program.file_name().is_some_and(|name| name == "bootstrap");
+        if is_function && variables.iter().all(|variable| has(variable)) {
+            folders.push(folder);
+        }
+    }
+    Ok(folders)
 }

@@ -82,11 +82,7 @@ pub(crate) async fn invoke_with(
     }
     let n_operations = n_operations.load(Ordering::Relaxed);
     assert_eq!(n_operations % times, 0, "each of {times} invocations writes the same");
-    Invocation {
-        response: last,
-        n_operations: n_operations / times,
-        peak_bytes: function.peak_bytes(),
-    }
+    Invocation { response: last, n_operations: n_operations / times, peak_bytes: function.peak_bytes() }
 }
 
 fn invocation(payload: Bytes) -> http::Response<Bytes> {
