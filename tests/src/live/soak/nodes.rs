@@ -103,7 +103,13 @@ impl Nodes<'_> {
     /// Waits until the quorum's three voters have the metadata that there is now.
     async fn quorum_returns(&self) -> Result<()> {
         let brokers = &self.world.stack.bootstrap_servers;
-        let now = until("the quorum", RETURN, async || Ok(Check::Done(quorum(brokers).await?))).await?;
+        // A new leader does not know at first what a majority has.
+        let now = until("the quorum", RETURN, async || {
+            let quorum = quorum(brokers).await?;
+            let state = format!("{quorum:?}");
+            Ok(if quorum.high_watermark > 0 { Check::Done(quorum) } else { Check::NotYet(state) })
+        })
+        .await?;
         until("the quorum's three voters", RETURN, async || {
             let quorum = quorum(brokers).await?;
             ensure!(quorum.voters.len() == Server::BROKERS.len(), "not three voters: {quorum:?}");
