@@ -17,7 +17,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package start-packages deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-console test-clusters test-policies test-search \
-    test-secured test-schemas dashboards-preview soak fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
+    test-secured test-schemas dashboards-preview soak soak-clusters fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-latency bench-index deploy-aws clean
 
 help: ## List the targets
@@ -150,6 +150,12 @@ MINUTES ?= 10
 soak: ## Inject random faults into a separate stack, and account for every event: MINUTES=10 SEED=20
 	$(STACK) with --instance soak -- cargo run --locked --profile local --package integration-tests --features live \
 	    --bin soak -- --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+soak-clusters: ## The same with three brokers and three OpenSearch nodes: MINUTES=60 SEED=20
+	$(STACK) fetch poller
+	$(STACK) with --servers kafka:3,opensearch:3,localstack --deploy --instance soak-clusters -- \
+	    cargo run --locked --profile local --package integration-tests --features live \
+	    --bin soak -- --clusters --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
 # cargo-fuzz needs options of the compiler that are not stable; with RUSTC_BOOTSTRAP the stable one takes them.
 FUZZ_TARGETS := $(wildcard $(addsuffix /fuzz_targets/$(or $(ONLY),*).rs,$(FUZZ)))

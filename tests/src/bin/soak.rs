@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use clap::Parser;
-use integration_tests::live::soak::{self, Options};
+use integration_tests::live::soak::{self, Options, Servers};
 use integration_tests::live::world::World;
 
 /// Injects random faults into a stack while events flow. Fails if a record is not indexed exactly once.
@@ -19,12 +19,20 @@ struct Arguments {
     /// Events per second.
     #[arg(long, default_value_t = 100)]
     rate: u32,
+    /// Into the clusters of a stack with three brokers and three search nodes.
+    #[arg(long)]
+    clusters: bool,
 }
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let Arguments { minutes, seed, rate } = Arguments::parse();
+    let Arguments { minutes, seed, rate, clusters } = Arguments::parse();
     let length = Duration::from_secs(60 * minutes);
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
-    soak::run(World::ready().await?, Options { length, seed, rate }).await?.check().map(drop)
+    let (servers, world) = if clusters {
+        (Servers::Clusters, World::clustered().await?)
+    } else {
+        (Servers::Single, World::ready().await?)
+    };
+    soak::run(world, Options { servers, length, seed, rate }).await?.check().map(drop)
 }

@@ -202,6 +202,23 @@ impl Kafka {
         })
     }
 
+    /// The partitions of a topic without a leader, or with fewer in-sync replicas than they have.
+    ///
+    /// # Errors
+    /// When no broker responds.
+    pub fn under_replicated(&self, topic: &str) -> Result<Vec<i32>> {
+        block_in_place(|| {
+            let consumer = self.consumer("integration-tests-reader")?;
+            let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;
+            let found = metadata.topics().iter().find(|found| found.name() == topic);
+            let partitions = found.context("the metadata of the topic")?.partitions();
+            ensure!(!partitions.is_empty(), "{topic} has no partitions at the moment");
+            let lacking =
+                partitions.iter().filter(|it| it.leader() < 0 || it.isr().len() < it.replicas().len());
+            Ok(lacking.map(|partition| partition.id()).collect())
+        })
+    }
+
     fn wait_for_partitions(&self, topic: &str, n_partitions: i32) -> Result<()> {
         block_in_place(|| {
             let consumer = self.consumer("integration-tests-reader")?;
@@ -342,11 +359,21 @@ impl Publisher {
     /// # Errors
     /// When Kafka did not accept a record.
     pub fn finish(self) -> Result<()> {
-        self.producer.flush(PUBLISH_TIMEOUT).context("Kafka does not accept the last records")?;
-        let rejected = self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
-        match rejected.first() {
+        let unacknowledged = self.settle()?;
+        match unacknowledged.first() {
             None => Ok(()),
-            Some(first) => bail!("Kafka did not accept {} records: {first}", rejected.len()),
+            Some(first) => bail!("Kafka did not accept {} records: {first}", unacknowledged.len()),
         }
+    }
+
+    /// Waits until each record is acknowledged or given up. Returns an error for each that was given up: Kafka may have it or not.
+    ///
+    /// # Errors
+    /// When some are neither in time.
+    pub fn settle(self) -> Result<Vec<KafkaError>> {
+        // A record is given up in this time, so that the flush ends before.
+        self.producer.flush(PUBLISH_TIMEOUT + TIMEOUT).context("Kafka does not accept the last records")?;
+        let mut rejected = self.producer.context().0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut *rejected))
     }
 }

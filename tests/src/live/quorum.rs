@@ -1,4 +1,6 @@
-//! Asks the brokers which of them is the active controller. The client library has no such request.
+//! Asks the brokers about the quorum of controllers: its leader, and how far its voters are. The client library has no such request.
+
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, ensure};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -9,15 +11,42 @@ const DESCRIBE_QUORUM: i16 = 55;
 const TOPIC: &str = "__cluster_metadata";
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The quorum of controllers, as its leader knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quorum {
+    /// The node id of the active controller.
+    pub leader: i32,
+    /// The offset up to which a majority has the metadata.
+    pub high_watermark: i64,
+    /// The offset up to which each voter has the metadata, by node id.
+    pub voters: BTreeMap<i32, i64>,
+}
+
+impl Quorum {
+    /// The voters that do not have the metadata up to `offset`.
+    #[must_use]
+    pub fn behind(&self, offset: i64) -> Vec<i32> {
+        self.voters.iter().filter(|(_, end)| **end < offset).map(|(id, _)| *id).collect()
+    }
+}
+
 /// The node id of the controller that leads the quorum, as one of the brokers (`HOST:PORT,HOST:PORT`) knows it.
 ///
 /// # Errors
 /// When no broker responds, or there is no leader at the moment.
 pub async fn active_controller(bootstrap_servers: &str) -> Result<i32> {
+    Ok(quorum(bootstrap_servers).await?.leader)
+}
+
+/// The quorum, as one of the brokers (`HOST:PORT,HOST:PORT`) describes it.
+///
+/// # Errors
+/// When no broker responds, or there is no leader at the moment.
+pub async fn quorum(bootstrap_servers: &str) -> Result<Quorum> {
     let mut last = None;
     for broker in bootstrap_servers.split(',') {
         match timeout(TIMEOUT, ask(broker)).await {
-            Ok(Ok(leader)) => return Ok(leader),
+            Ok(Ok(quorum)) => return Ok(quorum),
             Ok(Err(error)) => last = Some(error),
             Err(elapsed) => last = Some(elapsed.into()),
         }
@@ -26,7 +55,7 @@ pub async fn active_controller(bootstrap_servers: &str) -> Result<i32> {
 }
 
 /// Sends DescribeQuorum, version 0: <https://kafka.apache.org/protocol#The_Messages_DescribeQuorum>.
-async fn ask(broker: &str) -> Result<i32> {
+async fn ask(broker: &str) -> Result<Quorum> {
     let mut request = Vec::new();
     request.extend(DESCRIBE_QUORUM.to_be_bytes());
     request.extend(0_i16.to_be_bytes());
@@ -63,5 +92,15 @@ async fn ask(broker: &str) -> Result<i32> {
     ensure!(error == 0, "{broker} knows no leader of the quorum: error {error}");
     let leader = connection.read_i32().await?;
     ensure!(leader >= 0, "the quorum has no leader");
-    Ok(leader)
+    let _epoch = connection.read_i32().await?;
+    let high_watermark = connection.read_i64().await?;
+    let n_voters = connection.read_u8().await?.saturating_sub(1);
+    let mut voters = BTreeMap::new();
+    for _ in 0..n_voters {
+        let id = connection.read_i32().await?;
+        voters.insert(id, connection.read_i64().await?);
+        let tags = connection.read_u8().await?;
+        ensure!(tags == 0, "a voter has no tagged fields");
+    }
+    Ok(Quorum { leader, high_watermark, voters })
 }

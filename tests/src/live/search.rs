@@ -114,6 +114,18 @@ impl Search {
         health["number_of_nodes"].as_u64().with_context(|| format!("no number of nodes in {health}"))
     }
 
+    /// Waits until the cluster has this many nodes.
+    ///
+    /// # Errors
+    /// When that takes longer than a minute or two.
+    pub async fn wait_for_nodes(&self, n_nodes: u64) -> Result<()> {
+        until(&format!("{n_nodes} nodes in the cluster"), Duration::from_secs(120), async || {
+            let n = self.n_nodes().await?;
+            Ok(Check::at(n == n_nodes, || format!("{n} nodes")))
+        })
+        .await
+    }
+
     /// Where a node listens for the others: `HOST:PORT`.
     ///
     /// # Errors

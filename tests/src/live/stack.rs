@@ -48,6 +48,25 @@ impl Server {
         Self::Poller,
     ];
 
+    /// The broker with this node id.
+    ///
+    /// # Errors
+    /// When it is not that of one of three brokers.
+    pub fn broker(id: i32) -> Result<Self> {
+        let place = usize::try_from(id - 1)?;
+        Self::BROKERS.get(place).copied().context("the brokers are numbered from 1")
+    }
+
+    /// The search node of a name in the cluster, such as `node-2`.
+    ///
+    /// # Errors
+    /// When it is not the name of one of three nodes.
+    pub fn search_node(name: &str) -> Result<Self> {
+        let number: usize = name.strip_prefix("node-").context("a node's name")?.parse()?;
+        let place = number.checked_sub(1).context("the nodes are numbered from 1")?;
+        Self::SEARCH_NODES.get(place).copied().context("one of three nodes")
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Kafka => "kafka",
@@ -60,6 +79,15 @@ impl Server {
             Self::Poller => "poller",
         }
     }
+}
+
+/// How a server is ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// With SIGKILL.
+    Kill,
+    /// With SIGTERM.
+    Terminate,
 }
 
 /// The stack that `STACK_INSTANCE` names.
@@ -203,6 +231,17 @@ impl Stack {
     /// When `stack.py` fails.
     pub async fn kill(&self, server: Server) -> Result<()> {
         self.run(&["kill", server.name()]).await.map(drop)
+    }
+
+    /// Ends a server in either way.
+    ///
+    /// # Errors
+    /// When `stack.py` fails.
+    pub async fn end(&self, server: Server, stop: Stop) -> Result<()> {
+        match stop {
+            Stop::Kill => self.kill(server).await,
+            Stop::Terminate => self.stop(server).await,
+        }
     }
 
     /// Deploys the template, with parameter overrides `NAME=VALUE`.

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use rdkafka::error::KafkaError;
 use tokio::task::JoinHandle;
 
 use crate::live::flow::{Flow, events};
@@ -17,7 +18,24 @@ use crate::live::world::World;
 pub struct Stream {
     stop: Arc<AtomicBool>,
     sent: Arc<AtomicUsize>,
-    task: JoinHandle<Result<()>>,
+    task: JoinHandle<Result<Vec<KafkaError>>>,
+}
+
+/// What became of the events of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Kafka has these.
+    pub acknowledged: usize,
+    /// The producer gave these up: Kafka may have them or not.
+    pub unacknowledged: usize,
+}
+
+impl Published {
+    /// Whether Kafka may have this many records: every acknowledged one, and some of the others.
+    #[must_use]
+    pub fn allows(&self, records: usize) -> bool {
+        (self.acknowledged..=self.acknowledged + self.unacknowledged).contains(&records)
+    }
 }
 
 impl Drop for Stream {
@@ -53,7 +71,7 @@ impl Stream {
                     std::thread::sleep(next.saturating_duration_since(Instant::now()));
                 }
             }
-            publisher.finish()
+            publisher.settle()
         });
         Ok(Self { stop, sent, task })
     }
@@ -80,9 +98,39 @@ impl Stream {
     ///
     /// # Errors
     /// When Kafka did not accept one of them.
-    pub async fn stop(mut self) -> Result<usize> {
+    pub async fn stop(self) -> Result<usize> {
+        let (sent, given_up) = self.settle().await?;
+        match given_up.first() {
+            None => Ok(sent),
+            Some(first) => bail!("Kafka did not accept {} records: {first}", given_up.len()),
+        }
+    }
+
+    /// Stops the stream; returns what became of its events, where brokers may have been away for longer than a producer waits.
+    ///
+    /// # Errors
+    /// When an event is neither acknowledged nor given up in time.
+    pub async fn stop_counting(self) -> Result<Published> {
+        let (sent, given_up) = self.settle().await?;
+        let unacknowledged = given_up.len();
+        Ok(Published { acknowledged: sent - unacknowledged, unacknowledged })
+    }
+
+    async fn settle(mut self) -> Result<(usize, Vec<KafkaError>)> {
         self.stop.store(true, Ordering::Relaxed);
-        (&mut self.task).await.context("the stream's thread")??;
-        Ok(self.sent.load(Ordering::Relaxed))
+        let given_up = (&mut self.task).await.context("the stream's thread")??;
+        Ok((self.sent.load(Ordering::Relaxed), given_up))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Published;
+
+    #[test]
+    fn only_unacknowledged_events_may_be_missing_in_kafka() {
+        let published = Published { acknowledged: 10, unacknowledged: 2 };
+        let allowed: Vec<usize> = (0..20).filter(|records| published.allows(*records)).collect();
+        assert_eq!(allowed, [10, 11, 12]);
     }
 }

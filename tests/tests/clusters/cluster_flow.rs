@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use integration_tests::live::flow::{Flow, FlowOptions, print_line};
-use integration_tests::live::stack::Server;
 use integration_tests::live::stream::Stream;
 use integration_tests::live::world::World;
 
@@ -52,10 +51,4 @@ impl ClusterFlow {
         print_line(&format!("    {sent} events, each indexed once"))?;
         self.flow.finish().await
     }
-}
-
-/// The server of a node by its name in the cluster, such as `node-2`.
-pub(crate) fn search_node(name: &str) -> Result<Server> {
-    let number: usize = name.strip_prefix("node-").context("a node's name")?.parse()?;
-    Server::SEARCH_NODES.into_iter().nth(number.saturating_sub(1)).context("one of three nodes")
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Result, ensure};
 use integration_tests::live::flow::FlowOptions;
 use integration_tests::live::poll::{Check, until};
 use integration_tests::live::quorum::active_controller;
@@ -28,8 +28,7 @@ async fn the_active_controller_killed_loses_nothing() -> Result<()> {
     let running = ClusterFlow::start("controller-killed", FlowOptions::default()).await?;
     let brokers = running.world.stack.bootstrap_servers.clone();
     let controller = active_controller(&brokers).await?;
-    let place = usize::try_from(controller - 1)?;
-    let server = *Server::BROKERS.get(place).context("the brokers are numbered from 1")?;
+    let server = Server::broker(controller)?;
     running.world.stack.kill(server).await?;
     let next = until("another controller", Duration::from_secs(60), async || {
         let next = active_controller(&brokers).await?;

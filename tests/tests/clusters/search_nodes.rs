@@ -8,7 +8,7 @@ use integration_tests::live::proxy::{Fault, Proxy, Reached};
 use integration_tests::live::stack::Server;
 use integration_tests::live::world::World;
 
-use crate::cluster_flow::{ClusterFlow, search_node};
+use crate::cluster_flow::ClusterFlow;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_node_killed_with_primaries_on_it_loses_nothing() -> Result<()> {
@@ -19,7 +19,7 @@ async fn a_node_killed_with_primaries_on_it_loses_nothing() -> Result<()> {
     // The other test kills the manager.
     let preferred = primaries.iter().max_by_key(|(node, n)| (**node != manager, **n));
     let (node, _) = preferred.context("a node has primaries")?;
-    let server = search_node(node)?;
+    let server = Server::search_node(node)?;
     running.world.stack.kill(server).await?;
     // The others take over without it.
     running.wait_for_progress(400).await?;
@@ -34,7 +34,7 @@ async fn a_node_killed_with_primaries_on_it_loses_nothing() -> Result<()> {
 async fn the_cluster_manager_killed_loses_nothing() -> Result<()> {
     let running = ClusterFlow::start("manager-killed", FlowOptions::default()).await?;
     let manager = running.world.search.cluster_manager().await?;
-    let server = search_node(&manager)?;
+    let server = Server::search_node(&manager)?;
     running.world.stack.kill(server).await?;
     running.wait_for_progress(400).await?;
     let next = running.world.search.cluster_manager().await?;
