@@ -104,9 +104,15 @@ pub async fn run(world: World, options: Options) -> Result<SoakResult> {
     let mut injector = Injector { world, proxy, flow, second: None, rng: Rng::with_seed(options.seed) };
 
     let started = Instant::now();
+    let mut strikes = Vec::new();
     let mut counts: BTreeMap<Strike, usize> = BTreeMap::new();
     while started.elapsed() < options.length {
-        let strike = *injector.rng.choice(options.servers.strikes()).context("there are strikes")?;
+        if strikes.is_empty() {
+            // All before one comes again as often as it is in the list.
+            strikes = options.servers.strikes().to_vec();
+            injector.rng.shuffle(&mut strikes);
+        }
+        let strike = strikes.pop().context("there are strikes")?;
         print_line(&format!("{:>6} s  {strike:?}", started.elapsed().as_secs()))?;
         injector.inject(strike).await?;
         *counts.entry(strike).or_default() += 1;

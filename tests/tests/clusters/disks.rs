@@ -7,11 +7,12 @@ use integration_tests::live::flow::{FlowOptions, Function};
 use integration_tests::live::poll::{Check, until};
 use integration_tests::live::search::INDICES;
 use integration_tests::live::small_disk::SmallDisk;
+use integration_tests::live::stack::Server;
 use integration_tests::live::world::World;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::cluster_flow::{ClusterFlow, search_node};
+use crate::cluster_flow::ClusterFlow;
 
 const MEBIBYTES: u32 = 768;
 /// OpenSearch looks at the disks every ten seconds here, its least.
@@ -23,7 +24,7 @@ async fn a_full_disk_delays_events_and_loses_none() -> Result<()> {
     let stack = world.stack.clone();
     // A node that does not manage the cluster.
     let manager = world.search.cluster_manager().await?;
-    let node = search_node(if manager == "node-3" { "node-2" } else { "node-3" })?;
+    let node = Server::search_node(if manager == "node-3" { "node-2" } else { "node-3" })?;
     let folder = stack.data_folder(node).await?;
     stack.stop(node).await?;
     let disk = SmallDisk::mount(&folder, MEBIBYTES)?;
