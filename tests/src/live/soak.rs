@@ -40,7 +40,7 @@ impl Servers {
     }
 }
 
-/// The options of a injector.
+/// The options of a soak.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// The servers of the stack.
@@ -53,7 +53,7 @@ pub struct Options {
     pub rate: u32,
 }
 
-/// The result of a injector.
+/// The result of a soak.
 #[derive(Debug)]
 pub struct SoakResult {
     /// The events that were sent to Kafka.
@@ -108,7 +108,7 @@ pub async fn run(world: World, options: Options) -> Result<SoakResult> {
     let mut counts: BTreeMap<Strike, usize> = BTreeMap::new();
     while started.elapsed() < options.length {
         if strikes.is_empty() {
-            // All before one comes again as often as it is in the list.
+            // Each comes once, or as often as it is listed, before any comes again.
             strikes = options.servers.strikes().to_vec();
             injector.rng.shuffle(&mut strikes);
         }

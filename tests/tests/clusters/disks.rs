@@ -69,7 +69,8 @@ async fn wait_for_flood_stage(world: &World, expected: bool) -> Result<()> {
     let path = format!("{INDICES}/_settings/index.blocks.read_only_allow_delete?flat_settings=true");
     until(&format!("flood stage: {expected}"), NOTICED, async || {
         let found = world.search.request(Method::GET, &path, None).await?;
-        let is_blocked = |index: &Value| index["settings"]["index.blocks.read_only_allow_delete"] == "true";
+        let block = "/settings/index.blocks.read_only_allow_delete";
+        let is_blocked = |index: &Value| index.pointer(block).is_some_and(|value| value == "true");
         let any = found.as_object().is_some_and(|indices| indices.values().any(is_blocked));
         Ok(Check::at(any == expected, || found.to_string()))
     })
