@@ -21,7 +21,7 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
     bench bench-function bench-e2e bench-latency bench-index deploy-aws clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ## The local stack
 
