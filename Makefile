@@ -17,11 +17,11 @@ SECURED := --servers opensearch,opensearch-secured,elasticsearch,elasticsearch-6
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-down demo-clean produce search status replay conflicts provision build package start-packages deploy-local deploy-rules check-pipeline try test-pipeline simulate account plan test test-fast test-live test-console test-clusters test-policies test-search \
-    test-secured test-schemas dashboards-preview soak soak-clusters fuzz mutate-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
+    test-secured test-schemas dashboards-preview soak soak-clusters fuzz mutate-faults mutate-cluster-faults lint lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words expand format \
     bench bench-function bench-e2e bench-latency bench-index deploy-aws clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-22s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 ## The local stack
 
@@ -171,6 +171,11 @@ fuzz: ## Fuzz the pipeline and the record formats against other libraries: MINUT
 mutate-faults: ## Remove each protection from a copy of the tree, and check that its tests fail (an hour): ONLY=kafka_faults
 	$(STACK) with --instance faults -- cargo run --locked --package integration-tests --bin mutate-faults -- \
 	    $(if $(ONLY),--only '$(ONLY)')
+
+mutate-cluster-faults: ## The same with the tests on three brokers and three OpenSearch nodes: ONLY=search_nodes
+	$(STACK) fetch poller
+	$(STACK) with --servers kafka:3,opensearch:3,localstack --deploy --instance cluster-faults -- \
+	    cargo run --locked --package integration-tests --bin mutate-faults -- --clusters $(if $(ONLY),--only '$(ONLY)')
 
 lint: lint-rust lint-python lint-shell lint-yaml lint-workflows lint-template lint-words ## Check formatting and lints of every language
 

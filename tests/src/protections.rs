@@ -5,7 +5,7 @@ mod places;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use serde::Deserialize;
 
 use self::places::find;
@@ -18,7 +18,7 @@ pub struct Protection {
     pub protection: String,
     /// The changes that remove it.
     pub without: Vec<Edit>,
-    /// The live tests that fail without it, as `module::name`.
+    /// The tests that fail without it, of either suite, as `module::name`.
     pub tests: Vec<String>,
 }
 
@@ -35,6 +35,15 @@ pub struct Edit {
     pub old: String,
     /// The code that replaces it.
     pub new: String,
+}
+
+/// Tests that share a stack. A module's name is in one suite only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Suite {
+    /// Those on one broker and one OpenSearch node.
+    Live,
+    /// Those on three of each.
+    Clusters,
 }
 
 /// A file as it was before a protection was removed.
@@ -54,7 +63,54 @@ pub fn read(tree: &Path) -> Result<Vec<Protection>> {
     serde_yaml_ng::from_str(&text).with_context(|| path.display().to_string())
 }
 
+impl Suite {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Live, Self::Clusters];
+
+    /// Cargo's name of the tests, which is that of their folder.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Clusters => "clusters",
+        }
+    }
+
+    /// The file of a module, from the repository's root.
+    #[must_use]
+    pub fn file(self, module: &str) -> PathBuf {
+        Path::new("tests/tests").join(self.name()).join(format!("{module}.rs"))
+    }
+
+    /// The suite in a tree that has a test, by the test's module.
+    ///
+    /// # Errors
+    /// When no suite, or more than one, has the module.
+    pub fn of(tree: &Path, test: &str) -> Result<Self> {
+        let (module, _) = test.split_once("::").with_context(|| format!("`{test}` is no module::name"))?;
+        let mut suites = Self::ALL.into_iter().filter(|suite| tree.join(suite.file(module)).is_file());
+        let suite = suites.next().with_context(|| format!("no suite has a module `{module}`"))?;
+        ensure!(suites.next().is_none(), "more than one suite has a module `{module}`");
+        Ok(suite)
+    }
+}
+
 impl Protection {
+    /// Keeps only the tests of a suite.
+    ///
+    /// # Errors
+    /// As [`Suite::of`].
+    pub fn keep_tests_of(&mut self, tree: &Path, suite: Suite) -> Result<()> {
+        let mut kept = Vec::new();
+        for test in std::mem::take(&mut self.tests) {
+            if Suite::of(tree, &test)? == suite {
+                kept.push(test);
+            }
+        }
+        self.tests = kept;
+        Ok(())
+    }
+
     /// The files of a tree that the protection is in, with their texts without it.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use integration_tests::protections::{self, Protection};
+use integration_tests::protections::{self, Protection, Suite};
 use integration_tests::workspace::repository;
 
 fn table() -> Vec<Protection> {
@@ -60,7 +60,8 @@ fn a_removed_protection_can_be_put_back() {
 fn every_test_that_has_to_fail_exists() {
     for test in tests(&table()) {
         let (module, name) = test.split_once("::").expect("a test is named by module and name");
-        let file = repository().unwrap().join(format!("tests/tests/live/{module}.rs"));
+        let suite = Suite::of(&repository().unwrap(), test).unwrap();
+        let file = repository().unwrap().join(suite.file(module));
         let source =
             std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
         let lines: Vec<&str> = source.lines().collect();
@@ -71,16 +72,34 @@ fn every_test_that_has_to_fail_exists() {
 }
 
 #[test]
-fn the_table_of_faults_has_these_tests_and_no_others() {
+fn a_module_is_in_one_suite() {
+    let modules = |suite: Suite| -> BTreeSet<String> {
+        let folder = repository().unwrap().join("tests/tests").join(suite.name());
+        let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let names = files.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned()));
+        names.filter(|name| name != "main").collect()
+    };
+    let [live, clusters] = Suite::ALL.map(modules);
+    assert!(!live.is_empty() && !clusters.is_empty());
+    assert_eq!(live.intersection(&clusters).collect::<Vec<_>>(), Vec::<&String>::new());
+}
+
+#[test]
+fn each_table_of_faults_has_the_tests_of_its_suite_and_no_others() {
     let faults = std::fs::read_to_string(repository().unwrap().join("docs/FAULTS.md")).unwrap();
-    let (_, section) = faults.split_once("## Table\n").expect("FAULTS.md has a table");
-    let section = section.split("\n## ").next().unwrap_or_default();
-    let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
-    let named: Vec<&str> = rows.map(test_of_row).collect();
-    let table = table();
-    let set: BTreeSet<&str> = named.iter().copied().collect();
-    assert_eq!(set.len(), named.len(), "a test stands in one row");
-    assert_eq!(set, tests(&table));
+    for (suite, heading) in [(Suite::Live, "\n## Table\n"), (Suite::Clusters, "\n## Clusters\n")] {
+        let (_, section) = faults.split_once(heading).expect("FAULTS.md has a table for each suite");
+        let section = section.split("\n## ").next().unwrap_or_default();
+        let rows = section.lines().filter(|line| line.starts_with('|')).skip(2);
+        let named: Vec<&str> = rows.map(test_of_row).collect();
+        let set: BTreeSet<&str> = named.iter().copied().collect();
+        assert_eq!(set.len(), named.len(), "a test stands in one row");
+        let mut table = table();
+        for protection in &mut table {
+            protection.keep_tests_of(&repository().unwrap(), suite).unwrap();
+        }
+        assert_eq!(set, tests(&table), "{}", suite.name());
+    }
 }
 
 /// The test that stands in a row's last cell.

@@ -1,6 +1,6 @@
 //! Removes each protection of `tests/protections.yaml` from a copy of the tree, and runs the tests that have to fail then.
 //!
-//! `make mutate-faults` runs it with a stack of its own. The copy and its build stay in the state folder, so a second run
+//! `make mutate-faults` and `make mutate-cluster-faults` run it with a stack of its own. The copy and its build stay in the state folder, so a second run
 //! only builds what changed.
 #![expect(clippy::print_stdout, reason = "a run of an hour reports its progress")]
 
@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use integration_tests::protections::{self, Protection};
+use integration_tests::protections::{self, Protection, Suite};
 use integration_tests::workspace::repository;
 
 /// Shows that each protection is needed: without it, its tests fail.
@@ -20,6 +20,9 @@ struct Arguments {
     /// Only checks that the code compiles without each protection. Needs no servers.
     #[arg(long)]
     check: bool,
+    /// Runs the tests on clusters instead of those on one broker and one OpenSearch node.
+    #[arg(long)]
+    clusters: bool,
     /// Only protections and tests with this text in their name.
     #[arg(long)]
     only: Option<String>,
@@ -34,11 +37,13 @@ fn main() -> Result<ExitCode> {
     }
     // Before a build of minutes.
     instance()?;
-    let tests = copy.build_tests()?;
+    let suite = if arguments.clusters { Suite::Clusters } else { Suite::Live };
+    let tests = copy.build_tests(suite)?;
     let mut survivors = Vec::new();
     let mut n_tests = 0;
     let mut before: Option<Protection> = None;
     for mut protection in protections::read(&copy.tree)? {
+        protection.keep_tests_of(&copy.tree, suite)?;
         if !protection.protection.contains(&only) {
             protection.tests.retain(|test| test.contains(&only));
         }
@@ -55,7 +60,7 @@ fn main() -> Result<ExitCode> {
         survivors.extend(passed?);
         before = Some(protection);
     }
-    ensure!(n_tests > 0, "no protection and no test has `{only}` in its name");
+    ensure!(n_tests > 0, "no protection and no test of this stack has `{only}` in its name");
     println!("\n{} of {n_tests} tests fail without their protection", n_tests - survivors.len());
     for survivor in &survivors {
         println!("  still passes: {survivor}");
@@ -136,10 +141,10 @@ impl Copy {
     }
 
     /// Builds the tests once, before any protection is removed.
-    fn build_tests(&self) -> Result<PathBuf> {
+    fn build_tests(&self, suite: Suite) -> Result<PathBuf> {
         let mut command = self.command("cargo");
         command.args(["test", "--locked", "--profile", "local", "--package", "integration-tests"]);
-        command.args(["--features", "live", "--test", "live", "--no-run"]);
+        command.args(["--features", "live", "--test", suite.name(), "--no-run"]);
         let log = String::from_utf8(output(&mut command)?.stderr)?;
         let line =
             log.lines().find(|line| line.trim_start().starts_with("Executable ")).context("it is built")?;
