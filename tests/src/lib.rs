@@ -2,6 +2,7 @@
 //! imports between files, and behind the feature `live` everything that needs servers.
 
 pub mod account;
+pub mod cpu_time;
 pub mod imports;
 #[cfg(feature = "live")]
 pub mod live;

@@ -23,6 +23,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use event_producer::payload::{Payload, RecordHeaders, payload};
 use flate2::read::GzDecoder;
+use integration_tests::cpu_time::{TICKS_PER_SECOND, cpu_ticks};
 
 /// Measures a function's binary from `/next` to its response.
 #[derive(Parser)]
@@ -161,7 +162,7 @@ fn measure(binary: &Path, invocations: usize, payload: &Payload, compression: &s
     let (documents, bytes) = count();
     let n_documents = documents - documents_before;
     ensure!(n_documents == n_events, "{n_documents} documents arrived of {n_events} events");
-    let per_million = |ticks: u64| ticks as f64 / ticks_per_second() / n_events as f64 * 1e6;
+    let per_million = |ticks: u64| ticks as f64 / TICKS_PER_SECOND / n_events as f64 * 1e6;
     Ok(Measured {
         user_s: per_million(user - user_before),
         system_s: per_million(system - system_before),
@@ -169,11 +170,6 @@ fn measure(binary: &Path, invocations: usize, payload: &Payload, compression: &s
         bytes_an_event: (bytes - bytes_before) as f64 / n_events as f64,
         peak_rss_mb: function.peak_rss_mb()?,
     })
-}
-
-/// Linux reports process time in hundredths of a second.
-fn ticks_per_second() -> f64 {
-    100.0
 }
 
 /// The function's process and its Runtime API.
@@ -234,12 +230,7 @@ impl Function {
     }
 
     fn cpu_ticks(&self) -> Result<(u64, u64)> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let fields: Vec<_> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
-        let field =
-            |i: usize| fields.get(i).and_then(|text| text.parse().ok()).context("no such field in stat");
-        // utime and stime are the 14th and 15th fields; the two before the name's bracket are cut off.
-        Ok((field(11)?, field(12)?))
+        cpu_ticks(Path::new(&format!("/proc/{}", self.process.id())))
     }
 
     fn peak_rss_mb(&self) -> Result<f64> {

@@ -7,6 +7,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use tokio::process::Command;
 
+use crate::cpu_time::{TICKS_PER_SECOND, cpu_ticks};
+
 /// Longer than a deployment that builds the functions first, on a busy machine.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(900);
 
@@ -368,15 +370,10 @@ impl Stack {
         ];
         let mut ticks = 0;
         for folder in processes_with(&variables.map(String::as_str))? {
-            let stat = std::fs::read_to_string(folder.join("stat"))?;
-            // utime and stime are the 14th and 15th fields; the two before the name's bracket are cut off.
-            let fields = stat.rsplit(") ").next().unwrap_or_default().split(' ').skip(11).take(2);
-            for field in fields {
-                ticks += field.parse::<u64>()?;
-            }
+            let (user, system) = cpu_ticks(&folder)?;
+            ticks += user + system;
         }
-        // Linux reports process time in hundredths of a second.
-        Ok(Duration::from_millis(10 * ticks))
+        Ok(Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND))
     }
 
     /// The folder for logs of this run.
