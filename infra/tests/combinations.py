@@ -115,6 +115,7 @@ MODES = {
         "SchemaRegistrySecretArn": SECRET + "registry",
         "SchemaRegistryCaSecretArn": SECRET + "registry-ca",
     },
+    "provisioned by the preset, Kafka topic": {"Preset": "latency", "OnFailureTopic": "failed.events"},
     "provisioned, Kafka topic": {"MinimumPollers": "1", "OnFailureTopic": "failed.events"},
 }
 

@@ -287,14 +287,26 @@ def test_every_pair_of_pollers_is_allowed_exactly_if_it_is_in_order():
     declared = stack.source()["Parameters"]
     for low in declared["MinimumPollers"]["AllowedValues"]:
         for high in declared["MaximumPollers"]["AllowedValues"]:
-            given = SCRAM | URL | {"MinimumPollers": str(low), "MaximumPollers": str(high)}
-            if low <= high:
+            given = SCRAM | URL | {"MinimumPollers": low, "MaximumPollers": str(high)}
+            if low == "preset" or int(low) <= high:
                 stack.deploy(**given)
             else:
                 with pytest.raises(
                     stack.RefusedError, match="PollersInOrder: Set MaximumPollers to MinimumPollers or more"
                 ):
                     stack.deploy(**given)
+
+
+def test_what_needs_provisioned_mode_is_allowed_exactly_with_the_presets_that_have_pollers():
+    for preset, settings in stack.source()["Mappings"]["Presets"].items():
+        for needs_it in ({"MaximumRetryAttempts": "5"}, REGISTRY | {"MinimumPollers": "preset"}):
+            given = SCRAM | URL | needs_it | {"Preset": preset}
+            if settings["MinimumPollers"] == "0":
+                with pytest.raises(stack.RefusedError, match="[Ss]et MinimumPollers to 1 or more"):
+                    stack.deploy(**given)
+            else:
+                (mapping, *_) = stack.deploy(**given).mappings().values()
+                assert mapping["ProvisionedPollerConfig"]["MinimumPollers"] == settings["MinimumPollers"]
 
 
 def test_every_assertion_of_every_rule_has_a_bad_combination():

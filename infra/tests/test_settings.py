@@ -313,7 +313,7 @@ def test_sam_builds_an_environments_functions_for_its_architecture(name):
 
 
 def preset(**parameters: str) -> tuple[str, ...]:
-    """What a preset, and parameters beside it, make of the batches, the function and the cluster's settings."""
+    """What a preset, and parameters beside it, make of the mapping, the function and the cluster's settings."""
     made = stack.deploy(**(BASE | parameters))
     order = made.mappings()["order.events"]
     (function,) = (
@@ -328,19 +328,20 @@ def preset(**parameters: str) -> tuple[str, ...]:
         cluster["RefreshInterval"],
         function["Environment"]["Variables"]["BULK_COMPRESSION"],
         function["MemorySize"],
+        order.get("ProvisionedPollerConfig", {}).get("MinimumPollers", "0"),
     )
 
 
 @pytest.mark.parametrize(
     ("name", "made"),
     [
-        ({}, ("5000", "1", "1s", "gzip", "512")),
-        ({"Preset": "balanced"}, ("5000", "1", "1s", "gzip", "512")),
-        ({"Preset": "throughput"}, ("10000", "2", "10s", "gzip", "1024")),
-        ({"Preset": "latency"}, ("1000", "0", "100ms", "none", "1024")),
+        ({}, ("5000", "1", "1s", "gzip", "512", "0")),
+        ({"Preset": "balanced"}, ("5000", "1", "1s", "gzip", "512", "0")),
+        ({"Preset": "throughput"}, ("10000", "2", "10s", "gzip", "1024", "0")),
+        ({"Preset": "latency"}, ("1000", "0", "100ms", "none", "1024", "1")),
     ],
 )
-def test_a_preset_sets_batches_refresh_compression_and_memory(name, made):
+def test_a_preset_sets_batches_refresh_compression_memory_and_pollers(name, made):
     assert preset(**name) == made
 
 
@@ -351,6 +352,8 @@ def test_a_parameter_of_the_users_own_wins_over_the_preset():
         "RefreshInterval": "30s",
         "BulkCompression": "gzip",
         "MemorySize": "128",
+        "MinimumPollers": "0",
     }
     assert preset(Preset="latency", **own) == tuple(own.values())
-    assert preset(Preset="latency", RefreshInterval="-1") == ("1000", "0", "-1", "none", "1024")
+    assert preset(Preset="latency", RefreshInterval="-1") == ("1000", "0", "-1", "none", "1024", "1")
+    assert preset(Preset="balanced", MinimumPollers="5")[-1] == "5"
