@@ -3,9 +3,11 @@
 
 #![expect(clippy::print_stdout, reason = "printing its figures is what a benchmark is for")]
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use chrono::Utc;
 use clap::Parser;
 use integration_tests::live::backlog::{count_indexed, index_backlog};
 use integration_tests::live::kafka::{NewRecord, Publisher};
@@ -24,6 +26,11 @@ const TOPIC: &str = "order.events";
 const PARTITIONS: i32 = 3;
 /// Most hits that OpenSearch returns at once.
 const PAGE: u64 = 10_000;
+/// Time between two looks at the index: more of them would take processor time from what is measured.
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// For how long events flow at the highest rate before the first measurement: until the JVM has compiled what it uses most. Before
+/// that, each figure is two to three times as high.
+const WARM_UP_SECONDS: u32 = 90;
 /// Longer than any preset takes.
 const DEADLINE: Duration = Duration::from_secs(90);
 
@@ -76,6 +83,8 @@ struct Backlog {
     events_per_s: f64,
     /// Seconds of the function per million events.
     cpu_s: f64,
+    /// Bytes of bulk requests per event, as they are sent.
+    bytes: f64,
 }
 
 /// What was seen of each event: when it was published, indexed and searchable.
@@ -95,10 +104,12 @@ async fn main() -> Result<()> {
         world.kafka.create_topic(TOPIC, PARTITIONS).await?;
     }
     let (mut all, mut backlogs) = (Vec::new(), Vec::new());
-    for preset in &arguments.presets {
+    let highest = arguments.rates.iter().copied().max().context("a rate is given")?;
+    for (position, preset) in arguments.presets.iter().enumerate() {
         world.stack.deploy(&[&format!("Preset={preset}")]).await?;
-        // The first run warms up Kafka, the function and OpenSearch, and does not count.
-        measure(&world, preset, 100, 3).await?;
+        // Runs that do not count: the first one warms up the servers, those of the other presets their function.
+        let (rate, seconds) = if position == 0 { (highest, WARM_UP_SECONDS) } else { (100, 3) };
+        measure(&world, preset, rate, seconds).await?;
         for &rate in &arguments.rates {
             all.push(measure(&world, preset, rate, arguments.seconds).await?);
         }
@@ -116,17 +127,20 @@ async fn main() -> Result<()> {
 }
 
 fn print_backlogs(backlogs: &[Backlog]) {
-    println!("\na backlog: its rate, and the function's CPU seconds per million events\n");
-    println!("| preset | events/s | CPU |");
-    println!("|---|---|---|");
-    for Backlog { preset, events_per_s, cpu_s } in backlogs {
-        println!("| {preset} | {events_per_s:.0} | {cpu_s:.1} |");
+    println!(
+        "\na backlog: its rate, the function's CPU seconds per million events, and the bytes it sends for each\n"
+    );
+    println!("| preset | events/s | CPU | bytes |");
+    println!("|---|---|---|---|");
+    for Backlog { preset, events_per_s, cpu_s, bytes } in backlogs {
+        println!("| {preset} | {events_per_s:.0} | {cpu_s:.1} | {bytes:.0} |");
     }
 }
 
 /// Indexes a backlog in each round. The first one warms up the servers and does not count.
 async fn measure_backlog(world: &World, preset: &str, count: usize, rounds: usize) -> Result<Backlog> {
     let (mut rates, mut cpu) = (Vec::new(), Vec::new());
+    let started = Utc::now().timestamp_millis();
     for round in 0..=rounds {
         world.search.request(Method::DELETE, "microservices-*", None).await?;
         let cpu_before = world.stack.function_cpu(DEPLOYED)?;
@@ -138,7 +152,10 @@ async fn measure_backlog(world: &World, preset: &str, count: usize, rounds: usiz
             cpu.push(cpu_time.as_secs_f64() / count as f64 * 1e6);
         }
     }
-    Ok(Backlog { preset: preset.to_owned(), events_per_s: median(&rates), cpu_s: median(&cpu) })
+    let log = world.lambda.log_since(DEPLOYED, started).await?;
+    let total = |name| logged(&log, name).iter().sum::<u64>() as f64;
+    let bytes = total("BulkBytes") / total("EventsReceived");
+    Ok(Backlog { preset: preset.to_owned(), events_per_s: median(&rates), cpu_s: median(&cpu), bytes })
 }
 
 fn print_table(all: &[Measured]) {
@@ -169,9 +186,9 @@ async fn measure(world: &World, preset: &str, rate: u32, seconds: u32) -> Result
     // The day's index exists before the first event, as on every day but for its first moment.
     publish(world, rate, 1)?.await??;
     wait_for(world, rate.into()).await?;
-    let lines_before = world.lambda.log(DEPLOYED).await?.len();
+    let started = Utc::now().timestamp_millis();
     let count = u64::from(rate) * u64::from(seconds);
-    let before = searchable(world, 0).await?.len() as u64;
+    let before = searchable(world, &BTreeMap::new()).await?.len() as u64;
     ensure!(before == u64::from(rate), "{before} events of {rate} before the measurement");
     world
         .search
@@ -182,7 +199,7 @@ async fn measure(world: &World, preset: &str, rate: u32, seconds: u32) -> Result
         )
         .await?;
     let seen = watch(world, publish(world, rate, seconds)?, count).await?;
-    let bulk = logged(&world.lambda.log(DEPLOYED).await?, lines_before);
+    let bulk = logged(&world.lambda.log_since(DEPLOYED, started).await?, "bulk_ms");
     figures(preset, rate, &seen, bulk).with_context(|| format!("{preset}, {rate} events/s"))
 }
 
@@ -215,28 +232,32 @@ async fn watch(world: &World, publishing: JoinHandle<Result<Vec<Instant>>>, coun
     let size = usize::try_from(count)?;
     let (mut indexed, mut looks) = (Vec::with_capacity(size), Vec::new());
     let mut searchable_at = vec![None; size];
-    let (mut first_unseen, mut last_look) = (0, Instant::now());
+    let (mut next_offsets, mut n_searchable) = (BTreeMap::new(), 0);
     let started_with = count_indexed(world).await?;
+    let mut last_look = Instant::now();
     let mut deadline = None;
-    while first_unseen < size {
+    while n_searchable < size {
+        tokio::time::sleep_until((last_look + LOOK_INTERVAL).into()).await;
+        looks.push(last_look.elapsed());
+        last_look = Instant::now();
         let total = count_indexed(world).await?.saturating_sub(started_with);
         let now = Instant::now();
         indexed.resize(usize::try_from(total)?.clamp(indexed.len(), size), now);
-        for sequence in searchable(world, first_unseen as u64).await? {
-            let place =
-                searchable_at.get_mut(usize::try_from(sequence)?).context("a sequence number of no event")?;
-            place.get_or_insert_with(Instant::now);
+        let found = searchable(world, &next_offsets).await?;
+        let now = Instant::now();
+        for event in &found {
+            let place = searchable_at
+                .get_mut(usize::try_from(event.sequence)?)
+                .context("a sequence number of no event")?;
+            ensure!(place.replace(now).is_none(), "event {} was found twice", event.sequence);
+            next_offsets.insert(event.partition, event.offset + 1);
         }
-        while searchable_at.get(first_unseen).is_some_and(Option::is_some) {
-            first_unseen += 1;
-        }
-        looks.push(last_look.elapsed());
-        last_look = Instant::now();
+        n_searchable += found.len();
         if publishing.is_finished() {
             let deadline = *deadline.get_or_insert(last_look + DEADLINE);
             ensure!(
                 last_look < deadline,
-                "{first_unseen} of {count} events are searchable after {DEADLINE:?}"
+                "{n_searchable} of {count} events are searchable after {DEADLINE:?}"
             );
         }
     }
@@ -245,38 +266,59 @@ async fn watch(world: &World, publishing: JoinHandle<Result<Vec<Instant>>>, coun
     Ok(Seen { published, indexed, searchable, looks })
 }
 
-/// Sequence numbers from `first` on that a search finds.
-async fn searchable(world: &World, first: u64) -> Result<Vec<u64>> {
+/// An event that a search found.
+struct Found {
+    sequence: u64,
+    partition: u64,
+    offset: u64,
+}
+
+/// Events that a search finds: in each partition, those from its offset in `next_offsets` on. A partition's events are indexed in
+/// the order of their offsets, into one shard, so that no look finds an event again and none is passed over.
+async fn searchable(world: &World, next_offsets: &BTreeMap<u64, u64>) -> Result<Vec<Found>> {
+    let seen: Vec<Value> = next_offsets
+        .iter()
+        .map(|(partition, next)| {
+            json!({"bool": {"filter": [
+                {"term": {"kafka_partition": partition}}, {"range": {"kafka_offset": {"lt": next}}},
+            ]}})
+        })
+        .collect();
     let query = json!({
-        "size": PAGE, "_source": false, "docvalue_fields": ["sequence"], "track_total_hits": false,
-        "query": {"bool": {"filter": {"range": {"sequence": {"gte": first}}}}},
-        "sort": [{"sequence": {"order": "asc", "unmapped_type": "double"}}],
+        "size": PAGE, "_source": false, "docvalue_fields": ["sequence", "kafka_partition", "kafka_offset"],
+        "track_total_hits": false,
+        "query": {"bool": {"must_not": seen}},
+        "sort": [{"kafka_offset": {"order": "asc", "unmapped_type": "long"}}],
     });
     let path = "microservices-*/_search?ignore_unavailable=true&filter_path=hits.hits.fields";
     let found = world.search.request(Method::POST, path, Some(&query)).await?;
     let hits = found.pointer("/hits/hits").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    Ok(hits
-        .iter()
-        .filter_map(|hit| hit.pointer("/fields/sequence/0")?.as_f64())
-        .map(|sequence| sequence as u64)
-        .collect())
+    hits.iter()
+        .map(|hit| {
+            let number = |field: &str| hit.pointer(&format!("/fields/{field}/0")).and_then(Value::as_f64);
+            let (sequence, partition, offset) = number("sequence")
+                .zip(number("kafka_partition"))
+                .zip(number("kafka_offset"))
+                .map(|((sequence, partition), offset)| (sequence as u64, partition as u64, offset as u64))
+                .with_context(|| format!("a document that is no event of the benchmark: {hit}"))?;
+            Ok(Found { sequence, partition, offset })
+        })
+        .collect()
 }
 
 /// Waits until `count` events are searchable. An error is waited out: the shards of a new index take a moment to start.
 async fn wait_for(world: &World, count: u64) -> Result<()> {
     until("events to be searchable", DEADLINE, async || {
-        let found = searchable(world, 0).await?.len() as u64;
+        let found = searchable(world, &BTreeMap::new()).await?.len() as u64;
         Ok(Check::at(found >= count, || format!("{found} of {count}")))
     })
     .await
 }
 
-/// Milliseconds that the function waited for the cluster in each invocation after the first `skip` lines of its log.
-fn logged(lines: &[String], skip: usize) -> Vec<u64> {
-    let lines = lines.iter().skip(skip).filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines
-        .filter_map(|line| line.pointer("/fields/bulk_ms").or_else(|| line.get("bulk_ms"))?.as_u64())
-        .collect()
+/// The numbers of one name in lines of the function's log: a field or a metric.
+fn logged(lines: &[String], name: &str) -> Vec<u64> {
+    let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter_map(|line| line["fields"].get(name).or_else(|| line.get(name))?.as_u64()).collect()
 }
 
 fn figures(preset: &str, rate: u32, seen: &Seen, mut bulk: Vec<u64>) -> Result<Measured> {

@@ -284,10 +284,19 @@ impl Lambda {
     /// # Errors
     /// When the API does not respond.
     pub async fn log(&self, function: &str) -> Result<Vec<String>> {
+        self.log_since(function, 0).await
+    }
+
+    /// The same from a time on, in milliseconds since 1970. A function has a log stream for each of its processes, and the lines
+    /// of one stream follow those of another.
+    ///
+    /// # Errors
+    /// When the API does not respond.
+    pub async fn log_since(&self, function: &str, since_ms: i64) -> Result<Vec<String>> {
         let mut lines = Vec::new();
         let mut token = Value::Null;
         loop {
-            let mut body = json!({"logGroupName": format!("/aws/lambda/{function}")});
+            let mut body = json!({"logGroupName": format!("/aws/lambda/{function}"), "startTime": since_ms});
             if !token.is_null() {
                 body["nextToken"] = token;
             }

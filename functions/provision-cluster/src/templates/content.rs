@@ -83,6 +83,13 @@ pub fn templates(
     let daily = daily.with_settings(settings, codec, lifecycle, prefix);
     let daily = daily.with("number_of_shards", settings.shards.into());
     let daily = daily.with("refresh_interval", settings.refresh_interval.as_str().into());
+    // Otherwise a refresh waits up to 10 s for merges of small segments, by default since 2.2, and documents are found so much later.
+    // https://github.com/opensearch-project/OpenSearch/pull/3561
+    let daily = if product.is_opensearch_from(2, 2) {
+        daily.with("merge_on_flush.enabled", false.into())
+    } else {
+        daily
+    };
     let dead = TemplateParts::read(DEAD_LETTER_TEMPLATE.json(settings)?, product);
     let dead = dead.with_settings(settings, codec, lifecycle, dead_letters);
     if product.engine == Engine::Elasticsearch && !product.is_elasticsearch_from(7, 8) {
@@ -230,6 +237,7 @@ mod tests {
         assert_eq!(settings["auto_expand_replicas"], Value::Null);
         assert_eq!(settings["refresh_interval"], "30s");
         assert_eq!(settings["codec"], "zstd_no_dict");
+        assert_eq!(settings["merge_on_flush.enabled"], false);
         assert!(templates[1].body.to_string().contains("flat_object"));
         assert_eq!(templates[3].body["index_patterns"], json!(["shop-*"]));
         assert_eq!(
@@ -244,11 +252,21 @@ mod tests {
     }
 
     #[test]
+    fn an_opensearch_without_merges_in_refreshes_is_not_told_to_leave_them_out() {
+        for (version, expected) in [("1.3.20", None), ("2.1.0", None), ("2.2.0", Some(&json!(false)))] {
+            let templates = templates_of(product(Engine::OpenSearch, version), &[], LifecycleSetting::Absent);
+            let settings = &templates[0].body["template"]["settings"];
+            assert_eq!(settings.get("merge_on_flush.enabled"), expected, "{version}");
+        }
+    }
+
+    #[test]
     fn elasticsearch_gets_its_own_types_and_settings() {
         let current = templates_of(product(Engine::Elasticsearch, "8.19.21"), &[], LifecycleSetting::Named);
         let settings = &current[0].body["template"]["settings"];
         assert_eq!(settings["codec"], "best_compression");
         assert_eq!(settings["lifecycle.name"], "microservices");
+        assert_eq!(settings.get("merge_on_flush.enabled"), None);
         assert_eq!(current[4].body["template"]["settings"]["lifecycle.name"], "dead-letters-microservices");
         let mappings = current[1].body.to_string();
         assert!(mappings.contains("flattened") && !mappings.contains("flat_object"));
