@@ -83,8 +83,6 @@ struct Backlog {
     events_per_s: f64,
     /// Seconds of the function per million events.
     cpu_s: f64,
-    /// Bytes of bulk requests per event, as they are sent.
-    bytes: f64,
 }
 
 /// What was seen of each event: when it was published, indexed and searchable.
@@ -127,20 +125,17 @@ async fn main() -> Result<()> {
 }
 
 fn print_backlogs(backlogs: &[Backlog]) {
-    println!(
-        "\na backlog: its rate, the function's CPU seconds per million events, and the bytes it sends for each\n"
-    );
-    println!("| preset | events/s | CPU | bytes |");
-    println!("|---|---|---|---|");
-    for Backlog { preset, events_per_s, cpu_s, bytes } in backlogs {
-        println!("| {preset} | {events_per_s:.0} | {cpu_s:.1} | {bytes:.0} |");
+    println!("\na backlog: its rate, and the function's CPU seconds per million events\n");
+    println!("| preset | events/s | CPU |");
+    println!("|---|---|---|");
+    for Backlog { preset, events_per_s, cpu_s } in backlogs {
+        println!("| {preset} | {events_per_s:.0} | {cpu_s:.1} |");
     }
 }
 
 /// Indexes a backlog in each round. The first one warms up the servers and does not count.
 async fn measure_backlog(world: &World, preset: &str, count: usize, rounds: usize) -> Result<Backlog> {
     let (mut rates, mut cpu) = (Vec::new(), Vec::new());
-    let started = Utc::now().timestamp_millis();
     for round in 0..=rounds {
         world.search.request(Method::DELETE, "microservices-*", None).await?;
         let cpu_before = world.stack.function_cpu(DEPLOYED)?;
@@ -152,10 +147,7 @@ async fn measure_backlog(world: &World, preset: &str, count: usize, rounds: usiz
             cpu.push(cpu_time.as_secs_f64() / count as f64 * 1e6);
         }
     }
-    let log = world.lambda.log_since(DEPLOYED, started).await?;
-    let total = |name| logged(&log, name).iter().sum::<u64>() as f64;
-    let bytes = total("BulkBytes") / total("EventsReceived");
-    Ok(Backlog { preset: preset.to_owned(), events_per_s: median(&rates), cpu_s: median(&cpu), bytes })
+    Ok(Backlog { preset: preset.to_owned(), events_per_s: median(&rates), cpu_s: median(&cpu) })
 }
 
 fn print_table(all: &[Measured]) {
@@ -199,7 +191,7 @@ async fn measure(world: &World, preset: &str, rate: u32, seconds: u32) -> Result
         )
         .await?;
     let seen = watch(world, publish(world, rate, seconds)?, count).await?;
-    let bulk = logged(&world.lambda.log_since(DEPLOYED, started).await?, "bulk_ms");
+    let bulk = bulk_times(&world.lambda.log_since(DEPLOYED, started).await?);
     figures(preset, rate, &seen, bulk).with_context(|| format!("{preset}, {rate} events/s"))
 }
 
@@ -315,10 +307,12 @@ async fn wait_for(world: &World, count: u64) -> Result<()> {
     .await
 }
 
-/// The numbers of one name in lines of the function's log: a field or a metric.
-fn logged(lines: &[String], name: &str) -> Vec<u64> {
+/// Milliseconds that the function waited for the cluster in each invocation, by its log.
+fn bulk_times(lines: &[String]) -> Vec<u64> {
     let lines = lines.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    lines.filter_map(|line| line["fields"].get(name).or_else(|| line.get(name))?.as_u64()).collect()
+    lines
+        .filter_map(|line| line.pointer("/fields/bulk_ms").or_else(|| line.get("bulk_ms"))?.as_u64())
+        .collect()
 }
 
 fn figures(preset: &str, rate: u32, seen: &Seen, mut bulk: Vec<u64>) -> Result<Measured> {
