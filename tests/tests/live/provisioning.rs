@@ -227,7 +227,7 @@ async fn a_cluster_out_of_reach_fails_the_stack_within_a_minute() -> Result<()> 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_changed_retention_of_the_template_reaches_the_cluster() -> Result<()> {
+async fn changed_parameters_of_the_template_reach_the_cluster_and_the_mappings() -> Result<()> {
     let world = World::ready().await?;
     let runs = async || {
         let log = world.lambda.log(DEPLOYED).await?;
@@ -235,7 +235,17 @@ async fn a_changed_retention_of_the_template_reaches_the_cluster() -> Result<()>
     };
     let n_runs = runs().await?;
 
-    world.stack.deploy(&["RetentionDays=45", "RefreshInterval=11s"]).await?;
+    let topics = ["order.events", "inventory.events", "notification.events"].map(|topic| json!([topic]));
+    let pollers = async || {
+        let mappings = world.lambda.mappings().await?;
+        let of_template = mappings.iter().filter(|mapping| topics.contains(&mapping["Topics"]));
+        anyhow::Ok(
+            of_template.map(|it| it["ProvisionedPollerConfig"]["MinimumPollers"].clone()).collect::<Vec<_>>(),
+        )
+    };
+    ensure!(pollers().await? == vec![Value::Null; 3], "{:?}", pollers().await?);
+
+    world.stack.deploy(&["RetentionDays=45", "RefreshInterval=11s", "Preset=latency"]).await?;
 
     ensure!(runs().await? > n_runs, "the function was not invoked");
     let stack = Stack::new(&world, STACK, DEPLOYED)?;
@@ -244,5 +254,8 @@ async fn a_changed_retention_of_the_template_reaches_the_cluster() -> Result<()>
     let settings = "_component_template/microservices-settings";
     let interval = "/component_templates/0/component_template/template/settings/index/refresh_interval";
     ensure!(refresh_interval(&world, settings, interval).await? == "11s");
-    world.stack.deploy(&["RetentionDays=90", "RefreshInterval=preset"]).await
+    ensure!(pollers().await? == vec![json!(1); 3], "{:?}", pollers().await?);
+    world.stack.deploy(&["RetentionDays=90", "RefreshInterval=preset", "Preset=balanced"]).await?;
+    ensure!(pollers().await? == vec![Value::Null; 3], "{:?}", pollers().await?);
+    Ok(())
 }
