@@ -243,7 +243,7 @@ async fn changed_parameters_of_the_template_reach_the_cluster_and_the_mappings()
             of_template.map(|it| it["ProvisionedPollerConfig"]["MinimumPollers"].clone()).collect::<Vec<_>>(),
         )
     };
-    ensure!(pollers().await? == vec![Value::Null; 3], "{:?}", pollers().await?);
+    assert_eq!(pollers().await?, vec![Value::Null; 3]);
 
     world.stack.deploy(&["RetentionDays=45", "RefreshInterval=11s", "Preset=latency"]).await?;
 
@@ -254,8 +254,8 @@ async fn changed_parameters_of_the_template_reach_the_cluster_and_the_mappings()
     let settings = "_component_template/microservices-settings";
     let interval = "/component_templates/0/component_template/template/settings/index/refresh_interval";
     ensure!(refresh_interval(&world, settings, interval).await? == "11s");
-    ensure!(pollers().await? == vec![json!(1); 3], "{:?}", pollers().await?);
+    assert_eq!(pollers().await?, vec![json!(1); 3]);
     world.stack.deploy(&["RetentionDays=90", "RefreshInterval=preset", "Preset=balanced"]).await?;
-    ensure!(pollers().await? == vec![Value::Null; 3], "{:?}", pollers().await?);
+    assert_eq!(pollers().await?, vec![Value::Null; 3]);
     Ok(())
 }
